@@ -1,0 +1,126 @@
+"""The command line of run.py: Hydra's, with our help and one line per error."""
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config import GROUPS, options, register_resolvers
+from bench.errors import BenchError
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+CANNOT_WRITE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EIO,
+}
+
+HELP = """Runs one experiment: trains a registration network under one metric and tests it.
+
+  python run.py                                         the embedded demo
+  python run.py metric=ncc dataset=hippocampus          one experiment
+  python run.py -m metric=mse,ncc regularizer.scale=0.5,1,2 seed=0,1   a sweep
+"""
+SETTINGS = {
+    "seed=N": "separates repetitions (default 0)",
+    "force=true": "runs a finished run anew",
+    "results_dir=DIR": "where everything is written (default results)",
+    "dataset.root=PATH": "where a data set's files lie",
+    "regularizer.weight=X": "the weight λ; by default the tuned one for data set and metric",
+    "regularizer.scale=X": "a factor on that default",
+    "trainer.steps=N": "any other value of the configuration, by its path",
+    "--cfg job": "prints the composed configuration",
+    "--hydra-help": "prints Hydra's own options",
+}
+
+
+def launch(main: Callable[[], Any]) -> None:
+    """Runs a Hydra application: answers --help, and reports what goes wrong in one line.
+
+    With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print_help()
+        return
+    register_resolvers()
+    if os.environ.get(FULL_ERROR, "0") == "1":
+        main()
+        return
+    os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
+    try:
+        main()
+    except KeyboardInterrupt as error:
+        _exit(str(error) or "Interrupted. The same command starts again.", 130)
+    except BenchError as error:
+        _exit(str(error))
+    except MissingConfigException as error:
+        _exit(explain_missing(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _exit(_one_line(error))
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            _exit(explain_unwritable(error))
+        _exit(f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)")
+    except Exception as error:
+        _exit(f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)")
+
+
+def explain_missing(error: MissingConfigException) -> str:
+    """One line for a configuration that does not exist."""
+    group, _, option = (error.missing_cfg_file or "").partition("/")
+    if group in GROUPS and option:
+        line = (
+            f"Unknown {group} {option!r}. Known: {', '.join(options(group))}. "
+            f"Add conf/{group}/{option}.yaml"
+        )
+        return line + (" or pass metric._target_=CLASS." if group == "metric" else ".")
+    return _one_line(error)
+
+
+def explain_unwritable(error: OSError) -> str:
+    """One line for a folder or disk that cannot be written."""
+    return (
+        f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space or permit "
+        "writing, or choose another folder with results_dir=DIR. Finished runs are safe; the "
+        "same command goes on from the last saved state."
+    )
+
+
+def print_help() -> None:
+    """Prints the groups and the options of each, with a line each."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(HELP)
+    for group in GROUPS:
+        console.print(f"[bold]{group}=[/bold]")
+        for option, line in options(group).items():
+            console.print(f"  {option:<22}{line}", soft_wrap=True)
+        console.print()
+    console.print("[bold]further settings[/bold]")
+    for setting, line in SETTINGS.items():
+        console.print(f"  {setting:<22}{line}", soft_wrap=True)
+
+
+def _one_line(error: Exception) -> str:
+    lines = [str(error)]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines.append(str(error.__cause__))
+    return re.sub(r"\s*\n\s*", " ", "\n".join(lines)).strip()
+
+
+def _exit(line: str, code: int = 1) -> NoReturn:
+    sys.stdout.flush()
+    print(line, file=sys.stderr)
+    sys.exit(code)

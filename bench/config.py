@@ -1,0 +1,193 @@
+"""Configurations: what the groups offer, what is checked early, and what identifies a run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bench.errors import ConfigError
+from bench.settings import TrainerSettings
+from bench.store import SCHEMA
+
+CONF = Path(__file__).parent.parent / "conf"
+GROUPS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
+UNTUNED_WEIGHT = 1.0
+
+# What cannot change the numbers, or changes them only through a value that is listed itself.
+NOT_IDENTIFYING = {
+    "trainer": {"name", "surrogate", "checkpoint_every", "accelerator", "devices", "progress"},
+    "regularizer": {"scale"},
+    "metric": {"weights"},
+}
+
+
+def register_resolvers() -> None:
+    """Makes `${tuned_weight:SCALE}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("tuned_weight", _tuned_weight, replace=True)
+
+
+def _tuned_weight(scale: float, *, _root_: DictConfig) -> float:
+    return scale * (tabulated_weight(_root_) or UNTUNED_WEIGHT)
+
+
+def tabulated_weight(config: DictConfig) -> float | None:
+    """λ of `conf/tuned_weights.yaml` for the data set and metric; None if there is none."""
+    return config.tuned_weights.get(config.dataset.name, {}).get(config.metric.name)
+
+
+def options(group: str) -> dict[str, str]:
+    """Each option of a group with the one-line comment that heads its file."""
+    return {path.stem: headline(path) for path in sorted((CONF / group).glob("*.yaml"))}
+
+
+def headline(path: Path) -> str:
+    """The comment in the first line of a configuration file."""
+    with open(path) as file:
+        return file.readline().lstrip("#").strip()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A composed configuration, resolved and checked.
+
+    Attributes:
+        config: Every section as plain dicts and lists.
+        settings: The trainer's settings for the registration.
+    """
+
+    config: dict[str, Any]
+    settings: TrainerSettings
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> "Experiment":
+        """Resolves and checks a configuration.
+
+        Raises:
+            ConfigError: Naming the value, what is allowed and what to do.
+        """
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        assert isinstance(plain, dict)
+        plain = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        weight = plain["regularizer"]["weight"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
+            raise ConfigError(
+                f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
+                "values from 0.005 to 2."
+            )
+        if isinstance(plain["seed"], bool) or not isinstance(plain["seed"], int):
+            raise ConfigError(f"seed={plain['seed']}: must be a whole number.")
+        return cls(plain, TrainerSettings.from_config(plain["trainer"]))
+
+    def __getitem__(self, section: str) -> Any:
+        return self.config[section]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.config["seed"]
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return float(self.config["regularizer"]["weight"])
+
+    @property
+    def results(self) -> Path:
+        """Folder that everything is written to."""
+        return Path(self.config["results_dir"])
+
+    def source_arguments(self) -> dict[str, Any]:
+        """The section `dataset` without what other parts read from it."""
+        others = ("recommended", "augmentation")
+        return {key: value for key, value in self["dataset"].items() if key not in others}
+
+    def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
+        """The trainer's settings for an extractor: the run's, with the extractor's own steps."""
+        return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def digest(content: Any) -> str:
+    """Short hash of anything that JSON can hold."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What in the data determines the numbers.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+    """
+    own = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
+    return {**own, **data}
+
+
+def extractor_identity(
+    experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What determines the numbers of an extractor: data, network, training, seed.
+
+    Weights that come from a file count by the file's content.
+    """
+    if "weights" in extractor:
+        from bench.extractors.official import weights_digest
+
+        return {"_target_": extractor["_target_"], "weights": weights_digest(extractor["weights"])}
+    trainer = {**experiment["trainer"], "steps": extractor["steps"]}
+    return {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "extractor": dict(extractor),
+        "trainer": _identifying("trainer", trainer),
+        "seed": experiment.seed,
+    }
+
+
+def run_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What determines the numbers of a run; nothing about paths, devices or tracking."""
+    metric = _identifying("metric", experiment["metric"])
+    return {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "metric": _with_extractor_ids(experiment, metric, data),
+        "regularizer": _identifying("regularizer", experiment["regularizer"])
+        | {"weight": experiment.weight},
+        "model": experiment["model"],
+        "trainer": _identifying("trainer", experiment["trainer"]),
+        "seed": experiment.seed,
+    }
+
+
+def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING[section]}
+
+
+def _with_extractor_ids(
+    experiment: Experiment, metric: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = dict(metric)
+    if "extractor" in found:
+        found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
+    if "terms" in found:
+        found["terms"] = {
+            name: _with_extractor_ids(experiment, term, data)
+            for name, term in found["terms"].items()
+        }
+    return found
+
+
+def run_name(experiment: Experiment, run_id: str) -> str:
+    """Name of a run's folder: readable, and unique by its hash."""
+    parts = (
+        experiment["dataset"]["name"],
+        experiment["metric"]["name"],
+        f"{experiment.weight:g}",
+        f"seed{experiment.seed}",
+        run_id,
+    )
+    return "-".join(parts)

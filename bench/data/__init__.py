@@ -1,0 +1,14 @@
+"""Data sets: sources of subjects, preprocessing, cache, pairs, augmentation.
+
+A data set is one small class that lists and reads its subjects (`bench.data.source`) and one
+YAML in `conf/dataset/`. Nothing here but augmentation and loading imports torch, so that a
+finished run can be found without it.
+"""
+
+from bench.data.brain import Brain
+from bench.data.cache import prepare
+from bench.data.decathlon import Decathlon
+from bench.data.demo import Demo
+from bench.data.prepared import PreparedDataset
+
+__all__ = ["Brain", "Decathlon", "Demo", "PreparedDataset", "prepare"]

@@ -1,0 +1,175 @@
+"""From the memory-mapped data set to batches on the device.
+
+Sample number n of a training is the same whatever the batch size, the number of devices, or the
+step at which the training was resumed: the order of each round through the data and each
+augmentation are seeded by their place, and nothing is remembered.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.augmentation import RandomAffine
+from bench.data.prepared import PreparedDataset
+from bench.seeding import derive_seed
+from bench.spatial import warp
+
+
+class PairBatch:
+    """A batch of pairs; segmentations are only read if they are asked for.
+
+    Attributes:
+        moving: (B, C, *S) float32.
+        fixed: (B, C, *S) float32.
+        read_segmentations: Gives the label maps (B, 1, *S) uint8 of moving and fixed; None if
+            the data set has none.
+    """
+
+    def __init__(
+        self,
+        moving: Tensor,
+        fixed: Tensor,
+        read_segmentations: Callable[[], tuple[Tensor, Tensor]] | None,
+    ) -> None:
+        self.moving = moving
+        self.fixed = fixed
+        self.read_segmentations = read_segmentations
+
+
+class Sampler:
+    """Endless shuffled rounds through `count` items.
+
+    Args:
+        count: Number of items.
+        seed: Determines the order.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._round = lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, number: int) -> np.ndarray:
+        return np.random.default_rng(derive_seed(self.seed, "round", number)).permutation(
+            self.count
+        )
+
+    def __getitem__(self, position: int) -> int:
+        number, place = divmod(position, self.count)
+        return int(self._round(number)[place])
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"count": self.count, "seed": self.seed}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class TrainingPairs:
+    """Augmented training pairs by sample number.
+
+    Args:
+        dataset: The data set.
+        augmentation: Ranges of the random maps.
+        seed: The run's seed; all metrics and weights of one seed see the same samples.
+    """
+
+    def __init__(self, dataset: PreparedDataset, augmentation: RandomAffine, seed: int) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.pairs = dataset.pairs("train")
+        self.sampler = Sampler(len(self.pairs), derive_seed(seed, dataset.name, "pairs"))
+        self.seed = derive_seed(seed, dataset.name, "augmentation")
+
+    def batch(self, positions: Sequence[int], device: torch.device) -> PairBatch:
+        """The samples at these positions."""
+        pairs = [self.pairs[self.sampler[position]] for position in positions]
+        batch = read_pairs(self.dataset, pairs, device)
+        if self.augmentation.is_identity:
+            return batch
+        seeds = [derive_seed(self.seed, position) for position in positions]
+        u = self.augmentation.displacement(self.dataset.shape, seeds, device)
+        read = batch.read_segmentations
+
+        def warped_segmentations() -> tuple[Tensor, Tensor]:
+            assert read is not None
+            moving, fixed = read()
+            return warp(moving, u, mode="nearest"), warp(fixed, u, mode="nearest")
+
+        return PairBatch(
+            warp(batch.moving, u), warp(batch.fixed, u), warped_segmentations if read else None
+        )
+
+
+class TrainingImages:
+    """Augmented training images by sample number, for surrogate tasks.
+
+    Args:
+        dataset: The data set; only its training split is read.
+        augmentation: Ranges of the random maps.
+        seed: The run's seed.
+        labels: Whether segmentations are read.
+    """
+
+    def __init__(
+        self, dataset: PreparedDataset, augmentation: RandomAffine, seed: int, labels: bool
+    ) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.labels = labels
+        self.members = dataset.members("train")
+        self.sampler = Sampler(len(self.members), derive_seed(seed, dataset.name, "images"))
+        self.seed = derive_seed(seed, dataset.name, "image augmentation")
+
+    def batch(self, positions: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Images (B, C, *S) and segmentations (B, 1, *S) at these positions."""
+        members = [self.members[self.sampler[position]] for position in positions]
+        image = read_images(self.dataset, members, device)
+        labels = read_segmentations(self.dataset, members, device) if self.labels else None
+        if self.augmentation.is_identity:
+            return image, labels
+        seeds = [derive_seed(self.seed, position) for position in positions]
+        u = self.augmentation.displacement(self.dataset.shape, seeds, device)
+        return warp(image, u), None if labels is None else warp(labels, u, mode="nearest")
+
+
+def read_images(dataset: PreparedDataset, members: Sequence[int], device: torch.device) -> Tensor:
+    """(B, C, *S) float32 of these subjects."""
+    return torch.from_numpy(dataset.images[list(members)]).to(device).float()
+
+
+def read_segmentations(
+    dataset: PreparedDataset, members: Sequence[int], device: torch.device
+) -> Tensor:
+    """(B, 1, *S) uint8 of these subjects; the data set must have labels."""
+    assert dataset.labels is not None
+    return torch.from_numpy(dataset.labels[list(members)]).to(device)
+
+
+def read_pairs(
+    dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
+) -> PairBatch:
+    """A batch of (moving, fixed) pairs as they are, without augmentation."""
+    moving, fixed = zip(*pairs, strict=True)
+
+    def segmentations() -> tuple[Tensor, Tensor]:
+        return (
+            read_segmentations(dataset, moving, device),
+            read_segmentations(dataset, fixed, device),
+        )
+
+    return PairBatch(
+        read_images(dataset, moving, device),
+        read_images(dataset, fixed, device),
+        segmentations if dataset.has_labels else None,
+    )
+
+
+def evenly_spaced(items: Sequence, most: int | None) -> list:
+    """At most `most` items, evenly spaced over the sequence; all of them for None."""
+    if most is None or most >= len(items):
+        return list(items)
+    return [items[i * len(items) // most] for i in range(most)]

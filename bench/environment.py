@@ -1,0 +1,47 @@
+"""What a run ran on, for its record."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "lightning-fabric", "numpy", "torchio", "nibabel", "monai", "nilearn")
+
+
+def environment(device: str | None = None) -> dict[str, Any]:
+    """Versions, git commit and device.
+
+    Args:
+        device: Name of the device that is trained on.
+    """
+    return {
+        "bench": _version("registration-bench"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "device": device,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit that is checked out, with `+` if files differ from it; None outside git."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

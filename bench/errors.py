@@ -1,0 +1,32 @@
+"""What can go wrong in a way the user can mend."""
+
+
+class BenchError(Exception):
+    """A fault whose text is the one line the user sees.
+
+    The text says what was given, what is allowed, and what to do.
+    """
+
+
+class ConfigError(BenchError):
+    """The configuration asks for something that does not exist or cannot work."""
+
+
+class DataError(BenchError):
+    """A data set is missing, damaged, or not what its configuration declares."""
+
+
+class StoreError(BenchError):
+    """A folder of results cannot be written, or holds something unusable."""
+
+
+class Unsupported(BenchError):
+    """A combination of metric, data set and model that cannot work; the run is skipped."""
+
+
+class Diverged(BenchError):
+    """Training produced a loss that is not finite."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by a signal after its state had been saved; ends a sweep too."""

@@ -1,0 +1,50 @@
+"""Autoencoder: features without labels (DeepSim_ae)."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.extractors.surrogate import EncoderFeatures
+
+
+class Autoencoder(EncoderFeatures):
+    """The backbone without skips, reconstructing its input through a sigmoid.
+
+    Trained on the mean squared error of intensities in [0, 1]. Source: Czolbe et al., MIDL 2021
+    and MIA 2023.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of the image.
+        classes: Not used; surrogate networks are all built alike.
+        channels: Width of each encoder stage, finest first.
+        norm: Batch normalization in the encoder.
+        dropout: Dropout of whole channels.
+    """
+
+    task = "autoencoder"
+    needs_labels = False
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        classes: int,
+        channels: Sequence[int] = (32, 64, 128),
+        norm: bool = True,
+        dropout: bool = True,
+    ) -> None:
+        super().__init__(ndim, image_channels, image_channels, channels, norm, dropout, skips=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Reconstruction (B, C, *S) in [0, 1]."""
+        return self.network(image).sigmoid()
+
+    def loss(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> Tensor:
+        """Mean squared error of the reconstruction."""
+        return F.mse_loss(output, image)
+
+    def score(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> dict[str, float]:
+        """`reconstruction_error`: root of the mean squared error."""
+        return {"reconstruction_error": float(F.mse_loss(output, image).sqrt())}

@@ -1,0 +1,52 @@
+"""A trained network as the metric sees it."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class FeatureNetwork(Protocol):
+    """What a network must offer to serve as an extractor.
+
+    Attributes:
+        levels: Length of the pyramid.
+    """
+
+    levels: int
+
+    def supports(self, ndim: int, channels: int) -> str | None:
+        """Why it cannot read such images, or None if it can."""
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Pyramid of (B, C_l, *S_l), finest first, from (B, C, *S)."""
+
+
+class Extractor:
+    """A feature network without gradients of its own, in eval mode.
+
+    Args:
+        network: The trained network.
+        precision: Precision it computes in; see `bench.devices.mixed_precision`.
+    """
+
+    def __init__(self, network: nn.Module, precision: torch.dtype = torch.float32) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.precision = precision
+        self.levels: int = network.levels  # type: ignore[assignment]
+
+    def to(self, device: torch.device) -> "Extractor":
+        """Moves the network to a device, in place."""
+        self.network.to(device)
+        return self
+
+    def supports(self, ndim: int, channels: int) -> str | None:
+        """Why it cannot read such images, or None if it can."""
+        return self.network.supports(ndim, channels)  # type: ignore[operator]
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """Feature pyramid [(B, C_l, *S_l)], finest first; differentiable in the image."""
+        with torch.autocast(
+            image.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            return self.network.features(image)  # type: ignore[operator]

@@ -1,0 +1,123 @@
+"""Getting an extractor: from the store, or by training it once for all runs that need it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from bench.checkpoints import load_network
+from bench.config import Experiment, digest, extractor_identity
+from bench.data.augmentation import RandomAffine
+from bench.data.loading import TrainingImages
+from bench.data.prepared import PreparedDataset
+from bench.environment import environment
+from bench.extractors.training import SurrogateTask
+from bench.instantiation import build
+from bench.seeding import derive_seed
+from bench.store import BEST, EXTRACTORS, Folder
+from bench.tracking import open_tracker
+
+
+def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> nn.Module:
+    """The network of an `extractor` section: weights from a file are read, nothing is trained."""
+    settings = {key: value for key, value in extractor.items() if key != "steps"}
+    return build(
+        settings,
+        "metric.extractor",
+        ndim=dataset.ndim,
+        image_channels=dataset.channels,
+        classes=len(dataset.class_names),
+    )
+
+
+def train_or_load(
+    network: nn.Module,
+    extractor: Mapping[str, Any],
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    data: Mapping[str, Any],
+) -> None:
+    """Fills a surrogate network with its weights from the store; trains and stores them first.
+
+    Args:
+        network: From `build_extractor`; filled in place.
+        extractor: The `extractor` section.
+        experiment: The experiment that asks.
+        dataset: What it is trained on.
+        data: Settings and fingerprint of the data set.
+    """
+    identity = extractor_identity(experiment, extractor, data)
+    task, name = network.task, experiment["dataset"]["name"]
+    path = f"{name}-{task}-seed{experiment.seed}-{digest(identity)}"
+    folder = Folder(experiment.results / EXTRACTORS / path)
+    if folder.summary() is None:
+        with folder.claim(wait=True):
+            if folder.summary() is None:
+                _train(network, extractor, experiment, dataset, identity, folder)
+    load_network(folder.file(BEST), network)
+
+
+def _train(
+    network: nn.Module,
+    extractor: Mapping[str, Any],
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    identity: Mapping[str, Any],
+    folder: Folder,
+) -> None:
+    from bench.training import fit
+
+    task = str(network.task)
+    header = {
+        "id": digest(identity),
+        "dataset": dataset.name,
+        "task": task,
+        "seed": experiment.seed,
+    }
+    folder.start(header, json.dumps(identity, indent=1), environment())
+    settings = experiment.extractor_settings(extractor)
+    training = TrainingImages(
+        dataset,
+        RandomAffine.from_config(experiment["dataset"]["augmentation"]),
+        experiment.seed,
+        labels=bool(network.needs_labels),
+    )
+    surrogate = SurrogateTask(
+        f"{task} on {dataset.name}", network, {"network": dict(extractor)}, training
+    )
+    tracker = open_tracker(
+        experiment["tracker"],
+        experiment.results,
+        run_id=header["id"],
+        name=folder.path.name,
+        job_type="extractor",
+        config=dict(identity),
+    )
+    try:
+        fitted = fit(
+            surrogate,
+            settings,
+            folder.path,
+            derive_seed(experiment.seed, dataset.name, task),
+            tracker.log,
+        )
+    except BaseException as error:
+        if isinstance(error, Exception):
+            folder.fail(error)
+        tracker.close(failed=True)
+        raise
+    scores = {name: value for name, value in fitted.best.items() if name != "loss"}
+    summary = {
+        **header,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "scores": {name: {"mean": value, "std": None, "n": None} for name, value in scores.items()},
+        "validation_loss": fitted.best["loss"],
+        "training_seconds": fitted.seconds,
+    }
+    folder.finish(summary)
+    tracker.summarize(summary)
+    tracker.close()
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    print(f"{surrogate.name}: best at step {fitted.best_step}, validation {shown}")

@@ -1,0 +1,67 @@
+"""Surrogate tasks for the trainer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.data.loading import (
+    TrainingImages,
+    evenly_spaced,
+    read_images,
+    read_segmentations,
+)
+from bench.settings import TrainerSettings
+
+
+class SurrogateTask:
+    """Trains a surrogate network on the images of the training split.
+
+    Args:
+        name: How messages call it.
+        network: See `bench.extractors`.
+        description: What checkpoints say about the network.
+        training: The training images; their data set's validation images select the checkpoint.
+    """
+
+    advice = "a smaller network (metric.extractor.channels)"
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        description: dict[str, Any],
+        training: TrainingImages,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.description = description
+        self.training = training
+        self.dataset = training.dataset
+
+    def prepare(self, device: torch.device) -> None:
+        """Nothing but the network is needed on the device."""
+
+    def loss(
+        self, network: Callable[..., Tensor], positions: Sequence[int], device: torch.device
+    ) -> dict[str, Tensor]:
+        """`loss` of one batch."""
+        image, segmentation = self.training.batch(positions, device)
+        return {"loss": self.network.loss(network(image), image, segmentation)}  # type: ignore[operator]
+
+    def validate(
+        self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
+    ) -> dict[str, float]:
+        """`loss` and the surrogate's own score, averaged over validation images."""
+        members = evenly_spaced(self.dataset.members("val"), settings.validation_pairs)
+        rows = []
+        for member in members:
+            image = read_images(self.dataset, [member], device)
+            labels = (
+                read_segmentations(self.dataset, [member], device) if self.training.labels else None
+            )
+            output = network(image).float()
+            loss = float(self.network.loss(output, image, labels))  # type: ignore[operator]
+            rows.append({"loss": loss, **self.network.score(output, image, labels)})  # type: ignore[operator]
+        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

@@ -1,0 +1,32 @@
+"""From a section of the configuration to the object it names."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from bench.errors import BenchError, ConfigError
+
+
+def build(section: dict[str, Any], where: str, **further: Any) -> Any:
+    """Builds the object that a section's `_target_` names.
+
+    Args:
+        section: `_target_` and keyword arguments.
+        where: The section's name, for messages.
+        further: Arguments that the suite adds.
+
+    Raises:
+        ConfigError: If it cannot be imported or does not take these arguments.
+    """
+    try:
+        make = instantiate({**section, "_convert_": "all", "_partial_": True})
+        return make(**further)
+    except BenchError:
+        raise
+    except (InstantiationException, TypeError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ConfigError(
+            f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
+            f"class that can be imported, and give its arguments in conf/{where}/."
+        ) from error

@@ -1,0 +1,156 @@
+"""The backbone that registration, segmentation and autoencoding share.
+
+Source: Czolbe et al., MIDL 2021 and MIA 2023 (network description and published code).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import ConfigError
+from bench.spatial import crop_to, pad_to_multiple
+
+NEGATIVE_SLOPE = 0.2
+
+
+def convolution(ndim: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
+    """A 2D or 3D convolution with the padding that keeps (or, at stride 2, halves) the size."""
+    layer = {2: nn.Conv2d, 3: nn.Conv3d}[ndim]
+    return layer(inputs, outputs, kernel, stride, padding=1 if kernel > 1 else 0)
+
+
+class Norm(nn.Module):
+    """Batch normalization in float32, whatever the precision around it."""
+
+    def __init__(self, ndim: int, channels: int) -> None:
+        super().__init__()
+        self.layer = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[ndim](channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.float())
+
+
+def stage(
+    ndim: int, inputs: int, outputs: int, *, down: bool, norm: bool, dropout: bool
+) -> nn.Sequential:
+    """[norm] - conv - LeakyReLU - conv - LeakyReLU - [dropout]; halves the size if `down`."""
+    layers: list[nn.Module] = [Norm(ndim, inputs)] if norm else []
+    layers += [
+        convolution(ndim, inputs, outputs, kernel=4 if down else 3, stride=2 if down else 1),
+        nn.LeakyReLU(NEGATIVE_SLOPE),
+        convolution(ndim, outputs, outputs, kernel=3),
+        nn.LeakyReLU(NEGATIVE_SLOPE),
+    ]
+    if dropout:
+        layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
+    return nn.Sequential(*layers)
+
+
+def head(ndim: int, inputs: int, outputs: int, last_kernel: int) -> nn.Sequential:
+    """Three convolutions at full resolution: two of the input's width, one to the outputs."""
+    return nn.Sequential(
+        convolution(ndim, inputs, inputs, kernel=3),
+        nn.LeakyReLU(NEGATIVE_SLOPE),
+        convolution(ndim, inputs, inputs, kernel=3),
+        nn.LeakyReLU(NEGATIVE_SLOPE),
+        convolution(ndim, inputs, outputs, kernel=last_kernel),
+    )
+
+
+class UNet(nn.Module):
+    """Encoder and decoder of mirrored widths.
+
+    Each encoder stage halves the size, each decoder stage doubles it by linear upsampling. With
+    skips, the stage's encoder counterpart is concatenated after upsampling, the last being the
+    input itself. Normalization sits in the encoder only, as in the published code.
+
+    Args:
+        ndim: 2 or 3 spatial axes.
+        inputs: Channels of the input.
+        channels: Width of each encoder stage, finest first.
+        norm: Batch normalization at the start of each encoder stage.
+        dropout: Drops whole channels with probability 0.5 at the end of each stage.
+        skips: Whether encoder stages are concatenated in the decoder.
+
+    Attributes:
+        outputs: Channels of what `decode` returns.
+        stride: What the input's spatial axes must be multiples of.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        inputs: int,
+        channels: Sequence[int],
+        norm: bool,
+        dropout: bool,
+        skips: bool = True,
+    ) -> None:
+        super().__init__()
+        check_channels(channels)
+        widths = [inputs, *channels]
+        self.skips = skips
+        self.stride = 2 ** len(channels)
+        self.encoder = nn.ModuleList(
+            stage(ndim, before, after, down=True, norm=norm, dropout=dropout)
+            for before, after in zip(widths, channels, strict=False)
+        )
+        self.decoder = nn.ModuleList()
+        current = widths[-1]
+        for width, skip in zip(reversed(channels), reversed(widths[:-1]), strict=True):
+            self.decoder.append(
+                stage(ndim, current, width, down=False, norm=False, dropout=dropout)
+            )
+            current = width + skip if skips else width
+        self.outputs = current
+        self.upsample = nn.Upsample(
+            scale_factor=2, mode="bilinear" if ndim == 2 else "trilinear", align_corners=False
+        )
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Outputs of the encoder stages, finest first; (B, C_l, *S / 2^l)."""
+        outputs = []
+        for layer in self.encoder:
+            x = layer(x)
+            outputs.append(x)
+        return outputs
+
+    def decode(self, x: Tensor, stages: list[Tensor]) -> Tensor:
+        """Full-resolution features from the input and what `encode` made of it."""
+        skips = [x, *stages[:-1]]
+        x = stages[-1]
+        for layer in self.decoder:
+            x = self.upsample(layer(x))
+            skip = skips.pop()
+            if self.skips:
+                x = torch.cat([x, skip.to(x.dtype)], dim=1)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, *S) of any size to (B, outputs, *S padded to a multiple of the stride)."""
+        x = pad_to_multiple(x, self.stride)
+        return self.decode(x, self.encode(x))
+
+
+class FullResolution(nn.Module):
+    """A U-Net and a head, from an image of any size to a map of the same size."""
+
+    def __init__(self, backbone: UNet, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, *S) to (B, head's outputs, *S)."""
+        return crop_to(self.head(self.backbone(x)), x.shape[2:])
+
+
+def check_channels(channels: Sequence[int]) -> None:
+    """Raises ConfigError unless the widths are a non-empty list of whole numbers above 0."""
+    counts = [c for c in channels if isinstance(c, int) and not isinstance(c, bool) and c > 0]
+    if not channels or len(counts) != len(channels):
+        raise ConfigError(
+            f"channels={list(channels)}: must be a list of whole numbers above 0, one per stage, "
+            "such as [16,32,64]."
+        )

@@ -1,0 +1,45 @@
+"""VoxelMorph, in the variant of the DeepSim papers."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.unet import FullResolution, UNet, head
+
+
+class VoxelMorph(nn.Module):
+    """A U-Net on the concatenated pair that predicts the displacement directly.
+
+    Source: Balakrishnan et al., IEEE TMI 2019; widths, norm and flow head as in Czolbe et al.,
+    MIA 2023. The last convolution starts from N(0, 1e-5), so training starts near the identity.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of each image.
+        channels: Width of each encoder stage, finest first.
+        norm: Batch normalization in the encoder.
+        dropout: Dropout of whole channels.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        channels: Sequence[int] = (32, 64, 128),
+        norm: bool = True,
+        dropout: bool = True,
+    ) -> None:
+        super().__init__()
+        backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)
+        flow = head(ndim, backbone.outputs, ndim, last_kernel=3)
+        last = flow[-1]
+        assert isinstance(last, nn.Conv2d | nn.Conv3d)
+        nn.init.normal_(last.weight, std=1e-5)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+        self.network = FullResolution(backbone, flow)
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """Displacement (B, D, *S) in voxels from two images (B, C, *S) of any size."""
+        return self.network(torch.cat([moving, fixed], dim=1))

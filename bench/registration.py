@@ -1,0 +1,181 @@
+"""Registration as a task for the trainer, and the registration of test pairs."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.data.loading import PairBatch, TrainingPairs, evenly_spaced, read_pairs
+from bench.evaluation import (
+    dice_per_class,
+    folding,
+    foreground_dice,
+    score_displacement,
+    score_labels,
+)
+from bench.settings import TrainerSettings
+from bench.similarity import Pair, Similarity
+from bench.spatial import warp
+
+Network = Callable[..., Tensor]
+
+
+class Registration:
+    """Minimizes D(I∘Φ, J) + λ R(Φ) over the training pairs.
+
+    Args:
+        name: How messages call it.
+        network: (moving, fixed) -> u.
+        description: What checkpoints say about the network.
+        similarity: D.
+        regularizer: R.
+        weight: λ.
+        training: The training pairs; its data set's validation pairs are validated on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        description: dict[str, Any],
+        similarity: Similarity,
+        regularizer: Callable[[Tensor], Tensor],
+        weight: float,
+        training: TrainingPairs,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.description = description
+        self.similarity = similarity
+        self.regularizer = regularizer
+        self.weight = weight
+        self.training = training
+        self.dataset = training.dataset
+        self.classes = len(self.dataset.class_names)
+        self.advice = f"a larger regularizer.weight (now {weight:g})"
+
+    def prepare(self, device: torch.device) -> None:
+        """Moves the metric's extractors to the device."""
+        for extractor in extractors_of(self.similarity):
+            extractor.to(device)
+
+    def loss(
+        self, network: Network, positions: Sequence[int], device: torch.device
+    ) -> dict[str, Tensor]:
+        """`loss`, `similarity` and unweighted `regularization` of one batch."""
+        batch = self.training.batch(positions, device)
+        return self._losses(batch, network(batch.moving, batch.fixed).float())
+
+    def validate(
+        self, network: Network, settings: TrainerSettings, device: torch.device
+    ) -> dict[str, float]:
+        """Losses, foreground Dice and folding, averaged over validation pairs."""
+        pairs = evenly_spaced(self.dataset.pairs("val"), settings.validation_pairs)
+        rows: list[dict[str, float]] = []
+        for first in range(0, len(pairs), settings.batch_size):
+            batch = read_pairs(self.dataset, pairs[first : first + settings.batch_size], device)
+            u = network(batch.moving, batch.fixed).float()
+            segmentations = batch.read_segmentations() if batch.read_segmentations else None
+            losses = {name: float(value) for name, value in self._losses(batch, u).items()}
+            for i in range(len(u)):
+                row = {**losses, "folding": folding(u[i : i + 1])}
+                if segmentations is not None:
+                    moving, fixed = (labels[i : i + 1] for labels in segmentations)
+                    warped = warp(moving, u[i : i + 1], mode="nearest")
+                    row["dice"] = foreground_dice(dice_per_class(warped, fixed, self.classes))
+                rows.append(row)
+        return {name: _mean(row[name] for row in rows) for name in rows[0]}
+
+    def _losses(self, batch: PairBatch, u: Tensor) -> dict[str, Tensor]:
+        pair = Pair(batch.moving, batch.fixed, u, batch.read_segmentations, self.classes)
+        similarity = self.similarity(pair)
+        regularization = self.regularizer(u)
+        return {
+            "loss": similarity + self.weight * regularization,
+            "similarity": similarity,
+            "regularization": regularization,
+        }
+
+
+def _mean(values: Iterator[float]) -> float:
+    """Mean over all values; losses must not hide a NaN, Dice leaves absent classes out itself."""
+    collected = list(values)
+    return sum(collected) / len(collected)
+
+
+def extractors_of(similarity: Any) -> list[Any]:
+    """The extractors in a metric and in the terms it is made of."""
+    found = [similarity.extractor] if hasattr(similarity, "extractor") else []
+    for term in getattr(similarity, "terms", {}).values():
+        found += extractors_of(term)
+    return found
+
+
+@dataclass(frozen=True)
+class TestedPair:
+    """Scores of one test pair.
+
+    Attributes:
+        moving: Id of the moving subject.
+        fixed: Id of the fixed subject.
+        before: Scores of the identity.
+        after: Scores of the registration.
+        classes_before: `dice` and `hd95` of each class under the identity.
+        classes_after: The same after registration.
+    """
+
+    moving: str
+    fixed: str
+    before: dict[str, float]
+    after: dict[str, float]
+    classes_before: list[dict[str, float]]
+    classes_after: list[dict[str, float]]
+
+
+@torch.no_grad()
+def register(network: Network, batch: PairBatch) -> tuple[Tensor, float]:
+    """Displacement of one pair and the seconds it took, data transfer left out."""
+    device = batch.moving.device
+    _synchronize(device)
+    start = time.perf_counter()
+    u = network(batch.moving, batch.fixed).float()
+    _synchronize(device)
+    return u, time.perf_counter() - start
+
+
+def test_pairs(network: Network, dataset: Any, device: torch.device) -> Iterator[TestedPair]:
+    """Registers and scores every test pair; the first is registered twice to warm up.
+
+    Args:
+        network: Trained, in eval mode, on the device.
+        dataset: The prepared data set.
+        device: Where to compute.
+    """
+    classes = len(dataset.class_names)
+    for number, (moving, fixed) in enumerate(dataset.pairs("test")):
+        batch = read_pairs(dataset, [(moving, fixed)], device)
+        if number == 0:
+            register(network, batch)
+        u, seconds = register(network, batch)
+        scored = []
+        for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
+            scores = {**score_displacement(displacement), "seconds": duration}
+            per_class: list[dict[str, float]] = []
+            if batch.read_segmentations is not None:
+                overlap, per_class = score_labels(
+                    *batch.read_segmentations(), displacement, classes, dataset.spacing
+                )
+                scores |= overlap
+            scored.append((scores, per_class))
+        (before, classes_before), (after, classes_after) = scored
+        yield TestedPair(
+            dataset.ids[moving], dataset.ids[fixed], before, after, classes_before, classes_after
+        )
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,105 @@
+"""The trainer's settings, checked before anything is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How one network is trained; `conf/trainer/` holds the presets.
+
+    Attributes:
+        steps: Optimizer steps in total.
+        batch_size: Samples per forward pass, over all devices together.
+        accumulate: Forward passes per optimizer step.
+        lr: Adam's learning rate.
+        validate_every: Steps between two validations; the last step always validates.
+        validation_pairs: Validation samples used each time, evenly spaced; None uses all.
+        checkpoint_every: Steps between two resumable checkpoints; None means every validation.
+        plateau_factor: Factor on the learning rate when the validation loss stops falling.
+        plateau_patience: Validations without a better loss before that.
+        early_stopping: Validations without a better loss before training ends; None never.
+        precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
+        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+        devices: Number of devices; the batch is divided among them.
+        progress: Whether a progress bar is drawn.
+    """
+
+    steps: int
+    batch_size: int
+    lr: float
+    validate_every: int
+    accumulate: int = 1
+    validation_pairs: int | None = None
+    checkpoint_every: int | None = None
+    plateau_factor: float = 0.1
+    plateau_patience: int = 10
+    early_stopping: int | None = None
+    precision: str = "auto"
+    accelerator: str = "auto"
+    devices: int = 1
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "devices"):
+            self._require(name, "a whole number of at least 1", _is_count(getattr(self, name)))
+        for name in ("validation_pairs", "checkpoint_every", "early_stopping"):
+            value = getattr(self, name)
+            self._require(
+                name, "null or a whole number of at least 1", value is None or _is_count(value)
+            )
+        self._require("lr", "a number above 0", _is_number(self.lr) and self.lr > 0)
+        self._require(
+            "plateau_factor",
+            "a number between 0 and 1",
+            _is_number(self.plateau_factor) and 0 < self.plateau_factor < 1,
+        )
+        self._require(
+            "plateau_patience",
+            "a whole number of at least 0",
+            isinstance(self.plateau_patience, int) and self.plateau_patience >= 0,
+        )
+        self._require(
+            "precision",
+            "one of auto, float32, bfloat16",
+            self.precision in ("auto", "float32", "bfloat16"),
+        )
+        self._require(
+            "accelerator",
+            "one of auto, cpu, cuda, mps",
+            self.accelerator in ("auto", "cpu", "cuda", "mps"),
+        )
+        self._require(
+            "batch_size",
+            f"a multiple of trainer.devices={self.devices}",
+            self.batch_size % self.devices == 0,
+        )
+
+    def _require(self, name: str, allowed: str, holds: bool) -> None:
+        if not holds:
+            raise ConfigError(f"trainer.{name}={getattr(self, name)}: must be {allowed}.")
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    ) -> "TrainerSettings":
+        """Reads the settings out of a resolved `trainer` section.
+
+        Args:
+            config: The section, which may hold further keys.
+            overrides: Values that replace those of the section (an extractor's own).
+        """
+        known = {field.name for field in fields(cls)}
+        values = {**config, **(overrides or {})}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,15 @@
+"""Similarity metrics D(warped, fixed): losses, 0 is best.
+
+A metric is a callable `metric(pair) -> scalar` and one YAML in `conf/metric/` that names it by
+`_target_`; `bench.similarity.pair.Pair` says what a pair offers. See docs/metrics.md.
+"""
+
+from bench.similarity.base import Similarity
+from bench.similarity.deepsim import DeepSim
+from bench.similarity.labels import LabelMSE
+from bench.similarity.mse import MSE
+from bench.similarity.ncc import NCC
+from bench.similarity.pair import Pair
+from bench.similarity.weighted_sum import WeightedSum
+
+__all__ = ["MSE", "NCC", "DeepSim", "LabelMSE", "Pair", "Similarity", "WeightedSum"]

@@ -1,0 +1,31 @@
+"""What a similarity metric is."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from bench.similarity.pair import Pair
+
+
+class Similarity(ABC):
+    """Base class of the metrics here; any callable with these two methods serves as well."""
+
+    def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
+        """Why the metric cannot work on such images, or None if it can.
+
+        Asked before anything is trained.
+
+        Args:
+            ndim: 2 or 3 spatial axes.
+            channels: Channels of the images.
+            labels: Whether the data set has label maps.
+        """
+        return None
+
+    @abstractmethod
+    def __call__(self, pair: Pair) -> Tensor:
+        """Dissimilarity of the warped moving image and the fixed image.
+
+        Returns:
+            Float32 scalar, differentiable in `pair.u`.
+        """

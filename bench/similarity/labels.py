@@ -1,0 +1,20 @@
+"""Supervision by labels."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.similarity.base import Similarity
+from bench.similarity.pair import Pair
+
+
+class LabelMSE(Similarity):
+    """D = mean over voxels and classes of (warped one-hot - fixed one-hot)^2.
+
+    The supervised term of NCC_sup. Source: Czolbe et al., MIDL 2021.
+    """
+
+    def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
+        return None if labels else "needs labels, and the data set has none"
+
+    def __call__(self, pair: Pair) -> Tensor:
+        return F.mse_loss(pair.warped_labels, pair.fixed_labels)

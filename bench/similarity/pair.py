@@ -1,0 +1,74 @@
+"""A pair under registration: what a similarity metric may look at."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import DataError
+from bench.spatial import warp
+
+
+class Pair:
+    """A batch of moving and fixed images and the displacement between them.
+
+    What is derived is computed when first asked for, and once: a metric that only looks at
+    images never pays for labels.
+
+    Args:
+        moving: (B, C, *S) float32.
+        fixed: (B, C, *S) float32.
+        u: Displacement (B, D, *S) float32, voxels.
+        segmentations: Called when labels are first asked for; gives the label maps (B, 1, *S)
+            of moving and fixed, whole numbers 0..classes-1. None if there are no labels.
+        classes: Number of classes, background included.
+    """
+
+    def __init__(
+        self,
+        moving: Tensor,
+        fixed: Tensor,
+        u: Tensor,
+        segmentations: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        classes: int = 0,
+    ) -> None:
+        self.moving = moving
+        self.fixed = fixed
+        self.u = u
+        self.classes = classes
+        self._read_segmentations = segmentations
+
+    @cached_property
+    def warped(self) -> Tensor:
+        """The moving image at p + u(p); (B, C, *S), differentiable in u."""
+        return warp(self.moving, self.u)
+
+    @cached_property
+    def warped_labels(self) -> Tensor:
+        """One-hot moving labels, warped linearly; (B, K, *S) in [0, 1], differentiable in u."""
+        return warp(one_hot(self.segmentations[0], self.classes), self.u)
+
+    @cached_property
+    def fixed_labels(self) -> Tensor:
+        """One-hot fixed labels; (B, K, *S) float32."""
+        return one_hot(self.segmentations[1], self.classes)
+
+    @cached_property
+    def segmentations(self) -> tuple[Tensor, Tensor]:
+        """Label maps of moving and fixed, as whole numbers; (B, 1, *S) each.
+
+        Raises:
+            DataError: If the data set has no labels.
+        """
+        if self._read_segmentations is None:
+            raise DataError(
+                "the metric asks for labels, but the data set has none: choose a metric that "
+                "works without labels, or add labels to the data set"
+            )
+        return self._read_segmentations()
+
+
+def one_hot(segmentation: Tensor, classes: int) -> Tensor:
+    """(B, 1, *S) whole numbers to (B, classes, *S) float32."""
+    return F.one_hot(segmentation.squeeze(1).long(), classes).movedim(-1, 1).float()

@@ -1,0 +1,39 @@
+"""Weighted sums of metrics."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from bench.errors import ConfigError
+from bench.similarity.base import Similarity
+from bench.similarity.pair import Pair
+
+
+class WeightedSum(Similarity):
+    """D = sum of factors[name] * terms[name](pair).
+
+    Args:
+        terms: Metrics by name.
+        factors: A factor for each of them, by the same names.
+    """
+
+    def __init__(self, terms: Mapping[str, Similarity], factors: Mapping[str, float]) -> None:
+        if set(terms) != set(factors):
+            raise ConfigError(
+                f"metric.factors has {sorted(factors)} but metric.terms has {sorted(terms)}: "
+                "give each term one factor, under the same name."
+            )
+        self.terms = dict(terms)
+        self.factors = dict(factors)
+
+    def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
+        reasons = [
+            f"{name}: {reason}"
+            for name, term in self.terms.items()
+            if (reason := term.supports(ndim, channels, labels))
+        ]
+        return "; ".join(reasons) or None
+
+    def __call__(self, pair: Pair) -> Tensor:
+        first, *others = (self.factors[name] * term(pair) for name, term in self.terms.items())
+        return sum(others, start=first)

@@ -1,0 +1,232 @@
+"""Displacement fields: warping, derivatives and Jacobian determinants, in 2D and 3D.
+
+A displacement `u` is a float32 tensor of shape (B, D, *S) with D = len(S) in {2, 3}, in voxels;
+channel i moves along spatial axis i, in array order. It stands for the transform
+Φ(p) = p + u(p), so that warped(p) = moving(p + u(p)).
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def warp(image: Tensor, displacement: Tensor, mode: str = "linear") -> Tensor:
+    """Samples an image at p + u(p).
+
+    Points outside the image take the value of the nearest border voxel. Where the displacement
+    is zero the input is returned bit for bit.
+
+    Args:
+        image: (B, C, *S), any real dtype for `nearest`, floating for `linear`.
+        displacement: (B, D, *S), voxels. `linear` is differentiable once in both arguments.
+        mode: `linear` for images, `nearest` for labels.
+
+    Returns:
+        (B, C, *S), the dtype of `image`.
+
+    Raises:
+        ValueError: For another mode, or shapes that do not belong together.
+    """
+    shape = image.shape[2:]
+    if displacement.shape != (image.shape[0], len(shape), *shape):
+        raise ValueError(
+            f"displacement has shape {tuple(displacement.shape)}; an image of shape "
+            f"{tuple(image.shape)} needs {(image.shape[0], len(shape), *shape)}"
+        )
+    if mode == "linear":
+        return _LinearWarp.apply(image, displacement)
+    if mode == "nearest":
+        return _nearest(image, displacement)
+    raise ValueError(f"mode is {mode!r}; known are 'linear' and 'nearest'")
+
+
+class _LinearWarp(torch.autograd.Function):
+    """`grid_sample` in voxels: exact where u is 0, the sampling grid is not kept for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, displacement: Tensor) -> Tensor:
+        ctx.save_for_backward(image, displacement)
+        sampled = F.grid_sample(
+            image, _sampling_grid(displacement), padding_mode="border", align_corners=True
+        )
+        unmoved = (displacement == 0).all(dim=1, keepdim=True)
+        return torch.where(unmoved, image, sampled)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        image, displacement = ctx.saved_tensors
+        ndim = displacement.shape[1]
+        backward = (
+            torch.ops.aten.grid_sampler_2d_backward
+            if ndim == 2
+            else torch.ops.aten.grid_sampler_3d_backward
+        )
+        linear, border, align_corners = 0, 1, True
+        image_gradient, grid_gradient = backward(
+            gradient.contiguous(),
+            image,
+            _sampling_grid(displacement),
+            linear,
+            border,
+            align_corners,
+            list(ctx.needs_input_grad),
+        )
+        if ctx.needs_input_grad[1]:
+            grid_gradient = grid_gradient.movedim(-1, 1).flip(1)
+            for axis, size in enumerate(displacement.shape[2:]):
+                grid_gradient[:, axis] *= 2 / max(size - 1, 1)
+        return image_gradient, grid_gradient
+
+
+def _sampling_grid(displacement: Tensor) -> Tensor:
+    """p + u(p) in the coordinates of `grid_sample`; (B, *S, D), last axis reversed."""
+    batch, ndim, *shape = displacement.shape
+    grid = displacement.new_empty(batch, *shape, ndim)
+    for axis, size in enumerate(shape):
+        line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
+        coordinate = grid[..., ndim - 1 - axis]
+        torch.add(displacement[:, axis], _along(line, axis, ndim), out=coordinate)
+        coordinate.mul_(2 / max(size - 1, 1)).sub_(1)
+    return grid
+
+
+def _nearest(image: Tensor, displacement: Tensor) -> Tensor:
+    batch, channels, *shape = image.shape
+    index = torch.zeros_like(displacement[:, 0], dtype=torch.long)
+    for axis, size in enumerate(shape):
+        line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
+        point = displacement[:, axis] + _along(line, axis, len(shape))
+        index = index * size + point.round().clamp(0, size - 1).long()
+    index = index.view(batch, 1, -1).expand(-1, channels, -1)
+    return image.reshape(batch, channels, -1).gather(2, index).view(image.shape)
+
+
+def _along(line: Tensor, axis: int, ndim: int) -> Tensor:
+    """Shapes a vector to broadcast along one of `ndim` spatial axes."""
+    return line.view([-1 if i == axis else 1 for i in range(ndim)])
+
+
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """Displacement of "first, then second": Φ = Φ_second ∘ Φ_first.
+
+    Args:
+        first: (B, D, *S), voxels.
+        second: The same shape.
+    """
+    return first + warp(second, first)
+
+
+def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
+    """Displacement at time 1 of a stationary velocity field, by scaling and squaring.
+
+    Smooth velocities give an invertible transform; its inverse integrates the negative velocity.
+    Source: Arsigny et al., MICCAI 2006.
+
+    Args:
+        velocity: (B, D, *S), voxels.
+        steps: Number of squarings.
+    """
+    u = velocity / 2**steps
+    for _ in range(steps):
+        u = compose(u, u)
+    return u
+
+
+def forward_differences(field: Tensor, axis: int) -> Tensor:
+    """Differences f(p + 1) - f(p) along one spatial axis; that axis is one shorter.
+
+    Args:
+        field: (B, C, *S).
+        axis: Spatial axis, from 0.
+    """
+    return field.diff(dim=axis + 2)
+
+
+def jacobian_determinant(displacement: Tensor, absolute: bool = False) -> Tensor:
+    """Determinant of ∂Φ/∂p by signed forward differences.
+
+    1 for the identity, s^D for a scaling by s, -1 for a reflection; 0 or less where the
+    transform folds.
+
+    Args:
+        displacement: (B, D, *S), voxels, each axis of at least 2.
+        absolute: Takes the absolute value of each difference first. This is what the published
+            code of DeepSim does; a reflection then reads +1. Only for comparison with it.
+
+    Returns:
+        (B, *(S - 1)).
+    """
+    ndim = displacement.shape[1]
+    rows = []
+    for axis in range(ndim):
+        difference = forward_differences(displacement, axis)
+        inner = tuple(slice(None) if i == axis else slice(0, -1) for i in range(ndim))
+        rows.append(difference[(slice(None), slice(None), *inner)])
+    return _determinant(rows, absolute)
+
+
+def central_jacobian_determinant(displacement: Tensor) -> Tensor:
+    """Determinant of ∂Φ/∂p by central differences, as the Learn2Reg challenge computes it.
+
+    The outermost voxels, where a central difference does not exist, are left out, and one more
+    layer with them where the axis has at least 5 voxels, as the challenge's evaluation does.
+
+    Args:
+        displacement: (B, D, *S), voxels, each axis of at least 3.
+
+    Returns:
+        (B, *(S - 4)); axes of fewer than 5 voxels lose 2 instead of 4.
+    """
+    shape = displacement.shape[2:]
+    ndim = len(shape)
+    margins = [2 if size >= 5 else 1 for size in shape]
+    rows = []
+    for axis in range(ndim):
+
+        def shifted(by: int, axis: int = axis) -> Tensor:
+            window = tuple(
+                slice(margin + (by if i == axis else 0), size - margin + (by if i == axis else 0))
+                for i, (margin, size) in enumerate(zip(margins, shape, strict=True))
+            )
+            return displacement[(slice(None), slice(None), *window)]
+
+        rows.append((shifted(1) - shifted(-1)) / 2)
+    return _determinant(rows, absolute=False)
+
+
+def _determinant(rows: list[Tensor], absolute: bool) -> Tensor:
+    """Determinant of I + ∂u/∂p, where rows[j] is ∂u/∂p_j of shape (B, D, *S)."""
+    ndim = len(rows)
+    entry = [
+        [rows[j][:, i] + 1 if i == j else rows[j][:, i] for j in range(ndim)] for i in range(ndim)
+    ]
+    if absolute:
+        entry = [[value.abs() for value in row] for row in entry]
+    if ndim == 2:
+        return entry[0][0] * entry[1][1] - entry[0][1] * entry[1][0]
+    minors = [
+        entry[1][(j + 1) % 3] * entry[2][(j + 2) % 3]
+        - entry[1][(j + 2) % 3] * entry[2][(j + 1) % 3]
+        for j in range(3)
+    ]
+    return entry[0][0] * minors[0] + entry[0][1] * minors[1] + entry[0][2] * minors[2]
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Repeats the far border until every spatial axis is divisible.
+
+    Args:
+        image: (B, C, *S).
+        multiple: What each axis of the result is a multiple of.
+    """
+    widths: list[int] = []
+    for size in reversed(image.shape[2:]):
+        widths += [0, -size % multiple]
+    return F.pad(image, widths, mode="replicate") if any(widths) else image
+
+
+def crop_to(image: Tensor, shape: torch.Size) -> Tensor:
+    """Cuts (B, C, *S) at the far borders to the spatial shape; undoes `pad_to_multiple`."""
+    return image[(slice(None), slice(None), *(slice(0, size) for size in shape))]

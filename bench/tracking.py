@@ -1,0 +1,144 @@
+"""Weights & Biases. A tracker that fails is switched off with one line; the run goes on."""
+
+import netrc
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Tracker:
+    """Takes what a run reports; this one keeps nothing (`tracker=none`)."""
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Logs one row of the history; `step` is the optimizer step."""
+
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        """Sets the final values."""
+
+    def image(self, name: str, path: Path) -> None:
+        """Logs a figure."""
+
+    def close(self, failed: bool = False) -> None:
+        """Ends the run; `failed` marks it so."""
+
+
+class WandbTracker(Tracker):
+    """One Weights & Biases run.
+
+    Args:
+        settings: The `tracker` section: project, entity, mode, group.
+        directory: Where offline files go.
+        run_id: Identity of the run; going on with a run goes on with its record when online.
+        name: Name shown.
+        job_type: `registration` or `extractor`.
+        config: The run's configuration.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        directory: Path,
+        run_id: str,
+        name: str,
+        job_type: str,
+        config: Mapping[str, Any],
+    ) -> None:
+        self._run: Any = None
+        self._failed = False
+        self._attempt(lambda: self._open(settings, directory, run_id, name, job_type, config))
+
+    def _open(
+        self,
+        settings: Mapping[str, Any],
+        directory: Path,
+        run_id: str,
+        name: str,
+        job_type: str,
+        config: Mapping[str, Any],
+    ) -> None:
+        import wandb
+
+        mode = settings["mode"]
+        if mode == "auto":
+            mode = "online" if has_credentials() else "offline"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._run = wandb.init(
+            project=settings["project"],
+            entity=settings["entity"],
+            group=settings["group"],
+            job_type=job_type,
+            id=run_id,
+            name=name,
+            config=dict(config),
+            dir=str(directory),
+            mode=mode,
+            resume="allow" if mode == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+
+    def log(self, row: Mapping[str, float]) -> None:
+        self._attempt(lambda: self._run.log(dict(row), step=int(row["step"])))
+
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        self._attempt(lambda: self._run.summary.update(flatten(summary)))
+
+    def image(self, name: str, path: Path) -> None:
+        def log() -> None:
+            import wandb
+
+            self._run.log({name: wandb.Image(str(path))})
+
+        self._attempt(log)
+
+    def close(self, failed: bool = False) -> None:
+        self._attempt(lambda: self._run.finish(exit_code=1 if failed else 0))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Does something with the run; after the first failure nothing is tried any more."""
+        if self._failed:
+            return
+        try:
+            action()
+        except Exception as error:
+            self._failed = True
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            print(f"Weights & Biases: {line}; the run goes on without it", file=sys.stderr)
+
+
+def open_tracker(
+    settings: Mapping[str, Any],
+    results: Path,
+    run_id: str,
+    name: str,
+    job_type: str,
+    config: Mapping[str, Any],
+) -> Tracker:
+    """The tracker that the `tracker` section asks for."""
+    if settings["name"] == "none":
+        return Tracker()
+    return WandbTracker(settings, results, run_id, name, job_type, config)
+
+
+def has_credentials() -> bool:
+    """Whether an API key is in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        hosts = netrc.netrc(os.environ.get("NETRC")).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any("wandb" in host for host in hosts)
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by `/`."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}/")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
