@@ -41,11 +41,13 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     table = Table()
     names = ["status", "dataset", "metric", "weight", "seed", *SCORES, "id"]
     for name in names:
-        table.add_column(SCORES[name].title if name in SCORES else name, overflow="fold")
+        table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
     for row in rows:
         table.add_row(*(_plain(row.get(name), name) for name in names))
     console = Console(highlight=False)
-    console.print(table)
+    console = Console(highlight=False, width=max(console.width, console.measure(table).maximum))
+    console.print(table, soft_wrap=True)
+    console.print("* by the published definition", soft_wrap=True)
     for row in rows:
         if "error" in row:
             console.print(f"{row['id']} {row['status']}: {row['error']}", soft_wrap=True)

@@ -56,6 +56,7 @@ def train_or_load(
             if folder.summary() is None:
                 _train(network, extractor, experiment, dataset, identity, folder)
     load_network(folder.file(BEST), network)
+    network.eval().requires_grad_(False)
 
 
 def _train(
@@ -83,6 +84,7 @@ def _train(
         experiment.seed,
         labels=bool(network.needs_labels),
     )
+    network.requires_grad_(True)
     surrogate = SurrogateTask(
         f"{task} on {dataset.name}", network, {"network": dict(extractor)}, training
     )
