@@ -71,16 +71,16 @@ class Experiment:
         """
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         assert isinstance(plain, dict)
-        plain = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
-        weight = plain["regularizer"]["weight"]
+        sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        weight = sections["regularizer"]["weight"]
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
             raise ConfigError(
                 f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
                 "values from 0.005 to 2."
             )
-        if isinstance(plain["seed"], bool) or not isinstance(plain["seed"], int):
-            raise ConfigError(f"seed={plain['seed']}: must be a whole number.")
-        return cls(plain, TrainerSettings.from_config(plain["trainer"]))
+        if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
+            raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        return cls(sections, TrainerSettings.from_config(sections["trainer"]))
 
     def __getitem__(self, section: str) -> Any:
         return self.config[section]

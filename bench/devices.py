@@ -1,5 +1,7 @@
 """Devices and precision."""
 
+import logging
+
 import torch
 from lightning_fabric import Fabric
 
@@ -56,6 +58,7 @@ def make_fabric(settings: TrainerSettings) -> Fabric:
         raise ConfigError(
             f"trainer.devices={settings.devices}: this machine has {torch.cuda.device_count()}."
         )
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=kind,
         devices=settings.devices,

@@ -4,6 +4,7 @@ A regularizer is a callable `regularizer(u) -> scalar` on displacements (B, D, *
 its weight λ and its YAML are in `conf/regularizer/`.
 """
 
+import torch
 from torch import Tensor
 
 from bench.spatial import forward_differences
@@ -20,5 +21,5 @@ class Diffusion:
     def __call__(self, u: Tensor) -> Tensor:
         """Scalar, at least 0; 0 for constant displacements."""
         ndim = u.shape[1]
-        total = sum(forward_differences(u, axis).square().sum() for axis in range(ndim))
-        return total / (ndim * u.numel())
+        squares = [forward_differences(u, axis).square().sum() for axis in range(ndim)]
+        return torch.stack(squares).sum() / (ndim * u.numel())

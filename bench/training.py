@@ -138,7 +138,7 @@ def _fit(
     torch.set_float32_matmul_precision("high")
     device = fabric.device
     task.prepare(device)
-    task.network.to(memory_format=_memory_format(task.network))
+    task.network.to(memory_format=_memory_format(task.network))  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
@@ -313,8 +313,8 @@ def _signals() -> Iterator[list[int]]:
         signal.signal(number, former[number])
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            former[number] = signal.signal(number, note)
+        for caught in (signal.SIGINT, signal.SIGTERM):
+            former[caught] = signal.signal(caught, note)
     try:
         yield received
     finally:

@@ -44,9 +44,9 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
         table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
     for row in rows:
         table.add_row(*(_plain(row.get(name), name) for name in names))
-    console = Console(highlight=False)
-    console = Console(highlight=False, width=max(console.width, console.measure(table).maximum))
-    console.print(table, soft_wrap=True)
+    wide = Console(highlight=False, width=1000)
+    console = Console(highlight=False, width=wide.measure(table).maximum)
+    console.print(table)
     console.print("* by the published definition", soft_wrap=True)
     for row in rows:
         if "error" in row:

@@ -77,7 +77,7 @@ class RandomAffine:
             matrix = matrix @ turn
         shear = random.uniform(-self.shear, self.shear, size=(ndim, ndim))
         np.fill_diagonal(shear, 0)
-        matrix = matrix @ (np.eye(ndim) + shear) / random.uniform(*self.scale)
+        matrix = matrix @ (np.eye(ndim) + shear) / random.uniform(self.scale[0], self.scale[1])
         signs = random.choice([-1.0, 1.0], size=ndim)
         if self.flip:
             matrix = matrix * signs

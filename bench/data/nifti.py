@@ -99,17 +99,19 @@ def read_subject(
 def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A 3D volume as float32, and its 4x4 affine."""
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
-        file = nibabel.load(path)
+        file: Any = nibabel.load(path)
         volume = np.asarray(file.get_fdata(dtype=np.float32))
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file. Copy it there, or take the subject out of the list."
         ) from error
     except (
-        nibabel.filebasedimages.ImageFileError,
-        nibabel.spatialimages.HeaderDataError,
+        ImageFileError,
+        HeaderDataError,
         OSError,
         EOFError,
         ValueError,

@@ -91,7 +91,7 @@ def _train(
     tracker = open_tracker(
         experiment["tracker"],
         experiment.results,
-        run_id=header["id"],
+        run_id=digest(identity),
         name=folder.path.name,
         job_type="extractor",
         config=dict(identity),

@@ -28,6 +28,8 @@ class VGG16(nn.Module):
         weights: File of the official state dict; None for the downloaded one.
     """
 
+    mean: Tensor
+    std: Tensor
     levels = 3
     needs_labels = False
 

@@ -54,7 +54,7 @@ class _LocalNCC(torch.autograd.Function):
         ratio = cross / denominator
         d_cross = ratio * (-2 / warped.numel())
         squared = (ratio * ratio).div_(warped.numel())
-        saved = []
+        saved: list[Tensor | None] = []
         for needed, image, mean, other, other_mean, other_variance in (
             (ctx.needs_input_grad[0], warped, mean_i, fixed, mean_j, variance_j),
             (ctx.needs_input_grad[1], fixed, mean_j, warped, mean_i, variance_i),
