@@ -1,0 +1,42 @@
+"""Data that many tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from conf_options import tiny_experiment
+
+from bench.data import PreparedDataset, prepare
+from bench.experiment import make_source
+from bench.extractors.vgg import VGG16
+
+
+@pytest.fixture(scope="session")
+def tiny_datasets(tmp_path_factory) -> dict[int, PreparedDataset]:
+    """The demo by number of axes: 3 training, 2 validation and 2 test subjects, odd sizes."""
+    cache = tmp_path_factory.mktemp("cache")
+    return {ndim: prepare(make_source(tiny_experiment(ndim)), cache) for ndim in (2, 3)}
+
+
+@pytest.fixture(scope="session")
+def vgg_weights(tmp_path_factory) -> Path:
+    """A state dict with the keys of the official VGG-16 file, and random values."""
+    torch.manual_seed(0)
+    network = VGG16()
+    state = {f"features.{name[10:]}": value for name, value in network.state_dict().items()}
+    # what follows relu3_3 is in the official file, and never read
+    rest = [f"features.{number}" for number in (17, 19, 21, 24, 26, 28)]
+    rest += [f"classifier.{number}" for number in (0, 3, 6)]
+    state |= {f"{name}.{kind}": torch.zeros(1) for name in rest for kind in ("weight", "bias")}
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets."""
+    if "BENCH_DATA" not in os.environ:
+        pytest.skip("needs real data: BENCH_DATA=FOLDER with hippocampus/ and brain_slab/")
+    return Path(os.environ["BENCH_DATA"])

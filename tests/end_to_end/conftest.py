@@ -1,0 +1,261 @@
+"""What end-to-end tests share: the command line in this process or its own, tiny data sets."""
+
+import csv
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SUBJECTS = "dataset.subjects_per_split={train:4,val:2,test:2}"
+TRAINING = [
+    "model.channels=[4,8]",
+    "trainer.steps=6",
+    "trainer.validate_every=5",
+    "trainer.batch_size=2",
+    "trainer.progress=false",
+    "tracker=none",
+]
+DEMO = ["dataset=demo", "dataset.shape=[32,40]", SUBJECTS, *TRAINING]
+DEMO3D = ["dataset=demo3d", "dataset.shape=[16,24,16]", SUBJECTS, *TRAINING]
+VOLUME = (12, 14, 10)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr of a command that failed."""
+        assert self.code not in (0, None), f"succeeded:\n{self.out}"
+        assert len(self.err.splitlines()) == 1, f"not one line:\n{self.err}"
+        return self.err.strip()
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Numbers must not depend on how many threads this process happens to have."""
+    import lightning_fabric  # noqa: F401  logs to the stderr that it finds at import
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials, a wide terminal, and importable custom parts, here and in subprocesses."""
+    netrc = tmp_path / "netrc"
+    netrc.touch(mode=0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the demo data sets of all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def empty_results(tmp_path: Path) -> Path:
+    """A results folder that does not exist yet."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def results(empty_results: Path, demo_cache: Path) -> Path:
+    """A results folder that shares the cache of the demo data sets."""
+    return with_cache(empty_results, demo_cache)
+
+
+def with_cache(results: Path, cache: Path) -> Path:
+    """Makes a results folder with a cache that lies elsewhere."""
+    results.mkdir(parents=True)
+    (results / "cache").symlink_to(cache, target_is_directory=True)
+    return results
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`python run.py ...` in this process."""
+
+    def command(*arguments: str) -> Outcome:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it for itself
+        return _in_process(
+            lambda: runpy.run_path(str(ROOT / "run.py"), run_name="__main__"),
+            ["run.py", *arguments],
+            monkeypatch,
+            capsys,
+        )
+
+    return command
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`python -m bench ...` in this process."""
+
+    def command(*arguments: str) -> Outcome:
+        return _in_process(
+            lambda: runpy.run_module("bench", run_name="__main__"),
+            ["bench", *arguments],
+            monkeypatch,
+            capsys,
+        )
+
+    return command
+
+
+def _in_process(
+    action: Callable[[], Any],
+    argv: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Outcome:
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", argv)
+    code = 0
+    try:
+        action()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    captured = capsys.readouterr()
+    return Outcome(code, captured.out, captured.err)
+
+
+def run_process(
+    *arguments: str, before: Callable[[], None] | None = None, cwd: Path = ROOT
+) -> Outcome:
+    """`python run.py ...` in a process of its own.
+
+    Args:
+        arguments: The command's arguments.
+        before: Called in the new process before the command starts.
+        cwd: Working directory.
+    """
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=before,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def at(results: Path) -> str:
+    """The override that names the results folder."""
+    return f"results_dir={results}"
+
+
+def run_folders(results: Path) -> list[Path]:
+    """Folders of all runs, finished or not."""
+    return sorted(path for path in results.glob("runs/*") if not path.name.startswith("."))
+
+
+def only_run(results: Path) -> Path:
+    """The folder of the only run."""
+    (folder,) = run_folders(results)
+    return folder
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """A run's summary."""
+    return json.loads((folder / "summary.json").read_text())
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(summary: dict[str, Any]) -> dict[str, Any]:
+    """What of a summary the seed determines: all scores but times."""
+    kept = {key: summary[key] for key in ("steps", "best_step", "validation")}
+    for key in ("scores", "scores_before"):
+        kept[key] = {name: value for name, value in summary[key].items() if name != "seconds"}
+    return kept
+
+
+def assert_nothing_written(results: Path) -> None:
+    """No run, no extractor, no cache and nothing half-written."""
+    written = [
+        path
+        for path in results.rglob("*")
+        if path.is_file() and path.suffix != ".lock" and not path.is_symlink()
+    ]
+    assert written == []
+    assert run_folders(results) == []
+    assert [path for path in results.glob("cache/*") if path.is_dir()] == []
+
+
+def write_volume(path: Path, volume: np.ndarray) -> None:
+    """Writes a NIfTI file of 1 mm voxels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
+
+
+def subject(number: int, shape: Sequence[int] = VOLUME) -> tuple[np.ndarray, np.ndarray]:
+    """A ball of class 1 with a core of class 2 on a noisy background: image and labels."""
+    random = np.random.default_rng(number)
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    distance = np.linalg.norm(grid - np.array(shape) / 2 - random.normal(size=3), axis=-1)
+    labels = (distance < 4).astype(np.uint8) + (distance < 2)
+    image = 40.0 * labels + random.uniform(0, 10, size=shape)
+    return image.astype(np.float32), labels.astype(np.uint8)
+
+
+@pytest.fixture
+def decathlon(tmp_path: Path) -> Path:
+    """Ten subjects in the Decathlon's layout."""
+    root = tmp_path / "decathlon"
+    entries = []
+    for number in range(10):
+        image, labels = subject(number)
+        name = f"case_{number:03d}.nii.gz"
+        write_volume(root / "imagesTr" / name, image)
+        write_volume(root / "labelsTr" / name, labels)
+        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
+    (root / "dataset.json").write_text(json.dumps({"training": entries}))
+    return root
+
+
+@pytest.fixture
+def brain(tmp_path: Path) -> Path:
+    """An atlas and nine subjects in the layout of the brain data."""
+    root = tmp_path / "brain"
+    splits = ["train"] * 5 + ["val"] * 2 + ["test"] * 2
+    rows = [f"person{number},{split}" for number, split in enumerate(splits)]
+    folders = [root / "data" / f"person{number}" for number in range(len(splits))]
+    for number, folder in enumerate([root / "atlas", *folders]):
+        image, labels = subject(number)
+        write_volume(folder / "brain_aligned.nii.gz", image)
+        write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
+    (root / "metadata.csv").write_text("\n".join(["subject_id,SPLIT", *rows]) + "\n")
+    return root

@@ -1,0 +1,85 @@
+"""Parts that a user could write outside the suite; configurations name them by `_target_`."""
+
+import os
+import signal
+
+import torch
+from torch import Tensor, nn
+
+DISTURBANCE = "TEST_DISTURBANCE"
+
+
+class L1:
+    """A metric of the smallest kind: no base class, one method."""
+
+    def __call__(self, pair) -> Tensor:
+        return (pair.warped - pair.fixed).abs().mean()
+
+
+class Disturbed(L1):
+    """L1 during whose k-th training step something happens: `TEST_DISTURBANCE=SIGKILL:k`.
+
+    The disturbance is a signal to the own process, or `error`. It is in the environment, not in
+    the configuration, so the disturbed and the undisturbed run are the same run.
+    """
+
+    def __init__(self) -> None:
+        self.what, _, step = os.environ.get(DISTURBANCE, "nothing:0").partition(":")
+        self.step = int(step)
+        self.steps = 0
+
+    def __call__(self, pair) -> Tensor:
+        self.steps += torch.is_grad_enabled()
+        if self.steps == self.step and torch.is_grad_enabled():
+            if self.what == "error":
+                raise RuntimeError("the metric broke")
+            os.kill(os.getpid(), signal.Signals[self.what])
+        return super().__call__(pair)
+
+
+class NanFrom(L1):
+    """L1 until a training step, NaN from then on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.steps = 0
+
+    def __call__(self, pair) -> Tensor:
+        self.steps += torch.is_grad_enabled()
+        loss = super().__call__(pair)
+        return loss * float("nan") if self.steps >= self.first else loss
+
+
+class PerVoxel:
+    """A metric that forgets the mean."""
+
+    def __call__(self, pair) -> Tensor:
+        return (pair.warped - pair.fixed).square()
+
+
+class PythonNumber:
+    """A metric that returns a number instead of a tensor."""
+
+    def __call__(self, pair) -> float:
+        return 0.0
+
+
+class PickyModel(nn.Module):
+    """A network that takes sizes divisible by 64 only."""
+
+    def __init__(self, ndim: int, image_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        raise RuntimeError("sizes must be divisible by 64")
+
+
+class WrongShapeModel(nn.Module):
+    """A network whose displacement has a channel too many."""
+
+    def __init__(self, ndim: int, image_channels: int) -> None:
+        super().__init__()
+        self.ndim = ndim
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        return moving.new_zeros(len(moving), self.ndim + 1, *moving.shape[2:])

@@ -1,0 +1,145 @@
+"""Runs that die on the way: the same command goes on, to the same numbers."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import (
+    DEMO,
+    Command,
+    at,
+    numbers,
+    only_run,
+    read_summary,
+    run_folders,
+    run_process,
+    with_cache,
+)
+
+RUN = [
+    "metric=mse",
+    "metric.name=disturbed",
+    "metric._target_=custom_parts.Disturbed",
+    *DEMO,
+    "trainer.steps=12",
+    "trainer.checkpoint_every=2",
+    "model.dropout=true",
+]
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, demo_cache: Path, run: Command) -> dict:
+    """What the same run records when nothing happens to it."""
+    results = with_cache(tmp_path / "undisturbed", demo_cache)
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    return read_summary(only_run(results))
+
+
+def status(results: Path, bench: Command) -> str:
+    (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    return row["status"]
+
+
+def test_killed_run_goes_on_from_its_last_checkpoint(
+    results: Path,
+    undisturbed: dict,
+    run: Command,
+    bench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGKILL:8")
+    assert run_process(*RUN, at(results)).code == -signal.SIGKILL
+    folder = only_run(results)
+    assert (folder / "last.pt").exists()
+    assert not (folder / "summary.json").exists()
+    assert status(results, bench) == "interrupted"
+
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "disturbed on demo: going on from step 6 of 12" in outcome.out
+    summary = read_summary(folder)
+    assert numbers(summary) == numbers(undisturbed)
+    assert not (folder / "last.pt").exists()
+    assert only_run(results) == folder
+
+
+def test_run_killed_before_its_first_checkpoint_starts_again(
+    results: Path, undisturbed: dict, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGKILL:1")
+    assert run_process(*RUN, at(results)).code == -signal.SIGKILL
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "going on" not in outcome.out
+    assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
+
+
+def test_damaged_checkpoint_starts_again_and_says_so(
+    results: Path, undisturbed: dict, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "error:8")
+    assert run(*RUN, at(results)).code == 1
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    state = only_run(results) / "last.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    assert f"{state}: cannot be read" in outcome.out
+    assert "training starts from the beginning" in outcome.out
+    assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_interrupted_run_saves_its_state_and_goes_on(
+    name: str,
+    results: Path,
+    undisturbed: dict,
+    run: Command,
+    bench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", f"{name}:7")
+    stopped = run_process(*RUN, at(results))
+    assert stopped.code == 130
+    assert stopped.line == (
+        "Interrupted at step 7 of 12; the state is saved. The same command goes on from there."
+    )
+    assert status(results, bench) == "interrupted"
+
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "disturbed on demo: going on from step 7 of 12" in outcome.out
+    assert status(results, bench) == "finished"
+    assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
+
+
+def test_interrupted_forced_run_goes_on_too(
+    results: Path, undisturbed: dict, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message promises it, so it holds for force=true as well."""
+    command = [*RUN, at(results), "force=true"]
+    assert run(*command).code == 0
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:7")
+    assert run(*command).code == 130
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    assert "going on from step 7 of 12" in outcome.out
+    assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
+    assert len(list(results.rglob("summary.json"))) == 1
+
+
+def test_interrupt_ends_a_sweep(
+    results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:3")
+    outcome = run("-m", *RUN, "seed=0,1", at(results))
+    assert outcome.code == 130
+    assert "Interrupted at step 3 of 12" in outcome.err
+    assert [path.name.split("-")[3] for path in run_folders(results)] == ["seed0"]

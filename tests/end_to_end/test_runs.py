@@ -1,0 +1,178 @@
+"""Whole runs: every metric on the demo, in 2D and in 3D, and what they leave on disk."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import (
+    DEMO,
+    DEMO3D,
+    ROOT,
+    Command,
+    at,
+    only_run,
+    read_rows,
+    read_summary,
+    run_folders,
+)
+
+METRICS = {
+    path.stem: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("conf/metric/*.yaml"))
+}
+WITHOUT_DOWNLOAD = [name for name, metric in METRICS.items() if "weights" not in metric]
+FILES = {
+    "run.json",
+    "config.yaml",
+    "environment.json",
+    "history.csv",
+    "pairs.csv",
+    "classes.csv",
+    "figure.png",
+    "best.safetensors",
+    "summary.json",
+}
+SCORES = ["dice", "dice_published", "hd95", "folding", "sdlogj", "logj_var_published", "seconds"]
+TEST_PAIRS = 2
+
+
+def overrides(metric: str) -> list[str]:
+    extractor = [
+        "trainer.surrogate.autoencoder.steps=6",
+        "trainer.surrogate.segmenter.steps=6",
+        "metric.levels=[1,2]",
+    ]
+    return [f"metric={metric}", *(extractor if "extractor" in METRICS[metric] else [])]
+
+
+def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
+    assert {path.name for path in folder.iterdir()} == FILES
+    summary = read_summary(folder)
+    assert summary["status"] == "finished"
+    assert summary["id"] == folder.name.rsplit("-", 1)[1]
+    expected = {
+        "dataset": dataset,
+        "metric": metric,
+        "model": "voxelmorph",
+        "regularizer": "diffusion",
+        "seed": 0,
+        "steps": 6,
+    }
+    assert {key: summary[key] for key in expected} == expected
+    tuned = yaml.safe_load((ROOT / "conf/tuned_weights.yaml").read_text())
+    assert summary["weight"] == tuned[dataset][metric]
+    for scores in (summary["scores"], summary["scores_before"]):
+        assert sorted(scores) == sorted(SCORES)
+        for name, score in scores.items():
+            assert set(score) == {"mean", "std", "n"}, name
+            assert score["n"] == TEST_PAIRS, name
+            assert math.isfinite(score["mean"]), name
+            assert score["std"] >= 0, name
+    assert 0 < summary["scores_before"]["dice"]["mean"] < 1
+    assert summary["scores_before"]["folding"]["mean"] == 0
+    assert summary["scores_before"]["sdlogj"]["mean"] == 0
+
+    pairs = read_rows(folder / "pairs.csv")
+    assert [(row["moving"], row["fixed"]) for row in pairs] == [
+        ("test000", "test001"),
+        ("test001", "test000"),
+    ]
+    for name in SCORES:
+        values = [float(row[name]) for row in pairs]
+        assert sum(values) / len(values) == pytest.approx(summary["scores"][name]["mean"])
+    classes = read_rows(folder / "classes.csv")
+    assert [row["class"] for row in classes] == ["CSF", "grey matter", "white matter"] * TEST_PAIRS
+    by_pair = [float(row["dice"]) for row in classes[:3]]
+    assert sum(by_pair) / 3 == pytest.approx(float(pairs[0]["dice"]))
+
+    history = read_rows(folder / "history.csv")
+    assert [int(row["step"]) for row in history] == [5, 6]
+    for row in history:
+        total = float(row["train_similarity"]) + summary["weight"] * float(
+            row["train_regularization"]
+        )
+        assert float(row["train_loss"]) == pytest.approx(total, rel=1e-4)
+    best = min(history, key=lambda row: float(row["val_loss"]))
+    assert int(best["step"]) == summary["best_step"]
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["metric"]["name"] == metric
+    assert config["regularizer"]["weight"] == summary["weight"]
+    assert json.loads((folder / "environment.json").read_text())["packages"]["torch"]
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("dataset", ["demo", "demo3d"])
+@pytest.mark.parametrize("metric", WITHOUT_DOWNLOAD)
+def test_metric_runs_and_is_recorded(
+    metric: str, dataset: str, results: Path, run: Command
+) -> None:
+    tiny = {"demo": DEMO, "demo3d": DEMO3D}[dataset]
+    outcome = run(*overrides(metric), *tiny, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "λ = " in outcome.out
+    assert str(only_run(results) / "figure.png") in outcome.out
+    assert_recorded(only_run(results), dataset, metric)
+
+
+@pytest.fixture(scope="session")
+def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict with the keys and shapes of the official one's convolutions."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    widths = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    places = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+    state = {}
+    for place, inputs, outputs in zip(places, [3, *widths], widths, strict=False):
+        scale = (2 / (9 * inputs)) ** 0.5
+        state[f"features.{place}.weight"] = scale * torch.randn(
+            outputs, inputs, 3, 3, generator=random
+        )
+        state[f"features.{place}.bias"] = torch.zeros(outputs)
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+def test_vgg_runs_in_2d_with_weights_from_a_file(
+    vgg_weights: Path, results: Path, run: Command
+) -> None:
+    outcome = run("metric=vgg", f"metric.weights={vgg_weights}", *DEMO, at(results))
+    assert outcome.code == 0, outcome.err
+    assert_recorded(only_run(results), "demo", "vgg")
+    assert not (results / "extractors").exists()
+
+
+def test_vgg_in_3d_is_refused_in_one_line_before_anything_is_trained(
+    results: Path, run: Command
+) -> None:
+    outcome = run("metric=vgg", *DEMO3D, at(results))
+    assert outcome.line == (
+        "metric=vgg cannot be used on dataset=demo3d: VGG-16 is a 2D network and the data set has "
+        "3D images. Choose another metric or data set."
+    )
+    assert run_folders(results) == []
+    assert not (results / "extractors").exists()
+    assert not (results / "weights").exists()
+
+
+def test_training_raises_dice(results: Path, run: Command) -> None:
+    outcome = run(
+        *DEMO,
+        at(results),
+        "metric=mse",
+        "dataset.subjects_per_split={train:12,val:4,test:6}",
+        "model.channels=[8,16]",
+        "trainer.steps=200",
+        "trainer.validate_every=50",
+        "trainer.batch_size=4",
+        "trainer.lr=3e-3",
+    )
+    assert outcome.code == 0, outcome.err
+    summary = read_summary(only_run(results))
+    before, after = (summary[key]["dice"]["mean"] for key in ("scores_before", "scores"))
+    assert after > before + 0.05
+    assert summary["scores"]["folding"]["mean"] < 0.01

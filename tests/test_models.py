@@ -1,0 +1,157 @@
+"""Registration networks: the contract over all of conf/model, and the shared backbone."""
+
+import pytest
+import torch
+from conf_options import compose, names, section, tiny_experiment
+from torch import nn
+
+from bench.errors import ConfigError, Unsupported
+from bench.execution import build_parts
+from bench.instantiation import build
+from bench.models import VoxelMorph
+from bench.models.unet import FullResolution, UNet, head
+
+SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
+
+
+def pair(shape, batch=2, channels=1):
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, batch, channels, *shape, generator=generator).unbind()
+
+
+def layers(network, *kinds):
+    return [layer for layer in network.modules() if isinstance(layer, kinds)]
+
+
+@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, channels):
+    options = section(compose([f"model={name}", "model.channels=[4,6,8]"])["model"], "name")
+    torch.manual_seed(0)
+    model = build(options, "model", ndim=len(shape), image_channels=channels).train()
+    moving, fixed = pair(shape, channels=channels)
+    u = model(moving, fixed)
+    assert u.shape == (2, len(shape), *shape)
+    assert u.dtype == torch.float32
+    u.square().sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.requires_grad]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_voxelmorph_starts_near_the_identity_and_sees_both_images(shape):
+    torch.manual_seed(0)
+    model = VoxelMorph(len(shape), 1, [4, 6, 8], norm=False, dropout=False).eval()
+    moving, fixed = pair(shape)
+    with torch.no_grad():
+        u = model(moving, fixed)
+        swapped = model(fixed, moving)
+    assert 0 < u.abs().max() < 1e-2
+    assert not torch.allclose(u, swapped, rtol=1e-3, atol=0)
+
+
+def test_voxelmorph_computes_each_pair_of_a_batch_by_itself():
+    model = VoxelMorph(2, 1, [4, 6, 8], norm=True, dropout=True).eval()
+    moving, fixed = pair((17, 22))
+    with torch.no_grad():
+        apart = torch.cat([model(moving[i : i + 1], fixed[i : i + 1]) for i in range(2)])
+        torch.testing.assert_close(model(moving, fixed), apart, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_norm_and_dropout_can_be_switched(ndim):
+    norm = (nn.BatchNorm2d, nn.BatchNorm3d)[ndim - 2]
+    dropout = (nn.Dropout2d, nn.Dropout3d)[ndim - 2]
+
+    def count(**switches):
+        model = VoxelMorph(ndim, 1, [4, 6, 8], **switches)
+        return len(layers(model, norm)), len(layers(model, dropout))
+
+    assert count(norm=False, dropout=False) == (0, 0)
+    assert count(norm=True, dropout=False) == (3, 0)
+    assert count(norm=False, dropout=True) == (0, 6)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("skips", [True, False])
+def test_decoder_widths_mirror_the_encoder(ndim, skips):
+    network = UNet(ndim, 3, [4, 6, 8], norm=True, dropout=True, skips=skips)
+    encoder = [layers(stage, nn.Conv2d, nn.Conv3d) for stage in network.encoder]
+    decoder = [layers(stage, nn.Conv2d, nn.Conv3d) for stage in network.decoder]
+    assert [[c.in_channels for c in stage] for stage in encoder] == [[3, 4], [4, 6], [6, 8]]
+    assert [[c.out_channels for c in stage] for stage in encoder] == [[4, 4], [6, 6], [8, 8]]
+    assert [[c.out_channels for c in stage] for stage in decoder] == [[8, 8], [6, 6], [4, 4]]
+    inputs = [stage[0].in_channels for stage in decoder]
+    assert inputs == ([8, 8 + 6, 6 + 4] if skips else [8, 8, 6])
+    assert network.outputs == (4 + 3 if skips else 4)
+    assert all(c.stride == (2,) * ndim and c.kernel_size == (4,) * ndim for c, _ in encoder)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_encoder_halves_and_decoder_restores_the_size(ndim):
+    network = UNet(ndim, 1, [4, 6, 8], norm=False, dropout=False)
+    image = torch.rand(1, 1, *(16, 24, 8)[:ndim])
+    stages = network.encode(image)
+    assert [tuple(s.shape[2:]) for s in stages] == [
+        tuple(size // 2**level for size in image.shape[2:]) for level in (1, 2, 3)
+    ]
+    assert network(image).shape == (1, network.outputs, *image.shape[2:])
+
+
+def test_last_skip_is_the_input_itself():
+    network = UNet(2, 2, [4, 6], norm=False, dropout=False)
+    image = torch.rand(1, 2, 8, 12)
+    assert torch.equal(network(image)[:, -2:], image)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_full_resolution_keeps_any_size(shape):
+    backbone = UNet(len(shape), 1, [4, 6], norm=False, dropout=False)
+    network = FullResolution(backbone, head(len(shape), backbone.outputs, 5, last_kernel=1))
+    assert network(torch.rand(2, 1, *shape)).shape == (2, 5, *shape)
+
+
+@pytest.mark.parametrize("channels", [[], [0], [4, -1], [4, 2.5], [True], ["4"]])
+def test_widths_that_are_not_whole_numbers_above_zero_are_refused(channels):
+    with pytest.raises(ConfigError, match="must be a list of whole numbers above 0, one per stag"):
+        UNet(2, 1, channels, norm=False, dropout=False)
+
+
+class FlatFlow(nn.Module):
+    """A model that forgets an axis."""
+
+    def __init__(self, ndim, image_channels):
+        super().__init__()
+
+    def forward(self, moving, fixed):
+        return torch.zeros(len(moving), 1, *moving.shape[2:])
+
+
+class Picky(FlatFlow):
+    """A model that cannot take the image."""
+
+    def forward(self, moving, fixed):
+        raise ValueError("sizes must be multiples of 16")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            "FlatFlow",
+            r"model=mine returns a displacement of shape \(1, 1, 17, 22\) for 2D images of shape "
+            r"\(17, 22\) with 1 channel\(s\); \(1, 2, 17, 22\) is needed, one channel per axis.",
+        ),
+        (
+            "Picky",
+            r"model=mine cannot take the 2D images of shape \(17, 22\) with 1 channel\(s\) of "
+            r"dataset=demo \(sizes must be multiples of 16\). Choose another model",
+        ),
+    ],
+)
+def test_model_that_does_not_fit_is_refused_before_training(model, words, tiny_datasets):
+    experiment = tiny_experiment(2)
+    experiment.config["model"] = {"name": "mine", "_target_": f"{__name__}.{model}"}
+    with pytest.raises(Unsupported, match=words):
+        build_parts(experiment, tiny_datasets[2])
