@@ -58,7 +58,9 @@ class Registration:
         self.advice = f"a larger regularizer.weight (now {weight:g})"
 
     def prepare(self, device: torch.device) -> None:
-        """Moves the metric's extractors to the device."""
+        """Moves the metric, if it has weights, and its extractors to the device."""
+        if isinstance(self.similarity, nn.Module):
+            self.similarity.to(device)
         for extractor in extractors_of(self.similarity):
             extractor.to(device)
 

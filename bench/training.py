@@ -135,7 +135,6 @@ def _fit(
     seed: int,
     on_validation: Callback | None,
 ) -> Fitted:
-    torch.set_float32_matmul_precision("high")
     device = fabric.device
     task.prepare(device)
     task.network.to(memory_format=_memory_format(task.network))  # type: ignore[call-overload]
@@ -169,15 +168,16 @@ def _fit(
             task.name, settings.steps, settings.progress and fabric.is_global_zero
         ) as progress,
     ):
-        while state.step < settings.steps:
+        while state.step < settings.steps and not _stops_early(state, settings):
             network.train()
             torch.manual_seed(derive_seed(seed, "dropout", state.step, fabric.global_rank))
             pending.append(_step(fabric, task, network, wrapped_optimizer, settings, state.step))
             state.step += 1
             validates = state.step % settings.validate_every == 0 or state.step == settings.steps
             saves = validates or state.step % checkpoint_every == 0
-            stopping = bool(stop)
-            if len(pending) >= FLUSH_EVERY or saves or stopping:
+            looks = saves or len(pending) >= FLUSH_EVERY
+            stopping = _agree(fabric, bool(stop), looks)
+            if looks or stopping:
                 _flush(pending, state, task, settings)
                 progress.update(state.step, state.sums["loss"] / state.summed)
             if validates:
@@ -203,9 +203,18 @@ def _fit(
                     f"Interrupted at step {state.step} of {settings.steps}; the state is saved. "
                     "The same command goes on from there."
                 )
-            if settings.early_stopping is not None and state.stale >= settings.early_stopping:
-                break
     return Fitted(state.step, state.best_step, state.best, state.seconds, state.history)
+
+
+def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
+    """Whether any process raised its flag; several of them ask each other only `now`."""
+    if fabric.world_size == 1:
+        return flag
+    return now and bool(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum") > 0)
+
+
+def _stops_early(state: _State, settings: TrainerSettings) -> bool:
+    return settings.early_stopping is not None and state.stale >= settings.early_stopping
 
 
 def _step(

@@ -103,6 +103,7 @@ class Demo(Source):
         """T1 intensities in [0, 1] and tissue labels, on the demo's grid."""
         import torchio
         from nilearn.datasets import (
+            load_mni152_brain_mask,
             load_mni152_gm_template,
             load_mni152_template,
             load_mni152_wm_template,
@@ -112,8 +113,8 @@ class Demo(Source):
             load(resolution=self.resolution)
             for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
         )
-        brain = t1.get_fdata() > 0
-        maps = np.stack([~brain, brain, grey.get_fdata(), white.get_fdata()])
+        brain = load_mni152_brain_mask(resolution=self.resolution).get_fdata() > 0
+        maps = np.stack([~brain, brain, brain * grey.get_fdata(), brain * white.get_fdata()])
         maps[CSF] -= maps[GREY] + maps[WHITE]
         labels = maps.argmax(axis=0)
         subject = torchio.Subject(

@@ -6,9 +6,10 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel
@@ -148,18 +149,21 @@ def _in_process(
 
 
 def run_process(
-    *arguments: str, before: Callable[[], None] | None = None, cwd: Path = ROOT
+    *arguments: str,
+    before: Callable[[], None] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """`python run.py ...` in a process of its own.
 
     Args:
         arguments: The command's arguments.
         before: Called in the new process before the command starts.
-        cwd: Working directory.
+        environment: Variables to set in it.
     """
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments],
-        cwd=cwd,
+        cwd=ROOT,
+        env={**os.environ, "HYDRA_FULL_ERROR": "0", **environment},
         capture_output=True,
         text=True,
         timeout=200,

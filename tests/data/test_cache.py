@@ -1,0 +1,258 @@
+"""The cache: built once, rebuilt when something changed, complete or absent."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.data import prepare
+from bench.data.source import Source
+from bench.data.subject import ATLAS, SPLITS, Sample, Subject
+from bench.errors import ConfigError, DataError
+
+
+@dataclass(kw_only=True)
+class Numbers(Source):
+    """Text files that hold one number: an image of that value with its labels around it."""
+
+    labelled: bool = True
+    splits: dict = field(default_factory=lambda: {"a": "train", "b": "val", "c": "test"})
+    loaded: list = field(default_factory=list)
+
+    def subjects(self):
+        return [Subject(i, split, Path(self.root) / f"{i}.txt") for i, split in self.splits.items()]
+
+    def load(self, subject):
+        self.loaded.append(subject.id)
+        value = int(subject.image.read_text())
+        if value < 0:
+            raise DataError(f"{subject.image}: is negative")
+        labels = np.zeros(self.shape, np.int32)
+        labels[1:, 0] = 10 * value
+        image = np.full((1, *self.shape), value / 7, np.float32)
+        return Sample(image, labels if self.labelled else None, (1.0, 2.5))
+
+
+@pytest.fixture
+def source(tmp_path):
+    def make(**settings):
+        defaults = {"shape": (3, 4), "classes": 200, "root": tmp_path}
+        pairs = dict.fromkeys(SPLITS, "cross")
+        return Numbers(name="numbers", ndim=2, pairs=pairs, **{**defaults, **settings})
+
+    for i, name in enumerate("abc"):
+        (tmp_path / f"{name}.txt").write_text(str(i + 1))
+    return make
+
+
+def test_arrays_are_memory_mapped_float16_and_uint8(source, tmp_path):
+    dataset = prepare(source(), tmp_path / "cache")
+    assert isinstance(dataset.images, np.memmap)
+    assert dataset.images.dtype == np.float16
+    assert dataset.images.shape == (3, 1, 3, 4)
+    assert isinstance(dataset.labels, np.memmap)
+    assert dataset.labels.dtype == np.uint8
+    assert dataset.labels.shape == (3, 1, 3, 4)
+    np.testing.assert_allclose(dataset.images[:, 0, 0, 0], [1 / 7, 2 / 7, 3 / 7], rtol=1e-3)
+    assert (dataset.ndim, dataset.channels, dataset.spacing) == (2, 1, (1.0, 2.5))
+    assert dataset.ids == ["a", "b", "c"]
+    assert [dataset.members(split) for split in SPLITS] == [[0], [1], [2]]
+
+
+def test_labels_become_positions_among_the_ids_that_occur(source, tmp_path):
+    classes = {0: "nothing", 10: "ten", 15: "unseen", 20: "twenty", 30: "thirty"}
+    dataset = prepare(source(classes=classes), tmp_path / "cache")
+    assert dataset.class_names == ["nothing", "ten", "twenty", "thirty"]
+    assert dataset.labels[:, 0, 1, 0].tolist() == [1, 2, 3]
+    assert not dataset.labels[:, 0, 0].any()
+    assert sorted(p.name for p in dataset.folder.iterdir()) == [
+        "images.npy",
+        "index.json",
+        "labels.npy",
+    ]
+
+
+def test_second_time_reads_no_subject(source, tmp_path):
+    first, second = source(), source()
+    folder = prepare(first, tmp_path / "cache").folder
+    assert first.loaded == ["a", "b", "c"]
+    assert prepare(second, tmp_path / "cache").folder == folder
+    assert second.loaded == []
+
+
+@pytest.mark.parametrize("change", ["size", "time", "setting", "split"])
+def test_a_change_builds_anew(source, tmp_path, change):
+    before = prepare(source(), tmp_path / "cache")
+    settings = {}
+    if change == "size":
+        (tmp_path / "b.txt").write_text("11")
+    elif change == "time":
+        os.utime(tmp_path / "b.txt", ns=(10**18, 10**18))
+    elif change == "setting":
+        settings = {"classes": 201}
+    else:
+        settings = {"splits": {"a": "val", "b": "train", "c": "test"}}
+    again = source(**settings)
+    after = prepare(again, tmp_path / "cache")
+    assert again.loaded == ["a", "b", "c"]
+    assert after.folder != before.folder
+
+
+def test_pairing_and_root_do_not_build_anew(source, tmp_path):
+    before = prepare(source(), tmp_path / "cache")
+    again = source()
+    again.pairs = dict.fromkeys(SPLITS, "mirrored")
+    assert prepare(again, tmp_path / "cache").folder == before.folder
+    assert again.loaded == []
+
+
+def test_fingerprint_is_that_of_the_content(source, tmp_path):
+    first = prepare(source(), tmp_path / "cache").fingerprint
+    os.utime(tmp_path / "b.txt", ns=(10**18, 10**18))
+    assert prepare(source(), tmp_path / "cache").fingerprint == first
+    (tmp_path / "b.txt").write_text("9")
+    assert prepare(source(), tmp_path / "cache").fingerprint != first
+
+
+def test_failed_build_leaves_nothing_behind_and_can_be_mended(source, tmp_path):
+    (tmp_path / "c.txt").write_text("-1")
+    with pytest.raises(DataError, match="is negative"):
+        prepare(source(), tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir() if p.suffix != ".lock"] == []
+    (tmp_path / "c.txt").write_text("3")
+    assert prepare(source(), tmp_path / "cache").images.shape == (3, 1, 3, 4)
+
+
+def test_rest_of_a_killed_build_is_replaced(source, tmp_path):
+    folder = prepare(source(), tmp_path / "cache").folder
+    partial = folder.with_name(folder.name + ".partial")
+    folder.rename(partial)
+    (partial / "images.npy").write_bytes(b"half")
+    (partial / "index.json").unlink()
+    again = prepare(source(), tmp_path / "cache")
+    assert again.images.shape == (3, 1, 3, 4)
+    assert not partial.exists()
+
+
+def test_data_set_without_labels(source, tmp_path):
+    dataset = prepare(source(labelled=False), tmp_path / "cache")
+    assert not dataset.has_labels
+    assert dataset.class_names == []
+    assert dataset.labels is None
+
+
+def test_missing_file_is_named(source, tmp_path):
+    (tmp_path / "b.txt").unlink()
+    words = r"dataset numbers: .*b.txt of subject b is missing. Copy it there, or take the subject"
+    with pytest.raises(DataError, match=words):
+        prepare(source(), tmp_path / "cache")
+
+
+class Uneven(Numbers):
+    """The last subject has another shape."""
+
+    def load(self, subject):
+        sample = super().load(subject)
+        return sample if subject.id != "c" else Sample(sample.image[:, 1:], None, sample.spacing)
+
+
+class PartlyLabelled(Numbers):
+    """The last subject has no labels."""
+
+    def load(self, subject):
+        sample = super().load(subject)
+        return sample if subject.id != "c" else Sample(sample.image, None, sample.spacing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Uneven, r"subject c has shape \(2, 4\), the first one has \(3, 4\). Set dataset.shape to"),
+        (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
+    ],
+)
+def test_uneven_subjects_are_refused(source, tmp_path, kind, words):
+    uneven = source()
+    uneven.__class__ = kind
+    with pytest.raises(DataError, match=words):
+        prepare(uneven, tmp_path / "cache")
+
+
+def test_undeclared_label_of_a_source_of_ones_own_is_named(source, tmp_path):
+    with pytest.raises(DataError, match=r"numbers.*label.* 30 .*dataset\.classes"):
+        prepare(source(classes=30), tmp_path / "cache")
+
+
+def test_more_classes_than_a_byte_holds_are_refused(source, tmp_path):
+    many = source(shape=(300, 300), classes=1000)
+    load = many.load
+
+    def labels_of_all_kinds(subject):
+        sample = load(subject)
+        return Sample(sample.image, np.indices((300, 300))[0], sample.spacing)
+
+    many.load = labels_of_all_kinds
+    with pytest.raises(DataError, match="300 different labels, at most 256 can be told apart"):
+        prepare(many, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        (
+            {"a": "train", "b": "val", "c": "tset"},
+            "subject c has split 'tset'; known are train",
+        ),
+        ({"a": "train", "b": "train", "c": "test"}, "split 'val' has no subjects. Add some to it"),
+    ],
+)
+def test_unusable_splits_are_refused(source, tmp_path, splits, words):
+    with pytest.raises(DataError, match=words):
+        prepare(source(splits=splits), tmp_path / "cache")
+
+
+def test_repeated_subjects_are_refused(source, tmp_path):
+    twice = source()
+    subjects = twice.subjects()
+    twice.subjects = lambda: [*subjects, subjects[1]]
+    with pytest.raises(DataError, match="dataset numbers: subject b is listed more than once"):
+        prepare(twice, tmp_path / "cache")
+
+
+def test_split_too_small_for_its_pairing_is_refused(source, tmp_path):
+    dataset = prepare(source(), tmp_path / "cache")
+    words = r"split 'val' has 1 subjects, which makes no pair by pairing 'cross'. Add subjects"
+    with pytest.raises(DataError, match=words):
+        dataset.pairs("val")
+
+
+def test_atlas_is_found_by_its_split(source, tmp_path):
+    (tmp_path / "atlas.txt").write_text("5")
+    splits = {"a": "train", "b": "val", "atlas": ATLAS, "c": "test"}
+    with_atlas = source(splits=splits)
+    with_atlas.pairs = dict.fromkeys(SPLITS, "atlas")
+    dataset = prepare(with_atlas, tmp_path / "cache")
+    assert [dataset.pairs(split) for split in SPLITS] == [[(0, 2)], [(1, 2)], [(3, 2)]]
+
+
+def test_index_is_readable(source, tmp_path):
+    dataset = prepare(source(), tmp_path / "cache")
+    index = json.loads((dataset.folder / "index.json").read_text())
+    assert index["name"] == "numbers"
+    assert index["splits"] == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ndim": 4}, r"dataset.ndim=4: must be 2 or 3\."),
+        ({"shape": (3, 4, 5)}, r"dataset.shape=\[3, 4, 5\]: must have 2 numbers, one per axis\."),
+    ],
+)
+def test_source_refuses_impossible_axes(settings, words):
+    settings = {"name": "x", "ndim": 2, "classes": 2, "pairs": {}, **settings}
+    with pytest.raises(ConfigError, match=words):
+        Numbers(**settings)

@@ -1,0 +1,104 @@
+"""The embedded demo."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from bench.data import Demo
+from bench.data.subject import Subject
+from bench.errors import ConfigError
+
+CLASSES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
+PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}
+SUBJECT = Subject("train000", "train")
+
+
+def make(ndim=2, **settings):
+    shape, resolution = ((31, 38), 4) if ndim == 2 else ((20, 24, 18), 8)
+    settings = {"resolution": resolution, "shape": shape, **settings}
+    return Demo(name="demo", ndim=ndim, classes=CLASSES, pairs=PAIRS, **settings)
+
+
+@functools.cache
+def template(ndim):
+    return make(ndim)._template
+
+
+def demo(ndim=2, **settings):
+    """The demo, its template read once for all tests."""
+    source = make(ndim, **settings)
+    source._template = template(ndim)
+    return source
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_subject_is_an_image_in_zero_to_one_with_its_tissues(ndim):
+    source = demo(ndim)
+    sample = source.load(SUBJECT)
+    assert sample.image.shape == (1, *source.shape)
+    assert sample.image.dtype == np.float32
+    assert sample.image.min() >= 0
+    assert sample.image.max() <= 1
+    assert sample.labels.shape == source.shape
+    assert set(np.unique(sample.labels)) == set(CLASSES)
+    assert sample.spacing == (4.0 if ndim == 2 else 8.0,) * ndim
+    means = [sample.image[0][sample.labels == label].mean() for label in (0, 1, 2, 3)]
+    assert means == sorted(means)  # T1: background, fluid, grey, white
+
+
+def test_it_is_deterministic():
+    first, second = (source.load(SUBJECT) for source in (make(), demo()))
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.labels, second.labels)
+
+
+def test_a_subject_does_not_depend_on_how_many_there_are():
+    few = demo(subjects_per_split={"train": 1, "val": 1, "test": 1}).load(SUBJECT)
+    assert np.array_equal(few.image, demo().load(SUBJECT).image)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"deformation": (2.0, 1.0)}])
+def test_another_seed_or_deformation_gives_other_anatomy(other):
+    first, second = demo().load(SUBJECT), demo(**other).load(SUBJECT)
+    assert not np.array_equal(first.labels, second.labels)
+
+
+def test_subjects_differ():
+    source = demo()
+    labels = [source.load(subject).labels for subject in source.subjects()[:3]]
+    assert not np.array_equal(labels[0], labels[1])
+    assert not np.array_equal(labels[1], labels[2])
+
+
+@pytest.mark.parametrize("setting", ["noise", "bias"])
+def test_noise_and_bias_change_the_image_but_not_the_labels(setting):
+    plain, disturbed = demo(**{setting: 0.0}).load(SUBJECT), demo(**{setting: 0.2}).load(SUBJECT)
+    assert np.array_equal(plain.labels, disturbed.labels)
+    assert np.abs(plain.image - disturbed.image).mean() > 0.02
+
+
+def test_noise_has_the_standard_deviation_it_says():
+    clean = demo(noise=0.0).load(SUBJECT).image
+    noisy = demo(noise=0.03).load(SUBJECT).image
+    tissue = (clean > 0.3) & (clean < 0.85)  # neither Rician nor clipped there
+    assert (noisy - clean)[tissue].std() == pytest.approx(0.03, rel=0.1)
+
+
+def test_splits_have_the_counts_asked_for():
+    splits = [
+        s.split for s in demo(subjects_per_split={"train": 3, "val": 1, "test": 2}).subjects()
+    ]
+    assert splits == ["train"] * 3 + ["val"] + ["test"] * 2
+
+
+def test_fingerprint_depends_on_settings_alone():
+    subjects = demo().subjects()
+    prints = {demo(**s).fingerprint(subjects) for s in ({}, {}, {"seed": 1}, {"noise": 0.1})}
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize("setting", ["noise", "bias"])
+def test_negative_strengths_are_refused(setting):
+    with pytest.raises(ConfigError, match=rf"dataset.{setting}=-0.1: must be 0 or more\."):
+        demo(**{setting: -0.1})

@@ -1,0 +1,658 @@
+"""What can go wrong: one line that says what was given, what is allowed and what to do."""
+
+import gzip
+import json
+import re
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from .conftest import (
+    DEMO,
+    DEMO3D,
+    TRAINING,
+    VOLUME,
+    Command,
+    assert_nothing_written,
+    at,
+    only_run,
+    read_rows,
+    read_summary,
+    run_folders,
+    run_process,
+    subject,
+    write_volume,
+)
+
+CUSTOM = ["metric=mse", "metric.name=custom"]
+
+
+def custom(target: str) -> list[str]:
+    return [*CUSTOM, f"metric._target_=custom_parts.{target}"]
+
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "metric=nccc",
+            "Unknown metric 'nccc'. Known: deepsim_ae, deepsim_seg, mse, ncc, ncc_sup, vgg. "
+            "Add conf/metric/nccc.yaml or pass metric._target_=CLASS.",
+        ),
+        (
+            "dataset=dmeo",
+            "Unknown dataset 'dmeo'. Known: brain, demo, demo3d, hippocampus. "
+            "Add conf/dataset/dmeo.yaml.",
+        ),
+        (
+            "model=unet9",
+            "Unknown model 'unet9'. Known: voxelmorph. Add conf/model/unet9.yaml.",
+        ),
+    ],
+)
+def test_unknown_option_lists_the_known_ones(
+    override: str, line: str, empty_results: Path, run: Command
+) -> None:
+    outcome = run(override, at(empty_results))
+    known = re.compile(r"Known: (.*?)\. Add")
+    expected, found = known.search(line), known.search(outcome.line)
+    assert expected is not None
+    assert found is not None
+    assert set(expected[1].split(", ")) <= set(found[1].split(", "))
+    assert known.sub("", outcome.line) == known.sub("", line)
+    assert not empty_results.exists()
+
+
+def test_unknown_metric_ends_its_process_with_one_line(empty_results: Path) -> None:
+    outcome = run_process("metric=nccc", at(empty_results))
+    assert outcome.code == 1
+    assert outcome.line.startswith("Unknown metric 'nccc'. Known: ")
+    assert outcome.out == ""
+
+
+def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
+    line = run("metric=mse", *DEMO, at(empty_results), "trainer.stepz=3").line
+    assert "trainer.stepz" in line
+    assert "Key 'stepz' is not in struct" in line
+    assert not empty_results.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.steps=0", "trainer.steps=0: must be a whole number of at least 1."),
+        ("trainer.steps=2.5", "trainer.steps=2.5: must be a whole number of at least 1."),
+        ("trainer.lr=0", "trainer.lr=0: must be a number above 0."),
+        ("trainer.batch_size=-1", "trainer.batch_size=-1: must be a whole number of at least 1."),
+        ("trainer.precision=half", "must be one of auto, float32, bfloat16."),
+        (
+            "regularizer.weight=-1",
+            "regularizer.weight=-1: must be a number of at least 0. The papers use values from "
+            "0.005 to 2.",
+        ),
+        ("regularizer.weight=nan", "regularizer.weight=nan: must be a number of at least 0."),
+        ("regularizer.weight=heavy", "regularizer.weight=heavy: must be a number of at least 0."),
+        ("regularizer.scale=twice", "regularizer.scale=twice: must be a number"),
+        ("seed=one", "seed=one: must be a whole number."),
+        ("seed=1.5", "seed=1.5: must be a whole number."),
+        ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
+        ("dataset.shape=[32]", "dataset.shape=[32]: must have 2 numbers, one per axis."),
+        ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
+        (
+            "dataset.subjects_per_split.val=0",
+            "dataset demo: split 'val' has no subjects. Add some to it.",
+        ),
+    ],
+)
+def test_bad_value_is_refused_before_anything_is_written(
+    override: str, words: str, empty_results: Path, run: Command
+) -> None:
+    assert words in run("metric=mse", *DEMO, at(empty_results), override).line
+    assert_nothing_written(empty_results)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.channels=[]"], "channels=[]: must be a list of whole numbers above 0"),
+        (["model.channels=[0]"], "channels=[0]: must be a list of whole numbers above 0"),
+        (["model.channels=[a]"], "channels=['a']: must be a list of whole numbers above 0"),
+        (["model.channels=7"], "channels=7: must be a list of whole numbers above 0"),
+        (
+            ["model._target_=custom_parts.L1"],
+            "model._target_=custom_parts.L1: cannot be built",
+        ),
+        (["dataset.pairs.train=all"], "Unknown pairing 'all' in dataset.pairs. Known: atlas, "),
+        (
+            ["dataset.subjects_per_split.test=1"],
+            "dataset demo: split 'test' has 1 subjects, which makes no pair by pairing "
+            "'mirrored'. Add subjects to the split.",
+        ),
+        (
+            ["metric._target_=nowhere.Metric"],
+            "metric._target_=nowhere.Metric: cannot be built (No module named 'nowhere'",
+        ),
+        (
+            ["metric._target_=custom_parts.L2"],
+            "metric._target_=custom_parts.L2: cannot be built (",
+        ),
+        (
+            ["+metric.window=3"],
+            "metric._target_=bench.similarity.MSE: cannot be built (",
+        ),
+        (
+            ["metric._target_=custom_parts.PerVoxel"],
+            "metric=mse returns (1, 1, 32, 40); it must return a scalar tensor.",
+        ),
+        (
+            ["metric._target_=custom_parts.PythonNumber"],
+            "metric=mse returns float; it must return a scalar tensor.",
+        ),
+        (
+            ["regularizer._target_=bench.spatial.forward_differences"],
+            "regularizer._target_=bench.spatial.forward_differences: cannot be built",
+        ),
+    ],
+)
+def test_part_that_does_not_fit_is_named_before_anything_is_trained(
+    overrides: list[str], words: str, results: Path, run: Command
+) -> None:
+    line = run("metric=mse", *DEMO, at(results), *overrides).line
+    assert words in line
+    assert run_folders(results) == []
+    assert not (results / "extractors").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["metric=ncc", "metric.window=0"], "metric.window=0"),
+        (["metric=ncc", "metric.window=4"], "metric.window=4"),
+        (
+            ["metric=deepsim_ae", "metric.levels=[3]"],
+            "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them.",
+        ),
+        (
+            ["metric=ncc_sup", "+metric.factors.mind=1"],
+            "metric.factors has ['labels', 'mind', 'ncc'] but metric.terms has ['labels', 'ncc']",
+        ),
+        (
+            ["metric=vgg", "metric.weights=nowhere.pth"],
+            "metric.weights=nowhere.pth: No such file or directory. Give the official VGG-16 "
+            "state dict",
+        ),
+    ],
+)
+def test_bad_argument_of_a_metric_is_named(
+    overrides: list[str], words: str, results: Path, run: Command
+) -> None:
+    assert words in run(*overrides, *DEMO, at(results)).line
+    assert run_folders(results) == []
+    assert not (results / "extractors").exists()
+
+
+def test_weights_file_of_another_network_is_named(
+    tmp_path: Path, results: Path, run: Command
+) -> None:
+    import torch
+
+    wrong = tmp_path / "resnet.pth"
+    torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, wrong)
+    line = run("metric=vgg", f"metric.weights={wrong}", *DEMO, at(results)).line
+    assert line.startswith(
+        f"metric.weights={wrong}: key 'features.0.weight' holds (64, 3, 7, 7), VGG-16 needs "
+        "(64, 3, 3, 3)."
+    )
+    assert run_folders(results) == []
+
+
+MODEL = ["~model.channels", "~model.norm", "~model.dropout", "model.name=custom"]
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        (
+            "PickyModel",
+            "model=custom cannot take the 2D images of shape (32, 40) with 1 channel(s) of "
+            "dataset=demo (sizes must be divisible by 64). Choose another model, or crop or pad "
+            "the images by dataset.shape.",
+        ),
+        (
+            "WrongShapeModel",
+            "model=custom returns a displacement of shape (1, 3, 32, 40) for 2D images of shape "
+            "(32, 40) with 1 channel(s); (1, 2, 32, 40) is needed, one channel per axis.",
+        ),
+    ],
+)
+def test_model_that_does_not_fit_the_images_is_refused(
+    target: str, line: str, results: Path, run: Command
+) -> None:
+    model = [word for word in DEMO if not word.startswith("model.")]
+    outcome = run("metric=mse", *model, *MODEL, f"model._target_=custom_parts.{target}", at(results))
+    assert outcome.line == line
+    assert run_folders(results) == []
+
+
+HIPPOCAMPUS = ["dataset=hippocampus", "dataset.shape=[12,16,12]", "metric=mse", *TRAINING]
+BRAIN = ["dataset=brain", "dataset.classes=3", "metric=mse", *TRAINING]
+
+
+@pytest.mark.parametrize("dataset", [HIPPOCAMPUS, BRAIN])
+def test_missing_folder_says_how_to_get_the_data(
+    dataset: list[str], tmp_path: Path, empty_results: Path, run: Command
+) -> None:
+    root = tmp_path / "nowhere"
+    name = dataset[0].partition("=")[2]
+    line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
+    assert line == (
+        f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; "
+        f"datasets/{name}/README.md says how to get the data."
+    )
+    assert_nothing_written(empty_results)
+
+
+@pytest.mark.parametrize("dataset", [HIPPOCAMPUS, BRAIN])
+def test_empty_folder_says_how_to_get_the_data(
+    dataset: list[str], tmp_path: Path, empty_results: Path, run: Command
+) -> None:
+    root = tmp_path / "empty"
+    root.mkdir()
+    (root / "README.md").write_text("How to get the data.\n")
+    line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
+    assert f"the folder {root} is empty. Pass dataset.root=PATH;" in line
+    assert_nothing_written(empty_results)
+
+
+def test_missing_listing_names_what_the_folder_should_hold(
+    decathlon: Path, brain: Path, empty_results: Path, run: Command
+) -> None:
+    swapped = {tuple(HIPPOCAMPUS): (brain, "dataset.json"), tuple(BRAIN): (decathlon, "metadata")}
+    for dataset, (root, listing) in swapped.items():
+        line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
+        assert listing in line
+        assert "does not exist. Point dataset.root at the folder that holds" in line
+        assert_nothing_written(empty_results)
+
+
+Damage = Callable[[Path, Path], None]
+
+
+def remove(image: Path, labels: Path) -> None:
+    image.unlink()
+
+
+def remove_labels(image: Path, labels: Path) -> None:
+    labels.unlink()
+
+
+def empty(image: Path, labels: Path) -> None:
+    image.write_bytes(b"")
+
+
+def cut_compressed(image: Path, labels: Path) -> None:
+    image.write_bytes(image.read_bytes()[:500])
+
+
+def cut_content(image: Path, labels: Path) -> None:
+    content = gzip.decompress(image.read_bytes())
+    image.write_bytes(gzip.compress(content[: len(content) // 2]))
+
+
+def cut_header(image: Path, labels: Path) -> None:
+    image.write_bytes(gzip.compress(gzip.decompress(image.read_bytes())[:100]))
+
+
+def corrupt(image: Path, labels: Path) -> None:
+    content = bytearray(image.read_bytes())
+    half = len(content) // 2
+    content[half : half + 50] = b"x" * 50
+    image.write_bytes(bytes(content))
+
+
+def replace_by_text(image: Path, labels: Path) -> None:
+    image.write_text("<html>404 not found</html>\n" * 40)
+
+
+def other_shape(image: Path, labels: Path) -> None:
+    write_volume(labels, subject(0, (12, 14, 11))[1])
+
+
+def four_dimensions(image: Path, labels: Path) -> None:
+    write_volume(image, np.zeros((*VOLUME, 2), np.float32))
+
+
+def slice_only(image: Path, labels: Path) -> None:
+    write_volume(image, np.zeros(VOLUME[:2], np.float32))
+
+
+def undeclared_labels(image: Path, labels: Path) -> None:
+    volume = np.asarray(nibabel.load(labels).dataobj).astype(np.uint8)
+    volume[0, 0, :2] = 7, 9
+    write_volume(labels, volume)
+
+
+def negative_labels(image: Path, labels: Path) -> None:
+    volume = np.asarray(nibabel.load(labels).dataobj).astype(np.int16)
+    volume[0, 0, 0] = -1
+    write_volume(labels, volume)
+
+
+def fractional_labels(image: Path, labels: Path) -> None:
+    volume = np.asarray(nibabel.load(labels).dataobj).astype(np.float32)
+    volume[0, 0, 0] = 0.5
+    write_volume(labels, volume)
+
+
+def not_finite(image: Path, labels: Path) -> None:
+    volume = np.asarray(nibabel.load(image).dataobj).astype(np.float32)
+    volume[0, 0, :2] = np.nan, np.inf
+    write_volume(image, volume)
+
+
+DAMAGES: dict[Damage, tuple[str, str]] = {
+    remove: ("image", "is missing. Copy it there, or take the subject out of the list."),
+    remove_labels: ("labels", "is missing. Copy it there, or take the subject out of the list."),
+    empty: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    cut_compressed: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    cut_content: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    cut_header: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    corrupt: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    replace_by_text: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    other_shape: ("labels", "has shape (12, 14, 11), but its image"),
+    four_dimensions: (
+        "image",
+        "has 4 dimensions (12, 14, 10, 2), 3 are needed. Store one volume per file.",
+    ),
+    slice_only: ("image", "has 2 dimensions (12, 14), 3 are needed."),
+    undeclared_labels: (
+        "labels",
+        "labels 7, 9 are outside the declared classes 0, 1, 2. Declare them in dataset.classes, "
+        "or correct the file.",
+    ),
+    negative_labels: ("labels", "labels -1 are outside the declared classes 0, 1, 2."),
+    fractional_labels: (
+        "labels",
+        "label 0.5 is not a whole number. Resample label maps with nearest-neighbour "
+        "interpolation.",
+    ),
+    not_finite: (
+        "image",
+        "2 voxels are not finite (NaN or Inf). Replace them, or take the subject out of the list.",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("layout", ["decathlon", "brain"])
+def test_bad_file_is_named_with_how_to_mend_it(
+    layout: str, damage: Damage, empty_results: Path, run: Command, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue(layout)
+    if layout == "decathlon":
+        image, labels = (root / kind / "case_004.nii.gz" for kind in ("imagesTr", "labelsTr"))
+        dataset = HIPPOCAMPUS
+    else:
+        folder = root / "data" / "person3"
+        image, labels = folder / "brain_aligned.nii.gz", folder / "seg_coalesced_aligned.nii.gz"
+        dataset = BRAIN
+    damage(image, labels)
+    line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
+    which, words = DAMAGES[damage]
+    assert str({"image": image, "labels": labels}[which]) in line
+    assert words in line
+    assert_nothing_written(empty_results)
+
+
+def test_intensities_too_large_for_the_cache_are_refused(
+    brain: Path, empty_results: Path, run: Command
+) -> None:
+    path = brain / "data" / "person3" / "brain_aligned.nii.gz"
+    image = np.asarray(nibabel.load(path).dataobj).astype(np.float32)
+    write_volume(path, image * 1e6)
+    line = run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
+    assert str(path) in line
+    assert "dataset.intensity" in line
+    assert_nothing_written(empty_results)
+
+
+def test_different_shapes_ask_for_one_shape(brain: Path, empty_results: Path, run: Command) -> None:
+    image, labels = subject(3, (12, 16, 10))
+    folder = brain / "data" / "person3"
+    write_volume(folder / "brain_aligned.nii.gz", image)
+    write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
+    line = run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
+    assert line == (
+        "dataset brain: subject person3 has shape (12, 16, 10), the first one has (12, 14, 10). "
+        "Set dataset.shape to crop or pad all to one shape."
+    )
+    assert_nothing_written(empty_results)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("subject_id;SPLIT\na;train\n", "lacks the column SPLIT; it has subject_id;SPLIT."),
+        ("", "lacks the column SPLIT; it has none. Separate columns by commas."),
+        (
+            "subject_id,SPLIT\nperson0,training\n",
+            "subject person0 has SPLIT 'training'; known are train, val, test.",
+        ),
+        (
+            "subject_id,SPLIT\nperson0,train\nperson0,val\nperson1,test\n",
+            "dataset brain: subject person0 is listed more than once.",
+        ),
+        (
+            "subject_id,SPLIT\nperson0,train\nperson1,test\n",
+            "dataset brain: split 'val' has no subjects. Add some to it.",
+        ),
+        (
+            "subject_id,SPLIT\nperson0,train\nperson1,val\nstranger,test\n",
+            "of subject stranger is missing.",
+        ),
+        ("subject_id,SPLIT\nperson0\n", "known are train, val, test."),
+    ],
+)
+def test_bad_list_of_subjects(
+    content: str, words: str, brain: Path, empty_results: Path, run: Command
+) -> None:
+    (brain / "metadata.csv").write_text(content)
+    assert words in run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
+    assert_nothing_written(empty_results)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "must be JSON with a list 'training'"),
+        ("[]", "must be JSON with a list 'training'"),
+        ('{"training": ["a.nii.gz"]}', "must be JSON with a list 'training'"),
+        ('{"training": []}', "its list 'training' is empty. Download it again."),
+        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects."),
+    ],
+)
+def test_bad_decathlon_list(
+    content: str, words: str, decathlon: Path, empty_results: Path, run: Command
+) -> None:
+    (decathlon / "dataset.json").write_text(content)
+    assert words in run(*HIPPOCAMPUS, f"dataset.root={decathlon}", at(empty_results)).line
+    assert_nothing_written(empty_results)
+
+
+def forget_labels(root: Path, count: int) -> None:
+    listing = root / "dataset.json"
+    entries = json.loads(listing.read_text())["training"]
+    for entry in entries[:count]:
+        del entry["label"]
+    listing.write_text(json.dumps({"training": entries}))
+
+
+def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run: Command) -> None:
+    forget_labels(decathlon, 4)
+    line = run(*HIPPOCAMPUS, f"dataset.root={decathlon}", at(empty_results)).line
+    assert "labels, unlike the first. Give labels to all subjects or to none." in line
+    assert_nothing_written(empty_results)
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        (["metric=ncc_sup"], "labels: needs labels, and the data set has none"),
+        (
+            ["metric=deepsim_seg", "metric.levels=[1,2]"],
+            "its extractor learns from labels, and the data set has none",
+        ),
+    ],
+)
+def test_metric_that_needs_labels_is_refused_without_them(
+    metric: list[str], reason: str, decathlon: Path, empty_results: Path, run: Command
+) -> None:
+    forget_labels(decathlon, 10)
+    line = run(*HIPPOCAMPUS, *metric, f"dataset.root={decathlon}", at(empty_results)).line
+    name = metric[0].partition("=")[2]
+    assert line == (
+        f"metric={name} cannot be used on dataset=hippocampus: {reason}. Choose another metric or "
+        "data set."
+    )
+    assert run_folders(empty_results) == []
+    assert not (empty_results / "extractors").exists()
+
+
+def test_metric_without_labels_runs_and_records_no_dice(
+    decathlon: Path, empty_results: Path, run: Command, bench: Command
+) -> None:
+    forget_labels(decathlon, 10)
+    outcome = run(*HIPPOCAMPUS, f"dataset.root={decathlon}", at(empty_results))
+    assert outcome.code == 0, outcome.err
+    folder = only_run(empty_results)
+    scores = read_summary(folder)["scores"]
+    for name in ("dice", "dice_published", "hd95"):
+        assert scores[name] == {"mean": None, "std": None, "n": 0}
+    assert scores["folding"]["n"] == 2
+    assert "dice" not in read_rows(folder / "pairs.csv")[0]
+    assert (folder / "figure.png").exists()
+    (row,) = json.loads(bench("runs", "--results", str(empty_results), "--format", "json").out)
+    assert (row["status"], row["dice"]) == ("finished", None)
+    assert bench("runs", "--results", str(empty_results)).code == 0
+
+
+
+def test_results_below_a_file_name_another_folder(tmp_path: Path, run: Command) -> None:
+    file = tmp_path / "file"
+    file.write_text("taken")
+    for results in (file, file / "results"):
+        line = run("metric=mse", *DEMO, at(results)).line
+        assert line.startswith(f"Cannot write {file}")
+        assert "choose another folder with results_dir=DIR" in line
+        assert "Traceback" not in line
+    assert file.read_text() == "taken"
+
+
+def test_full_disk_names_the_file_and_leaves_nothing_half_written(
+    results: Path, run: Command, bench: Command
+) -> None:
+    assert run("metric=mse", *DEMO, at(results)).code == 0
+    finished = only_run(results)
+    command = ["metric=mse", "seed=1", *DEMO, at(results)]
+    limit = 30 * 1024  # the weights fit, the training's state does not
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    outcome = run_process(*command, before=limit_file_size)
+    (folder,) = set(run_folders(results)) - {finished}
+    assert outcome.code == 1
+    assert outcome.line == (
+        f"Cannot write {folder / 'last.pt'}: File too large. Free space or permit writing, or "
+        "choose another folder with results_dir=DIR. Finished runs are safe; the same command "
+        "goes on from the last saved state."
+    )
+    assert list(results.rglob("*.partial")) == []
+    rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert {row["seed"]: row["status"] for row in rows} == {0: "finished", 1: "failed"}
+    assert read_summary(finished)["status"] == "finished"
+    assert run(*command).code == 0
+    assert read_summary(folder)["status"] == "finished"
+
+
+NAN = [*custom("NanFrom"), *DEMO]
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_is_recorded(
+    results: Path, run: Command, bench: Command
+) -> None:
+    line = run(*NAN, "+metric.first=4", at(results)).line
+    assert line.startswith("custom on demo: loss is nan at step 4. Try a lower trainer.lr (now ")
+    assert "trainer.precision=float32" in line
+    assert "a larger regularizer.weight (now 1)" in line
+    folder = only_run(results)
+    assert not (folder / "summary.json").exists()
+    traceback = (folder / "traceback.txt").read_text()
+    assert traceback.startswith("Traceback")
+    assert traceback.rstrip().endswith(line)
+    (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert (row["status"], row["metric"], row["error"]) == ("failed", "custom", line)
+    assert line in bench("runs", "--results", str(results)).out
+
+
+def test_failed_run_is_tried_again_by_the_same_command(
+    results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*custom("Disturbed"), *DEMO, at(results)]
+    monkeypatch.setenv("TEST_DISTURBANCE", "error:3")
+    assert run(*command).line == (
+        "RuntimeError: the metric broke (HYDRA_FULL_ERROR=1 shows the traceback)"
+    )
+    folder = only_run(results)
+    assert (folder / "traceback.txt").exists()
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    assert run(*command).code == 0
+    assert read_summary(folder)["status"] == "finished"
+    assert not (folder / "traceback.txt").exists()
+    assert not (folder / "failure.json").exists()
+
+
+def test_failed_run_does_not_stop_a_sweep(results: Path, run: Command, bench: Command) -> None:
+    outcome = run("-m", *NAN, "+metric.first=4,1000", "seed=0,1", at(results))
+    assert outcome.code == 1
+    failed = [line for line in outcome.err.splitlines() if "loss is nan at step 4" in line]
+    assert len(failed) >= 2
+    assert "Traceback" not in outcome.err
+    rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert sorted((row["status"], row["seed"]) for row in rows) == [
+        ("failed", 0),
+        ("failed", 1),
+        ("finished", 0),
+        ("finished", 1),
+    ]
+
+
+def test_combination_that_cannot_work_is_a_skipped_row_in_a_sweep(
+    results: Path, run: Command, bench: Command
+) -> None:
+    outcome = run("-m", "metric=vgg,mse", *DEMO3D, at(results))
+    assert outcome.code == 0, outcome.err
+    reason = "metric=vgg cannot be used on dataset=demo3d: VGG-16 is a 2D network"
+    assert reason in outcome.err
+    rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    found = {row["metric"]: row for row in rows}
+    assert {name: row["status"] for name, row in found.items()} == {
+        "mse": "finished",
+        "vgg": "skipped",
+    }
+    assert found["vgg"]["error"].startswith(reason)
+    assert not (results / "weights").exists()
+
+
+def test_full_error_keeps_the_traceback(results: Path) -> None:
+    """The way out for whoever needs more than one line."""
+    full = {"HYDRA_FULL_ERROR": "1"}
+    outcome = run_process("metric=mse", *DEMO, "seed=one", at(results), environment=full)
+    assert outcome.code == 1
+    assert "Traceback (most recent call last)" in outcome.err
+    assert outcome.err.rstrip().endswith("ConfigError: seed=one: must be a whole number.")

@@ -1,0 +1,196 @@
+"""Weights & Biases, offline: what a run leaves there, read back from its own file."""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import DEMO, Command, at, only_run, read_rows, read_summary, run_folders
+
+TRACKED = ["tracker=wandb", "tracker.mode=offline"]
+TINY = [word for word in DEMO if not word.startswith("tracker=")]
+BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7
+FULL, LAST = 1, 4
+
+
+@dataclass
+class Tracked:
+    """One run as its offline file has it."""
+
+    run: Any = None
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """Records of a `.wandb` file: LevelDB's log format after a header of 7 bytes."""
+    content = path.read_bytes()
+    assert content.startswith(b":W&B")
+    place, parts = FILE_HEADER, b""
+    while place + CHUNK_HEADER <= len(content):
+        if BLOCK - place % BLOCK < CHUNK_HEADER:
+            place += BLOCK - place % BLOCK
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        place += CHUNK_HEADER
+        parts += content[place : place + length]
+        place += length
+        if kind in (FULL, LAST):
+            yield parts
+            parts = b""
+
+
+def read_tracked(path: Path) -> Tracked:
+    from wandb.proto import wandb_internal_pb2
+
+    def items(records: Any) -> dict[str, Any]:
+        return {
+            "/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in records
+        }
+
+    tracked = Tracked()
+    for content in read_records(path):
+        record = wandb_internal_pb2.Record.FromString(content)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            tracked.run = record.run
+            tracked.config |= items(record.run.config.update)
+        elif kind == "config":
+            tracked.config |= items(record.config.update)
+        elif kind == "history":
+            tracked.history.append(items(record.history.item))
+        elif kind == "summary":
+            tracked.summary |= items(record.summary.update)
+        elif kind == "exit":
+            tracked.exit_code = record.exit.exit_code
+    return tracked
+
+
+def all_tracked(results: Path) -> dict[str, Tracked]:
+    """Every run in the offline files below a results folder, by its id."""
+    found = [read_tracked(path) for path in sorted(results.glob("wandb/offline-run-*/*.wandb"))]
+    tracked = {one.run.run_id: one for one in found}
+    assert len(tracked) == len(found)
+    return tracked
+
+
+def validations(tracked: Tracked) -> list[dict[str, Any]]:
+    return [row for row in tracked.history if "val_loss" in row]
+
+
+def test_run_is_tracked_with_configuration_history_and_summary(results: Path, run: Command) -> None:
+    outcome = run("metric=mse", *TINY, *TRACKED, at(results))
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    summary = read_summary(only_run(results))
+    tracked = all_tracked(results)
+    assert list(tracked) == [summary["id"]]
+    record = tracked[summary["id"]]
+    assert record.run.project == "registration-bench"
+    assert record.run.run_group == "demo"
+    assert record.run.job_type == "registration"
+    assert record.run.display_name == only_run(results).name
+    assert record.exit_code == 0
+
+    assert record.config["metric"]["name"] == "mse"
+    assert record.config["regularizer"]["weight"] == summary["weight"]
+    assert record.config["seed"] == 0
+
+    rows = read_rows(only_run(results) / "history.csv")
+    logged = validations(record)
+    assert [row["step"] for row in logged] == [5, 6]
+    assert [row["_step"] for row in logged] == [5, 6]
+    for name in ("val_loss", "train_loss", "val_dice", "lr"):
+        assert [row[name] for row in logged] == pytest.approx([float(row[name]) for row in rows])
+
+    dice = summary["scores"]["dice"]["mean"]
+    assert record.summary["scores/dice/mean"] == pytest.approx(dice)
+    assert record.summary["best_step"] == summary["best_step"]
+    assert record.summary["registration"]["_type"] == "image-file"
+
+
+def test_extractor_is_a_run_of_its_own(results: Path, run: Command) -> None:
+    outcome = run(
+        "metric=deepsim_ae",
+        "metric.levels=[1,2]",
+        "trainer.surrogate.autoencoder.steps=6",
+        *TINY,
+        *TRACKED,
+        at(results),
+    )
+    assert outcome.code == 0, outcome.err
+    jobs = {one.run.job_type: one for one in all_tracked(results).values()}
+    assert set(jobs) == {"registration", "extractor"}
+    assert {one.run.run_group for one in jobs.values()} == {"demo"}
+    assert {one.exit_code for one in jobs.values()} == {0}
+    assert "scores/reconstruction_error/mean" in jobs["extractor"].summary
+    assert "scores/dice/mean" in jobs["registration"].summary
+    assert "scores/dice/mean" not in jobs["extractor"].summary
+    for one in jobs.values():
+        assert [row["step"] for row in validations(one)] == [5, 6]
+
+
+def test_runs_of_a_sweep_stay_apart(results: Path, run: Command) -> None:
+    outcome = run("-m", "metric=mse", "regularizer.weight=0.01,1", *TINY, *TRACKED, at(results))
+    assert outcome.code == 0, outcome.err
+    tracked = all_tracked(results)
+    assert len(tracked) == 2
+    for folder in run_folders(results):
+        summary = read_summary(folder)
+        record = tracked[summary["id"]]
+        assert record.config["regularizer"]["weight"] == summary["weight"]
+        losses = [float(row["val_loss"]) for row in read_rows(folder / "history.csv")]
+        assert [row["val_loss"] for row in validations(record)] == pytest.approx(losses)
+        assert record.exit_code == 0
+
+
+def test_failed_run_is_tracked_as_failed(results: Path, run: Command) -> None:
+    metric = ["metric=mse", "metric.name=custom", "metric._target_=custom_parts.NanFrom"]
+    outcome = run(*metric, "+metric.first=6", *TINY, *TRACKED, at(results))
+    assert outcome.code == 1
+    (record,) = all_tracked(results).values()
+    assert record.exit_code == 1
+    assert [row["step"] for row in validations(record)] == [5]
+    assert "scores/dice/mean" not in record.summary
+
+
+def test_mode_auto_is_offline_without_credentials(results: Path, run: Command) -> None:
+    outcome = run("metric=mse", *TINY, "tracker=wandb", at(results))
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    assert len(all_tracked(results)) == 1
+
+
+@pytest.mark.parametrize("call", ["init", "log", "finish"])
+def test_tracker_that_fails_costs_one_line_and_not_the_run(
+    call: str, results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise wandb.errors.CommError("the server is away\nand more")
+
+    monkeypatch.setattr(*((wandb, "init") if call == "init" else (wandb.Run, call)), fail)
+    outcome = run("metric=mse", *TINY, *TRACKED, at(results))
+    assert outcome.code == 0
+    assert outcome.err == (
+        "Weights & Biases: the server is away; the run goes on without it\n"
+    )
+    assert read_summary(only_run(results))["status"] == "finished"
+
+
+def test_impossible_setting_of_the_tracker_costs_one_line_and_not_the_run(
+    results: Path, run: Command
+) -> None:
+    outcome = run("metric=mse", *TINY, "tracker=wandb", "tracker.mode=sometimes", at(results))
+    assert outcome.code == 0
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("Weights & Biases: ")
+    assert line.endswith("; the run goes on without it")
+    assert read_summary(only_run(results))["status"] == "finished"
