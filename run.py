@@ -3,14 +3,12 @@
 import hydra
 from omegaconf import DictConfig
 
-from bench.app import launch
+from bench.app import launch, run_job
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
-    from bench.experiment import run
-
-    run(config)
+    run_job(config)
 
 
 if __name__ == "__main__":

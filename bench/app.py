@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import GROUPS, options, register_resolvers
@@ -45,6 +46,29 @@ SETTINGS = {
 }
 
 
+class _Failed(BaseException):
+    """Carries a job's error past Hydra, which would print lines of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def run_job(config: DictConfig) -> None:
+    """Hydra's task function: runs one experiment.
+
+    In a sweep an error is Hydra's to collect, so that the other runs go on.
+    """
+    from bench.experiment import in_sweep, run
+
+    try:
+        run(config)
+    except Exception as error:
+        if in_sweep():
+            raise
+        raise _Failed(error) from error
+
+
 def launch(main: Callable[[], Any]) -> None:
     """Runs a Hydra application: answers --help, and reports what goes wrong in one line.
 
@@ -54,26 +78,30 @@ def launch(main: Callable[[], Any]) -> None:
         print_help()
         return
     register_resolvers()
-    if os.environ.get(FULL_ERROR, "0") == "1":
-        main()
-        return
+    with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     try:
         main()
-    except KeyboardInterrupt as error:
-        _exit(str(error) or "Interrupted. The same command starts again.", 130)
-    except BenchError as error:
-        _exit(str(error))
-    except MissingConfigException as error:
-        _exit(explain_missing(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _exit(_one_line(error))
-    except OSError as error:
-        if error.errno in CANNOT_WRITE:
-            _exit(explain_unwritable(error))
-        _exit(f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)")
-    except Exception as error:
-        _exit(f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)")
+    except KeyboardInterrupt as interrupt:
+        _exit(str(interrupt) or "Interrupted. The same command starts again.", 130)
+    except (_Failed, Exception) as caught:
+        error = caught.error if isinstance(caught, _Failed) else caught
+        if with_traceback:
+            raise error from None
+        _exit(explain(error))
+
+
+def explain(error: Exception) -> str:
+    """One line for any error."""
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return explain_missing(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _one_line(error)
+    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        return explain_unwritable(error)
+    return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
 
 
 def explain_missing(error: MissingConfigException) -> str:

@@ -63,7 +63,7 @@ def run(config: DictConfig) -> dict[str, Any] | None:
         try:
             summary = execute(experiment, dataset, data, header, text, folder)
         except Unsupported as error:
-            if not _in_sweep():
+            if not in_sweep():
                 raise
             folder.start(header, text, {})
             folder.fail(error, "skipped")
@@ -71,7 +71,7 @@ def run(config: DictConfig) -> dict[str, Any] | None:
             return None
         except Exception as error:
             folder.fail(error)
-            if _in_sweep():
+            if in_sweep():
                 print(f"failed {folder.path.name}: {error}", file=sys.stderr)
             raise
     print_summary(summary, folder.path)
@@ -95,5 +95,6 @@ def check_writable(results: Path) -> None:
     os.unlink(path)
 
 
-def _in_sweep() -> bool:
+def in_sweep() -> bool:
+    """Whether this is one of the runs of `run.py -m`."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

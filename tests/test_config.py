@@ -36,12 +36,17 @@ def test_every_option_composes_with_its_own_name(group):
         assert section["name"] == name
 
 
-def test_every_combination_of_data_set_metric_and_trainer_is_a_checked_experiment():
-    combinations = itertools.product(*(names(group) for group in ("dataset", "metric", "trainer")))
-    for dataset, metric, trainer in combinations:
+COMBINATIONS = [
+    *itertools.product(names("dataset"), names("metric"), ["short"]),
+    *itertools.product(names("dataset"), ["ncc"], names("trainer")),
+]
+
+
+def test_every_combination_of_data_set_with_metric_or_trainer_is_a_checked_experiment():
+    for dataset, metric, trainer in COMBINATIONS:
         composed = experiment([f"dataset={dataset}", f"metric={metric}", f"trainer={trainer}"])
         assert composed.weight > 0
-        assert composed.settings.steps >= 500
+        assert composed.settings.validate_every <= composed.settings.steps
         extractor = composed["metric"].get("extractor", {})
         if "steps" in extractor:
             assert composed.extractor_settings(extractor).steps == extractor["steps"]
@@ -58,11 +63,6 @@ def test_every_file_begins_with_a_comment_that_says_what_it_is(path):
 def test_options_are_listed_with_their_headlines(group):
     assert list(options(group)) == names(group)
     assert all(options(group).values())
-
-
-def test_experiments_and_other_folders_of_conf_are_known():
-    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-    assert set(GROUPS) <= folders
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,9 @@ def holder(folder):
     assert process.stdout.readline() == b"held\n"
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
 
 
 def test_folder_held_by_another_process_is_running_and_cannot_be_claimed(folder, holder):

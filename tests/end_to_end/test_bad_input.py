@@ -35,7 +35,6 @@ def custom(target: str) -> list[str]:
     return [*CUSTOM, f"metric._target_=custom_parts.{target}"]
 
 
-
 @pytest.mark.parametrize(
     ("override", "line"),
     [
@@ -234,7 +233,9 @@ def test_model_that_does_not_fit_the_images_is_refused(
     target: str, line: str, results: Path, run: Command
 ) -> None:
     model = [word for word in DEMO if not word.startswith("model.")]
-    outcome = run("metric=mse", *model, *MODEL, f"model._target_=custom_parts.{target}", at(results))
+    outcome = run(
+        "metric=mse", *model, *MODEL, f"model._target_=custom_parts.{target}", at(results)
+    )
     assert outcome.line == line
     assert run_folders(results) == []
 
@@ -539,7 +540,6 @@ def test_metric_without_labels_runs_and_records_no_dice(
     (row,) = json.loads(bench("runs", "--results", str(empty_results), "--format", "json").out)
     assert (row["status"], row["dice"]) == ("finished", None)
     assert bench("runs", "--results", str(empty_results)).code == 0
-
 
 
 def test_results_below_a_file_name_another_folder(tmp_path: Path, run: Command) -> None:

@@ -82,7 +82,9 @@ def two_runs(results: Path, run: Command) -> Path:
 
 
 def test_rows_of_runs_agree_in_every_format(two_runs: Path, bench: Command) -> None:
-    summaries = {read_summary(folder)["id"]: read_summary(folder) for folder in run_folders(two_runs)}
+    summaries = {
+        read_summary(folder)["id"]: read_summary(folder) for folder in run_folders(two_runs)
+    }
     printed = {
         form: bench("runs", "--results", str(two_runs), "--format", form)
         for form in ("json", "csv", "table")

@@ -179,9 +179,7 @@ def test_tracker_that_fails_costs_one_line_and_not_the_run(
     monkeypatch.setattr(*((wandb, "init") if call == "init" else (wandb.Run, call)), fail)
     outcome = run("metric=mse", *TINY, *TRACKED, at(results))
     assert outcome.code == 0
-    assert outcome.err == (
-        "Weights & Biases: the server is away; the run goes on without it\n"
-    )
+    assert outcome.err == ("Weights & Biases: the server is away; the run goes on without it\n")
     assert read_summary(only_run(results))["status"] == "finished"
 
 
