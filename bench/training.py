@@ -6,12 +6,8 @@ that is random in step k is seeded by (seed, k): a resumed training gives the sa
 that never stopped.
 """
 
-import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +16,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from bench.checkpoints import load_state, save_network, save_state
+from bench.checkpoints import save_network
 from bench.devices import make_fabric
 from bench.errors import Diverged, Interrupted
+from bench.interrupts import collected_signals
 from bench.progress import TrainingProgress
 from bench.seeding import derive_seed
 from bench.settings import TrainerSettings
-from bench.store import BEST, HISTORY, LAST, write_csv
+from bench.store import BEST, HISTORY, write_csv
+from bench.training_state import TrainingState
 
 FLUSH_EVERY = 20  # steps between two looks at the losses, which cost a synchronization
 
@@ -79,21 +77,6 @@ class Fitted:
     history: list[dict[str, float]] = field(repr=False)
 
 
-@dataclass
-class _State:
-    """What is saved to resume, besides network, optimizer and scheduler."""
-
-    step: int = 0
-    best_loss: float = math.inf
-    best_step: int = 0
-    best: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    summed: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 Callback = Callable[[dict[str, float]], None]
 
 
@@ -143,30 +126,23 @@ def _fit(
         optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
     )
     network, wrapped_optimizer = fabric.setup(task.network, optimizer)
-    state = _resume(folder, task.network, optimizer, scheduler)
-    if state.step and fabric.is_global_zero:
+    state = TrainingState.resume(folder, task.network, optimizer, scheduler)
+    leads = fabric.is_global_zero
+    if state.step and leads:
         print(f"{task.name}: going on from step {state.step} of {settings.steps}")
 
-    def save() -> None:
-        if fabric.is_global_zero:
-            save_state(
-                folder / LAST,
-                {
-                    "network": task.network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "scheduler": scheduler.state_dict(),
-                    "state": dict(vars(state)),
-                },
-            )
+    def diverged(what: str) -> Diverged:
+        return Diverged(
+            f"{task.name}: {what}. Try a lower trainer.lr (now {settings.lr:g}), "
+            f"trainer.precision=float32, or {task.advice}."
+        )
 
-    pending: list[dict[str, Tensor]] = []
-    clock = time.perf_counter()
     checkpoint_every = settings.checkpoint_every or settings.validate_every
+    pending: list[dict[str, Tensor]] = []
+    start = time.perf_counter() - state.seconds
     with (
-        _signals() as stop,
-        TrainingProgress(
-            task.name, settings.steps, settings.progress and fabric.is_global_zero
-        ) as progress,
+        collected_signals() as stop,
+        TrainingProgress(task.name, settings.steps, settings.progress and leads) as progress,
     ):
         while state.step < settings.steps and not _stops_early(state, settings):
             network.train()
@@ -178,26 +154,28 @@ def _fit(
             looks = saves or len(pending) >= FLUSH_EVERY
             stopping = _agree(fabric, bool(stop), looks)
             if looks or stopping:
-                _flush(pending, state, task, settings)
-                progress.update(state.step, state.sums["loss"] / state.summed)
+                state.add(pending, diverged)
+                pending.clear()
+                progress.update(state.step, state.mean_loss)
             if validates:
                 network.eval()
                 with torch.no_grad():
                     scores = fabric.broadcast(task.validate(network, settings, device))
                 scheduler.step(scores["loss"])
-                row = _history_row(state, scores, optimizer.param_groups[0]["lr"])
-                row["seconds"] = state.seconds + time.perf_counter() - clock
-                state.history.append(row)
-                _keep_best(state, scores, task, folder, fabric.is_global_zero)
-                if fabric.is_global_zero:
+                lr = optimizer.param_groups[0]["lr"]
+                row = state.validated(scores, lr, time.perf_counter() - start, diverged)
+                if leads:
+                    if state.is_best:
+                        description = {**task.description, "step": state.step}
+                        save_network(folder / BEST, task.network, description)
                     write_csv(folder / HISTORY, state.history)
                     progress.validated(row)
                 if on_validation is not None:
                     on_validation(row)
             if saves or stopping:
-                now = time.perf_counter()
-                state.seconds, clock = state.seconds + now - clock, now
-                save()
+                state.seconds = time.perf_counter() - start
+                if leads:
+                    state.save(folder, task.network, optimizer, scheduler)
             if stopping and state.step < settings.steps:
                 raise Interrupted(
                     f"Interrupted at step {state.step} of {settings.steps}; the state is saved. "
@@ -213,7 +191,7 @@ def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
     return now and bool(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum") > 0)
 
 
-def _stops_early(state: _State, settings: TrainerSettings) -> bool:
+def _stops_early(state: TrainingState, settings: TrainerSettings) -> bool:
     return settings.early_stopping is not None and state.stale >= settings.early_stopping
 
 
@@ -243,89 +221,6 @@ def _step(
     return totals
 
 
-def _flush(
-    pending: list[dict[str, Tensor]], state: _State, task: Task, settings: TrainerSettings
-) -> None:
-    """Adds the collected losses to the running means; stops at one that is not finite."""
-    names = list(pending[0])
-    values = torch.stack([row[name] for row in pending for name in names]).tolist()
-    rows = [values[i : i + len(names)] for i in range(0, len(values), len(names))]
-    first = state.step - len(rows)
-    pending.clear()
-    for i, row in enumerate(rows):
-        if not all(math.isfinite(value) for value in row):
-            bad = next(n for n, v in zip(names, row, strict=True) if not math.isfinite(v))
-            raise Diverged(
-                f"{task.name}: {bad} is {row[names.index(bad)]} at step {first + i + 1}. Try a "
-                f"lower trainer.lr (now {settings.lr:g}), trainer.precision=float32, or "
-                f"{task.advice}."
-            )
-        for name, value in zip(names, row, strict=True):
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        state.summed += 1
-
-
-def _history_row(state: _State, scores: dict[str, float], lr: float) -> dict[str, float]:
-    row: dict[str, float] = {"step": state.step}
-    row |= {f"train_{name}": total / state.summed for name, total in state.sums.items()}
-    row |= {f"val_{name}": value for name, value in scores.items()}
-    row["lr"] = lr
-    state.sums, state.summed = {}, 0
-    return row
-
-
-def _keep_best(
-    state: _State, scores: dict[str, float], task: Task, folder: Path, writes: bool
-) -> None:
-    if not math.isfinite(scores["loss"]):
-        raise Diverged(
-            f"{task.name}: the validation loss is {scores['loss']} at step {state.step}. Try a "
-            f"lower trainer.lr, trainer.precision=float32, or {task.advice}."
-        )
-    if scores["loss"] < state.best_loss:
-        state.best_loss, state.best_step = scores["loss"], state.step
-        state.best, state.stale = dict(scores), 0
-        if writes:
-            save_network(folder / BEST, task.network, {**task.description, "step": state.step})
-    else:
-        state.stale += 1
-
-
-def _resume(
-    folder: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau,
-) -> _State:
-    saved = load_state(folder / LAST)
-    if saved is None:
-        return _State()
-    network.load_state_dict(saved["network"])
-    optimizer.load_state_dict(saved["optimizer"])
-    scheduler.load_state_dict(saved["scheduler"])
-    return _State(**saved["state"])
-
-
 def _memory_format(network: nn.Module) -> torch.memory_format:
     three = any(isinstance(layer, nn.Conv3d) for layer in network.modules())
     return torch.channels_last_3d if three else torch.channels_last
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying; a second one of a kind acts at once."""
-    received: list[int] = []
-    former: dict[int, Any] = {}
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, former[number])
-
-    if threading.current_thread() is threading.main_thread():
-        for caught in (signal.SIGINT, signal.SIGTERM):
-            former[caught] = signal.signal(caught, note)
-    try:
-        yield received
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -1,0 +1,152 @@
+"""Building what a run is made of from its configuration, and trying whether it goes together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.config import Experiment
+from bench.data.loading import read_pairs
+from bench.data.prepared import PreparedDataset
+from bench.data.subject import SPLITS
+from bench.devices import network_precision
+from bench.errors import ConfigError, Unsupported
+from bench.extractors.frozen import Extractor
+from bench.extractors.obtain import build_extractor
+from bench.extractors.official import official_weights
+from bench.extractors.vgg import VGG16
+from bench.instantiation import build
+from bench.registration import extractors_of
+from bench.seeding import derive_seed
+from bench.similarity import Pair
+from bench.store import WEIGHTS
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, built and checked, extractors not yet trained.
+
+    Attributes:
+        model: The registration network.
+        similarity: D.
+        regularizer: R.
+        surrogates: Networks to train before, with their sections.
+    """
+
+    model: nn.Module
+    similarity: Any
+    regularizer: Any
+    surrogates: list[tuple[nn.Module, Mapping[str, Any]]]
+
+
+def build_parts(experiment: Experiment, dataset: PreparedDataset) -> Parts:
+    """Builds model, metric and regularizer, and tries them on one pair.
+
+    Raises:
+        Unsupported: If they do not go together with the data.
+        ConfigError: If one of them cannot be built or does not return what it should.
+    """
+    for split in SPLITS:
+        dataset.pairs(split)
+    surrogates: list[tuple[nn.Module, Mapping[str, Any]]] = []
+    similarity = build_similarity(experiment["metric"], experiment, dataset, surrogates)
+    name = experiment["metric"]["name"]
+    supports = getattr(similarity, "supports", lambda *_: None)
+    reason = supports(dataset.ndim, dataset.channels, dataset.has_labels)
+    if not reason and any(n.needs_labels for n, _ in surrogates) and not dataset.has_labels:
+        reason = "its extractor learns from labels, and the data set has none"
+    if reason:
+        raise Unsupported(
+            f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
+            "metric or data set."
+        )
+    load_pretrained(similarity, experiment)
+    regularizer_section = {
+        key: value
+        for key, value in experiment["regularizer"].items()
+        if key not in ("name", "weight", "scale")
+    }
+    regularizer = build(regularizer_section, "regularizer")
+    model_section = {k: v for k, v in experiment["model"].items() if k != "name"}
+    torch.manual_seed(derive_seed(experiment.seed, dataset.name, "network"))
+    model = build(model_section, "model", ndim=dataset.ndim, image_channels=dataset.channels)
+    parts = Parts(model, similarity, regularizer, surrogates)
+    try_out(parts, dataset, experiment)
+    return parts
+
+
+def build_similarity(
+    section: Mapping[str, Any],
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    surrogates: list[tuple[nn.Module, Mapping[str, Any]]],
+) -> Any:
+    """Builds a metric, its terms and its extractors; notes the networks that are to be trained.
+
+    `name` and `weights` belong to the suite; all other keys are arguments of the class.
+    """
+    arguments = {k: v for k, v in section.items() if k not in ("name", "weights")}
+    further: dict[str, Any] = {}
+    if "extractor" in arguments:
+        extractor_section = arguments.pop("extractor")
+        torch.manual_seed(derive_seed(experiment.seed, dataset.name, "extractor"))
+        network = build_extractor(extractor_section, dataset)
+        if hasattr(network, "task"):
+            surrogates.append((network, extractor_section))
+        further["extractor"] = Extractor(network, network_precision(experiment.settings))
+    if "terms" in arguments:
+        further["terms"] = {
+            name: build_similarity(term, experiment, dataset, surrogates)
+            for name, term in arguments.pop("terms").items()
+        }
+    return build(arguments, "metric", **further)
+
+
+def load_pretrained(similarity: Any, experiment: Experiment) -> None:
+    """Reads the weights of extractors that are not trained here, downloading them if need be."""
+    for extractor in extractors_of(similarity):
+        network = extractor.network
+        if isinstance(network, VGG16):
+            weights = network.weights or official_weights(experiment.results / WEIGHTS)
+            network.load_official(Path(weights))
+
+
+def try_out(parts: Parts, dataset: PreparedDataset, experiment: Experiment) -> None:
+    """One forward pass on one pair, so that what does not fit is said before training.
+
+    Raises:
+        Unsupported: If the model cannot take the images.
+        ConfigError: If metric or regularizer do not return a scalar.
+    """
+    batch = read_pairs(dataset, dataset.pairs("train")[:1], torch.device("cpu"))
+    model, metric = experiment["model"]["name"], experiment["metric"]["name"]
+    images = f"{dataset.ndim}D images of shape {dataset.shape} with {dataset.channels} channel(s)"
+    parts.model.eval()
+    with torch.no_grad():
+        try:
+            u = parts.model(batch.moving, batch.fixed).float()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise Unsupported(
+                f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). "
+                "Choose another model, or crop or pad the images by dataset.shape."
+            ) from error
+        wanted = (1, dataset.ndim, *dataset.shape)
+        if u.shape != wanted:
+            raise Unsupported(
+                f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
+                f"{wanted} is needed, one channel per axis."
+            )
+        pair = Pair(
+            batch.moving, batch.fixed, u, batch.read_segmentations, len(dataset.class_names)
+        )
+        for what, value in (
+            (f"metric={metric}", parts.similarity(pair)),
+            (f"regularizer={experiment['regularizer']['name']}", parts.regularizer(u)),
+        ):
+            if not isinstance(value, Tensor) or value.ndim != 0:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ConfigError(f"{what} returns {shape}; it must return a scalar tensor.")

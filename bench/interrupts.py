@@ -1,0 +1,27 @@
+"""Signals that ask a training to stop."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def collected_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying; a second one of a kind acts at once."""
+    received: list[int] = []
+    former: dict[int, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, former[number])
+
+    if threading.current_thread() is threading.main_thread():
+        for caught in (signal.SIGINT, signal.SIGTERM):
+            former[caught] = signal.signal(caught, note)
+    try:
+        yield received
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
