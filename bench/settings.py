@@ -19,6 +19,8 @@ class TrainerSettings:
         validate_every: Steps between two validations; the last step always validates.
         validation_pairs: Validation samples used each time, evenly spaced; None uses all.
         checkpoint_every: Steps between two resumable checkpoints; None means every validation.
+        clip_norm: Largest norm of the gradient, to which a larger one is scaled; None never
+            scales.
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
         plateau_patience: Validations without a better loss before that.
         early_stopping: Validations without a better loss before training ends; None never.
@@ -35,6 +37,7 @@ class TrainerSettings:
     accumulate: int = 1
     validation_pairs: int | None = None
     checkpoint_every: int | None = None
+    clip_norm: float | None = None
     plateau_factor: float = 0.1
     plateau_patience: int = 10
     early_stopping: int | None = None
@@ -52,6 +55,11 @@ class TrainerSettings:
                 name, "null or a whole number of at least 1", value is None or _is_count(value)
             )
         self._require("lr", "a number above 0", _is_number(self.lr) and self.lr > 0)
+        self._require(
+            "clip_norm",
+            "null or a number above 0",
+            self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
+        )
         self._require(
             "plateau_factor",
             "a number between 0 and 1",

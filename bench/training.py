@@ -216,6 +216,12 @@ def _step(
         for name, value in losses.items():
             value = value.detach() / settings.accumulate
             totals[name] = totals[name] + value if name in totals else value
+    if settings.clip_norm is not None:
+        norm = fabric.clip_gradients(
+            network, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
+        )
+        assert norm is not None
+        totals["gradient_norm"] = norm
     optimizer.step()
     optimizer.zero_grad()
     return totals

@@ -1,5 +1,6 @@
 """Composed configurations for the contract tests: every option in conf/ is found by itself."""
 
+import functools
 from typing import Any
 
 import hydra
@@ -28,9 +29,14 @@ def names(group: str) -> list[str]:
 
 def compose_raw(overrides: list[str]) -> Any:
     """The configuration as run.py gets it."""
+    return _compose(tuple(overrides))
+
+
+@functools.cache
+def _compose(overrides: tuple[str, ...]) -> Any:
     register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides)
+        return hydra.compose("config", list(overrides))
 
 
 def compose(overrides: list[str]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import torch
 from conf_options import compose, names, section, tiny_experiment
 from torch import nn
 
+from bench.assembly import build_parts
 from bench.errors import ConfigError, Unsupported
-from bench.execution import build_parts
 from bench.instantiation import build
 from bench.models import VoxelMorph
 from bench.models.unet import FullResolution, UNet, head

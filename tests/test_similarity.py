@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from conf_options import names, tiny_experiment
 
+from bench.assembly import build_parts, build_similarity, load_pretrained
 from bench.errors import ConfigError, DataError, Unsupported
-from bench.execution import build_parts, build_similarity, load_pretrained
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
 from bench.registration import extractors_of
