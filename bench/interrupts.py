@@ -1,5 +1,7 @@
 """Signals that ask a training to stop."""
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,13 +10,20 @@ from typing import Any
 
 
 @contextmanager
-def collected_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying; a second one of a kind acts at once."""
+def collected_signals(forward: bool = False) -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying; a second one of a kind acts at once.
+
+    Args:
+        forward: Whether child processes are asked to stop as well.
+    """
     received: list[int] = []
     former: dict[int, Any] = {}
 
     def note(number: int, frame: Any) -> None:
         received.append(number)
+        for child in multiprocessing.active_children() if forward else ():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
         signal.signal(number, former[number])
 
     if threading.current_thread() is threading.main_thread():

@@ -6,6 +6,7 @@ that is random in step k is seeded by (seed, k): a resumed training gives the sa
 that never stopped.
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from bench.checkpoints import save_network
 from bench.devices import make_fabric
+from bench.distributed import launch
 from bench.errors import Diverged, Interrupted
 from bench.interrupts import collected_signals
 from bench.progress import TrainingProgress
@@ -103,7 +105,7 @@ def fit(
     fabric = make_fabric(settings)
     if settings.devices == 1:
         return _fit(fabric, task, settings, folder, seed, on_validation)
-    fitted = fabric.launch(_fit, task, settings, folder, seed, None)
+    fitted = launch(fabric, _fit, task, settings, folder, seed, None)
     for row in fitted.history if on_validation else []:
         assert on_validation is not None
         on_validation(row)
@@ -119,6 +121,8 @@ def _fit(
     on_validation: Callback | None,
 ) -> Fitted:
     device = fabric.device
+    if fabric.world_size > 1:
+        task.network = copy.deepcopy(task.network)  # what is spawned shares memory on CPU
     task.prepare(device)
     task.network.to(memory_format=_memory_format(task.network))  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr)
@@ -154,7 +158,7 @@ def _fit(
             looks = saves or len(pending) >= FLUSH_EVERY
             stopping = _agree(fabric, bool(stop), looks)
             if looks or stopping:
-                state.add(pending, diverged)
+                state.add(pending, diverged, fabric.all_reduce)
                 pending.clear()
                 progress.update(state.step, state.mean_loss)
             if validates:

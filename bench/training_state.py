@@ -41,18 +41,25 @@ class TrainingState:
     summed: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, losses: Sequence[dict[str, Tensor]], diverged: Callable[[str], Diverged]) -> None:
+    def add(
+        self,
+        losses: Sequence[dict[str, Tensor]],
+        diverged: Callable[[str], Diverged],
+        mean_over_devices: Callable[[Tensor], Tensor],
+    ) -> None:
         """Adds the losses of the last steps to the sums, in one transfer from the device.
 
         Args:
             losses: One mapping of scalars per step.
             diverged: Makes the error from what happened.
+            mean_over_devices: Averages a tensor over all devices.
 
         Raises:
             Diverged: At the first step with a loss that is not finite.
         """
         names = list(losses[0])
-        values = torch.stack([row[name] for row in losses for name in names]).tolist()
+        stacked = torch.stack([row[name] for row in losses for name in names])
+        values = mean_over_devices(stacked).tolist()
         for i in range(len(losses)):
             row = dict(zip(names, values[i * len(names) : (i + 1) * len(names)], strict=True))
             for name, value in row.items():

@@ -284,6 +284,13 @@ def test_two_devices_train_as_one_and_write_one_history(tmp_path):
         assert two == pytest.approx(one, rel=1e-4), column
 
 
+@pytest.mark.slow
+def test_divergence_on_two_devices_is_reported_as_on_one(tmp_path):
+    words = r"line on numbers: loss is nan at step 7. Try a lower trainer.lr \(now 0.05\)"
+    with pytest.raises(Diverged, match=words):
+        fit(Regression(spoiled_from=7), replace(SETTINGS, devices=2), tmp_path, seed=0)
+
+
 def test_network_survives_writing_and_reading(tmp_path):
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)).to(
         memory_format=torch.channels_last
