@@ -51,11 +51,15 @@ def load_network(path: Path, network: nn.Module) -> dict[str, Any]:
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Writes the state of a training, replacing the former one in one step."""
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with open(partial, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def load_state(path: Path) -> dict[str, Any] | None:

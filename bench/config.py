@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,11 @@ class Experiment:
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         weight = sections["regularizer"]["weight"]
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, int | float)
+            or not 0 <= weight < math.inf
+        ):
             raise ConfigError(
                 f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
                 "values from 0.005 to 2."

@@ -31,7 +31,9 @@ class Brain(Source):
                     f"{listing}: lacks the column {sorted(missing)[0]}; it has "
                     f"{', '.join(reader.fieldnames or []) or 'none'}. Separate columns by commas."
                 )
-            rows = [(row["subject_id"].strip(), row["SPLIT"].strip()) for row in reader]
+            rows = [
+                ((row["subject_id"] or "").strip(), (row["SPLIT"] or "").strip()) for row in reader
+            ]
         unknown = [(name, split) for name, split in rows if split not in SPLITS]
         if unknown:
             raise DataError(

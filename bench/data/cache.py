@@ -132,11 +132,17 @@ def _compact(source: Source, raw: np.ndarray | None, folder: Path) -> list[str]:
             f"dataset {source.name}: {len(found)} different labels, at most {MOST_CLASSES} can be "
             "told apart. Merge some."
         )
+    names = source.class_names()
+    unknown = [label for label in found if label not in names]
+    if unknown:
+        raise DataError(
+            f"dataset {source.name}: label {unknown[0]} is not among the declared classes. Declare "
+            "it in dataset.classes, or correct the files."
+        )
     labels = _create(folder / "labels.npy", np.uint8, raw.shape)
     for target, volume in zip(labels, raw, strict=True):
         target[:] = np.searchsorted(found, volume)
     (folder / "raw_labels.npy").unlink()
-    names = source.class_names()
     return [names[i] for i in found]
 
 

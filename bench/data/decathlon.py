@@ -36,7 +36,8 @@ class Decathlon(Source):
                 f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
                 "above 0, their sum below 1."
             )
-        first, second = int(train * len(entries)), int((train + val) * len(entries))
+        rounding = 1e-9  # 0.7 + 0.1 is a little less than 0.8
+        first, second = (int(share * len(entries) + rounding) for share in (train, train + val))
         splits = ["train"] * first + ["val"] * (second - first) + ["test"] * (len(entries) - second)
         return [
             Subject(
@@ -56,7 +57,10 @@ class Decathlon(Source):
         listing = root / "dataset.json"
         try:
             entries = json.loads(listing.read_text(encoding="utf-8-sig"))["training"]
-            if not all(isinstance(entry["image"], str) for entry in entries):
+            if not all(
+                isinstance(entry["image"], str) and isinstance(entry.get("label", ""), str)
+                for entry in entries
+            ):
                 raise TypeError
         except FileNotFoundError as error:
             raise DataError(

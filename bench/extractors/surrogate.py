@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from bench.models.unet import FullResolution, UNet, head
-from bench.spatial import pad_to_multiple
+from bench.spatial import crop_to, pad_to_multiple
 
 
 class EncoderFeatures(nn.Module):
@@ -50,4 +51,9 @@ class EncoderFeatures(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """Encoder stages [(B, C_l, *ceil(S / 2^l))], finest first."""
         backbone = self.network.backbone
-        return backbone.encode(pad_to_multiple(image, backbone.stride))
+        stages = backbone.encode(pad_to_multiple(image, backbone.stride))
+        shape = image.shape[2:]
+        return [
+            crop_to(features, torch.Size(-(-size // 2**level) for size in shape))
+            for level, features in enumerate(stages, start=1)
+        ]

@@ -40,8 +40,8 @@ TEST_PAIRS = 2
 
 def overrides(metric: str) -> list[str]:
     extractor = [
-        "trainer.surrogate.autoencoder.steps=6",
-        "trainer.surrogate.segmenter.steps=6",
+        "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}",
+        "trainer.surrogate.segmenter={steps:6,channels:[4,8]}",
         "metric.levels=[1,2]",
     ]
     return [f"metric={metric}", *(extractor if "extractor" in METRICS[metric] else [])]
@@ -164,11 +164,11 @@ def test_training_raises_dice(results: Path, run: Command) -> None:
         *DEMO,
         at(results),
         "metric=mse",
-        "dataset.shape=[96,112]",
+        "dataset.shape=[64,80]",
         "dataset.subjects_per_split={train:12,val:4,test:6}",
         "model.channels=[8,16]",
-        "trainer.steps=200",
-        "trainer.validate_every=100",
+        "trainer.steps=150",
+        "trainer.validate_every=75",
         "trainer.batch_size=4",
         "trainer.lr=3e-3",
     )
@@ -177,5 +177,5 @@ def test_training_raises_dice(results: Path, run: Command) -> None:
         [float(row[name]) for row in read_rows(only_run(results) / "pairs.csv")]
         for name in ("dice_before", "dice")
     )
-    assert all(gained > had + 0.03 for had, gained in zip(before, after, strict=True))
+    assert all(gained > had + 0.02 for had, gained in zip(before, after, strict=True))
     assert read_summary(only_run(results))["scores"]["folding"]["mean"] < 0.03

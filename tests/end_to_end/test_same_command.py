@@ -121,7 +121,7 @@ def test_extractor_is_trained_once_for_two_weights(results: Path, run: Command) 
     command = [
         "metric=deepsim_ae",
         "metric.levels=[1,2]",
-        "trainer.surrogate.autoencoder.steps=6",
+        "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}",
         *DEMO,
         at(results),
     ]
