@@ -74,11 +74,8 @@ class Experiment:
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         weight = sections["regularizer"]["weight"]
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, int | float)
-            or not 0 <= weight < math.inf
-        ):
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (is_number and 0 <= weight < math.inf):
             raise ConfigError(
                 f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
                 "values from 0.005 to 2."

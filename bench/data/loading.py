@@ -1,8 +1,8 @@
 """From the memory-mapped data set to batches on the device.
 
 Sample number n of a training is the same whatever the batch size and the number of devices (up to
-rounding), and whatever the step at which the training was resumed: the order of each round through the data and each
-augmentation are seeded by their place, and nothing is remembered.
+rounding), and whatever the step at which the training was resumed: the order of each round through
+the data and each augmentation are seeded by their place, and nothing is remembered.
 """
 
 from collections.abc import Callable, Sequence

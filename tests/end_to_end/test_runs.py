@@ -171,11 +171,13 @@ def test_training_raises_dice(results: Path, run: Command) -> None:
         "trainer.validate_every=75",
         "trainer.batch_size=4",
         "trainer.lr=3e-3",
+        "regularizer.weight=0.1",
     )
     assert outcome.code == 0, outcome.err
     before, after = (
         [float(row[name]) for row in read_rows(only_run(results) / "pairs.csv")]
         for name in ("dice_before", "dice")
     )
-    assert all(gained > had + 0.02 for had, gained in zip(before, after, strict=True))
-    assert read_summary(only_run(results))["scores"]["folding"]["mean"] < 0.03
+    assert all(gained > had for had, gained in zip(before, after, strict=True))
+    assert sum(after) / len(after) > sum(before) / len(before) + 0.03
+    assert read_summary(only_run(results))["scores"]["folding"]["mean"] < 0.01
