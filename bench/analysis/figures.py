@@ -28,48 +28,25 @@ def draw_registration(
         displacement: (D, *S), voxels.
         title: Written above.
     """
-    from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure
 
     place = _slice_to_show(images[1], labels[1])
-    moving, fixed, warped = (image[place] for image in images)
-    moving_labels, fixed_labels, warped_labels = (
-        None if label is None else label[place] for label in labels
-    )
-    plane = displacement[(slice(0, 2), *place)]
+    shown = [image[place] for image in images]
+    contours = [None if label is None else label[place] for label in labels]
     figure = Figure(figsize=(15, 3.2), layout="constrained")
     axes = figure.subplots(1, 5)
-    panels: list[tuple[str, np.ndarray, Sequence[Any]]] = [
-        ("moving", moving, [(moving_labels, "solid")]),
-        ("fixed", fixed, [(fixed_labels, "solid")]),
-        (
-            "warped (solid), fixed (dotted)",
-            warped,
-            [(warped_labels, "solid"), (fixed_labels, "dotted")],
-        ),
-    ]
-    for axis, (name, image, contours) in zip(axes, panels, strict=False):
-        axis.imshow(
-            image.T, cmap="gray", origin="lower", vmin=0, vmax=max(float(fixed.max()), 1e-6)
-        )
-        for label, style in contours:
-            _draw_contours(axis, label, style)
+    names = ("moving", "fixed", "warped (solid), fixed (dotted)")
+    brightest = max(float(shown[1].max()), 1e-6)
+    for axis, name, image, label in zip(axes, names, shown, contours, strict=False):
+        axis.imshow(image.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
         axis.set_title(name)
+        _draw_contours(axis, label, "solid")
+    _draw_contours(axes[2], contours[1], "dotted")
+    _draw_grid(axes[3], displacement[(slice(0, 2), *place)])
     axes[3].set_title("deformation grid")
-    _draw_grid(axes[3], plane)
     determinant = _signed_jacobian(displacement)
-    shown = determinant[
-        tuple(
-            min(p, s - 1) if isinstance(p, int) else p
-            for p, s in zip(place, determinant.shape, strict=True)
-        )
-    ]
-    drawn = axes[4].imshow(
-        shown.T, cmap="RdBu", origin="lower", norm=TwoSlopeNorm(1, vmin=-0.5, vmax=2.5)
-    )
-    axes[4].contour(shown.T, levels=[0], colors="black", linewidths=0.8)
-    folded = float((determinant <= 0).mean())
-    axes[4].set_title(f"signed Jacobian, {folded:.2%} folded")
+    drawn = _draw_jacobian(axes[4], determinant[_inside(place, determinant.shape)])
+    axes[4].set_title(f"signed Jacobian, {float((determinant <= 0).mean()):.2%} folded")
     figure.colorbar(drawn, ax=axes[4], shrink=0.8)
     for axis in axes:
         axis.set_axis_off()
@@ -86,6 +63,14 @@ def _slice_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice 
     if labels is not None and labels.any():
         middle = int((labels > 0).sum(axis=(0, 1)).argmax())
     return (slice(None), slice(None), middle)
+
+
+def _inside(place: tuple[slice | int, ...], shape: tuple[int, ...]) -> tuple[slice | int, ...]:
+    """The same plane in an array that is one voxel shorter along each axis."""
+    return tuple(
+        min(part, size - 1) if isinstance(part, int) else part
+        for part, size in zip(place, shape, strict=True)
+    )
 
 
 def _draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
@@ -113,6 +98,17 @@ def _draw_grid(axis: Any, displacement: np.ndarray, lines: int = 28) -> None:
         axis.plot(*points[:, row], color="tab:blue", linewidth=0.6)
     for column in range(0, shape[1], step):
         axis.plot(*points[:, :, column], color="tab:blue", linewidth=0.6)
+
+
+def _draw_jacobian(axis: Any, determinant: np.ndarray) -> Any:
+    """Draws a plane of determinants, red where volume shrinks, folds outlined in black."""
+    from matplotlib.colors import TwoSlopeNorm
+
+    scale = TwoSlopeNorm(1, vmin=-0.5, vmax=2.5)
+    drawn = axis.imshow(determinant.T, cmap="RdBu", origin="lower", norm=scale)
+    if (determinant <= 0).any():
+        axis.contour(determinant.T, levels=[0], colors="black", linewidths=0.8)
+    return drawn
 
 
 def _signed_jacobian(displacement: np.ndarray) -> np.ndarray:

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+from bench.analysis.terminal import print_runs, print_summary
+from bench.scores import SCORES
+
+
+def score(mean, std=0.1, n=4):
+    return {"mean": mean, "std": std, "n": n}
+
+
+def summary(**after):
+    before = {name: score(0.5) for name in SCORES}
+    return {
+        "metric": "mse",
+        "dataset": "demo",
+        "weight": 0.02,
+        "seed": 0,
+        "steps": 10,
+        "scores_before": before,
+        "scores": before | after,
+    }
+
+
+def test_summary_shows_before_after_and_the_figure(capsys):
+    print_summary(summary(dice=score(0.712), hd95=score(None, None, 0)), Path("results/runs/x"))
+    printed = capsys.readouterr().out
+    lines = {line.split("│")[1].strip(): line for line in printed.splitlines() if "│" in line}
+    assert "0.500 ± 0.100" in lines["Dice"]
+    assert "0.712 ± 0.100" in lines["Dice"]
+    assert lines["HD95 [mm]"].split("│")[3].strip() == "–"
+    assert "results/runs/x/figure.png" in printed
+
+
+def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"status": "finished", "dataset": "hippocampus", "metric": "deepsim_seg"}
+    failed = {"status": "failed", "id": "cafe", "error": "loss is nan at step 7"}
+    print_runs([row | {"weight": 0.25, "seed": 1, "id": "0123abcd", "dice": 0.6789}, failed])
+    printed = capsys.readouterr().out
+    for cell in ("deepsim_seg", "hippocampus", "0.25", "0.679", "0123abcd"):
+        assert cell in printed
+    assert "cafe failed: loss is nan at step 7" in printed
