@@ -16,7 +16,7 @@ from bench.devices import device_name, network_precision, single_device
 from bench.environment import environment
 from bench.evaluation import summarize
 from bench.extractors.obtain import train_or_load
-from bench.registration import Registration, TestedPair, register, test_pairs
+from bench.registration import Registration, TestedPair, register, score_test_pairs
 from bench.scores import SCORES
 from bench.seeding import derive_seed
 from bench.spatial import warp
@@ -89,7 +89,7 @@ def execute(
         seed = derive_seed(experiment.seed, dataset.name, "registration")
         fitted = fit(task, experiment.settings, folder.path, seed, tracker.log)
         model = load_model(folder, parts.model, experiment)
-        tested = list(test_pairs(model, dataset, single_device(experiment.settings)))
+        tested = list(score_test_pairs(model, dataset, single_device(experiment.settings)))
         write_rows(folder, tested, dataset.class_names)
         names = list(SCORES)
         summary = {

@@ -148,7 +148,7 @@ def register(network: Network, batch: PairBatch) -> tuple[Tensor, float]:
     return u, time.perf_counter() - start
 
 
-def test_pairs(network: Network, dataset: Any, device: torch.device) -> Iterator[TestedPair]:
+def score_test_pairs(network: Network, dataset: Any, device: torch.device) -> Iterator[TestedPair]:
     """Registers and scores every test pair; the first is registered twice to warm up.
 
     Args:

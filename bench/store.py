@@ -147,13 +147,13 @@ class Folder:
         shutil.rmtree(self._replaced(), ignore_errors=True)
 
     def fail(self, error: BaseException, status: str = "failed") -> None:
-        """Records why the run ended, with the traceback, if it had started.
+        """Records why the run ended, with the traceback, if it had started and not finished.
 
         Args:
             error: What ended it.
             status: `failed`, or `skipped` for a combination that cannot work.
         """
-        if not self.path.exists():
+        if not self.path.exists() or self.summary():
             return
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         write_atomically(self.file(TRACEBACK), "".join(traceback.format_exception(error)))
