@@ -1,7 +1,7 @@
 """Weights on disk. A checkpoint is data: reading one runs no code."""
 
+import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,9 @@ def load_network(path: Path, network: nn.Module) -> dict[str, Any]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Writes the state of a training, replacing the former one in one step."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_atomically(path, content.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any] | None:

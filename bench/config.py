@@ -31,7 +31,9 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("tuned_weight", _tuned_weight, replace=True)
 
 
-def _tuned_weight(scale: float, *, _root_: DictConfig) -> float:
+def _tuned_weight(scale: float, *, _root_: DictConfig) -> Any:
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not scale >= 0:
+        raise ConfigError(f"regularizer.scale={scale}: must be a number of at least 0.")
     return scale * (tabulated_weight(_root_) or UNTUNED_WEIGHT)
 
 

@@ -58,7 +58,7 @@ def make_fabric(settings: TrainerSettings) -> Fabric:
         raise ConfigError(
             f"trainer.devices={settings.devices}: this machine has {torch.cuda.device_count()}."
         )
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=kind,
         devices=settings.devices,

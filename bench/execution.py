@@ -56,7 +56,7 @@ def execute(
         experiment.seed,
     )
     if experiment["force"]:
-        folder.reset()
+        folder.set_aside()
     folder.start(dict(header), config, environment(device_name(experiment.settings)))
     for network, section in parts.surrogates:
         train_or_load(network, section, experiment, dataset, data)

@@ -25,7 +25,7 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
     except BenchError:
         raise
     except (InstantiationException, TypeError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
             f"class that can be imported, and give its arguments in conf/{where}/."

@@ -89,7 +89,7 @@ def _sampling_grid(displacement: Tensor) -> Tensor:
         coordinate = grid[..., ndim - 1 - axis]
         torch.add(displacement[:, axis], _along(line, axis, ndim), out=coordinate)
         coordinate.mul_(2 / max(size - 1, 1)).sub_(1)
-    return grid
+    return grid.nan_to_num_(nan=0)  # the CPU kernel's backward pass reads out of bounds at NaN
 
 
 def _nearest(image: Tensor, displacement: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def _nearest(image: Tensor, displacement: Tensor) -> Tensor:
     for axis, size in enumerate(shape):
         line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
         point = displacement[:, axis] + _along(line, axis, len(shape))
-        index = index * size + point.round().clamp(0, size - 1).long()
+        index = index * size + point.nan_to_num(nan=0).round().clamp(0, size - 1).long()
     index = index.view(batch, 1, -1).expand(-1, channels, -1)
     return image.reshape(batch, channels, -1).gather(2, index).view(image.shape)
 

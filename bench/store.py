@@ -40,8 +40,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a failed write does not say which file
         raise
 
 
@@ -162,15 +164,16 @@ class Folder:
             {"status": status, "error": line, "type": type(error).__name__, "time": time.time()},
         )
 
-    def reset(self) -> None:
-        """Makes room for a run anew; a finished one is kept aside until the new one finishes."""
+    def set_aside(self) -> None:
+        """Makes room to run a finished run anew; it is kept until the new one has finished.
+
+        An unfinished run is left as it is, to be gone on with.
+        """
         if self.summary():
             replaced = self._replaced()
             shutil.rmtree(replaced, ignore_errors=True)
             replaced.parent.mkdir(parents=True, exist_ok=True)
             self.path.rename(replaced)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
 
     def _replaced(self) -> Path:
         return self.path.parent.parent / "replaced" / self.path.name

@@ -1,5 +1,6 @@
 """Weights & Biases. A tracker that fails is switched off with one line; the run goes on."""
 
+import contextlib
 import netrc
 import os
 import sys
@@ -94,7 +95,13 @@ class WandbTracker(Tracker):
         self._attempt(log)
 
     def close(self, failed: bool = False) -> None:
-        self._attempt(lambda: self._run.finish(exit_code=1 if failed else 0))
+        if self._run is None:
+            return
+        if self._failed:
+            with contextlib.suppress(Exception):
+                self._run.finish(exit_code=1)
+        else:
+            self._attempt(lambda: self._run.finish(exit_code=1 if failed else 0))
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Does something with the run; after the first failure nothing is tried any more."""

@@ -187,9 +187,9 @@ def test_waiting_claim_gets_the_folder_when_the_other_lets_go(folder, holder):
     assert holder.wait() == 0
 
 
-def test_reset_keeps_a_finished_run_aside_until_the_new_one_finishes(folder):
+def test_setting_aside_keeps_a_finished_run_until_the_new_one_finishes(folder):
     finish(folder, steps=1)
-    folder.reset()
+    folder.set_aside()
     aside = folder.path.parent.parent / "replaced" / folder.path.name
     assert folder.status() == "missing"
     assert read_json(aside / SUMMARY)["steps"] == 1
@@ -200,13 +200,13 @@ def test_reset_keeps_a_finished_run_aside_until_the_new_one_finishes(folder):
     assert folder.summary()["steps"] == 2
 
 
-def test_reset_of_an_unfinished_run_keeps_the_finished_one_aside(folder):
+def test_setting_aside_leaves_an_unfinished_run_to_go_on(folder):
     finish(folder, steps=1)
-    folder.reset()
+    folder.set_aside()
     folder.start(HEADER, "seed: 0\n", {})
-    folder.reset()
+    folder.set_aside()
     aside = folder.path.parent.parent / "replaced" / folder.path.name
-    assert folder.status() == "missing"
+    assert folder.status() == "interrupted"
     assert read_json(aside / SUMMARY)["steps"] == 1
 
 

@@ -73,9 +73,14 @@ def read_subject(
             f"{image_path}: {count} voxels are not finite (NaN or Inf). Replace them, or take "
             "the subject out of the list."
         )
-    members = {
-        "image": torchio.ScalarImage(tensor=normalize(image, intensity)[None], affine=affine)
-    }
+    normalized = normalize(image, intensity)
+    largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
+    if largest > most:
+        raise DataError(
+            f"{image_path}: intensities reach {largest:g}, at most {most:g} "
+            "can be kept. Scale them by dataset.intensity."
+        )
+    members = {"image": torchio.ScalarImage(tensor=normalized[None], affine=affine)}
     if labels_path is not None:
         labels, _ = read_volume(labels_path)
         check_labels(labels, labels_path, declared)

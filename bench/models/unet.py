@@ -148,6 +148,8 @@ class FullResolution(nn.Module):
 
 def check_channels(channels: Sequence[int]) -> None:
     """Raises ConfigError unless the widths are a non-empty list of whole numbers above 0."""
+    if not isinstance(channels, Sequence):
+        raise ConfigError(f"channels={channels}: must be a list of whole numbers above 0.")
     counts = [c for c in channels if isinstance(c, int) and not isinstance(c, bool) and c > 0]
     if not channels or len(counts) != len(channels):
         raise ConfigError(
