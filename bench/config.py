@@ -20,7 +20,15 @@ UNTUNED_WEIGHT = 1.0
 
 # What cannot change the numbers, or changes them only through a value that is listed itself.
 NOT_IDENTIFYING = {
-    "trainer": {"name", "surrogate", "dropout", "checkpoint_every", "accelerator", "devices", "progress"},
+    "trainer": {
+        "name",
+        "surrogate",
+        "dropout",
+        "checkpoint_every",
+        "accelerator",
+        "devices",
+        "progress",
+    },
     "regularizer": {"scale"},
     "metric": {"weights"},
 }
