@@ -48,37 +48,30 @@ class WandbTracker(Tracker):
     ) -> None:
         self._run: Any = None
         self._failed = False
-        self._attempt(lambda: self._open(settings, directory, run_id, name, job_type, config))
 
-    def _open(
-        self,
-        settings: Mapping[str, Any],
-        directory: Path,
-        run_id: str,
-        name: str,
-        job_type: str,
-        config: Mapping[str, Any],
-    ) -> None:
-        import wandb
+        def start() -> None:
+            import wandb
 
-        mode = settings["mode"]
-        if mode == "auto":
-            mode = "online" if has_credentials() else "offline"
-        directory.mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            project=settings["project"],
-            entity=settings["entity"],
-            group=settings["group"],
-            job_type=job_type,
-            id=run_id,
-            name=name,
-            config=dict(config),
-            dir=str(directory),
-            mode=mode,
-            resume="allow" if mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+            mode = settings["mode"]
+            if mode == "auto":
+                mode = "online" if has_credentials() else "offline"
+            directory.mkdir(parents=True, exist_ok=True)
+            self._run = wandb.init(
+                project=settings["project"],
+                entity=settings["entity"],
+                group=settings["group"],
+                job_type=job_type,
+                id=run_id,
+                name=name,
+                config=dict(config),
+                dir=str(directory),
+                mode=mode,
+                resume="allow" if mode == "online" else None,
+                reinit="create_new",
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+
+        self._attempt(start)
 
     def log(self, row: Mapping[str, float]) -> None:
         self._attempt(lambda: self._run.log(dict(row), step=int(row["step"])))
