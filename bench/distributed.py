@@ -1,8 +1,10 @@
 """Running a function on several devices of one machine, a process for each."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
+import torch.distributed
 from lightning_fabric import Fabric
 
 from bench.errors import BenchError, Interrupted
@@ -37,9 +39,22 @@ class _Call:
 
     def __call__(self, fabric: Fabric) -> dict[str, Any]:
         try:
-            return {"result": _Opaque(self.function(fabric, *self.args))}
+            outcome = {"result": _Opaque(self.function(fabric, *self.args))}
         except (BenchError, Interrupted) as error:
-            return {"error": error}
+            outcome = {"error": error.with_traceback(None)}
+        _leave_group()
+        return outcome
+
+
+def _leave_group() -> None:
+    """Ends the connection to the other processes, in order.
+
+    Whatever of it is left when the interpreter shuts down has running threads, and destroying
+    these aborts the process now and then.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class _Opaque:
