@@ -39,7 +39,7 @@ class _Call:
 
     def __call__(self, fabric: Fabric) -> dict[str, Any]:
         try:
-            outcome = {"result": _Opaque(self.function(fabric, *self.args))}
+            outcome: dict[str, Any] = {"result": _Opaque(self.function(fabric, *self.args))}
         except (BenchError, Interrupted) as error:
             outcome = {"error": error.with_traceback(None)}
         _leave_group()

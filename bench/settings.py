@@ -21,6 +21,8 @@ class TrainerSettings:
         checkpoint_every: Steps between two resumable checkpoints; None means every validation.
         clip_norm: Largest norm of the gradient, to which a larger one is scaled; None never
             scales.
+        schedule: `plateau` or `cosine`, see `bench.schedule`.
+        warmup: Steps over which the learning rate rises first; only with `cosine`.
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
         plateau_patience: Validations without a better loss before that.
         early_stopping: Validations without a better loss before training ends; None never.
@@ -38,6 +40,8 @@ class TrainerSettings:
     validation_pairs: int | None = None
     checkpoint_every: int | None = None
     clip_norm: float | None = None
+    schedule: str = "plateau"
+    warmup: int = 0
     plateau_factor: float = 0.1
     plateau_patience: int = 10
     early_stopping: int | None = None
@@ -59,6 +63,17 @@ class TrainerSettings:
             "clip_norm",
             "null or a number above 0",
             self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
+        )
+        self._require("schedule", "one of plateau, cosine", self.schedule in ("plateau", "cosine"))
+        self._require(
+            "warmup",
+            f"a whole number from 0 to below trainer.steps={self.steps}",
+            (_is_count(self.warmup) or self.warmup == 0) and self.warmup < self.steps,
+        )
+        self._require(
+            "warmup",
+            "0 with trainer.schedule=plateau; it belongs to trainer.schedule=cosine",
+            self.warmup == 0 or self.schedule == "cosine",
         )
         self._require(
             "plateau_factor",

@@ -23,6 +23,7 @@ from bench.distributed import launch
 from bench.errors import Diverged, Interrupted
 from bench.interrupts import collected_signals
 from bench.progress import TrainingProgress
+from bench.schedule import Schedule
 from bench.seeding import derive_seed
 from bench.settings import TrainerSettings
 from bench.store import BEST, HISTORY, write_csv
@@ -126,11 +127,9 @@ def _fit(
     task.prepare(device)
     task.network.to(memory_format=_memory_format(task.network))  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
-    )
+    schedule = Schedule(optimizer, settings)
     network, wrapped_optimizer = fabric.setup(task.network, optimizer)
-    state = TrainingState.resume(folder, task.network, optimizer, scheduler)
+    state = TrainingState.resume(folder, task.network, optimizer, schedule)
     leads = fabric.is_global_zero
     if state.step and leads:
         print(f"{task.name}: going on from step {state.step} of {settings.steps}")
@@ -152,6 +151,7 @@ def _fit(
             network.train()
             torch.manual_seed(derive_seed(seed, "dropout", state.step, fabric.global_rank))
             pending.append(_step(fabric, task, network, wrapped_optimizer, settings, state.step))
+            schedule.after_step()
             state.step += 1
             validates = state.step % settings.validate_every == 0 or state.step == settings.steps
             saves = validates or state.step % checkpoint_every == 0
@@ -165,9 +165,8 @@ def _fit(
                 network.eval()
                 with torch.no_grad():
                     scores = fabric.broadcast(task.validate(network, settings, device))
-                scheduler.step(scores["loss"])
-                lr = optimizer.param_groups[0]["lr"]
-                row = state.validated(scores, lr, time.perf_counter() - start, diverged)
+                schedule.after_validation(scores["loss"])
+                row = state.validated(scores, schedule.lr, time.perf_counter() - start, diverged)
                 if leads:
                     if state.is_best:
                         description = {**task.description, "step": state.step}
@@ -179,7 +178,7 @@ def _fit(
             if saves or stopping:
                 state.seconds = time.perf_counter() - start
                 if leads:
-                    state.save(folder, task.network, optimizer, scheduler)
+                    state.save(folder, task.network, optimizer, schedule)
             if stopping and state.step < settings.steps:
                 raise Interrupted(
                     f"Interrupted at step {state.step} of {settings.steps}; the state is saved. "

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from bench.checkpoints import load_state, save_state
 from bench.errors import Diverged
+from bench.schedule import Schedule
 from bench.store import LAST
-
-Scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau
 
 
 @dataclass
 class TrainingState:
-    """What is saved to resume, besides network, optimizer and scheduler.
+    """What is saved to resume, besides network, optimizer and schedule.
 
     Attributes:
         step: Steps done.
@@ -120,7 +119,7 @@ class TrainingState:
         folder: Path,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        scheduler: Scheduler,
+        schedule: Schedule,
     ) -> None:
         """Writes everything that is needed to go on."""
         save_state(
@@ -128,7 +127,7 @@ class TrainingState:
             {
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
+                "schedule": schedule.state_dict(),
                 "state": dict(vars(self)),
             },
         )
@@ -139,7 +138,7 @@ class TrainingState:
         folder: Path,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        scheduler: Scheduler,
+        schedule: Schedule,
     ) -> "TrainingState":
         """The state to go on from, filling in the others; a new one if none was saved."""
         saved = load_state(folder / LAST)
@@ -147,5 +146,5 @@ class TrainingState:
             return cls()
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
-        scheduler.load_state_dict(saved["scheduler"])
+        schedule.load_state_dict(saved["schedule"])
         return cls(**saved["state"])
