@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.errors import ConfigError
 from bench.settings import TrainerSettings
-from bench.store import SCHEMA
+from bench.store import CACHE, SCHEMA
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
@@ -112,9 +112,17 @@ class Experiment:
         """Folder that everything is written to."""
         return Path(self.config["results_dir"])
 
+    @property
+    def cache(self) -> Path | None:
+        """Folder of the caches; None if `dataset.cache=none`."""
+        place = self.config["dataset"].get("cache")
+        if str(place).lower() == "none" and place is not None:
+            return None
+        return self.results / CACHE if place is None else Path(place)
+
     def source_arguments(self) -> dict[str, Any]:
         """The section `dataset` without what other parts read from it."""
-        others = ("recommended", "augmentation")
+        others = ("recommended", "augmentation", "cache", "about")
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.assembly import build_parts
 from bench.checkpoints import load_network
 from bench.config import Experiment
-from bench.data.augmentation import RandomAffine
+from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingPairs, read_pairs
 from bench.data.prepared import PreparedDataset
 from bench.devices import device_name, network_precision, single_device
@@ -52,7 +52,7 @@ def execute(
     parts = build_parts(experiment, dataset)
     training = TrainingPairs(
         dataset,
-        RandomAffine.from_config(experiment["dataset"]["augmentation"]),
+        Augmentation.from_config(experiment["dataset"]["augmentation"]),
         experiment.seed,
     )
     if experiment["force"]:

@@ -16,7 +16,7 @@ from bench.data.cache import prepare
 from bench.data.source import Source
 from bench.errors import Unsupported
 from bench.instantiation import build
-from bench.store import CACHE, RUNS, Folder
+from bench.store import RUNS, Folder
 
 
 def run(config: DictConfig) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> dict[str, Any] | None:
     experiment = Experiment.from_config(config)
     check_writable(experiment.results)
     source = make_source(experiment)
-    dataset = prepare(source, experiment.results / CACHE)
+    dataset = prepare(source, experiment.cache)
     data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
     run_id = digest(run_identity(experiment, data))
     folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))

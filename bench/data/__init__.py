@@ -7,8 +7,22 @@ finished run can be found without it.
 
 from bench.data.brain import Brain
 from bench.data.cache import prepare
+from bench.data.cell_tracking import CellTracking
 from bench.data.decathlon import Decathlon
 from bench.data.demo import Demo
+from bench.data.nifti_table import NiftiTable
+from bench.data.oasis import Oasis
 from bench.data.prepared import PreparedDataset
+from bench.data.tiff_stacks import TiffStacks
 
-__all__ = ["Brain", "Decathlon", "Demo", "PreparedDataset", "prepare"]
+__all__ = [
+    "Brain",
+    "CellTracking",
+    "Decathlon",
+    "Demo",
+    "NiftiTable",
+    "Oasis",
+    "PreparedDataset",
+    "TiffStacks",
+    "prepare",
+]

@@ -1,8 +1,13 @@
-"""Random affine maps as displacements, on whole batches; the same for all images of a pair."""
+"""Random changes of training images, on whole batches and on the device.
+
+Affine maps are the same for both images of a pair and their labels; changes of intensity are each
+image's own.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,17 +41,6 @@ class RandomAffine:
                 f"dataset.augmentation.scale={list(self.scale)}: must be the smallest and largest "
                 "magnification, both above 0."
             )
-
-    @classmethod
-    def from_config(cls, config: dict) -> "RandomAffine":
-        """Reads the section `dataset.augmentation`."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(config) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"Unknown dataset.augmentation.{unknown[0]}. Known: {', '.join(known)}."
-            )
-        return cls(**config)
 
     @property
     def is_identity(self) -> bool:
@@ -96,3 +90,106 @@ class RandomAffine:
         change = maps[:, :, :ndim] - torch.eye(ndim, device=device)
         moved = change @ points + maps[:, :, ndim:]
         return moved.view(len(seeds), ndim, *shape)
+
+
+@dataclass(frozen=True)
+class RandomIntensity:
+    """Ranges of random changes of intensity, in units of the normalized intensities.
+
+    Attributes:
+        noise: Largest standard deviation of Gaussian noise; each image draws its own.
+        gain: Largest relative change of contrast, either way.
+        bias: Largest amplitude of a smooth multiplicative field, in the logarithm: one random
+            value per corner of a coarse grid, interpolated.
+        cells: Grid cells of the bias field along each axis.
+    """
+
+    noise: float = 0.0
+    gain: float = 0.0
+    bias: float = 0.0
+    cells: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "gain", "bias"):
+            value = getattr(self, name)
+            if not value >= 0 or (name == "gain" and value >= 1):
+                limit = "0 or more and below 1" if name == "gain" else "0 or more"
+                raise ConfigError(
+                    f"dataset.augmentation.intensity.{name}={value}: must be {limit}."
+                )
+        if self.cells < 1:
+            raise ConfigError(
+                f"dataset.augmentation.intensity.cells={self.cells}: must be 1 or more."
+            )
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it never changes anything."""
+        return not (self.noise or self.gain or self.bias)
+
+    def __call__(self, image: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The images changed, each by its own seed.
+
+        Args:
+            image: (B, C, *S) float32.
+            seeds: One per image.
+        """
+        if self.is_identity:
+            return image
+        changed = torch.empty_like(image)
+        for i, seed in enumerate(seeds):
+            random = torch.Generator().manual_seed(seed)
+            noise, gain, bias = torch.rand(3, generator=random).tolist()
+            one = image[i : i + 1] * (1 + self.gain * (2 * gain - 1))
+            if self.bias:
+                ndim = image.ndim - 2
+                corners = 2 * torch.rand(1, 1, *[self.cells + 1] * ndim, generator=random) - 1
+                bias_field = torch.nn.functional.interpolate(
+                    corners.to(image.device),
+                    size=image.shape[2:],
+                    mode="bilinear" if ndim == 2 else "trilinear",
+                    align_corners=True,
+                )
+                one = one * torch.exp(self.bias * bias * bias_field)
+            if self.noise:
+                drawn = torch.randn(one.shape, generator=random).to(image.device)
+                one = one + self.noise * noise * drawn
+            changed[i] = one[0]
+        return changed
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training images go through.
+
+    Attributes:
+        affine: The same map for both images of a pair and their labels.
+        intensity: Changes of each image's own.
+    """
+
+    affine: RandomAffine = field(default_factory=RandomAffine)
+    intensity: RandomIntensity = field(default_factory=RandomIntensity)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Augmentation":
+        """Reads the section `dataset.augmentation`: an affine's options, and `intensity`.
+
+        Raises:
+            ConfigError: If an option is unknown or out of range.
+        """
+        affine = {key: value for key, value in config.items() if key != "intensity"}
+        return cls(
+            _build(RandomAffine, affine, "dataset.augmentation"),
+            _build(
+                RandomIntensity, config.get("intensity") or {}, "dataset.augmentation.intensity"
+            ),
+        )
+
+
+def _build(kind: type, options: dict[str, Any], section: str) -> Any:
+    known = [own.name for own in fields(kind)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        also = ", intensity" if kind is RandomAffine else ""
+        raise ConfigError(f"Unknown {section}.{unknown[0]}. Known: {', '.join(known)}{also}.")
+    return kind(**options)

@@ -1,10 +1,13 @@
 """Brain MRI in the layout of the DeepSim papers: subjects and one atlas."""
 
-import csv
 from dataclasses import dataclass
+from typing import Any
 
+from bench.data.csv_table import check_split, read_table
+from bench.data.nifti import read_nifti
+from bench.data.oasis import layout_of
 from bench.data.source import Source
-from bench.data.subject import ATLAS, SPLITS, Subject
+from bench.data.subject import ATLAS, Raw, Subject
 from bench.errors import DataError
 
 IMAGE = "brain_aligned.nii.gz"
@@ -13,35 +16,40 @@ LABELS = "seg_coalesced_aligned.nii.gz"
 
 @dataclass(kw_only=True)
 class Brain(Source):
-    """`metadata.csv` with subject_id and SPLIT, `data/<id>/` and `atlas/` with image and labels."""
+    """`metadata.csv` with subject_id and SPLIT, `data/<id>/` and `atlas/` with image and labels.
+
+    Attributes:
+        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+    """
+
+    ignore_affine: bool = False
 
     def subjects(self) -> list[Subject]:
         root = self.existing_root()
         listing = root / "metadata.csv"
         if not listing.exists():
+            if layout_of(root):
+                raise DataError(
+                    f"dataset {self.name}: {root} is laid out as {layout_of(root)}. Use "
+                    "dataset=oasis."
+                )
             raise DataError(
                 f"dataset {self.name}: {listing} does not exist. Point dataset.root at the folder "
                 "that holds metadata.csv, data and atlas."
             )
-        with open(listing, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = {"subject_id", "SPLIT"} - set(reader.fieldnames or [])
-            if missing:
-                raise DataError(
-                    f"{listing}: lacks the column {sorted(missing)[0]}; it has "
-                    f"{', '.join(reader.fieldnames or []) or 'none'}. Separate columns by commas."
-                )
-            rows = [
-                ((row["subject_id"] or "").strip(), (row["SPLIT"] or "").strip()) for row in reader
-            ]
-        unknown = [(name, split) for name, split in rows if split not in SPLITS]
-        if unknown:
-            raise DataError(
-                f"{listing}: subject {unknown[0][0]} has SPLIT {unknown[0][1]!r}; known are "
-                f"{', '.join(SPLITS)}."
-            )
-        folders = [("atlas", ATLAS, root / "atlas")]
-        folders += [(name, split, root / "data" / name) for name, split in rows]
-        return [
-            Subject(name, split, folder / IMAGE, folder / LABELS) for name, split, folder in folders
-        ]
+        subjects = [Subject(ATLAS, ATLAS, root / "atlas" / IMAGE, root / "atlas" / LABELS)]
+        for number, row in enumerate(read_table(listing, ("subject_id", "SPLIT")), start=2):
+            name = row.get("subject_id", "")
+            if not name:
+                raise DataError(f"{listing}: line {number} has no subject_id. Fill it in.")
+            split = check_split(listing, name, row.get("SPLIT", ""), "SPLIT")
+            folder = root / "data" / name
+            subjects.append(Subject(name, split, folder / IMAGE, folder / LABELS))
+        return subjects
+
+    def read(self, subject: Subject) -> Raw:
+        assert subject.image is not None
+        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"ignore_affine": self.ignore_affine}

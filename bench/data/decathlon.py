@@ -1,77 +1,86 @@
-"""Data sets in the layout of the Medical Segmentation Decathlon."""
+"""Data sets in the layouts of the Medical Segmentation Decathlon and of Learn2Reg."""
 
 import json
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.data.nifti import read_nifti
 from bench.data.source import Source
-from bench.data.subject import Subject
-from bench.errors import ConfigError, DataError
+from bench.data.splits import ShuffledSplits
+from bench.data.subject import Raw, Subject
+from bench.errors import DataError
 
 
 @dataclass(kw_only=True)
-class Decathlon(Source):
-    """`dataset.json` lists images and labels; the list is shuffled and cut into splits.
-
-    The shuffle is Python's `random.Random(seed).shuffle`, as in the published code of MIA 2023.
+class Decathlon(ShuffledSplits, Source):
+    """`dataset.json` (or `NAME_dataset.json`) lists images and labels, which are then split.
 
     Attributes:
-        split_seed: Seed of the shuffle.
-        fractions: Shares of training and validation; the rest is the test split.
+        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
     """
 
-    split_seed: int = 42
-    fractions: Sequence[float] = (0.6, 0.2)
+    ignore_affine: bool = False
 
     def subjects(self) -> list[Subject]:
         root = self.existing_root()
-        entries = self._entries(root)
-        random.Random(self.split_seed).shuffle(entries)
-        train, val = self.fractions
-        if not (train > 0 and val > 0 and train + val < 1):
-            raise ConfigError(
-                f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
-                "above 0, their sum below 1."
-            )
-        rounding = 1e-9  # 0.7 + 0.1 is a little less than 0.8
-        first, second = (int(share * len(entries) + rounding) for share in (train, train + val))
-        splits = ["train"] * first + ["val"] * (second - first) + ["test"] * (len(entries) - second)
+        entries = read_listing(self.name, root)
         return [
             Subject(
-                id=Path(entry["image"]).name.removesuffix(".gz").removesuffix(".nii"),
+                id=stem(entry["image"]),
                 split=split,
                 image=root / entry["image"],
                 labels=root / entry["label"] if "label" in entry else None,
             )
-            for entry, split in zip(entries, splits, strict=True)
+            for entry, split in self.split(entries)
         ]
 
-    def settings(self) -> dict[str, Any]:
-        own = {"split_seed": self.split_seed, "fractions": list(self.fractions)}
-        return super().settings() | own
+    def read(self, subject: Subject) -> Raw:
+        assert subject.image is not None
+        return read_nifti(subject.image, subject.labels, self.ignore_affine)
 
-    def _entries(self, root: Path) -> list[dict[str, str]]:
-        listing = root / "dataset.json"
-        try:
-            entries = json.loads(listing.read_text(encoding="utf-8-sig"))["training"]
-            if not all(
-                isinstance(entry["image"], str) and isinstance(entry.get("label", ""), str)
-                for entry in entries
-            ):
-                raise TypeError
-        except FileNotFoundError as error:
-            raise DataError(
-                f"dataset {self.name}: {listing} does not exist. Point dataset.root at the folder "
-                "that holds dataset.json, imagesTr and labelsTr."
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{listing}: must be JSON with a list 'training' of "
-                '{"image": ..., "label": ...}. Download it again.'
-            ) from error
-        if not entries:
-            raise DataError(f"{listing}: its list 'training' is empty. Download it again.")
-        return entries
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | self.split_settings() | {"ignore_affine": self.ignore_affine}
+
+
+def stem(name: str) -> str:
+    """A NIfTI file's name without its endings."""
+    return Path(name).name.removesuffix(".gz").removesuffix(".nii")
+
+
+def find_listing(root: Path) -> Path | None:
+    """`dataset.json` in the folder, or the only `NAME_dataset.json`; None if there is neither."""
+    named = root / "dataset.json"
+    others = sorted(root.glob("*_dataset.json"))
+    if named.exists():
+        return named
+    return others[0] if len(others) == 1 else None
+
+
+def read_listing(name: str, root: Path) -> list[dict[str, str]]:
+    """The entries `{image, label}` of the list `training`.
+
+    Raises:
+        DataError: If the file is missing or not of this form.
+    """
+    listing = find_listing(root)
+    if listing is None:
+        raise DataError(
+            f"dataset {name}: {root / 'dataset.json'} does not exist. Point dataset.root at the "
+            "folder that holds dataset.json, imagesTr and labelsTr."
+        )
+    try:
+        entries = json.loads(listing.read_text(encoding="utf-8-sig"))["training"]
+        if not all(
+            isinstance(entry["image"], str) and isinstance(entry.get("label", ""), str)
+            for entry in entries
+        ):
+            raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{listing}: must be JSON with a list 'training' of "
+            '{"image": ..., "label": ...}. Download it again.'
+        ) from error
+    if not entries:
+        raise DataError(f"{listing}: its list 'training' is empty. Download it again.")
+    return entries

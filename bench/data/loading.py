@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.augmentation import RandomAffine
+from bench.data.augmentation import Augmentation
 from bench.data.prepared import PreparedDataset
 from bench.seeding import derive_seed
 from bench.spatial import warp
@@ -73,11 +73,11 @@ class TrainingPairs:
 
     Args:
         dataset: The data set.
-        augmentation: Ranges of the random maps.
+        augmentation: Random changes.
         seed: The run's seed; all metrics and weights of one seed see the same samples.
     """
 
-    def __init__(self, dataset: PreparedDataset, augmentation: RandomAffine, seed: int) -> None:
+    def __init__(self, dataset: PreparedDataset, augmentation: Augmentation, seed: int) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
         self.pairs = dataset.pairs("train")
@@ -88,10 +88,15 @@ class TrainingPairs:
         """The samples at these positions."""
         pairs = [self.pairs[self.sampler[position]] for position in positions]
         batch = read_pairs(self.dataset, pairs, device)
-        if self.augmentation.is_identity:
+        affine, intensity = self.augmentation.affine, self.augmentation.intensity
+        if not intensity.is_identity:
+            for name in ("moving", "fixed"):
+                seeds = [derive_seed(self.seed, name, position) for position in positions]
+                setattr(batch, name, intensity(getattr(batch, name), seeds))
+        if affine.is_identity:
             return batch
         seeds = [derive_seed(self.seed, position) for position in positions]
-        u = self.augmentation.displacement(self.dataset.shape, seeds, device)
+        u = affine.displacement(self.dataset.shape, seeds, device)
         read = batch.read_segmentations
 
         def warped_segmentations() -> tuple[Tensor, Tensor]:
@@ -109,13 +114,13 @@ class TrainingImages:
 
     Args:
         dataset: The data set; only its training split is read.
-        augmentation: Ranges of the random maps.
+        augmentation: Random changes.
         seed: The run's seed.
         labels: Whether segmentations are read.
     """
 
     def __init__(
-        self, dataset: PreparedDataset, augmentation: RandomAffine, seed: int, labels: bool
+        self, dataset: PreparedDataset, augmentation: Augmentation, seed: int, labels: bool
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
@@ -129,24 +134,30 @@ class TrainingImages:
         members = [self.members[self.sampler[position]] for position in positions]
         image = read_images(self.dataset, members, device)
         labels = read_segmentations(self.dataset, members, device) if self.labels else None
-        if self.augmentation.is_identity:
+        affine, intensity = self.augmentation.affine, self.augmentation.intensity
+        image = intensity(image, [derive_seed(self.seed, "image", i) for i in positions])
+        if affine.is_identity:
             return image, labels
         seeds = [derive_seed(self.seed, position) for position in positions]
-        u = self.augmentation.displacement(self.dataset.shape, seeds, device)
+        u = affine.displacement(self.dataset.shape, seeds, device)
         return warp(image, u), None if labels is None else warp(labels, u, mode="nearest")
 
 
 def read_images(dataset: PreparedDataset, members: Sequence[int], device: torch.device) -> Tensor:
     """(B, C, *S) float32 of these subjects."""
-    return torch.from_numpy(dataset.images[list(members)]).to(device).float()
+    images = torch.from_numpy(dataset.images[list(members)]).to(device).float()
+    return images if dataset.step in (None, 1.0) else images.mul_(dataset.step)
 
 
 def read_segmentations(
     dataset: PreparedDataset, members: Sequence[int], device: torch.device
 ) -> Tensor:
-    """(B, 1, *S) uint8 of these subjects; the data set must have labels."""
+    """(B, 1, *S) uint8 of these subjects, int32 beyond 256 classes; there must be labels."""
     assert dataset.labels is not None
-    return torch.from_numpy(dataset.labels[list(members)]).to(device)
+    labels = dataset.labels[list(members)]
+    if labels.dtype != np.uint8:
+        labels = labels.astype(np.int32)
+    return torch.from_numpy(labels).to(device)
 
 
 def read_pairs(

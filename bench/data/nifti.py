@@ -1,115 +1,68 @@
-"""Reading and preprocessing of NIfTI volumes."""
+"""Reading of NIfTI volumes."""
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.data.subject import Sample
-from bench.errors import ConfigError, DataError
+from bench.data.subject import Raw
+from bench.errors import DataError
+
+LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
+LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
 
 
-@dataclass(frozen=True)
-class Intensity:
-    """How intensities are normalized, before cropping or padding.
-
-    Attributes:
-        policy: `keep`; `divide` by `by`; or `quantile`, which maps the quantiles `low` and
-            `high` of the volume to 0 and 1 and clips what lies outside.
-        by: Divisor.
-        low: Lower quantile in [0, 1].
-        high: Upper quantile in [0, 1].
-    """
-
-    policy: str = "keep"
-    by: float = 1.0
-    low: float = 0.0
-    high: float = 1.0
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Intensity":
-        """Reads and checks the section `dataset.intensity`."""
-        intensity = cls(**config)
-        if intensity.policy not in ("keep", "divide", "quantile"):
-            raise ConfigError(
-                f"dataset.intensity.policy={intensity.policy}: must be keep, divide or quantile."
-            )
-        if not 0 <= intensity.low < intensity.high <= 1:
-            raise ConfigError(
-                f"dataset.intensity: quantiles low={intensity.low}, high={intensity.high} must "
-                "satisfy 0 <= low < high <= 1."
-            )
-        return intensity
-
-
-def read_subject(
-    image_path: Path,
-    labels_path: Path | None,
-    intensity: Intensity,
-    shape: Sequence[int] | None,
-    declared: set[int],
-) -> Sample:
-    """Reads an image and its labels, reorients to RAS, normalizes, crops or pads.
+def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool = False) -> Raw:
+    """Reads an image and its labels and turns them to RAS.
 
     Args:
         image_path: 3D NIfTI file.
         labels_path: 3D NIfTI file of whole numbers on the same grid, or None.
-        intensity: Normalization.
-        shape: Shape to crop or pad to, centred; None keeps the volume's own.
-        declared: Label ids that may occur.
+        ignore_affine: Takes the labels to lie on the image's grid whatever their header says.
 
     Raises:
         DataError: Naming the file, what is wrong with it, and how to mend it.
     """
-    import torchio
+    from nibabel.orientations import aff2axcodes
 
     image, affine = read_volume(image_path)
-    if not np.isfinite(image).all():
-        count = int((~np.isfinite(image)).sum())
-        raise DataError(
-            f"{image_path}: {count} voxels are not finite (NaN or Inf). Replace them, or take "
-            "the subject out of the list."
-        )
-    normalized = normalize(image, intensity)
-    largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
-    if largest > most:
-        raise DataError(
-            f"{image_path}: intensities reach {largest:g}, at most {most:g} "
-            "can be kept. Scale them by dataset.intensity."
-        )
-    members = {"image": torchio.ScalarImage(tensor=normalized[None], affine=affine)}
+    check_affine(image_path, affine)
+    turned, turned_affine = to_ras(image, affine)
+    labels = None
     if labels_path is not None:
-        labels, _ = read_volume(labels_path)
-        check_labels(labels, labels_path, declared)
-        if labels.shape != image.shape:
+        raw_labels, labels_affine = read_volume(labels_path)
+        if ignore_affine:
+            labels_affine = affine
+        if raw_labels.shape != image.shape:
             raise DataError(
-                f"{labels_path}: has shape {labels.shape}, but its image {image_path.name} has "
+                f"{labels_path}: has shape {raw_labels.shape}, but its image {image_path.name} has "
                 f"{image.shape}. Resample the labels onto the image's grid."
             )
-        members["labels"] = torchio.LabelMap(tensor=labels.astype(np.int32)[None], affine=affine)
-    steps = [torchio.ToCanonical()]
-    if shape is not None:
-        steps.append(torchio.CropOrPad(tuple(shape)))
-    subject = torchio.Compose(steps)(torchio.Subject(**members))
-    return Sample(
-        image=subject["image"].numpy().astype(np.float32),
-        labels=subject["labels"].numpy()[0] if labels_path is not None else None,
-        spacing=tuple(float(edge) for edge in subject["image"].spacing),
+        labels, labels_turned_affine = to_ras(whole(raw_labels, labels_path), labels_affine)
+        check_same_grid(turned.shape, turned_affine, labels_turned_affine, labels_path, image_path)
+    edges = np.sqrt((turned_affine[:3, :3] ** 2).sum(axis=0))
+    return Raw(
+        image=turned,
+        labels=labels,
+        spacing=tuple(float(edge) for edge in edges),
+        orientation="".join(str(code) for code in aff2axcodes(affine)),
     )
 
 
 def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A 3D volume as float32, and its 4x4 affine."""
+    """A 3D volume of the file's own type (scaled ones as float32), and its 4x4 affine.
+
+    Raises:
+        DataError: If the file cannot be read or holds something else.
+    """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
     try:
         file: Any = nibabel.load(path)
-        volume = np.asarray(file.get_fdata(dtype=np.float32))
+        volume = np.asanyarray(file.dataobj)
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file. Copy it there, or take the subject out of the list."
@@ -126,6 +79,12 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: cannot be read as NIfTI, it is damaged or cut short "
             f"({type(error).__name__}). Copy or download it again."
         ) from error
+    if volume.dtype.kind not in "uif":
+        raise DataError(
+            f"{path}: holds {volume.dtype} voxels; one grey value a voxel is needed. Convert it."
+        )
+    if volume.dtype.kind == "f":
+        volume = volume.astype(np.float32, copy=False)
     if volume.ndim == 4 and volume.shape[3] == 1:
         volume = volume[..., 0]
     if volume.ndim != 3:
@@ -133,38 +92,63 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed. Store one volume "
             "per file."
         )
-    return volume, np.asarray(file.affine)
+    return volume.astype(volume.dtype.newbyteorder("="), copy=False), np.asarray(file.affine)
 
 
-def check_labels(labels: np.ndarray, path: Path, declared: set[int]) -> None:
-    """Raises DataError unless all labels are whole and declared."""
-    found = np.unique(labels)
-    fractions = found[found != np.round(found)]
-    if len(fractions):
+def whole(labels: np.ndarray, path: Path) -> np.ndarray:
+    """The label map as whole numbers.
+
+    Raises:
+        DataError: If a label is not a whole number.
+    """
+    if labels.dtype.kind != "f":
+        return labels
+    broken = labels[labels != np.round(labels)]
+    if broken.size:
         raise DataError(
-            f"{path}: label {fractions[0]:g} is not a whole number. Resample label maps with "
+            f"{path}: label {broken.flat[0]:g} is not a whole number. Resample label maps with "
             "nearest-neighbour interpolation."
         )
-    unknown = sorted({int(value) for value in found} - declared)
-    if unknown:
+    return labels.astype(np.int64)
+
+
+def check_affine(path: Path, affine: np.ndarray) -> None:
+    """Raises DataError unless the axes of the grid stand at right angles."""
+    axes = affine[:3, :3]
+    lengths = np.sqrt((axes**2).sum(axis=0))
+    if not np.isfinite(affine).all() or not (lengths > 0).all():
         raise DataError(
-            f"{path}: labels {_few(unknown)} are outside the declared classes "
-            f"{_few(sorted(declared))}. Declare them in dataset.classes, or correct the file."
+            f"{path}: its affine is not invertible, so it says nothing of orientation and spacing. "
+            "Correct the header."
+        )
+    cosines = np.abs((axes / lengths).T @ (axes / lengths) - np.eye(3))
+    if cosines.max() > LARGEST_SHEAR:
+        raise DataError(
+            f"{path}: its affine is sheared (axes differ from a right angle by "
+            f"{np.degrees(np.arcsin(min(cosines.max(), 1))):.1f} degrees). Resample it to a "
+            "rectangular grid."
         )
 
 
-def normalize(image: np.ndarray, intensity: Intensity) -> np.ndarray:
-    """The image with its intensities mapped as the policy says; float32."""
-    if intensity.policy == "divide":
-        return (image / np.float32(intensity.by)).astype(np.float32)
-    if intensity.policy == "quantile":
-        low, high = np.quantile(image, [intensity.low, intensity.high])
-        if high <= low:
-            return np.zeros_like(image)
-        return ((np.clip(image, low, high) - low) / (high - low)).astype(np.float32)
-    return image
+def check_same_grid(
+    shape: tuple[int, ...], image: np.ndarray, labels: np.ndarray, path: Path, image_path: Path
+) -> None:
+    """Raises DataError if a corner of the label map is elsewhere than the image's, in RAS."""
+    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
+    corners = np.vstack([corners, np.ones((1, corners.shape[1]))])
+    shift = np.abs(np.linalg.solve(image, labels @ corners) - corners)[:3].max()
+    if shift > LARGEST_SHIFT:
+        raise DataError(
+            f"{path}: lies elsewhere than its image {image_path.name}: their affines put the same "
+            f"voxel up to {shift:.3g} voxels apart. Correct the header, or set "
+            "dataset.ignore_affine=true if the voxels agree."
+        )
 
 
-def _few(values: Sequence[int], most: int = 12) -> str:
-    shown = ", ".join(str(value) for value in values[:most])
-    return shown + (f", … ({len(values)} in all)" if len(values) > most else "")
+def to_ras(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Volume and affine with axes permuted and flipped to right, anterior, superior."""
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+
+    orientation = io_orientation(affine)
+    turned = apply_orientation(volume, orientation)
+    return turned, affine @ inv_ornt_aff(orientation, volume.shape)

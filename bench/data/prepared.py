@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.pairs import Pairs, make_pairs
+from bench.data.arrays import IMAGES, LABELS
+from bench.data.pairs import Given, Members, Pairs, make_policy
 from bench.data.subject import ATLAS
 from bench.errors import DataError
 
@@ -21,17 +22,17 @@ class PreparedDataset:
     """Images and labels of a data set, read from its cache folder when they are needed.
 
     Attributes:
-        folder: The cache folder.
+        folder: The cache folder; None if there is no cache.
         index: Content of its `index.json`.
         pairing: Policy of each split.
     """
 
-    folder: Path
+    folder: Path | None
     index: Mapping[str, Any]
-    pairing: Mapping[str, str]
+    pairing: Mapping[str, Any]
 
     @classmethod
-    def open(cls, folder: Path, pairing: Mapping[str, str]) -> "PreparedDataset":
+    def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
         """Opens a cache folder; reads its index only."""
         return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing))
 
@@ -76,21 +77,29 @@ class PreparedDataset:
         return self.index["channels"]
 
     @property
+    def step(self) -> float | None:
+        """What images of whole numbers are multiplied with; None if they are not whole numbers."""
+        return self.index["step"]
+
+    @property
     def has_labels(self) -> bool:
         """Whether subjects have label maps."""
         return bool(self.class_names)
 
     @cached_property
-    def images(self) -> np.ndarray:
-        """(N, C, *S) float16, memory-mapped."""
-        return np.load(self.folder / "images.npy", mmap_mode="r")
+    def images(self) -> Any:
+        """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped."""
+        assert self.folder is not None
+        return np.load(self.folder / IMAGES, mmap_mode="r")
 
     @cached_property
-    def labels(self) -> np.ndarray | None:
-        """(N, 1, *S) uint8, positions in `class_names`, memory-mapped; None without labels."""
+    def labels(self) -> Any:
+        """(N, 1, *S) uint8 (uint16 beyond 256 classes), positions in `class_names`,
+        memory-mapped; None without labels."""
         if not self.has_labels:
             return None
-        return np.load(self.folder / "labels.npy", mmap_mode="r")
+        assert self.folder is not None
+        return np.load(self.folder / LABELS, mmap_mode="r")
 
     def members(self, split: str) -> list[int]:
         """Indices of the subjects of a split."""
@@ -102,12 +111,20 @@ class PreparedDataset:
         Raises:
             DataError: If there is none.
         """
-        atlas = next(iter(self.members(ATLAS)), None)
-        members = self.members(split)
-        pairs = make_pairs(self.pairing[split], members, atlas)
+        indices = self.members(split)
+        places = [tuple(self.index["places"][i]) for i in indices]
+        given = self.index["given"]
+        members = Members(
+            indices=indices,
+            atlas=next(iter(self.members(ATLAS)), None),
+            places=None if any(place is None for _, place in places) else places,
+            given=[(moving, fixed) for moving, fixed in given.get(split, [])] if given else None,
+        )
+        policy = Given() if given else make_policy(self.pairing[split])
+        pairs = policy(members)
         if not pairs:
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {len(members)} subjects, which makes "
+                f"dataset {self.name}: split {split!r} has {len(indices)} subjects, which makes "
                 f"no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
             )
         return pairs

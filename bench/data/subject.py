@@ -18,12 +18,35 @@ class Subject:
         split: `train`, `val`, `test`, or `atlas`.
         image: The image's file; None for generated subjects.
         labels: The label map's file, if there is one.
+        page: Which page of both files, for image stacks; None for a file that holds one image.
+        series: The stack or sequence it belongs to; None if it stands alone.
+        place: Its slice or frame number in the series.
     """
 
     id: str
     split: str
     image: Path | None = None
     labels: Path | None = None
+    page: int | None = None
+    series: str | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A subject as its files hold it, turned to RAS if it is a volume.
+
+    Attributes:
+        image: (*S) of the file's own type.
+        labels: (*S) whole numbers, ids of the files; None without labels.
+        spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        orientation: Axis codes that the image's file was stored in; empty in 2D.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray | None
+    spacing: tuple[float, ...]
+    orientation: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,10 +55,12 @@ class Sample:
 
     Attributes:
         image: (C, *S) float32.
-        labels: (*S) whole numbers, the data set's own ids; None without labels.
+        labels: (*S) whole numbers, ids of the declared classes; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
     """
 
     image: np.ndarray
     labels: np.ndarray | None
     spacing: tuple[float, ...]
+    step: float | None = None

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.checkpoints import load_network
 from bench.config import Experiment, digest, extractor_identity
-from bench.data.augmentation import RandomAffine
+from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingImages
 from bench.data.prepared import PreparedDataset
 from bench.environment import environment
@@ -80,7 +80,7 @@ def _train(
     settings = experiment.extractor_settings(extractor)
     training = TrainingImages(
         dataset,
-        RandomAffine.from_config(experiment["dataset"]["augmentation"]),
+        Augmentation.from_config(experiment["dataset"]["augmentation"]),
         experiment.seed,
         labels=bool(network.needs_labels),
     )

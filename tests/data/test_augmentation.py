@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.augmentation import RandomAffine
+from bench.data.augmentation import Augmentation, RandomAffine
 from bench.errors import ConfigError
 from bench.spatial import jacobian_determinant, warp
 
@@ -154,8 +154,6 @@ def test_scale_that_is_no_range_is_refused(scale):
 
 
 def test_unknown_setting_is_named_with_those_known():
-    words = (
-        r"Unknown dataset.augmentation.elastic. Known: rotation, scale, shear, translation, flip\."
-    )
+    words = r"Unknown dataset.augmentation.elastic. Known: rotation, scale, shear, translation, flip, intensity\."
     with pytest.raises(ConfigError, match=words):
-        RandomAffine.from_config({"rotation": 5, "elastic": 1})
+        Augmentation.from_config({"rotation": 5, "elastic": 1})

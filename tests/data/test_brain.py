@@ -16,13 +16,19 @@ PAIRS = dict.fromkeys(("train", "val", "test"), "atlas")
 LISTING = "subject_id,SPLIT\na,train\nb,train\nc,val\nd,test\n"
 
 
+def ramp(top):
+    volume = np.zeros((4, 5, 6), np.uint8)
+    volume[1:] = top
+    return volume
+
+
 @pytest.fixture
 def root(tmp_path):
     folder = tmp_path / "brain"
     for i, place in enumerate(("atlas", "data/a", "data/b", "data/c", "data/d")):
         (folder / place).mkdir(parents=True)
         for name, content in (("brain_aligned", 64 + i), ("seg_coalesced_aligned", i % 3)):
-            image = nibabel.Nifti1Image(np.full((4, 5, 6), content, np.uint8), np.eye(4))
+            image = nibabel.Nifti1Image(ramp(content), np.eye(4))
             nibabel.save(image, folder / place / f"{name}.nii.gz")
     (folder / "metadata.csv").write_text(LISTING)
     return folder
@@ -40,7 +46,7 @@ def test_every_subject_is_paired_with_the_atlas(root, tmp_path):
         for split in ("train", "val", "test")
     ]
     assert named == [[("a", "atlas"), ("b", "atlas")], [("c", "atlas")], [("d", "atlas")]]
-    found = {name: dataset.images[i].max() for i, name in enumerate(dataset.ids)}
+    found = {name: dataset.images[i].max() * dataset.step for i, name in enumerate(dataset.ids)}
     assert found["d"] == pytest.approx(68 / 128, rel=1e-3)
     assert dataset.class_names == ["background", "label 1", "label 2"]
 
@@ -56,7 +62,7 @@ def test_listing_saved_by_a_spreadsheet_is_read(root):
         (LISTING.replace(",", ";"), "lacks the column SPLIT; it has subject_id;SPLIT. Separate"),
         (LISTING.replace("c,val", "c,valid"), "subject c has SPLIT 'valid'; known are train, val"),
         ("", "lacks the column SPLIT; it has none"),
-        (LISTING + "a,test\n", "subject a is listed more than once"),
+        (LISTING + "a,test\n", "subject a is listed in test and in train. Keep it in one split"),
         (LISTING + "e,test\n", "brain_aligned.nii.gz of subject e is missing. Copy it there"),
         (None, "metadata.csv does not exist. Point dataset.root at the folder that holds"),
     ],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.data import prepare
+from bench.data.loading import read_segmentations
 from bench.data.source import Source
 from bench.data.subject import ATLAS, SPLITS, Sample, Subject
 from bench.errors import ConfigError, DataError
@@ -186,7 +188,7 @@ def test_undeclared_label_of_a_source_of_ones_own_is_named(source, tmp_path):
         prepare(source(classes=30), tmp_path / "cache")
 
 
-def test_more_classes_than_a_byte_holds_are_refused(source, tmp_path):
+def test_more_classes_than_a_byte_holds_take_two(source, tmp_path):
     many = source(shape=(300, 300), classes=1000)
     load = many.load
 
@@ -195,8 +197,11 @@ def test_more_classes_than_a_byte_holds_are_refused(source, tmp_path):
         return Sample(sample.image, np.indices((300, 300))[0], sample.spacing)
 
     many.load = labels_of_all_kinds
-    with pytest.raises(DataError, match="300 different labels, at most 256 can be told apart"):
-        prepare(many, tmp_path / "cache")
+    dataset = prepare(many, tmp_path / "cache")
+    assert len(dataset.class_names) == 300
+    assert dataset.labels.dtype == np.uint16
+    assert np.array_equal(dataset.labels[0, 0], np.indices((300, 300))[0])
+    assert read_segmentations(dataset, [0], torch.device("cpu")).max() == 299
 
 
 @pytest.mark.parametrize(

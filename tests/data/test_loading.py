@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bench.data import prepare
-from bench.data.augmentation import RandomAffine
+from bench.data.augmentation import Augmentation, RandomAffine
 from bench.data.loading import (
     Sampler,
     TrainingImages,
@@ -22,7 +22,7 @@ from bench.data.source import Source
 from bench.data.subject import SPLITS, Sample, Subject
 
 CPU = torch.device("cpu")
-STRONG = RandomAffine(rotation=20, scale=(0.9, 1.1), translation=2, flip=True)
+STRONG = Augmentation(RandomAffine(rotation=20, scale=(0.9, 1.1), translation=2, flip=True))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -112,7 +112,7 @@ def test_images_and_labels_are_moved_alike(ndim, surrogate, tmp_path):
 
 def test_without_augmentation_the_batch_is_the_stored_arrays(tiny_datasets):
     dataset = tiny_datasets[2]
-    training = TrainingPairs(dataset, RandomAffine(), seed=0)
+    training = TrainingPairs(dataset, Augmentation(), seed=0)
     batch = training.batch([0], CPU)
     moving, fixed = training.pairs[training.sampler[0]]
     assert np.array_equal(batch.moving[0].numpy(), dataset.images[moving].astype(np.float32))

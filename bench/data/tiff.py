@@ -1,0 +1,243 @@
+"""Reading of TIFF stacks: grey images and label maps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import DataError
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A TIFF file's pages.
+
+    Attributes:
+        pages: (N, *S) or, if `color`, (N, *S, 3).
+        color: Whether pixels are colours.
+        palette: (K, 3) colours that grey values stand for, or None.
+        inverted: Whether the file says that 0 is white.
+    """
+
+    pages: np.ndarray
+    color: bool
+    palette: np.ndarray | None
+    inverted: bool
+
+
+def count_pages(path: Path) -> int:
+    """Number of pages, from the headers alone.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    state = _state(path)
+    return _count(path, state)
+
+
+def read_image(path: Path, page: int) -> np.ndarray:
+    """One page as grey values.
+
+    Args:
+        path: TIFF file; of any byte order, compressed or not.
+        page: Counted from 0.
+
+    Returns:
+        (*S) of the file's own type, unsigned if it is an integer. Inverted files are turned so
+        that 0 is black; colours and palettes that are all grey become grey values.
+
+    Raises:
+        DataError: If it cannot be read or holds something else than grey values.
+    """
+    stack = _read(path, _state(path))
+    values = stack.pages[page]
+    if stack.palette is not None:
+        if (stack.palette != stack.palette[:, :1]).any():
+            raise DataError(
+                f"{path}: its palette has colours; grey images are needed. Convert it to one grey "
+                "value a pixel."
+            )
+        values = stack.palette[:, 0][values]
+    elif stack.color:
+        if (values != values[..., :1]).any():
+            raise DataError(
+                f"{path}: holds colour images; grey ones are needed. Convert it to one grey value "
+                "a pixel."
+            )
+        values = values[..., 0]
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    if values.dtype.kind == "i":
+        if values.min(initial=0) < 0:
+            raise DataError(
+                f"{path}: has negative {values.dtype} pixels (least {values.min()}). Save it as "
+                "float32, or add an offset."
+            )
+        values = values.astype(f"u{values.dtype.itemsize}")
+    if values.dtype.kind not in "uf":
+        raise DataError(f"{path}: holds {values.dtype} pixels; grey values are needed. Convert it.")
+    if stack.inverted:
+        top = np.iinfo(values.dtype).max if values.dtype.kind == "u" else values.max()
+        values = top - values
+    return values
+
+
+def read_labels(path: Path, page: int, colors: Mapping[Color, int] | None = None) -> np.ndarray:
+    """One page as label ids.
+
+    Args:
+        path: TIFF file. Of a palette the positions are taken, not the colours.
+        page: Counted from 0.
+        colors: The id that each colour stands for, for files in colour.
+
+    Returns:
+        (*S) whole numbers.
+
+    Raises:
+        DataError: If it cannot be read or does not hold labels.
+    """
+    stack = _read(path, _state(path))
+    values = stack.pages[page]
+    if stack.color:
+        return _ids_of_colors(values, path, colors)
+    if values.dtype.kind == "f":
+        broken = values[values != np.round(values)]
+        if broken.size:
+            raise DataError(
+                f"{path}: label {broken.flat[0]:g} is not a whole number. Save label maps as "
+                "integers, resampled with nearest-neighbour interpolation."
+            )
+        return values.astype(np.int64)
+    if values.dtype.kind not in "uib":
+        raise DataError(f"{path}: holds {values.dtype} pixels; label ids are needed. Convert it.")
+    return values.astype(np.uint8) if values.dtype.kind == "b" else values
+
+
+def _ids_of_colors(
+    values: np.ndarray, path: Path, colors: Mapping[Color, int] | None
+) -> np.ndarray:
+    if not colors:
+        raise DataError(
+            f"{path}: holds colours where label ids are needed. Say in dataset.colors which colour "
+            "is which id, or convert it."
+        )
+    code = np.array([1 << 16, 1 << 8, 1])
+    found, places = np.unique(values.astype(np.int64) @ code, return_inverse=True)
+    known = {int(np.dot(color, code)): i for color, i in colors.items()}
+    unknown = [value for value in found.tolist() if value not in known]
+    if unknown:
+        color = tuple(unknown[0] >> shift & 255 for shift in (16, 8, 0))
+        raise DataError(
+            f"{path}: colour {color} is not in dataset.colors. Add it with its label id, or "
+            "correct the file."
+        )
+    return np.array([known[value] for value in found.tolist()])[places].reshape(values.shape[:-1])
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file. Copy it there, or point dataset.root elsewhere."
+        ) from error
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _count(path: Path, state: tuple[int, int]) -> int:
+    with _opened(path) as file:
+        series = _only_series(file, path)
+        shape, axes = _squeezed(series, path)
+        return 1 if len(axes.replace("S", "")) == 2 else int(shape[0])
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, state: tuple[int, int]) -> Stack:
+    with _opened(path) as file:
+        series = _only_series(file, path)
+        shape, axes = _squeezed(series, path)
+        try:
+            array = series.asarray().reshape(shape)
+        except Exception as error:  # every codec has errors of its own
+            raise _damaged(path, error) from error
+        page = file.pages[0]
+        photometric = getattr(page.photometric, "name", "")
+        palette = page.colormap if photometric == "PALETTE" else None
+    if "S" in axes:
+        array = np.moveaxis(array, axes.index("S"), -1)[..., :3]
+    if len(axes.replace("S", "")) == 2:
+        array = array[None]
+    return Stack(
+        pages=array.astype(array.dtype.newbyteorder("="), copy=False),
+        color="S" in axes,
+        palette=None if palette is None else _eight_bits(np.asarray(palette).T),
+        inverted=photometric == "MINISWHITE",
+    )
+
+
+class _opened:
+    """Opens a TIFF; what goes wrong is said in one line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Any:
+        import tifffile
+
+        try:
+            self.file = tifffile.TiffFile(self.path)
+            if not self.file.pages:
+                raise tifffile.TiffFileError("no pages")
+        except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
+            raise _damaged(self.path, error) from error
+        return self.file
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _only_series(file: Any, path: Path) -> Any:
+    try:
+        series = file.series
+    except Exception as error:  # damaged headers fail in many ways
+        raise _damaged(path, error) from error
+    if len(series) != 1:
+        shapes = ", ".join(str(one.shape) for one in series[:3])
+        raise DataError(
+            f"{path}: its pages differ in shape or kind ({shapes}). Save a stack of equal pages."
+        )
+    return series[0]
+
+
+def _squeezed(series: Any, path: Path) -> tuple[tuple[int, ...], str]:
+    """Shape and axes without those of length 1, other than Y and X."""
+    pairs = [
+        (length, axis)
+        for length, axis in zip(series.shape, series.axes, strict=True)
+        if length > 1 or axis in "YX"
+    ]
+    axes = "".join(axis for _, axis in pairs)
+    if not {"Y", "X"} <= set(axes) or len(axes.replace("S", "")) > 3:
+        raise DataError(
+            f"{path}: has the axes {series.axes} of lengths {series.shape}; a stack of 2D pages is "
+            "needed. Save one channel and one time per file."
+        )
+    return tuple(length for length, _ in pairs), axes
+
+
+def _eight_bits(palette: np.ndarray) -> np.ndarray:
+    return (palette >> 8).astype(np.uint8)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return DataError(
+        f"{path}: cannot be read as TIFF, it is damaged or cut short ({reason}). Copy or download "
+        "it again."
+    )
