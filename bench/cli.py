@@ -1,4 +1,4 @@
-"""`python -m bench`: commands that look at results."""
+"""`python -m bench`: commands on results and data sets."""
 
 import csv
 import json
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.analysis.terminal import print_runs
+from bench.app import explain
+from bench.data.commands import app as data
 from bench.errors import BenchError
 from bench.store import describe, list_folders
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(data, name="data")
 
 
 class Format(StrEnum):
@@ -29,7 +34,7 @@ Results = Annotated[Path, typer.Option("--results", help="Folder of the results.
 
 @app.callback()
 def bench() -> None:
-    """Commands that look at results."""
+    """Commands on results and data sets."""
 
 
 @app.command()
@@ -56,6 +61,6 @@ def main() -> None:
     """Runs a command; a fault the user can mend is one line."""
     try:
         app()
-    except BenchError as error:
-        print(error, file=sys.stderr)
+    except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:
+        print(explain(error), file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,23 @@ def tabulated_weight(config: DictConfig) -> float | None:
     return config.tuned_weights.get(config.dataset.name, {}).get(config.metric.name)
 
 
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that run.py gets with these overrides."""
+    import hydra
+
+    register_resolvers()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", list(overrides))
+
+
+def option_files(group: str) -> list[Path]:
+    """The files of a group, one for each option."""
+    return sorted((CONF / group).glob("*.yaml"))
+
+
 def options(group: str) -> dict[str, str]:
     """Each option of a group with the one-line comment that heads its file."""
-    return {path.stem: headline(path) for path in sorted((CONF / group).glob("*.yaml"))}
+    return {path.stem: headline(path) for path in option_files(group)}
 
 
 def headline(path: Path) -> str:

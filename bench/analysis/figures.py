@@ -30,7 +30,7 @@ def draw_registration(
     """
     from matplotlib.figure import Figure
 
-    place = _slice_to_show(images[1], labels[1])
+    place = plane_to_show(images[1], labels[1])
     shown = [image[place] for image in images]
     contours = [None if label is None else label[place] for label in labels]
     figure = Figure(figsize=(15, 3.2), layout="constrained")
@@ -40,8 +40,8 @@ def draw_registration(
     for axis, name, image, label in zip(axes, names, shown, contours, strict=False):
         axis.imshow(image.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
         axis.set_title(name)
-        _draw_contours(axis, label, "solid")
-    _draw_contours(axes[2], contours[1], "dotted")
+        draw_contours(axis, label, "solid")
+    draw_contours(axes[2], contours[1], "dotted")
     _draw_grid(axes[3], displacement[(slice(0, 2), *place)])
     axes[3].set_title("deformation grid")
     determinant = _signed_jacobian(displacement)
@@ -55,7 +55,7 @@ def draw_registration(
     figure.savefig(path, dpi=110)
 
 
-def _slice_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice | int, ...]:
+def plane_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice | int, ...]:
     """Index of the plane that is drawn."""
     if image.ndim == 2:
         return (slice(None), slice(None))
@@ -73,7 +73,7 @@ def _inside(place: tuple[slice | int, ...], shape: tuple[int, ...]) -> tuple[sli
     )
 
 
-def _draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
+def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
     from matplotlib import colormaps
 
     if labels is None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from bench.data.label_table import few
 from bench.scores import SCORES
 from bench.store import FIGURE
 
@@ -66,3 +68,58 @@ def _plain(value: Any, name: str) -> str:
     if name in SCORES:
         return f"{value:.{SCORES[name].digits}f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def print_check(report: Any) -> None:
+    """Prints what `bench data check` found.
+
+    Args:
+        report: A `bench.data.check.CheckReport`.
+    """
+    console = Console(highlight=False)
+    splits = report.splits.values()
+    table = Table(title=f"{report.name}: splits", title_justify="left")
+    for heading in ("", *report.splits):
+        table.add_column(heading, overflow="fold")
+    for name, cells in (
+        ("subjects", [str(split.subjects) for split in splits]),
+        ("pairs", ["" if split.pairs is None else str(split.pairs) for split in splits]),
+        ("shape", [_kinds(split.shapes) for split in splits]),
+        ("spacing, mm", [_kinds(split.spacings) for split in splits]),
+        ("stored as", [_kinds(split.orientations) for split in splits]),
+        ("intensity", [_span(split.stored) for split in splits]),
+        ("normalized", [_span(split.normalized) for split in splits]),
+    ):
+        if any(cells):
+            table.add_row(name, *cells)
+    console.print(table)
+    if report.labels:
+        labels = Table(title=f"{report.name}: labels", title_justify="left")
+        for heading in ("class", "ids", "voxels", "share", "subjects"):
+            labels.add_column(heading, justify="left" if heading == "class" else "right")
+        total = sum(label.voxels for label in report.labels)
+        for label in report.labels:
+            share = f"{label.voxels / total:.3%}"
+            ids = few(sorted(label.ids), 4)
+            labels.add_row(label.name, ids, str(label.voxels), share, str(label.subjects))
+        console.print(labels)
+    for note in report.notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+    for fault in report.faults:
+        console.print(f"[bold red]fault:[/] {escape(fault)}", soft_wrap=True)
+
+
+def _kinds(counter: Mapping[Any, int]) -> str:
+    """The values of a counter: the only one, or how many with the least and the greatest."""
+    shown = [_joined(value) for value in sorted(counter)]
+    if len(shown) < 3:
+        return ", ".join(shown)
+    return f"{len(shown)} kinds, {shown[0]} to {shown[-1]}"
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else " x ".join(f"{part:g}" for part in value)
+
+
+def _span(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"

@@ -13,6 +13,7 @@ from bench.errors import DataError
 def preprocess(
     raw: Raw,
     where: str,
+    where_labels: str,
     table: LabelTable,
     intensity: Intensity,
     spacing: Sequence[float] | None = None,
@@ -23,7 +24,8 @@ def preprocess(
 
     Args:
         raw: The subject.
-        where: Names its file in messages.
+        where: Names its image's file in messages.
+        where_labels: Names its labels' file in messages.
         table: Maps label ids to classes.
         intensity: Normalization; it sees the whole image, before it is cut or padded.
         spacing: Edge lengths of a voxel in mm to resample to, linearly for images and to the
@@ -49,7 +51,7 @@ def preprocess(
             f"{where}: intensities reach {largest:g}, at most {most:g} can be kept. Scale them by "
             "dataset.intensity."
         )
-    classes = None if labels is None else table.apply(labels, where)
+    classes = None if labels is None else table.apply(labels, where_labels)
     if border:
         inside = (slice(border, -border),) * image.ndim
         if min(normalized.shape) <= 2 * border:

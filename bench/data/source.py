@@ -80,9 +80,18 @@ class Source(ABC):
         Raises:
             DataError: If a file cannot be read or does not hold what it should.
         """
+        return self.preprocess(subject, self.read(subject))
+
+    def preprocess(self, subject: Subject, raw: Raw) -> Sample:
+        """What is trained on, from what the files hold.
+
+        Raises:
+            DataError: If it is not what the data set declares.
+        """
         return preprocess(
-            self.read(subject),
-            where(subject),
+            raw,
+            where(subject, subject.image),
+            where(subject, subject.labels),
             self.table,
             Intensity.from_config(self.intensity),
             self.spacing,
@@ -161,7 +170,7 @@ class Source(ABC):
         root = Path(self.root)
         if not root.is_dir():
             raise DataError(f"dataset {self.name}: the folder {root} does not exist. {remedy}")
-        if all(entry.name == "README.md" for entry in root.iterdir()):
+        if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
             raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
         return root
 
@@ -171,10 +180,10 @@ def files(subject: Subject) -> list[Path]:
     return [path for path in (subject.image, subject.labels) if path is not None]
 
 
-def where(subject: Subject) -> str:
-    """Names a subject's file, and the page in it, for messages."""
+def where(subject: Subject, path: Path | None) -> str:
+    """Names one of a subject's files, and the page in it, for messages."""
     page = "" if subject.page is None else f" (page {subject.page})"
-    return f"{subject.image or subject.id}{page}"
+    return f"{path or subject.id}{page}"
 
 
 def content_hash(path: Path) -> bytes:

@@ -1,0 +1,92 @@
+"""Unpacking of archives that come from elsewhere."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from bench.errors import DataError
+
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks a zip or tar archive into a folder.
+
+    Raises:
+        DataError: If it is missing, damaged, larger than the disk, encrypted, or holds anything
+            but plain files and folders below its top; nothing is unpacked then but what a damaged
+            archive held before its damage.
+    """
+    if not archive.is_file():
+        raise DataError(f"--archive {archive}: no such file. Name the archive you downloaded.")
+    if zipfile.is_zipfile(archive):
+        _unpack_zip(archive, folder)
+    elif tarfile.is_tarfile(archive):
+        _unpack_tar(archive, folder)
+    else:
+        raise DataError(
+            f"{archive}: is not a zip or tar archive, or it is cut short. Download it again."
+        )
+
+
+def _unpack_zip(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                _check_name(archive, member.filename)
+                if stat.S_ISLNK(member.external_attr >> 16):
+                    raise _refused(archive, member.filename, "is a link")
+                if member.flag_bits & 1:
+                    raise _refused(archive, member.filename, "is encrypted")
+            _check_room(archive, sum(member.file_size for member in file.infolist()), folder)
+            file.extractall(folder)
+    except DAMAGED as error:
+        raise _damaged(archive, error) from error
+
+
+def _unpack_tar(archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive) as file:
+            members = file.getmembers()
+            for member in members:
+                _check_name(archive, member.name)
+                if member.issym() or member.islnk():
+                    raise _refused(archive, member.name, "is a link")
+                if not (member.isfile() or member.isdir()):
+                    raise _refused(archive, member.name, "is neither a file nor a folder")
+            _check_room(archive, sum(member.size for member in members), folder)
+            file.extractall(folder, filter="data")
+    except DAMAGED as error:
+        raise _damaged(archive, error) from error
+
+
+def _check_name(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
+        raise _refused(archive, name, "leaves the folder")
+
+
+def _check_room(archive: Path, size: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"{archive}: unpacks to {size / 1e6:.0f} MB, but {folder} has {free / 1e6:.0f} MB "
+            "free. Free space, or choose another folder by --root DIR."
+        )
+
+
+def _refused(archive: Path, name: str, what: str) -> DataError:
+    return DataError(
+        f"{archive}: its member {name} {what}, so nothing was unpacked. Get the archive from its "
+        "official address."
+    )
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return DataError(f"{archive}: is damaged or cut short ({reason}). Download it again.")

@@ -1,0 +1,256 @@
+"""Looking at every file of a data set before it costs a training."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.data.cache import check_subjects
+from bench.data.prepared import PreparedDataset
+from bench.data.source import Source, index_pairs
+from bench.data.subject import ATLAS, SPLITS, Raw, Sample, Subject
+from bench.errors import BenchError
+
+SHOWN = 6  # subjects per split on the contact sheet
+DARK = 0.1  # normalized intensity that some voxel should reach
+
+
+@dataclass
+class SplitReport:
+    """What the files of one split hold.
+
+    Attributes:
+        subjects: Number of subjects.
+        pairs: Number of pairs; None if they cannot be made.
+        shapes: How often each shape occurs in the files.
+        spacings: How often each spacing occurs, in mm.
+        orientations: How often each orientation occurs.
+        stored: Least and largest intensity in the files.
+        normalized: Least and largest intensity after preprocessing.
+        shown: Some subjects after preprocessing, for the contact sheet.
+    """
+
+    subjects: int = 0
+    pairs: int | None = None
+    shapes: Counter = field(default_factory=Counter)
+    spacings: Counter = field(default_factory=Counter)
+    orientations: Counter = field(default_factory=Counter)
+    stored: tuple[float, float] | None = None
+    normalized: tuple[float, float] | None = None
+    shown: list[tuple[str, np.ndarray, np.ndarray | None]] = field(default_factory=list)
+
+
+@dataclass
+class LabelReport:
+    """How often a class occurs, or an id that is not declared.
+
+    Attributes:
+        name: The class, or `not declared`.
+        ids: Its ids in the files.
+        voxels: Number of voxels.
+        subjects: Number of subjects in which it occurs.
+    """
+
+    name: str
+    ids: set[int] = field(default_factory=set)
+    voxels: int = 0
+    subjects: int = 0
+
+
+@dataclass
+class CheckReport:
+    """What was found in a data set.
+
+    Attributes:
+        name: The data set.
+        splits: By split, the atlas among them.
+        labels: Classes that occur, in their order, then ids that are not declared.
+        faults: What makes it unusable, a line each.
+        notes: What is worth knowing, a line each.
+    """
+
+    name: str
+    splits: dict[str, SplitReport] = field(default_factory=dict)
+    labels: list[LabelReport] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(source: Source) -> CheckReport:
+    """Opens every file of a data set; never raises for what is wrong with them."""
+    report = CheckReport(source.name)
+    try:
+        subjects = source.subjects()
+    except BenchError as error:
+        report.faults.append(str(error))
+        return report
+    _guard(report, check_subjects, source.name, subjects)
+    found: dict[tuple[int, int], LabelReport] = {}
+    hashes: dict[bytes, Subject] = {}
+    trained: Counter = Counter()
+    labelled: Counter = Counter()
+    for subject in _progress(subjects, f"checking {source.name}"):
+        split = report.splits.setdefault(subject.split, SplitReport())
+        split.subjects += 1
+        try:
+            raw, sample = _open(source, subject, found)
+        except BenchError as error:
+            report.faults.append(str(error))
+            continue
+        _add(split, subject, raw, sample, source)
+        _find_copy(report, hashes, subject, sample)
+        trained[sample.image.shape[1:]] += 1
+        labelled[sample.labels is not None] += 1
+    if len(trained) > 1:
+        listed = ", ".join(f"{shape} ({count})" for shape, count in trained.most_common(4))
+        report.faults.append(
+            f"dataset {source.name}: after preprocessing shapes differ: {listed}. Set "
+            "dataset.shape to crop or pad all to one shape."
+        )
+    if len(labelled) > 1:
+        report.faults.append(
+            f"dataset {source.name}: {labelled[True]} subjects have labels, {labelled[False]} have "
+            "none. Give labels to all subjects or to none."
+        )
+    report.labels = [found[key] for key in sorted(found)]
+    _count_pairs(report, source, subjects)
+    _note(report, source)
+    return report
+
+
+def _open(
+    source: Source, subject: Subject, found: dict[tuple[int, int], LabelReport]
+) -> tuple[Raw | None, Sample]:
+    try:
+        raw = source.read(subject)
+    except NotImplementedError:
+        sample = source.load(subject)
+        _count_labels(source, sample.labels, found)
+        return None, sample
+    _count_labels(source, raw.labels, found)
+    return raw, source.preprocess(subject, raw)
+
+
+def _count_labels(
+    source: Source, labels: np.ndarray | None, found: dict[tuple[int, int], LabelReport]
+) -> None:
+    """Adds a label map to the counts, whose keys are (0, class) or (1, undeclared id)."""
+    if labels is None:
+        return
+    seen = set()
+    for value, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        own = int(value)
+        if source.table.unknown([own]):
+            key, name = (1, own), "not declared"
+        else:
+            target = source.table.target.get(own, source.table.rest or 0)
+            key, name = (0, target), source.table.names[target]
+        label = found.setdefault(key, LabelReport(name))
+        label.ids.add(own)
+        label.voxels += int(count)
+        seen.add(key)
+    for key in seen:
+        found[key].subjects += 1
+
+
+def _add(
+    split: SplitReport, subject: Subject, raw: Raw | None, sample: Sample, source: Source
+) -> None:
+    own = raw.image if raw is not None else sample.image[0]
+    split.shapes[own.shape] += 1
+    edges = raw.spacing if raw is not None else sample.spacing
+    split.spacings[tuple(round(edge, 3) for edge in edges)] += 1
+    if raw is not None and raw.orientation:
+        split.orientations[raw.orientation] += 1
+    split.stored = _wider(split.stored, own)
+    split.normalized = _wider(split.normalized, sample.image)
+    if len(split.shown) < SHOWN:
+        split.shown.append((subject.id, sample.image[0], sample.labels))
+
+
+def _find_copy(
+    report: CheckReport, hashes: dict[bytes, Subject], subject: Subject, sample: Sample
+) -> None:
+    key = hashlib.sha256(sample.image.tobytes()).digest()
+    other = hashes.setdefault(key, subject)
+    if other is subject:
+        return
+    line = (
+        f"dataset {report.name}: {other.id} ({other.split}) and {subject.id} ({subject.split}) "
+        "hold the same image. Keep it in one split, once."
+    )
+    (report.notes if other.split == subject.split else report.faults).append(line)
+
+
+def _count_pairs(report: CheckReport, source: Source, subjects: list[Subject]) -> None:
+    index = {
+        "name": source.name,
+        "splits": [subject.split for subject in subjects],
+        "places": [[subject.series, subject.place] for subject in subjects],
+        "given": index_pairs(source.given_pairs(), subjects),
+    }
+    dataset = PreparedDataset(None, index, dict(source.pairs))
+    for split in SPLITS:
+        if split in report.splits:
+            pairs = _guard(report, dataset.pairs, split)
+            report.splits[split].pairs = None if pairs is None else len(pairs)
+
+
+def _note(report: CheckReport, source: Source) -> None:
+    total: dict[str, Counter] = {name: Counter() for name in ("spacings", "orientations")}
+    for split in report.splits.values():
+        for name, counter in total.items():
+            counter.update(getattr(split, name))
+    if len(total["spacings"]) > 1 and source.spacing is None:
+        report.notes.append(
+            f"spacings differ: {_listed(total['spacings'])}. dataset.spacing resamples to one."
+        )
+    if len(total["orientations"]) > 1:
+        report.notes.append(
+            f"files are stored as {_listed(total['orientations'])}; all are turned to RAS."
+        )
+    for name, split in report.splits.items():
+        if split.normalized and split.normalized[1] < DARK:
+            report.notes.append(
+                f"{name}: normalized intensities reach {split.normalized[1]:.3g} only; 12 bits "
+                "stored in 16 look like this. See dataset.intensity."
+            )
+    count = sum(split.subjects for split in report.splits.values())
+    for label in report.labels:
+        if label.subjects < count and label.name != "not declared":
+            report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
+
+
+def _guard(report: CheckReport, function, *args):  # type: ignore[no-untyped-def]
+    try:
+        return function(*args)
+    except BenchError as error:
+        report.faults.append(str(error))
+        return None
+
+
+def _wider(known: tuple[float, float] | None, image: np.ndarray) -> tuple[float, float]:
+    low, high = float(image.min()), float(image.max())
+    return (low, high) if known is None else (min(known[0], low), max(known[1], high))
+
+
+def _listed(counter: Counter) -> str:
+    return ", ".join(f"{value} ({count})" for value, count in counter.most_common(4))
+
+
+def _progress(items: list[Subject], description: str):  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(
+        items,
+        description=description,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+ORDER = (*SPLITS, ATLAS)
