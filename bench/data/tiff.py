@@ -1,6 +1,8 @@
 """Reading of TIFF stacks: grey images and label maps."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -181,25 +183,31 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
     )
 
 
-class _opened:
-    """Opens a TIFF; what goes wrong is said in one line."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Opens a TIFF; what goes wrong is said in one line.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    tifffile only logs that the chain of pages leads beyond the end of a file that was cut.
+    """
+    import tifffile
 
-    def __enter__(self) -> Any:
-        import tifffile
-
-        try:
-            self.file = tifffile.TiffFile(self.path)
-            if not self.file.pages:
+    logged: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(handler)
+    try:
+        with tifffile.TiffFile(path) as file:
+            if not len(file.pages):
                 raise tifffile.TiffFileError("no pages")
-        except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
-            raise _damaged(self.path, error) from error
-        return self.file
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+            lost = [line for line in logged if "page offset" in line or "corrupt" in line]
+            if lost:
+                raise tifffile.TiffFileError(lost[0])
+            yield file
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
+        raise _damaged(path, error) from error
+    finally:
+        logger.removeHandler(handler)
 
 
 def _only_series(file: Any, path: Path) -> Any:

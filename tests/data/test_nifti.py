@@ -16,7 +16,7 @@ TABLE = LabelTable(3, None)
 
 def read_subject(image, labels=None, intensity=KEEP, shape=None):
     raw = read_nifti(image, labels)
-    return preprocess(raw, str(labels or image), TABLE, intensity, shape=shape)
+    return preprocess(raw, str(image), str(labels), TABLE, intensity, shape=shape)
 
 
 def save(path, array, affine=None):

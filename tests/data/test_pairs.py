@@ -46,3 +46,82 @@ def test_unknown_policy_is_named_with_those_known():
     words = r"Unknown pairing 'random' in dataset.pairs. Known: atlas, cross, mirrored, n"
     with pytest.raises(ConfigError, match=words):
         make_pairs("random", MEMBERS, None)
+
+
+@pytest.mark.parametrize("within", [1, 2, 9])
+def test_neighbours_are_all_at_most_k_places_away(within):
+    pairs = make_pairs({"policy": "neighbours", "within": within}, MEMBERS)
+    expected = {
+        (a, b)
+        for i, a in enumerate(MEMBERS)
+        for j, b in enumerate(MEMBERS)
+        if 0 < abs(i - j) <= within
+    }
+    assert set(pairs) == expected
+    assert len(pairs) == len(expected)
+
+
+def test_neighbours_are_one_place_away_by_default():
+    assert make_pairs("neighbours", [5, 6, 8]) == [(5, 6), (6, 5), (6, 8), (8, 6)]
+
+
+def test_next_registers_each_to_the_one_after_it():
+    assert make_pairs("next", MEMBERS) == [(3, 4), (4, 7), (7, 9), (9, 10)]
+
+
+@pytest.mark.parametrize("policy", ["next", {"policy": "neighbours", "within": 5}])
+def test_series_never_mix(policy):
+    places = [("a", 0), ("b", 1), ("a", 1), ("b", 2), (None, 3)]
+    pairs = make_pairs(policy, MEMBERS, places=places)
+    series = dict(zip(MEMBERS, (name for name, _ in places), strict=True))
+    assert {tuple(sorted(pair)) for pair in pairs} == {(3, 7), (4, 9)}
+    assert all(series[moving] == series[fixed] for moving, fixed in pairs)
+
+
+def test_slices_with_a_gap_between_them_are_no_neighbours():
+    places = [("a", place) for place in (0, 1, 3, 4, 7)]
+    assert make_pairs("next", MEMBERS, places=places) == [(3, 4), (7, 9)]
+    pairs = make_pairs({"policy": "neighbours", "within": 2}, MEMBERS, places=places)
+    assert {tuple(sorted(pair)) for pair in pairs} == {(3, 4), (4, 7), (7, 9)}
+
+
+def test_order_of_slices_is_that_of_their_numbers():
+    places = [("a", place) for place in (4, 2, 0, 1, 3)]
+    assert set(make_pairs("next", MEMBERS, places=places)) == {(7, 9), (9, 4), (4, 10), (10, 3)}
+
+
+def test_given_pairs_are_taken_as_they_are():
+    given = [(9, 3), (3, 9), (4, 10)]
+    assert make_pairs("given", MEMBERS, given=given) == given
+
+
+def test_given_pairs_need_a_table_of_pairs():
+    words = "pairing 'given' needs a table with the columns moving and fixed; the data set has none"
+    with pytest.raises(DataError, match=words):
+        make_pairs("given", MEMBERS)
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, {"policy": "neighbours", "within": 2}])
+def test_pairs_are_the_same_each_time(policy):
+    members = {"atlas": 0, "given": [(3, 4)], "places": [("a", i) for i in range(5)]}
+    assert make_pairs(policy, MEMBERS, **members) == make_pairs(policy, MEMBERS, **members)
+
+
+@pytest.mark.parametrize("within", [0, -1, 1.5, True, "2"])
+def test_neighbours_within_no_whole_number_of_places_are_refused(within):
+    words = rf"dataset.pairs: within={within}: must be a whole number of at least 1\."
+    with pytest.raises(ConfigError, match=words):
+        make_policy({"policy": "neighbours", "within": within})
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"policy": "next", "within": 2}, "next does not take within. Only neighbours has an opt"),
+        ({"policy": "neighbours", "k": 2}, "neighbours does not take k. Only neighbours has an op"),
+        ({"within": 2}, "Unknown pairing None in dataset.pairs. Known: atlas, cross"),
+    ],
+)
+def test_unknown_option_of_a_policy_is_named(section, words):
+    with pytest.raises(ConfigError, match=words):
+        make_policy(section)

@@ -1,0 +1,417 @@
+"""Sets in the papers' layouts, broken in every way we know of: the check names the fault."""
+
+import csv
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from conf_options import experiment
+
+from bench.data.check import check
+from bench.experiment import make_source
+
+RANDOM = np.random.default_rng(0)
+SPLITS = ["train"] * 3 + ["val"] * 2 + ["test"] * 2
+
+
+def volume(path, array, affine=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
+
+
+def write_brain(root):
+    names = [f"s{i}" for i in range(len(SPLITS))]
+    for folder in ("atlas", *(f"data/{name}" for name in names)):
+        image = RANDOM.integers(1, 128, size=(8, 9, 4)).astype(np.uint8)
+        volume(root / folder / "brain_aligned.nii.gz", image)
+        volume(root / folder / "seg_coalesced_aligned.nii.gz", image // 32)
+    rows = [f"{name},{split}" for name, split in zip(names, SPLITS, strict=True)]
+    (root / "metadata.csv").write_text("\n".join(["subject_id,SPLIT", *rows]) + "\n")
+
+
+def write_hippocampus(root):
+    entries = []
+    for i in range(10):
+        entry = {"image": f"./imagesTr/h_{i}.nii.gz", "label": f"./labelsTr/h_{i}.nii.gz"}
+        image = RANDOM.uniform(0, 500, size=(7, 8, 6)).astype(np.float32)
+        volume(root / entry["image"], image)
+        volume(root / entry["label"], (image // 200).astype(np.uint8))
+        entries.append(entry)
+    (root / "dataset.json").write_text(json.dumps({"training": entries}))
+
+
+def write_em(root):
+    for split, count in (("train", 4), ("val", 3), ("test", 3)):
+        image = RANDOM.integers(256, size=(count, 16, 20)).astype(np.uint8)
+        for folder, stack in (("images", image), ("labels-class", image // 128)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(root / folder / f"{split}.tif", stack, photometric="minisblack")
+
+
+def write_phc(root):
+    for sequence in ("01", "02"):
+        masks = root / f"{sequence}_ST" / "SEG"
+        masks.mkdir(parents=True)
+        (root / sequence).mkdir()
+        for i in range(10):
+            image = RANDOM.integers(256, size=(24, 30)).astype(np.uint8)
+            tifffile.imwrite(root / sequence / f"t{i:03d}.tif", image)
+            tifffile.imwrite(masks / f"man_seg{i:03d}.tif", (image // 64).astype(np.uint16))
+
+
+LAYOUTS = {
+    "brain": ("brain", "brain_slab", write_brain),
+    "hippocampus": ("hippocampus", "hippocampus", write_hippocampus),
+    "em": ("tiff_stack", "em_isbi2012", write_em),
+    "phc": ("phc_u373", "phc_trpl", write_phc),
+}
+
+
+@pytest.fixture(params=["small", "real"])
+def layout(request, tmp_path):
+    """Makes a copy of a set, small and synthetic or a real one, and checks it."""
+
+    def make(name):
+        dataset, folder, write = LAYOUTS[name]
+        root = tmp_path / name
+        if request.param == "small":
+            write(root)
+        else:
+            shutil.copytree(request.getfixturevalue("real_data") / folder, root)
+            shorten(name, root)
+        return root, [f"dataset={dataset}", f"dataset.root={root}"]
+
+    return make
+
+
+def shorten(name, root):
+    """Leaves few of the real volumes in the list, for speed."""
+    if name == "brain":
+        rows = (root / "metadata.csv").read_text().split()
+        kept = []
+        for split in ("train", "val", "test"):
+            kept += [row for row in rows if row.endswith(split)][: SPLITS.count(split)]
+        (root / "metadata.csv").write_text("\n".join([rows[0], *kept]) + "\n")
+    if name == "hippocampus":
+        content = json.loads((root / "dataset.json").read_text())
+        content["training"] = content["training"][:10]
+        (root / "dataset.json").write_text(json.dumps(content))
+
+
+def checked(options, *more):
+    return check(make_source(experiment([*options, *more])))
+
+
+def first_image(name, root):
+    """Image, labels and shape of one subject of the training split."""
+    if name == "brain":
+        subject = root / "data" / (root / "metadata.csv").read_text().split()[1].split(",")[0]
+        return subject / "brain_aligned.nii.gz", subject / "seg_coalesced_aligned.nii.gz"
+    entry = json.loads((root / "dataset.json").read_text())["training"][0]
+    return root / entry["image"], root / entry["label"]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_whole_set_passes(layout, name):
+    _, options = layout(name)
+    report = checked(options)
+    assert report.faults == []
+    assert {"train", "val", "test"} <= set(report.splits)
+    assert all(split.pairs for key, split in report.splits.items() if key != "atlas")
+    assert all(split.shown for split in report.splits.values())
+    assert len(report.labels) >= 2
+    assert report.labels[0].name == "background"
+
+
+def test_counts_of_labels_are_those_of_the_files(layout):
+    root, options = layout("em")
+    stacks = [tifffile.imread(path) for path in sorted((root / "labels-class").iterdir())]
+    report = checked(options)
+    for label in report.labels:
+        (value,) = label.ids
+        assert label.voxels == sum(int((stack == value).sum()) for stack in stacks)
+        assert label.subjects == sum(int((page == value).any()) for s in stacks for page in s)
+
+
+def truncate(image, labels):
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+
+
+def truncate_labels(image, labels):
+    truncate(labels, None)
+
+
+def make_constant(image, labels):
+    file = nibabel.load(image)
+    volume(image, np.full(file.shape, 7, np.uint8), file.affine)
+
+
+def make_4d(image, labels):
+    array = np.asanyarray(nibabel.load(image).dataobj)
+    volume(image, np.stack([array, array], axis=3))
+
+
+def shear(image, labels):
+    affine = np.eye(4)
+    affine[0, 1] = 0.3
+    volume(image, np.asanyarray(nibabel.load(image).dataobj), affine)
+
+
+def make_fractions(image, labels):
+    file = nibabel.load(labels)
+    volume(labels, np.asanyarray(file.dataobj).astype(np.float32) / 2, file.affine)
+
+
+def make_unknown(image, labels):
+    file = nibabel.load(labels)
+    array = np.asanyarray(file.dataobj).copy()
+    array[0, 0, 0] = 99
+    volume(labels, array, file.affine)
+
+
+def cut_labels(image, labels):
+    file = nibabel.load(labels)
+    volume(labels, np.asanyarray(file.dataobj)[1:], file.affine)
+
+
+def move_labels(image, labels):
+    file = nibabel.load(labels)
+    affine = file.affine.copy()
+    affine[0, 3] += 10
+    volume(labels, np.asanyarray(file.dataobj), affine)
+
+
+def make_nan(image, labels):
+    file = nibabel.load(image)
+    array = file.get_fdata(dtype=np.float32)
+    array[0, 0, 0] = np.nan
+    volume(image, array, file.affine)
+
+
+def remove(image, labels):
+    image.unlink()
+
+
+@pytest.mark.parametrize("name", ["brain", "hippocampus"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (truncate, "cannot be read as NIfTI, it is damaged or cut short"),
+        (truncate_labels, "cannot be read as NIfTI, it is damaged or cut short"),
+        (make_constant, "has the same intensity everywhere"),
+        (make_4d, "has 4 dimensions"),
+        (shear, "its affine is sheared"),
+        (make_fractions, "is not a whole number"),
+        (make_unknown, "labels 99 are outside the declared classes"),
+        (cut_labels, "but its image"),
+        (move_labels, "lies elsewhere than its image"),
+        (make_nan, "1 voxels are not finite"),
+        (remove, "no such file"),
+    ],
+)
+def test_damaged_volume_is_named(layout, name, damage, words):
+    root, options = layout(name)
+    image, labels = first_image(name, root)
+    damage(image, labels)
+    faults = checked(options).faults
+    assert any(words in fault for fault in faults), faults
+    assert any(image.name in fault or labels.name in fault for fault in faults)
+    assert all("\n" not in fault for fault in faults)
+
+
+def rescale(image, labels):
+    file = nibabel.load(image)
+    array = np.asanyarray(file.dataobj)
+    new = nibabel.Nifti1Image(np.clip(array, 0, 30000).astype(np.int16), file.affine)
+    new.header.set_slope_inter(0.5, 3)
+    nibabel.save(new, image)
+
+
+def widen_labels(image, labels):
+    file = nibabel.load(labels)
+    array = np.asanyarray(file.dataobj).astype(np.int64)
+    nibabel.save(nibabel.Nifti1Image(array, file.affine, dtype=np.int64), labels)
+
+
+def turn(image, labels):
+    """Stores image and labels with other axes, at the same place."""
+    for path in (image, labels):
+        file = nibabel.load(path)
+        nibabel.save(file.slicer[::-1, :, ::-1], path)
+
+
+@pytest.mark.parametrize("name", ["brain", "hippocampus"])
+@pytest.mark.parametrize("change", [rescale, widen_labels, turn])
+def test_unusual_but_sound_volume_passes(layout, name, change):
+    root, options = layout(name)
+    change(*first_image(name, root))
+    report = checked(options)
+    assert report.faults == []
+    assert any("stored as" in note for note in report.notes) == (change is turn)
+
+
+def edit_csv(root, change):
+    path = root / "metadata.csv"
+    rows = list(csv.reader(path.read_text().splitlines()))
+    path.write_text("\n".join(",".join(row) for row in change(rows)) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: [*rows[:-1], [rows[-1][0], "tset"]], "has SPLIT 'tset'; known are train"),
+        (lambda rows: [*rows, rows[1]], "is listed more than once"),
+        (lambda rows: [*rows, [rows[1][0], "test"]], "is listed in test and in train"),
+        (lambda rows: [*rows, ["", "test"]], "line 9 has no subject_id"),
+        (lambda rows: [[";".join(row)] for row in rows], "Separate columns by commas"),
+        (lambda rows: [row for row in rows if row[1] != "val"], "split 'val' has no subjects"),
+        (lambda rows: rows[:1], "lists nothing"),
+        (lambda rows: [*rows, ["gone", "test"]], "gone"),
+    ],
+)
+def test_wrong_list_of_subjects_is_named(layout, change, words):
+    root, options = layout("brain")
+    edit_csv(root, change)
+    faults = checked(options).faults
+    assert any(words in fault for fault in faults), faults
+
+
+def test_byte_order_mark_is_no_fault(layout):
+    root, options = layout("brain")
+    listing = root / "metadata.csv"
+    listing.write_bytes(b"\xef\xbb\xbf" + listing.read_bytes())
+    assert checked(options).faults == []
+
+
+def test_one_image_under_two_names_in_two_splits_is_a_fault(layout):
+    root, options = layout("brain")
+    rows = (root / "metadata.csv").read_text().split()
+    first, last = rows[1].split(",")[0], rows[-1].split(",")[0]
+    shutil.rmtree(root / "data" / last)
+    shutil.copytree(root / "data" / first, root / "data" / last)
+    (fault,) = checked(options).faults
+    assert f"{first} (train) and {last} (test) hold the same image" in fault
+
+
+def test_a_single_subject_makes_no_pair(layout):
+    root, options = layout("hippocampus")
+    content = json.loads((root / "dataset.json").read_text())
+    content["training"] = content["training"][:5]
+    (root / "dataset.json").write_text(json.dumps(content))
+    faults = checked(options).faults
+    assert any("split 'val' has 1 subjects, which makes no pair" in fault for fault in faults)
+
+
+def rewrite(path, change, **options):
+    tifffile.imwrite(
+        path, change(tifffile.imread(path)), **{"photometric": "minisblack", **options}
+    )
+
+
+def colored(stack):
+    return np.stack([stack, 255 - stack, stack], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda s: s[:-1], {}, "slices, but"),
+        (lambda s: s.astype(np.float32), {}, "float32 pixels have no bit depth"),
+        (colored, {"photometric": "rgb"}, "holds colour images; grey ones are needed"),
+        (lambda s: s.astype(np.int16) - 99, {}, "has negative int16 pixels"),
+        (lambda s: s * 0 + 9, {}, "has the same intensity everywhere"),
+        (
+            lambda s: s,
+            {"photometric": "palette", "colormap": RANDOM.integers(65536, size=(3, 256))},
+            "its palette has colours",
+        ),
+    ],
+)
+def test_damaged_stack_is_named(layout, change, options, words):
+    root, composed = layout("em")
+    if "colormap" in options:
+        options = options | {"colormap": options["colormap"].astype(np.uint16)}
+    rewrite(root / "images" / "train.tif", change, **options)
+    faults = checked(composed).faults
+    assert any(words in fault for fault in faults), faults
+    assert any("train.tif" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.7])
+def test_truncated_stack_is_named(layout, share):
+    root, options = layout("em")
+    path = root / "images" / "train.tif"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    faults = checked(options).faults
+    assert faults
+    assert "train.tif" in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda s: s, {"byteorder": ">"}),
+        (lambda s: s, {"compression": "deflate"}),
+        (lambda s: s, {"compression": "lzw"}),
+        (lambda s: s.astype(np.uint16) * 257, {}),
+        (lambda s: np.stack([s] * 3, axis=-1), {"photometric": "rgb"}),
+    ],
+)
+def test_unusual_but_sound_stack_passes_with_the_same_range(layout, change, options):
+    root, composed = layout("em")
+    before = checked(composed).splits["train"].normalized
+    rewrite(root / "images" / "train.tif", change, **options)
+    report = checked(composed)
+    assert report.faults == []
+    assert report.splits["train"].normalized == pytest.approx(before, abs=0.005)
+
+
+def test_coloured_labels_want_a_table(layout):
+    root, options = layout("em")
+    rewrite(root / "labels-class" / "train.tif", lambda s: colored(s * 255), photometric="rgb")
+    (fault,) = set(checked(options).faults)
+    assert "train.tif: holds colours where label ids are needed" in fault
+    table = "dataset.colors=[[0,255,0,0],[255,0,255,1]]"
+    assert checked(options, table).faults == []
+
+
+def test_twelve_bits_in_sixteen_are_noted(layout):
+    root, options = layout("em")
+    rewrite(root / "images" / "train.tif", lambda s: s.astype(np.uint16) * 16)
+    report = checked(options)
+    assert report.faults == []
+    assert any("train: normalized intensities reach" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("remove", "words"),
+    [
+        (["02/t004.tif"], "lacks frame 4 of its sequence 0 to 9"),
+        (["02/t004.tif", "02_ST/SEG/man_seg004.tif"], "lacks frame 4 of its sequence 0 to 9"),
+        (["01_ST/SEG/man_seg003.tif"], "man_seg003.tif is missing, the mask of frame t003.tif"),
+        ([f"01/t{i:03d}.tif" for i in range(10)], "01 holds no frames tNNN.tif"),
+    ],
+)
+def test_incomplete_sequence_is_named(layout, remove, words):
+    root, options = layout("phc")
+    for name in remove:
+        (root / name).unlink()
+    (fault,) = checked(options).faults
+    assert words in fault
+
+
+def test_folder_that_is_missing_or_empty_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "gone"):
+        (fault,) = checked(["dataset=brain", f"dataset.root={tmp_path / folder}"]).faults
+        assert "python -m bench data prepare brain" in fault
+
+
+def test_generated_set_is_checked_too():
+    small = ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"]
+    report = checked([*small, "dataset.subjects_per_split={train:2,val:2,test:2}"])
+    assert report.faults == []
+    assert report.splits["test"].pairs == 2
