@@ -1,7 +1,7 @@
 """Reading of TIFF stacks: grey images and label maps."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -154,18 +154,16 @@ def _state(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=64)
 def _count(path: Path, state: tuple[int, int]) -> int:
     with _opened(path) as file:
-        series = _only_series(file, path)
-        shape, axes = _squeezed(series, path)
+        _, shape, axes = _layout(file, path)
         return 1 if len(axes.replace("S", "")) == 2 else int(shape[0])
 
 
 @lru_cache(maxsize=4)
 def _read(path: Path, state: tuple[int, int]) -> Stack:
     with _opened(path) as file:
-        series = _only_series(file, path)
-        shape, axes = _squeezed(series, path)
+        parts, shape, axes = _layout(file, path)
         try:
-            array = series.asarray().reshape(shape)
+            array = np.stack([part.asarray() for part in parts]).reshape(shape)
         except Exception as error:  # every codec has errors of its own
             raise _damaged(path, error) from error
         page = file.pages[0]
@@ -210,33 +208,31 @@ def _opened(path: Path) -> Iterator[Any]:
         logger.removeHandler(handler)
 
 
-def _only_series(file: Any, path: Path) -> Any:
+def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]:
+    """What a file is made of: its series, and shape and axes of all together.
+
+    Programs that write page by page leave a series per page. Axes of length 1 other than Y and X
+    are left out.
+    """
     try:
         series = file.series
     except Exception as error:  # damaged headers fail in many ways
         raise _damaged(path, error) from error
-    if len(series) != 1:
+    kinds = {(one.shape, one.axes, one.dtype) for one in series}
+    if len(kinds) != 1:
         shapes = ", ".join(str(one.shape) for one in series[:3])
         raise DataError(
             f"{path}: its pages differ in shape or kind ({shapes}). Save a stack of equal pages."
         )
-    return series[0]
-
-
-def _squeezed(series: Any, path: Path) -> tuple[tuple[int, ...], str]:
-    """Shape and axes without those of length 1, other than Y and X."""
-    pairs = [
-        (length, axis)
-        for length, axis in zip(series.shape, series.axes, strict=True)
-        if length > 1 or axis in "YX"
-    ]
-    axes = "".join(axis for _, axis in pairs)
+    lengths, names = [len(series), *series[0].shape], "I" + series[0].axes
+    kept = [(n, axis) for n, axis in zip(lengths, names, strict=True) if n > 1 or axis in "YX"]
+    axes = "".join(axis for _, axis in kept)
     if not {"Y", "X"} <= set(axes) or len(axes.replace("S", "")) > 3:
         raise DataError(
-            f"{path}: has the axes {series.axes} of lengths {series.shape}; a stack of 2D pages is "
-            "needed. Save one channel and one time per file."
+            f"{path}: has the axes {names[1:]} of lengths {series[0].shape}; a stack of 2D pages "
+            "is needed. Save one channel and one time per file."
         )
-    return tuple(length for length, _ in pairs), axes
+    return series, tuple(n for n, _ in kept), axes
 
 
 def _eight_bits(palette: np.ndarray) -> np.ndarray:
