@@ -1,6 +1,5 @@
 """Downloads that survive a cut connection."""
 
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ from bench.errors import DataError
 
 ATTEMPTS = 5  # in a row without a single byte
 TIMEOUT = 30  # seconds without an answer
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # what a cut loses at most
 
 
 def download(url: str, path: Path, known_hash: str | None = None) -> Path:
@@ -27,7 +26,7 @@ def download(url: str, path: Path, known_hash: str | None = None) -> Path:
     """
     import pooch
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)
+    pooch.get_logger().setLevel("WARNING")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:

@@ -116,7 +116,9 @@ def locate(source: Source, folder: Path, archive: Path) -> Path:
 
 
 def folders(top: Path) -> Iterator[Path]:
-    """A folder and those in it, nearest first."""
+    """A folder and those in it, nearest first; begins where there is more than one entry."""
+    while len(entries := list(top.iterdir())) == 1 and entries[0].is_dir():
+        top = entries[0]
     level = [top]
     for _ in range(DEPTH + 1):
         yield from level

@@ -170,3 +170,192 @@ def test_whole_labels_stored_as_floats_are_read(files, tmp_path):
 def test_impossible_intensity_is_refused(section, words):
     with pytest.raises(ConfigError, match=words):
         Intensity.from_config(section)
+
+
+def test_scaling_of_the_header_is_applied(tmp_path):
+    stored = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    file = nibabel.Nifti1Image(stored, np.eye(4))
+    file.header.set_slope_inter(0.5, -3)
+    nibabel.save(file, tmp_path / "scaled.nii.gz")
+    assert nibabel.load(tmp_path / "scaled.nii.gz").dataobj.slope == 0.5
+    volume, _ = read_volume(tmp_path / "scaled.nii.gz")
+    np.testing.assert_allclose(volume, stored * 0.5 - 3)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_either_byte_order_is_read(tmp_path, kind, order):
+    values = np.random.default_rng(0).integers(0, 200, (3, 4, 5)).astype(kind)
+    header = nibabel.Nifti1Header(endianness=order)
+    header.set_data_dtype(kind)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4), header), tmp_path / "v.nii")
+    assert nibabel.load(tmp_path / "v.nii").header.endianness == order
+    volume, _ = read_volume(tmp_path / "v.nii")
+    assert volume.dtype.isnative
+    assert np.array_equal(volume, values)
+
+
+LARGE = 2**24 + 1  # the least whole number that float32 cannot hold
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.uint64, np.float64])
+def test_large_label_ids_are_not_rounded(files, tmp_path, kind):
+    labels = np.full((5, 6, 7), LARGE, kind)
+    labels[0] = LARGE - 1
+    path = tmp_path / "large.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4), dtype=kind), path)
+    found = read_nifti(files[0], path).labels
+    assert found.dtype.kind in "ui"
+    assert np.array_equal(found, labels)
+
+
+def test_64_bit_labels_are_read(files, tmp_path):
+    labels = files[3].astype(np.int64)
+    path = tmp_path / "int64.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4), dtype=np.int64), path)
+    assert np.array_equal(read_subject(files[0], path).labels, labels)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAI", "PIR", "SLA"])
+def test_labels_stored_in_another_orientation_are_turned_to_their_image(files, codes):
+    """As they come from a tool that stores its results in an orientation of its own."""
+    image_path, labels_path, image, labels = files
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    save(image_path, image, affine)
+    plain = nibabel.Nifti1Image(labels, affine)
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(codes)
+    )
+    nibabel.save(plain.as_reoriented(turn), labels_path)
+    assert "".join(nibabel.aff2axcodes(nibabel.load(labels_path).affine)) == codes
+    raw = read_nifti(image_path, labels_path)
+    assert np.array_equal(raw.image, image)
+    assert np.array_equal(raw.labels, labels)
+    assert raw.orientation == "RAS"
+
+
+def turned_by(degrees):
+    """An affine of voxels of 1 x 2 x 3 mm, turned about the third axis."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine = np.eye(4)
+    affine[:2, :2] = [[c, -s], [s, c]]
+    return affine @ np.diag([1, 2, 3, 1])
+
+
+@pytest.mark.parametrize("degrees", [0, 20, -40])
+def test_oblique_grids_keep_their_spacing(files, degrees):
+    save(files[0], files[2], turned_by(degrees))
+    save(files[1], files[3], turned_by(degrees))
+    raw = read_nifti(*files[:2])
+    assert raw.spacing == pytest.approx((1, 2, 3))
+    assert np.array_equal(raw.labels, files[3])
+
+
+def with_affine(path, array, affine):
+    """Writes a file whose header holds an affine, however broken."""
+    file = nibabel.Nifti1Image(array, None)
+    file.header["sform_code"] = 1
+    for name, row in zip(("srow_x", "srow_y", "srow_z"), affine, strict=False):
+        file.header[name] = row
+    nibabel.save(nibabel.Nifti1Image(array, None, file.header), path)
+    np.testing.assert_allclose(nibabel.load(path).affine, affine, rtol=1e-5)
+    return path
+
+
+def sheared(by):
+    affine = np.eye(4)
+    affine[0, 1] = by
+    return affine
+
+
+def singular(value):
+    affine = np.eye(4)
+    affine[1, 1] = value
+    return affine
+
+
+def test_slight_shear_of_rounded_headers_is_accepted(files):
+    with_affine(files[0], files[2], sheared(0.01))
+    assert np.array_equal(read_nifti(files[0], None).image, files[2])
+
+
+@pytest.mark.parametrize("affine", [sheared(1), sheared(0.1), sheared(-0.3)])
+def test_sheared_grid_is_refused(files, affine):
+    with_affine(files[0], files[2], affine)
+    angle = abs(np.degrees(np.arctan(affine[0, 1])))
+    words = rf"image.nii.gz: its affine is sheared \(axes differ from a right angle by {angle:.1f} "
+    refused(words, files[0])
+
+
+@pytest.mark.parametrize("value", [0, np.nan, np.inf])
+def test_grid_without_a_place_is_refused(files, value):
+    words = "image.nii.gz: its affine is not invertible, so it says nothing of orientation and spa"
+    with_affine(files[0], files[2], singular(value))
+    refused(words, files[0])
+
+
+@pytest.mark.parametrize("affine", [singular(0), singular(np.nan), singular(np.inf), sheared(1e9)])
+def test_labels_without_a_place_are_refused_unless_it_is_ignored(files, affine):
+    image_path, labels_path, _, labels = files
+    with_affine(labels_path, labels, affine)
+    refused("labels.nii.gz: ", image_path, labels_path)
+    raw = read_nifti(image_path, labels_path, ignore_affine=True)
+    assert np.array_equal(raw.labels, labels)
+
+
+def moved(x=0.0, size=1.0, mirrored=False):
+    affine = np.diag([size, 1, 1, 1])
+    affine[0, 3] = x
+    return np.diag([-1, 1, 1, 1]) @ affine if mirrored else affine
+
+
+@pytest.mark.parametrize(
+    ("affine", "shift"),
+    [
+        (moved(x=3), 3),
+        (moved(x=-0.6), 0.6),
+        (moved(size=2), 4),  # the fifth voxel is at 8 mm, not at 4
+        (moved(mirrored=True), 4),
+    ],
+)
+def test_labels_that_lie_elsewhere_are_refused_unless_it_is_ignored(files, affine, shift):
+    image_path, labels_path, image, labels = files
+    save(labels_path, labels, affine)
+    words = (
+        r"labels.nii.gz: lies elsewhere than its image image.nii.gz: their affines put the same "
+        rf"voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ignore_affine"
+    )
+    refused(words, image_path, labels_path)
+    raw = read_nifti(image_path, labels_path, ignore_affine=True)
+    assert np.array_equal(raw.image, image)
+    assert np.array_equal(raw.labels, labels)
+
+
+def test_labels_less_than_half_a_voxel_away_are_accepted(files):
+    save(files[1], files[3], moved(x=0.3))
+    assert np.array_equal(read_nifti(*files[:2]).labels, files[3])
+
+
+def test_ignored_place_of_labels_leaves_them_on_a_turned_image(files):
+    """Both are turned alike, whatever the labels' header says."""
+    save(files[0], files[2], np.diag([-1, 1, 1, 1]))
+    raw = read_nifti(*files[:2], ignore_affine=True)
+    assert np.array_equal(raw.image, files[2][::-1])
+    assert np.array_equal(raw.labels, files[3][::-1])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]), np.complex64],
+    ids=["rgb", "complex"],
+)
+def test_voxels_that_are_no_grey_values_are_refused(tmp_path, kind):
+    path = save(tmp_path / "colour.nii.gz", np.zeros((3, 4, 5), kind))
+    refused(r"colour.nii.gz: holds .* voxels; one grey value a voxel is needed. Convert it", path)
+
+
+@pytest.mark.parametrize("kept", [100, 347, 352, 500])
+def test_uncompressed_file_cut_short_is_named(tmp_path, kept):
+    path = save(tmp_path / "cut.nii", np.ones((5, 6, 7), np.float32))
+    path.write_bytes(path.read_bytes()[:kept])
+    refused(r"cut.nii: cannot be read as NIfTI, it is damaged or cut short \(", path)

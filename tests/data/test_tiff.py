@@ -1,0 +1,362 @@
+"""TIFF stacks: what becomes a grey value or a label id, and what is refused."""
+
+import numpy as np
+import pytest
+import tifffile
+from image_files import write_tiff
+
+from bench.data.tiff import count_pages, read_image, read_labels
+from bench.errors import DataError
+
+GREY_PALETTE = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))  # 0 is white
+RED, GREEN, BLACK = (200, 10, 0), (0, 255, 1), (0, 0, 0)
+COLORS = {BLACK: 0, RED: 5, GREEN: 9}
+
+
+def pages_of(kind=np.uint8, shape=(5, 16, 20)):
+    values = np.random.default_rng(0).integers(0, 200, shape)
+    return (values * 257 if np.dtype(kind).itemsize == 2 else values).astype(kind)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "stack.tif"
+
+
+def assert_holds(path, pages, read=read_image):
+    assert count_pages(path) == len(pages)
+    for i, page in enumerate(pages):
+        found = read(path, i)
+        assert found.dtype.isnative
+        assert np.array_equal(found, page)
+
+
+def refused(words, path, read=read_image, *further):
+    with pytest.raises(DataError, match=words) as raised:
+        count_pages(path)
+        read(path, 0, *further)
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.uint8, np.uint16, np.uint32, np.int8, np.int16, np.float16, np.float32, np.float64]
+)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_grey_values_are_read_as_they_are(path, kind, byteorder):
+    pages = np.abs(pages_of(kind)) if np.dtype(kind).kind == "i" else pages_of(kind)
+    pages = np.where(pages < 0, 0, pages)  # the least int8 has no positive twin
+    write_tiff(path, pages, byteorder=byteorder)
+    assert_holds(path, pages)
+    assert read_image(path, 0).dtype.kind in "uf"
+    assert read_image(path, 0).dtype.itemsize == np.dtype(kind).itemsize
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
+def test_negative_pixels_are_refused(path, kind):
+    write_tiff(path, np.full((3, 8, 9), -3, kind))
+    words = rf"has negative {kind.__name__} pixels \(least -3\). Save it as float32, or add an of"
+    refused(words, path)
+
+
+def test_bilevel_images_are_read_as_0_and_1(path):
+    pages = pages_of(bool)
+    write_tiff(path, pages)
+    assert_holds(path, pages.astype(np.uint8))
+    assert read_image(path, 0).dtype == np.uint8
+
+
+def test_complex_pixels_are_refused(path):
+    write_tiff(path, pages_of(np.complex64))
+    for read in (read_image, read_labels):
+        refused("holds complex64 pixels", path, read)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd", "packbits", "lzma"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_compressed_pages_are_read(path, compression, kind, byteorder):
+    pages = pages_of(kind)
+    write_tiff(path, pages, compression=compression, byteorder=byteorder, rowsperstrip=4)
+    assert_holds(path, pages)
+    assert_holds(path, pages, read_labels)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bigtiff": True},
+        {"imagej": True},
+        {"imagej": True, "metadata": {"axes": "TYX"}},
+        {"metadata": None},
+        {"metadata": None, "bigtiff": True, "compression": "deflate"},
+        {"tile": (16, 16)},
+        {"predictor": True, "compression": "deflate"},
+        {"ome": True},
+    ],
+    ids=str,
+)
+def test_other_kinds_of_stacks_are_read(path, options):
+    pages = pages_of()
+    write_tiff(path, pages, **options)
+    assert_holds(path, pages)
+    assert_holds(path, pages, read_labels)
+
+
+def test_hyperstack_of_one_channel_and_time_is_a_stack(path):
+    pages = pages_of(np.uint16)
+    write_tiff(path, pages[None, :, None], imagej=True, metadata={"axes": "TZCYX"})
+    assert tifffile.TiffFile(path).is_imagej
+    assert_holds(path, pages)
+
+
+def test_pages_written_one_by_one_are_a_stack(path):
+    pages = pages_of()
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, photometric="minisblack", contiguous=False)
+    assert_holds(path, pages)
+
+
+@pytest.mark.parametrize("shape", [(16, 20), (1, 16, 20), (1, 1, 7), (7, 1)])
+def test_single_image_is_a_stack_of_one_page(path, shape):
+    image = pages_of(shape=shape)
+    write_tiff(path, image)
+    assert_holds(path, image.reshape(1, *shape[-2:]))
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 7), (3, 8, 3), (4, 8, 4)])
+def test_narrow_pages_stay_pages(path, shape):
+    pages = pages_of(shape=shape)
+    write_tiff(path, pages)
+    assert_holds(path, pages)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colour_images_that_are_all_grey_become_grey(path, samples, planar):
+    pages = pages_of()
+    colour = np.stack([pages] * 3 + [np.full_like(pages, 7)] * (samples - 3), -1)
+    alpha = {"extrasamples": ["unassalpha"]} if samples == 4 else {}
+    if planar == "separate":
+        colour = np.moveaxis(colour, -1, 1)
+    write_tiff(path, colour, photometric="rgb", planarconfig=planar, **alpha)
+    assert_holds(path, pages)
+
+
+def test_transparency_of_grey_images_is_left_out(path):
+    pages = pages_of()
+    pair = np.stack([pages, np.full_like(pages, 255)], -1)
+    write_tiff(path, pair, extrasamples=["unassalpha"], planarconfig="contig")
+    assert_holds(path, pages)
+    assert_holds(path, pages, read_labels)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_coloured_images_are_refused(path, samples):
+    colour = np.stack([pages_of()] * samples, -1)
+    colour[0, 3, 4, 1] += 1
+    write_tiff(path, colour, photometric="rgb")
+    refused("holds colour images; grey ones are needed. Convert it to one grey value a p", path)
+
+
+def test_grey_palette_becomes_grey(path):
+    positions = pages_of()
+    write_tiff(path, positions, photometric="palette", colormap=GREY_PALETTE)
+    assert_holds(path, 255 - positions)
+
+
+def test_coloured_palette_is_refused_for_images_only(path):
+    positions = pages_of()
+    palette = GREY_PALETTE.copy()
+    palette[0, 7] = 1000
+    write_tiff(path, positions, photometric="palette", colormap=palette)
+    refused("its palette has colours; grey images are needed. Convert it to one grey value", path)
+    assert_holds(path, positions, read_labels)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_images_whose_0_is_white_are_inverted_but_labels_are_not(path, kind):
+    pages = pages_of(kind)
+    write_tiff(path, pages, photometric="miniswhite")
+    assert_holds(path, np.iinfo(kind).max - pages)
+    assert_holds(path, pages, read_labels)
+
+
+def test_bilevel_images_whose_0_is_white_are_inverted(path):
+    pages = pages_of(bool)
+    write_tiff(path, pages, photometric="miniswhite")
+    assert_holds(path, (~pages).astype(np.uint8))
+
+
+def test_grey_labels_are_read_as_they_are(path):
+    for kind in (np.uint8, np.uint16, np.int32, np.float32, bool):
+        pages = pages_of(kind)
+        write_tiff(path, pages)
+        assert_holds(path, pages, read_labels)
+        assert read_labels(path, 0).dtype.kind in "ui"
+
+
+def test_large_label_ids_are_not_rounded(path):
+    pages = np.array([[[2**24 + 1, 0, 2**32 - 1, 2]]], np.uint32)
+    write_tiff(path, pages)
+    assert_holds(path, pages, read_labels)
+    write_tiff(path, pages.astype(np.float64))
+    assert_holds(path, pages, read_labels)
+
+
+def test_labels_between_whole_numbers_are_refused(path):
+    write_tiff(path, np.full((8, 9), 1.5, np.float32))
+    words = r"label 1.5 is not a whole number. Save label maps as integers, resampled with nearest"
+    refused(words, path, read_labels)
+
+
+def coloured(shape=(2, 6, 7), samples=3):
+    """Positions of colours among `COLORS`, and the same in colour."""
+    places = np.random.default_rng(0).integers(0, 3, shape)
+    colour = np.array(list(COLORS), np.uint8)[places]
+    if samples == 4:
+        colour = np.concatenate([colour, np.full((*shape, 1), 255, np.uint8)], -1)
+    return np.array(list(COLORS.values()))[places], colour
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colours_of_label_maps_become_their_ids(path, samples, planar):
+    ids, colour = coloured(samples=samples)
+    stored = colour if planar == "contig" else np.moveaxis(colour, -1, 1)
+    write_tiff(path, stored, photometric="rgb", planarconfig=planar)
+    assert_holds(path, ids, lambda path, page: read_labels(path, page, COLORS))
+
+
+def test_unknown_colour_of_a_label_map_is_named(path):
+    _, colour = coloured()
+    colour[0, 2, 3] = 1, 2, 3
+    write_tiff(path, colour, photometric="rgb")
+    words = r"colour \(1, 2, 3\) is not in dataset.colors. Add it with its label id, or correct the"
+    refused(words, path, read_labels, COLORS)
+
+
+@pytest.mark.parametrize("colors", [None, {}])
+def test_colours_of_label_maps_must_be_said(path, colors):
+    write_tiff(path, coloured()[1], photometric="rgb")
+    words = "holds colours where label ids are needed. Say in dataset.colors which colour is which"
+    refused(words, path, read_labels, colors)
+
+
+def test_colours_of_16_bits_are_not_taken_for_others(path):
+    colour = np.zeros((4, 8, 3), np.uint16)
+    colour[0] = 0, 0, 256  # not (0, 1, 0)
+    write_tiff(path, colour, photometric="rgb")
+    refused("colour|uint16", path, read_labels, {(0, 0, 0): 0, (0, 1, 0): 1})
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((2, 3, 16, 20), {"imagej": True, "metadata": {"axes": "ZCYX"}}),
+        ((2, 3, 16, 20), {"ome": True, "metadata": {"axes": "TZYX"}}),
+        ((2, 3, 16, 20), {}),
+        ((2, 2, 2, 16, 20), {"imagej": True, "metadata": {"axes": "TZCYX"}}),
+    ],
+)
+def test_several_channels_or_times_of_stacks_are_refused(path, shape, options):
+    write_tiff(path, pages_of(shape=shape), **options)
+    lengths = ", ".join(str(n) for n in shape)
+    words = rf"has the axes .* of lengths \({lengths}\); a stack of 2D pages is needed. Save one ch"
+    refused(words, path)
+
+
+def test_pages_of_different_shape_are_refused(path):
+    with tifffile.TiffWriter(path) as file:
+        for shape in ((16, 20), (16, 20), (8, 20)):
+            file.write(np.zeros(shape, np.uint8), photometric="minisblack")
+    words = r"its pages differ in shape or kind \(.*\(8, 20\)\). Save a stack of equal pages"
+    refused(words, path)
+
+
+def test_pages_of_different_type_are_refused(path):
+    with tifffile.TiffWriter(path) as file:
+        for kind in (np.uint8, np.uint16):
+            file.write(np.zeros((16, 20), kind), photometric="minisblack")
+    refused("its pages differ in shape or kind", path)
+
+
+def one_by_one(path, pages):
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, photometric="minisblack", contiguous=False, metadata=None)
+
+
+WRITERS = {
+    "plain": write_tiff,
+    "deflate": lambda path, pages: write_tiff(path, pages, compression="deflate"),
+    "lzw strips": lambda path, pages: write_tiff(path, pages, compression="lzw", rowsperstrip=4),
+    "packbits strips": lambda p, pages: write_tiff(
+        p, pages, compression="packbits", rowsperstrip=4
+    ),
+    "tiles": lambda path, pages: write_tiff(path, pages, tile=(16, 16)),
+    "big": lambda path, pages: write_tiff(path, pages, bigtiff=True, metadata=None),
+    "imagej": lambda path, pages: write_tiff(path, pages, imagej=True),
+    "one by one": one_by_one,
+    "one page": lambda path, pages: write_tiff(path, pages[:1]),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_file_cut_short_anywhere_is_refused_or_whole(path, writer):
+    """Never fewer pages, never other pixels: a lost end may only be one that nothing needs."""
+    pages = pages_of(shape=(4, 8, 20))
+    WRITERS[writer](path, pages)
+    data = path.read_bytes()
+    count = count_pages(path)
+    cut = path.with_name("cut.tif")
+    wrong = []
+    for kept in sorted({*range(20, len(data), 23), *range(len(data) - 20, len(data))}):
+        cut.write_bytes(data[:kept])
+        try:
+            found = [read_image(cut, i) for i in range(count_pages(cut))]
+        except DataError as error:
+            assert "\n" not in str(error)
+            assert "cut.tif: " in str(error)
+        else:
+            if len(found) != count or not np.array_equal(np.stack(found), pages[:count]):
+                wrong.append(kept)
+    assert wrong == [], f"cut from {len(data)} bytes"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 5, 8, 12, 18, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("big", [False, True])
+def test_file_of_which_half_or_more_is_lost_is_refused(path, big, kept):
+    write_tiff(path, pages_of(), bigtiff=big)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    refused("cannot be read as TIFF, it is damaged or cut short", path)
+
+
+def test_file_of_another_kind_is_refused(path):
+    path.write_bytes(b"<html>404 not found</html>" * 40)
+    words = r"cannot be read as TIFF, it is damaged or cut short \(.*\). Copy or download it again"
+    refused(words, path)
+    refused(words, path, read_labels)
+
+
+def test_damaged_compression_is_refused(path):
+    write_tiff(path, pages_of(), compression="deflate")
+    data = bytearray(path.read_bytes())
+    start = tifffile.TiffFile(path).pages[0].dataoffsets[0]
+    data[start : start + 60] = bytes(60)
+    path.write_bytes(data)
+    refused("cannot be read as TIFF, it is damaged or cut short", path)
+
+
+def test_missing_file_is_named(tmp_path):
+    words = "gone.tif: no such file. Copy it there, or point dataset.root elsewhere"
+    refused(words, tmp_path / "gone.tif")
+
+
+def test_file_that_changes_is_read_anew(path):
+    for shape in ((2, 8, 9), (3, 8, 9)):
+        pages = pages_of(shape=shape)
+        write_tiff(path, pages)
+        assert_holds(path, pages)
