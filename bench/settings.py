@@ -67,13 +67,8 @@ class TrainerSettings:
         self._require("schedule", "one of plateau, cosine", self.schedule in ("plateau", "cosine"))
         self._require(
             "warmup",
-            f"a whole number from 0 to below trainer.steps={self.steps}",
-            (_is_count(self.warmup) or self.warmup == 0) and self.warmup < self.steps,
-        )
-        self._require(
-            "warmup",
-            "0 with trainer.schedule=plateau; it belongs to trainer.schedule=cosine",
-            self.warmup == 0 or self.schedule == "cosine",
+            "a whole number of at least 0",
+            _is_count(self.warmup) or (self.warmup == 0 and self.warmup is not False),
         )
         self._require(
             "plateau_factor",

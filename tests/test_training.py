@@ -127,8 +127,11 @@ def test_last_step_validates_even_if_it_is_no_multiple(tmp_path):
 
 @pytest.mark.parametrize("fails_at", [1, 5, 6, 9, 11])
 @pytest.mark.parametrize("checkpoint_every", [None, 1, 3])
-def test_resumed_training_gives_the_same_weights_bit_for_bit(tmp_path, fails_at, checkpoint_every):
-    settings = replace(SETTINGS, checkpoint_every=checkpoint_every, plateau_patience=0)
+@pytest.mark.parametrize("schedule", [{"plateau_patience": 0}, {"schedule": "cosine", "warmup": 2}])
+def test_resumed_training_gives_the_same_weights_bit_for_bit(
+    tmp_path, fails_at, checkpoint_every, schedule
+):
+    settings = replace(SETTINGS, checkpoint_every=checkpoint_every, **schedule)
     folders = [tmp_path / name for name in ("undisturbed", "resumed")]
     for folder in folders:
         folder.mkdir()
@@ -248,6 +251,13 @@ def test_learning_rate_falls_on_a_plateau(tmp_path):
     settings = replace(SETTINGS, steps=16, plateau_factor=0.5, plateau_patience=1)
     fitted = fit(Regression(validation=[1.0, 2.0, 2.0, 2.0]), settings, tmp_path, seed=0)
     assert [row["lr"] for row in fitted.history] == pytest.approx([0.05, 0.05, 0.025, 0.025])
+
+
+def test_learning_rate_rises_and_falls_along_a_cosine(tmp_path):
+    settings = replace(SETTINGS, steps=8, validate_every=1, schedule="cosine", warmup=4)
+    fitted = fit(Regression(), settings, tmp_path, seed=0)
+    rates = [0.05 * rate for rate in (0.5, 0.75, 1, 1, 0.853553, 0.5, 0.146447, 0)]
+    assert [row["lr"] for row in fitted.history] == pytest.approx(rates, abs=1e-7)
 
 
 def test_two_accumulated_batches_of_two_equal_one_of_four(tmp_path):

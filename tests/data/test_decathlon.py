@@ -140,3 +140,29 @@ def test_hippocampus_splits_and_classes(real_data):
     assert sample.image.min() == 0
     assert sample.image.max() == 1
     assert set(np.unique(sample.labels)) == {0, 1, 2}
+
+
+def test_listing_named_as_learn2reg_does_is_read(root):
+    plain = source(root).subjects()
+    (root / "dataset.json").rename(root / "HippocampusMR_dataset.json")
+    assert source(root).subjects() == plain
+
+
+def test_listing_named_dataset_json_comes_first(root):
+    plain = source(root).subjects()
+    (root / "OASIS_dataset.json").write_text("{}")
+    assert source(root).subjects() == plain
+
+
+def test_several_listings_are_refused(root):
+    (root / "dataset.json").rename(root / "a_dataset.json")
+    (root / "b_dataset.json").write_text((root / "a_dataset.json").read_text())
+    with pytest.raises(DataError, match=r"dataset.json does not exist. Point dataset.root at the"):
+        source(root).subjects()
+
+
+def test_listing_with_a_byte_order_mark_is_read(root):
+    plain = source(root).subjects()
+    listing = root / "dataset.json"
+    listing.write_text("\ufeff" + listing.read_text(), encoding="utf-8")
+    assert source(root).subjects() == plain

@@ -1,0 +1,290 @@
+"""The user's own volumes: what a table of subjects or of pairs may say."""
+
+import numpy as np
+import pytest
+from image_files import write_nifti
+
+from bench.data import NiftiTable, prepare
+from bench.errors import DataError
+
+SHAPE = (5, 4, 3)
+SPLITS = ("train", "val", "test")
+CROSS = dict.fromkeys(SPLITS, "cross")
+SUBJECTS = {
+    "a": "train", "b": "train", "c": "train", "d": "val", "e": "val", "f": "test", "g": "test",
+}  # fmt: skip
+PAIRS = """\
+moving,fixed,split
+a.nii,b.nii,train
+c.nii,b.nii,train
+d.nii,e.nii,val
+f.nii,g.nii,test
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Volumes whose least intensity is their number, with a label each."""
+    folder = tmp_path / "own"
+    for i, name in enumerate("abcdefgh"):
+        image = np.full(SHAPE, 100, np.uint8)
+        image[0] = i
+        write_nifti(folder / f"{name}.nii", image)
+        write_nifti(folder / f"{name}_labels.nii.gz", (image == i).astype(np.uint8))
+    return folder
+
+
+def table(rows=SUBJECTS, columns=("image", "labels", "split"), comma=","):
+    """The text of a table of subjects."""
+    cells = {"image": "{}.nii", "labels": "{}_labels.nii.gz", "id": "{}"}
+    lines = [comma.join(columns)]
+    for name, split in rows.items():
+        lines.append(comma.join(cells.get(c, split).format(name) for c in columns))
+    return "\n".join(lines) + "\n"
+
+
+def source(root, text, pairs=CROSS, name="subjects.csv", encoding="utf-8"):
+    (root / name).write_bytes(text.encode(encoding))
+    settings = {"intensity": {"policy": "keep"}, "classes": 3, "table_file": name}
+    return NiftiTable(name="own", ndim=3, root=root, pairs=pairs, **settings)
+
+
+def named_pairs(dataset):
+    return {
+        split: [(dataset.ids[moving], dataset.ids[fixed]) for moving, fixed in dataset.pairs(split)]
+        for split in SPLITS
+    }
+
+
+def refused(words, root, tmp_path, text):
+    with pytest.raises(DataError, match=words) as raised:
+        prepare(source(root, text), tmp_path / "cache")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("policy", "train"),
+    [
+        ("cross", {("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b")}),
+        ("mirrored", {("a", "c"), ("c", "a")}),
+        ("next", {("a", "b"), ("b", "c")}),
+        ("neighbours", {("a", "b"), ("b", "c"), ("b", "a"), ("c", "b")}),
+        ("atlas", {("a", "h"), ("b", "h"), ("c", "h")}),
+    ],
+)
+def test_subjects_are_paired_as_the_policy_says(root, tmp_path, policy, train):
+    rows = {**SUBJECTS, "h": "atlas"} if policy == "atlas" else SUBJECTS
+    dataset = prepare(source(root, table(rows), dict.fromkeys(SPLITS, policy)), tmp_path / "cache")
+    pairs = named_pairs(dataset)
+    assert set(pairs["train"]) == train
+    assert {name for pair in pairs["val"] for name in pair} <= {"d", "e", "h"}
+    assert {name for pair in pairs["test"] for name in pair} <= {"f", "g", "h"}
+    for i, name in enumerate(dataset.ids):
+        assert dataset.images[i].min() == "abcdefgh".index(name)
+        assert dataset.labels[i].sum() == SHAPE[1] * SHAPE[2]
+
+
+def test_images_may_lie_in_folders_and_anywhere(root, tmp_path):
+    write_nifti(root / "sub" / "x.nii.gz", np.arange(60, dtype=np.uint8).reshape(SHAPE))
+    rows = f"image,split\nsub/x.nii.gz,train\n{root / 'a.nii'},val\nb.nii,test\n"
+    subjects = source(root, rows).subjects()
+    assert [subject.id for subject in subjects] == ["x", "a", "b"]
+    assert [subject.image for subject in subjects] == [
+        root / "sub" / "x.nii.gz", root / "a.nii", root / "b.nii",
+    ]  # fmt: skip
+
+
+def test_column_id_tells_equal_file_names_apart(root, tmp_path):
+    for name in SUBJECTS:
+        write_nifti(root / name / "t1.nii", np.arange(60, dtype=np.uint8).reshape(SHAPE))
+    lines = [f"{name}/t1.nii,{split}" for name, split in SUBJECTS.items()]
+    text = "image,split\n" + "\n".join(lines)
+    words = r"subject t1 is listed more than once. Remove a row, or tell equal file names apart by"
+    refused(words, root, tmp_path, text)
+    text = "id,image,split\n" + "\n".join(f"{line[0]},{line}" for line in lines)
+    assert prepare(source(root, text), tmp_path / "cache").ids == [*SUBJECTS]
+
+
+def test_given_pairs_are_taken_whatever_the_policy_says(root, tmp_path):
+    dataset = prepare(source(root, PAIRS), tmp_path / "cache")
+    assert named_pairs(dataset) == {
+        "train": [("a.nii", "b.nii"), ("c.nii", "b.nii")],
+        "val": [("d.nii", "e.nii")],
+        "test": [("f.nii", "g.nii")],
+    }
+    assert not dataset.has_labels
+
+
+def test_given_pairs_with_labels(root, tmp_path):
+    lines = ["fixed_labels,moving,fixed,split,moving_labels"]
+    for line in PAIRS.splitlines()[1:]:
+        moving, fixed, split = line.split(",")
+        lines.append(f"{fixed[0]}_labels.nii.gz,{moving},{fixed},{split},{moving[0]}_labels.nii.gz")
+    dataset = prepare(source(root, "\n".join(lines)), tmp_path / "cache")
+    assert dataset.class_names == ["background", "label 1"]
+    assert len(dataset.ids) == 7
+
+
+def test_pairs_of_a_split_can_be_in_any_order(root, tmp_path):
+    lines = PAIRS.splitlines()
+    text = "\n".join([lines[0], lines[4], lines[1], lines[3], lines[2]])
+    dataset = prepare(source(root, text), tmp_path / "cache")
+    assert named_pairs(dataset)["train"] == [("a.nii", "b.nii"), ("c.nii", "b.nii")]
+
+
+def test_image_that_never_moves_may_be_fixed_in_several_splits(root, tmp_path):
+    text = "moving,fixed,split\n" + "".join(
+        f"{name}.nii,h.nii,{split}\n" for name, split in SUBJECTS.items()
+    )
+    dataset = prepare(source(root, text), tmp_path / "cache")
+    assert dataset.ids.count("h.nii") == 1
+    pairs = named_pairs(dataset)
+    assert [len(pairs[split]) for split in SPLITS] == [3, 2, 2]
+    assert {fixed for split in SPLITS for _, fixed in pairs[split]} == {"h.nii"}
+
+
+@pytest.mark.parametrize("row", ["a.nii,g.nii,test", "h.nii,a.nii,test", "h.nii,c.nii,val"])
+def test_image_that_moves_in_one_split_is_refused_in_another(root, tmp_path, row):
+    image = next(name for name in ("a.nii", "c.nii") if name in row)
+    split = row.rpartition(",")[2]
+    words = rf"{image} is in train and in {split}. Keep every image to one split"
+    refused(words, root, tmp_path, PAIRS + row + "\n")
+
+
+def test_fixed_image_that_moves_later_in_another_split_is_refused(root, tmp_path):
+    words = "b.nii is in train and in test. Keep every image to one split"
+    refused(words, root, tmp_path, PAIRS + "b.nii,g.nii,test\n")
+
+
+def test_one_image_under_two_names_is_refused(root, tmp_path):
+    words = (
+        r"a.nii \(train\) and ./a.nii \(test\) are the same image, .*a.nii. Keep it in one split"
+    )
+    refused(words, root, tmp_path, PAIRS + "./a.nii,g.nii,test\n")
+
+
+def test_image_with_two_label_maps_is_refused(root, tmp_path):
+    text = (
+        "moving,moving_labels,fixed,fixed_labels,split\n"
+        "a.nii,a_labels.nii.gz,b.nii,b_labels.nii.gz,train\n"
+        "c.nii,c_labels.nii.gz,b.nii,a_labels.nii.gz,train\n"
+    )
+    words = "line 3 gives b.nii the labels a_labels.nii.gz, an earlier line b_labels.nii.gz. Give"
+    refused(words, root, tmp_path, text)
+
+
+def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
+    refused("a.nii", root, tmp_path, PAIRS + "a.nii,a.nii,train\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (table(columns=("image", "labels")), "lacks the column split; it has image, labels. Sep"),
+        ("file,split\na.nii,train\n", "lacks the column image; it has file, split"),
+        ("moving,split\na.nii,train\n", "lacks the column .*; it has moving, split. Sep"),
+        (table(comma=";"), "subjects.csv: lacks the column .*; it has image;labels;split. Separate "
+         "columns by commas"),
+        ("", "lacks the column image; it has none"),
+        ("image,split\n", "subjects.csv: lists nothing. Add a row for each subject"),
+        ("image,split\n\n\n", "lists nothing"),
+        (table() + ",a_labels.nii.gz,train\n", "line 9 has no image. Fill it in"),
+        (PAIRS + "h.nii,,train\n", "line 6 has no fixed image. Fill it in"),
+        (PAIRS + ",h.nii,train\n", "line 6 has no moving image. Fill it in"),
+        (table() + "h.nii,,\n", "subject h has split ''; known are train, val, test, atlas"),
+        (table() + "h.nii\n", "subject h has split ''"),
+        (table({**SUBJECTS, "h": "tset"}), "subject h has split 'tset'; known are train, val, tes"),
+        (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train, val, t"),
+        (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),
+        (table() + "a.nii,a_labels.nii.gz,test\n", "subject a is listed more than once. Remove a"),
+        (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or take"),
+        (table({k: v for k, v in SUBJECTS.items() if v != "val"}), "split 'val' has no subjects"),
+    ],
+)  # fmt: skip
+def test_table_that_does_not_fit_is_refused(root, tmp_path, text, words):
+    refused(words, root, tmp_path, text)
+
+
+def test_line_is_counted_as_an_editor_does(root, tmp_path):
+    text = table().replace("\nd.nii", "\n\n\nd.nii") + ",x,train\n"
+    assert text.splitlines()[10].startswith(",x")
+    refused("line 11 has no image", root, tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: text.replace(",", " , "),
+        lambda text: text.rstrip("\n"),
+        lambda text: text.replace("\n", ",,\n"),
+        lambda text: text.replace("a.nii,", '"a.nii",'),
+        lambda text: text.replace("\n", "\n\n"),
+    ],
+    ids=["mark", "crlf", "both", "spaces", "no end", "empty columns", "quotes", "empty lines"],
+)
+def test_table_saved_by_a_spreadsheet_is_read(root, change):
+    plain = source(root, table()).subjects()
+    assert source(root, change(table())).subjects() == plain
+    assert [subject.id for subject in plain] == [*SUBJECTS]
+
+
+def test_columns_without_a_name_do_not_shift_the_others(root):
+    plain = source(root, table()).subjects()
+    text = "".join(f",,{line}\n" for line in table().splitlines())
+    assert source(root, text).subjects() == plain
+
+
+def test_table_that_is_no_text_is_refused(root):
+    with pytest.raises(DataError, match=r"is not UTF-8 text. Save it as CSV in UTF-8"):
+        source(root, table(), encoding="utf-16").subjects()
+
+
+def test_missing_table_says_what_to_write(root):
+    own = source(root, table())
+    (root / "subjects.csv").unlink()
+    words = (
+        r"dataset own: .*subjects.csv does not exist. Write a CSV with the columns image, split "
+        r"\(and labels\) there, or name it by dataset.table_file"
+    )
+    with pytest.raises(DataError, match=words):
+        own.subjects()
+    named = source(root, table(), name="other.csv")
+    assert len(named.subjects()) == 7
+
+
+def test_labels_are_given_for_all_or_none(root, tmp_path):
+    no_column = table(columns=("image", "split"))
+    no_cell = table().replace("_labels.nii.gz", "")
+    for name in SUBJECTS:
+        no_cell = no_cell.replace(f",{name},", ",,")
+    for text in (no_column, no_cell):
+        assert not prepare(source(root, text), tmp_path / "cache").has_labels
+    words = "subject c has no labels, unlike the first. Give labels to all subjects or to none"
+    refused(words, root, tmp_path, table().replace(",c_labels.nii.gz,", ",,"))
+
+
+def test_single_subject_makes_no_pair(root, tmp_path):
+    rows = {name: split for name, split in SUBJECTS.items() if name != "e"}
+    dataset = prepare(source(root, table(rows)), tmp_path / "cache")
+    assert len(dataset.pairs("train")) == 6
+    words = "split 'val' has 1 subjects, which makes no pair by pairing 'cross'. Add subjects to th"
+    with pytest.raises(DataError, match=words):
+        dataset.pairs("val")
+
+
+def test_atlas_is_asked_for_by_its_split(root, tmp_path):
+    dataset = prepare(source(root, table(), dict.fromkeys(SPLITS, "atlas")), tmp_path / "cache")
+    with pytest.raises(
+        DataError, match="pairing 'atlas' needs a subject of split 'atlas'; the dat"
+    ):
+        dataset.pairs("train")
+
+
+def test_pairs_belong_to_the_settings(root):
+    settings = [source(root, text).settings() for text in (table(), PAIRS, PAIRS[:-1])]
+    assert settings[1] == settings[2]
+    assert settings[0] != settings[1]
+    assert source(root, PAIRS.replace("c.nii,b", "b.nii,c")).settings() != settings[1]

@@ -1,0 +1,137 @@
+"""`python -m bench data`: list, prepare, check, preview, then a training on what they made."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from .conftest import TRAINING, Command, at, only_run, read_summary
+
+DATA = os.environ.get("BENCH_DATA")
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """A small set in the layout of phc_u373."""
+    random = np.random.default_rng(0)
+    root = tmp_path / "cells"
+    for sequence in ("01", "02"):
+        (root / sequence).mkdir(parents=True)
+        (root / f"{sequence}_ST" / "SEG").mkdir(parents=True)
+        for i in range(6):
+            image = random.integers(256, size=(40, 40)).astype(np.uint8)
+            tifffile.imwrite(root / sequence / f"t{i:03d}.tif", image)
+            mask = (image // 64).astype(np.uint16)
+            tifffile.imwrite(root / f"{sequence}_ST" / "SEG" / f"man_seg{i:03d}.tif", mask)
+    return root
+
+
+def test_list_names_every_data_set(bench: Command) -> None:
+    outcome = bench("data", "list")
+    assert outcome.code == 0, outcome.err
+    for name in ("brain", "demo", "hippocampus", "nifti", "oasis", "phc_u373", "platelet_em"):
+        assert f"\n{name} " in f"\n{outcome.out}"
+    assert "ready, 70 subjects" in outcome.out
+    assert "CC-BY-SA 4.0" in outcome.out
+
+
+def test_check_prints_what_is_there_and_draws_it(
+    cells: Path, tmp_path: Path, bench: Command
+) -> None:
+    results = tmp_path / "results"
+    outcome = bench("data", "check", "phc_u373", "--root", str(cells), "--results", str(results))
+    assert outcome.code == 0, outcome.err
+    for words in ("40 x 40", "background", "cell", "1, 2, 3", "dataset phc_u373 can be used"):
+        assert words in outcome.out, words
+    assert (results / "data" / "phc_u373-check.png").stat().st_size > 10_000
+
+
+def test_check_fails_in_one_line_and_lists_all_faults(
+    cells: Path, tmp_path: Path, bench: Command
+) -> None:
+    for name in ("02/t001.tif", "01/t002.tif"):
+        path = cells / name
+        path.write_bytes(path.read_bytes()[:100])
+    arguments = ("--root", str(cells), "--results", str(tmp_path / "results"))
+    outcome = bench("data", "check", "phc_u373", *arguments)
+    assert outcome.code == 1
+    assert outcome.out.count("fault: ") == 2
+    assert "cannot be used: 2 faults, the first: " in outcome.line
+    assert "01/t002.tif" in outcome.line
+
+
+def test_check_takes_settings_as_run_does(cells: Path, tmp_path: Path, bench: Command) -> None:
+    results = ("--results", str(tmp_path / "results"))
+    arguments = ("check", "phc_u373", f"dataset.root={cells}", "dataset.shape=[16,24]")
+    assert bench("data", *arguments, *results).code == 0
+    outcome = bench("data", *arguments[:3], "dataset.shap=[16,24]", *results)
+    assert "Could not override 'dataset.shap'" in outcome.line
+
+
+def test_unknown_data_set_is_told_with_those_known(bench: Command) -> None:
+    outcome = bench("data", "check", "brian")
+    assert outcome.line.startswith("Unknown dataset 'brian'. Known: brain, demo, demo3d, ")
+
+
+def test_prepare_then_preview_then_train(
+    cells: Path, tmp_path: Path, bench: Command, run: Command
+) -> None:
+    archive, root, results = tmp_path / "cells.zip", tmp_path / "new", tmp_path / "results"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in cells.rglob("*.tif"):
+            file.write(path, Path("top") / path.relative_to(cells))
+    arguments = ("prepare", "phc_u373", "--archive", str(archive), "--root", str(root))
+    outcome = bench("data", *arguments)
+    assert outcome.out.strip() == f"phc_u373 is ready: 11 subjects in {root}"
+    assert "phc_u373 was ready before" in bench("data", *arguments).out
+    preview = ("preview", "phc_u373", "--root", str(root), "--results", str(results))
+    assert bench("data", *preview, "--count", "3").code == 0
+    assert (results / "data" / "phc_u373-preview.png").stat().st_size > 10_000
+    outcome = run("dataset=phc_u373", f"dataset.root={root}", "metric=ncc", *TRAINING, at(results))
+    assert outcome.code == 0, outcome.err
+    assert read_summary(only_run(results))["scores"]["dice"]["n"] == 2
+
+
+def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
+    line = bench("data", "prepare", "nifti").line
+    assert "is your own: lay its files out as datasets/nifti/README.md says" in line
+
+
+def test_embedded_data_need_no_preparation(bench: Command) -> None:
+    outcome = bench("data", "prepare", "demo")
+    assert outcome.code == 0
+    assert "nothing to prepare" in outcome.out
+
+
+def test_training_without_a_cache_gives_the_same_scores(
+    cells: Path, tmp_path: Path, run: Command
+) -> None:
+    scores = []
+    for cache in ("null", "none"):
+        results = tmp_path / cache
+        own = [f"dataset.root={cells}", f"dataset.cache={cache}", "metric=mse"]
+        assert run("dataset=phc_u373", *own, *TRAINING, at(results)).code == 0
+        summary = read_summary(only_run(results))
+        scores.append({**summary["scores"], "seconds": None})
+        assert (results / "cache").exists() == (cache == "null")
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.skipif(DATA is None, reason="BENCH_DATA does not say where real data lie")
+@pytest.mark.parametrize(
+    ("dataset", "folder"),
+    [
+        ("brain", "brain_slab"),
+        ("hippocampus", "hippocampus"),
+        ("tiff_stack", "em_isbi2012"),
+        ("phc_u373", "phc_trpl"),
+    ],
+)
+def test_real_sets_pass(dataset: str, folder: str, tmp_path: Path, bench: Command) -> None:
+    arguments = ("--root", f"{DATA}/{folder}", "--results", str(tmp_path))
+    outcome = bench("data", "check", dataset, *arguments)
+    assert outcome.code == 0, outcome.err
+    assert f"dataset {dataset} can be used" in outcome.out
