@@ -2,15 +2,19 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from image_files import write_nifti
 
-from bench.data import prepare
-from bench.data.loading import read_segmentations
+from bench.data import NiftiTable, arrays, prepare
+from bench.data.loading import read_images, read_segmentations
+from bench.data.nifti import read_volume
 from bench.data.source import Source
 from bench.data.subject import ATLAS, SPLITS, Sample, Subject
 from bench.errors import ConfigError, DataError
@@ -261,3 +265,181 @@ def test_source_refuses_impossible_axes(settings, words):
     settings = {"name": "x", "ndim": 2, "classes": 2, "pairs": {}, **settings}
     with pytest.raises(ConfigError, match=words):
         Numbers(**settings)
+
+
+SHAPE = (6, 7, 8)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """Eight volumes of bytes with labels, two for validation and two for test."""
+
+    def make(kinds="b" * 8, **settings):
+        random = np.random.default_rng(0)
+        rows = ["image,labels,split"]
+        for i, kind in enumerate(kinds):
+            image = random.permutation(np.arange(np.prod(SHAPE)) % 256).reshape(SHAPE)
+            image = image.astype(np.uint8) if kind == "b" else (image + 0.5).astype(np.float32)
+            write_nifti(tmp_path / "own" / f"{i}.nii", image)
+            write_nifti(tmp_path / "own" / f"{i}_labels.nii", random.integers(0, 9, SHAPE, np.uint8))
+            split = ["train", "train", "train", "train", "val", "val", "test", "test"][i]
+            rows.append(f"{i}.nii,{i}_labels.nii,{split}")
+        (tmp_path / "own" / "subjects.csv").write_text("\n".join(rows))
+        defaults = {"labels": {"a": [2, 3], "b": 5, "background": "rest"}}
+        defaults["intensity"] = {"policy": "divide", "by": 128}
+        pairs = dict.fromkeys(SPLITS, "cross")
+        root = tmp_path / "own"
+        return NiftiTable(name="own", ndim=3, pairs=pairs, root=root, **{**defaults, **settings})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("intensity", "divisor"),
+    [
+        ({"policy": "keep"}, 1),
+        ({"policy": "divide", "by": 128}, 128),
+        ({"policy": "divide", "by": 255}, 255),
+        ({"policy": "divide", "by": 100}, 100),
+        ({"policy": "bits"}, 256),
+    ],
+)
+def test_bytes_are_kept_as_bytes_without_loss(volumes, tmp_path, intensity, divisor):
+    own = volumes(intensity=intensity)
+    dataset = prepare(own, tmp_path / "cache")
+    assert dataset.images.dtype == np.uint8
+    found = read_images(dataset, range(8), torch.device("cpu"))
+    assert found.dtype == torch.float32
+    for image, subject in zip(found.numpy(), own.subjects(), strict=True):
+        values = read_volume(subject.image)[0]
+        assert np.unique(values).size == 256
+        expected = values.astype(np.float32) / np.float32(divisor)
+        np.testing.assert_allclose(image[0], expected, rtol=1.2e-7, atol=0)
+
+
+@pytest.mark.parametrize("kinds", ["bbbbbbbf", "bfbbbbbb", "fbbbbbbb", "ffffffff"])
+def test_bytes_mixed_with_other_types_are_kept_in_half_precision(volumes, tmp_path, kinds):
+    own = volumes(kinds)
+    dataset = prepare(own, tmp_path / "cache")
+    assert dataset.step is None
+    assert dataset.images.dtype == np.float16
+    found = read_images(dataset, range(8), torch.device("cpu"))
+    for image, subject in zip(found.numpy(), own.subjects(), strict=True):
+        expected = read_volume(subject.image)[0] / np.float32(128)
+        np.testing.assert_allclose(image[0], expected, rtol=5e-4)
+    assert dataset.class_names == ["background", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"border": 1},
+        {"shape": [5, 5, 5]},
+        {"spacing": [2, 2, 2]},
+        {"intensity": {"policy": "divide", "by": 127}},
+        {"labels": {"a": [2, 3], "b": 5, "c": "rest"}},
+        {"labels": {"a": [2, 3], "renamed": 5, "background": "rest"}},
+        {"ignore_affine": True},
+    ],
+    ids=str,
+)
+def test_every_setting_of_preprocessing_builds_anew(volumes, tmp_path, settings):
+    before = prepare(volumes(), tmp_path / "cache")
+    assert prepare(volumes(**settings), tmp_path / "cache").folder != before.folder
+
+
+def test_changed_labels_build_anew(volumes, tmp_path):
+    own = volumes()
+    before = prepare(own, tmp_path / "cache")
+    write_nifti(own.root / "3_labels.nii", np.full(SHAPE, 5, np.uint8))
+    after = prepare(own, tmp_path / "cache")
+    assert after.folder != before.folder
+    assert (after.labels[3] == 2).all()
+
+
+def test_processes_that_start_at_once_build_once(tmp_path):
+    """As with several GPUs, or the runs of a sweep."""
+    script = Path(__file__).with_name("counted_source.py")
+    repository = Path(__file__).parents[2]
+    for i, name in enumerate("abc"):
+        (tmp_path / f"{name}.txt").write_text(str(i + 1))
+    count = 4
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, tmp_path, tmp_path / "cache", str(i), str(count)],
+            env={**os.environ, "PYTHONPATH": str(repository)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(count)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count
+    assert len(set(outputs)) == 1
+    loads = (tmp_path / "loads.log").read_text().split()
+    assert sorted(line.partition(":")[2] for line in loads) == ["a", "b", "c"]
+    assert len({line.partition(":")[0] for line in loads}) == 1
+    folders = [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+    assert [path.name for path in folders] == outputs[0].split()[:1]
+
+
+@pytest.fixture
+def several_processes(monkeypatch):
+    """Reads in processes even what is read in no time; tells how often."""
+    calls = []
+    in_processes = arrays._in_processes
+
+    def counted(*args):
+        calls.append(args)
+        return in_processes(*args)
+
+    def start(on):
+        monkeypatch.setattr(arrays, "WORTH_PROCESSES", 0.0 if on else 1e9)
+        monkeypatch.setattr(arrays, "_in_processes", counted)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+        return calls
+
+    return start
+
+
+@pytest.mark.parametrize("kinds", ["bbbbbbbb", "ffffffff", "bbbbbbbf"])
+def test_processes_read_what_one_process_reads(volumes, tmp_path, several_processes, kinds):
+    own = volumes(kinds)
+    assert several_processes(False) == []
+    alone = prepare(own, tmp_path / "alone")
+    calls = several_processes(True)
+    assert calls == []
+    together = prepare(own, tmp_path / "together")
+    assert calls
+    assert together.index == alone.index
+    assert together.images.dtype == alone.images.dtype
+    assert np.array_equal(together.images, alone.images)
+    assert np.array_equal(together.labels, alone.labels)
+    direct = prepare(own, None)
+    assert np.array_equal(direct.images[range(8)], alone.images)
+    assert direct.class_names == alone.class_names
+
+
+@pytest.mark.parametrize("fault", ["truncated", "shape", "label"])
+def test_fault_found_in_a_process_is_one_line(volumes, tmp_path, several_processes, fault):
+    own = volumes(labels={"a": range(1, 9)})
+    path = own.root / "6.nii"
+    if fault == "truncated":
+        path.write_bytes(path.read_bytes()[:500])
+    elif fault == "shape":
+        for name in ("6.nii", "6_labels.nii"):
+            write_nifti(own.root / name, np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 9)
+    else:
+        write_nifti(own.root / "6_labels.nii", np.full(SHAPE, 77, np.uint8))
+    messages = []
+    for on in (False, True):
+        calls = several_processes(on)
+        with pytest.raises(DataError) as raised:
+            prepare(own, tmp_path / "cache")
+        assert type(raised.value) is DataError
+        messages.append(str(raised.value))
+        assert [p.name for p in (tmp_path / "cache").iterdir() if p.suffix != ".lock"] == []
+    assert calls
+    assert messages[0] == messages[1]
+    assert "\n" not in messages[0]
+    assert "6" in messages[0]

@@ -160,7 +160,7 @@ def test_folder_above_the_subjects_is_refused(neurite):
         source(neurite.parent).subjects()
 
 
-def test_listing_without_labels_is_refused(tmp_path):
+def test_listing_of_images_alone_is_refused(tmp_path):
     write_learn2reg(tmp_path)
     path = tmp_path / "OASIS_dataset.json"
     content = json.loads(path.read_text())

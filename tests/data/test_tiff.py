@@ -250,7 +250,7 @@ def test_colours_of_16_bits_are_not_taken_for_others(path):
     colour = np.zeros((4, 8, 3), np.uint16)
     colour[0] = 0, 0, 256  # not (0, 1, 0)
     write_tiff(path, colour, photometric="rgb")
-    refused("colour|uint16", path, read_labels, {(0, 0, 0): 0, (0, 1, 0): 1})
+    refused(r"stack.tif: .*(colour|uint16)", path, read_labels, {(0, 0, 0): 0, (0, 1, 0): 1})
 
 
 @pytest.mark.parametrize(
