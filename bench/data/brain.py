@@ -38,10 +38,10 @@ class Brain(Source):
                 "that holds metadata.csv, data and atlas."
             )
         subjects = [Subject(ATLAS, ATLAS, root / "atlas" / IMAGE, root / "atlas" / LABELS)]
-        for number, row in enumerate(read_table(listing, ("subject_id", "SPLIT")), start=2):
+        for row in read_table(listing, ("subject_id", "SPLIT")):
             name = row.get("subject_id", "")
             if not name:
-                raise DataError(f"{listing}: line {number} has no subject_id. Fill it in.")
+                raise DataError(f"{listing}: line {row.line} has no subject_id. Fill it in.")
             split = check_split(listing, name, row.get("SPLIT", ""), "SPLIT")
             folder = root / "data" / name
             subjects.append(Subject(name, split, folder / IMAGE, folder / LABELS))

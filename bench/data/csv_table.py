@@ -8,7 +8,15 @@ from bench.data.subject import ATLAS, SPLITS
 from bench.errors import DataError
 
 
-def read_table(path: Path, *alternatives: Iterable[str]) -> list[dict[str, str]]:
+class Row(dict[str, str]):
+    """Cells by column; `line` is where the row stands in the file, as an editor counts."""
+
+    def __init__(self, line: int, cells: dict[str, str]) -> None:
+        super().__init__(cells)
+        self.line = line
+
+
+def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
     """The rows of a CSV table, cells stripped; a byte-order mark is skipped.
 
     Args:
@@ -20,20 +28,21 @@ def read_table(path: Path, *alternatives: Iterable[str]) -> list[dict[str, str]]
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [(column or "").strip() for column in reader.fieldnames or []]
+            reader = csv.reader(file)
+            columns = [column.strip() for column in next(reader, [])]
             rows = [
-                {name: (cell or "").strip() for name, cell in zip(columns, row, strict=False)}
-                for row in (list(record.values()) for record in reader)
+                Row(reader.line_num, {k: v.strip() for k, v in zip(columns, cells) if k})  # noqa: B905
+                for cells in reader
+                if cells
             ]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
     lacking = [sorted(set(needed) - set(columns)) for needed in alternatives]
     if all(lacking):
         least = min(lacking, key=len)
+        there = ", ".join(filter(None, columns)) or "none"
         raise DataError(
-            f"{path}: lacks the column {least[0]}; it has {', '.join(columns) or 'none'}. Separate "
-            "columns by commas."
+            f"{path}: lacks the column {least[0]}; it has {there}. Separate columns by commas."
         )
     if not rows:
         raise DataError(f"{path}: lists nothing. Add a row for each subject.")

@@ -1,7 +1,7 @@
 """Intensity policies: how grey values are normalized."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,10 @@ class Intensity:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Intensity":
         """Reads and checks the section `dataset.intensity`."""
+        known = [own.name for own in fields(cls)]
+        unknown = sorted(set(config) - set(known))
+        if unknown:
+            raise ConfigError(f"Unknown dataset.intensity.{unknown[0]}. Known: {', '.join(known)}.")
         return cls(**config)
 
     def step(self, dtype: np.dtype) -> float | None:
@@ -56,12 +60,13 @@ class Intensity:
             return None
         return {"keep": 1.0, "divide": 1.0 / self.by, "bits": 1.0 / 256}.get(self.policy)
 
-    def apply(self, image: np.ndarray, where: str) -> np.ndarray:
+    def apply(self, image: np.ndarray, where: str, stored: np.dtype | None = None) -> np.ndarray:
         """The image normalized.
 
         Args:
             image: Of any numeric type.
             where: Names the file in messages.
+            stored: Type of the pixels in the file, if they have been resampled since.
 
         Returns:
             float32 of the same shape.
@@ -70,12 +75,13 @@ class Intensity:
             DataError: If the policy does not fit the image.
         """
         if self.policy == "bits":
-            if image.dtype.kind != "u":
+            stored = stored or image.dtype
+            if stored.kind != "u":
                 raise DataError(
-                    f"{where}: {image.dtype} pixels have no bit depth to divide by. Set "
+                    f"{where}: {stored} pixels have no bit depth to divide by. Set "
                     "dataset.intensity.policy to quantile or range."
                 )
-            return (image / np.float32(2.0 ** (8 * image.dtype.itemsize))).astype(np.float32)
+            return (image / np.float32(2.0 ** (8 * stored.itemsize))).astype(np.float32)
         image = image.astype(np.float32, copy=False)
         if self.policy == "divide":
             return image / np.float32(self.by)

@@ -90,7 +90,7 @@ class LabelTable:
         if labels is None:
             if classes is None:
                 raise ConfigError("dataset.classes or dataset.labels must say what the labels are.")
-            self.names = _names(classes)
+            self.names = {0: BACKGROUND} | _names(classes)
             self.target = {i: i for i in self.names}
         else:
             table = _table(labels)

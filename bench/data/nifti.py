@@ -27,19 +27,22 @@ def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool =
     from nibabel.orientations import aff2axcodes
 
     image, affine = read_volume(image_path)
+    if image.dtype.kind == "f":
+        image = image.astype(np.float32, copy=False)
     check_affine(image_path, affine)
     turned, turned_affine = to_ras(image, affine)
     labels = None
     if labels_path is not None:
         raw_labels, labels_affine = read_volume(labels_path)
-        if ignore_affine:
+        if ignore_affine and raw_labels.shape == image.shape:
             labels_affine = affine
-        if raw_labels.shape != image.shape:
+        check_affine(labels_path, labels_affine)
+        labels, labels_turned_affine = to_ras(whole(raw_labels, labels_path), labels_affine)
+        if labels.shape != turned.shape:
             raise DataError(
                 f"{labels_path}: has shape {raw_labels.shape}, but its image {image_path.name} has "
                 f"{image.shape}. Resample the labels onto the image's grid."
             )
-        labels, labels_turned_affine = to_ras(whole(raw_labels, labels_path), labels_affine)
         check_same_grid(turned.shape, turned_affine, labels_turned_affine, labels_path, image_path)
     edges = np.sqrt((turned_affine[:3, :3] ** 2).sum(axis=0))
     return Raw(
@@ -51,7 +54,7 @@ def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool =
 
 
 def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A 3D volume of the file's own type (scaled ones as float32), and its 4x4 affine.
+    """A 3D volume of the file's own type (scaled ones as floats), and its 4x4 affine.
 
     Raises:
         DataError: If the file cannot be read or holds something else.
@@ -83,8 +86,6 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"{path}: holds {volume.dtype} voxels; one grey value a voxel is needed. Convert it."
         )
-    if volume.dtype.kind == "f":
-        volume = volume.astype(np.float32, copy=False)
     if volume.ndim == 4 and volume.shape[3] == 1:
         volume = volume[..., 0]
     if volume.ndim != 3:

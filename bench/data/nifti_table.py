@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.data.csv_table import check_split, read_table
+from bench.data.csv_table import Row, check_split, read_table
 from bench.data.decathlon import stem
 from bench.data.nifti import read_nifti
 from bench.data.source import Source
@@ -60,7 +60,7 @@ class NiftiTable(Source):
         own = {"given": {k: list(v) for k, v in self.given_pairs().items()}}
         return super().settings() | own | {"ignore_affine": self.ignore_affine}
 
-    def _rows(self) -> tuple[Path, list[dict[str, str]]]:
+    def _rows(self) -> tuple[Path, list[Row]]:
         path = self.existing_root() / self.table_file
         if not path.exists():
             raise DataError(
@@ -69,13 +69,11 @@ class NiftiTable(Source):
             )
         return path, read_table(path, SUBJECTS, PAIRS)
 
-    def _of_rows(
-        self, path: Path, rows: Sequence[Mapping[str, str]]
-    ) -> dict[str, tuple[str, str, str]]:
+    def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
         names = [row.get("id") or stem(row.get("image", "")) for row in rows]
-        for number, (name, row) in enumerate(zip(names, rows, strict=True), start=2):
+        for name, row in zip(names, rows, strict=True):
             if not row.get("image"):
-                raise DataError(f"{path}: line {number} has no image. Fill it in.")
+                raise DataError(f"{path}: line {row.line} has no image. Fill it in.")
             check_split(path, name, row.get("split", ""), "split", atlas=True)
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
@@ -88,22 +86,24 @@ class NiftiTable(Source):
             for name, row in zip(names, rows, strict=True)
         }
 
-    def _of_pairs(
-        self, path: Path, rows: Sequence[Mapping[str, str]]
-    ) -> dict[str, tuple[str, str, str]]:
+    def _of_pairs(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
         """Subjects by the path of their image, each in the split of its pairs."""
         listed: dict[str, tuple[str, str, str]] = {}
         moving = {row.get("moving", "") for row in rows}
-        for number, row in enumerate(rows, start=2):
+        for row in rows:
+            if row.get("moving") and row.get("moving") == row.get("fixed"):
+                raise DataError(
+                    f"{path}: line {row.line} pairs {row['moving']} with itself. Name two images."
+                )
             for role in ("moving", "fixed"):
                 image, labels = row.get(role, ""), row.get(f"{role}_labels", "")
                 if not image:
-                    raise DataError(f"{path}: line {number} has no {role} image. Fill it in.")
+                    raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
                 split = check_split(path, image, row.get("split", ""), "split")
                 _, known, before = listed.setdefault(image, (image, labels, split))
                 if known != labels:
                     raise DataError(
-                        f"{path}: line {number} gives {image} the labels {labels or 'none'}, an "
+                        f"{path}: line {row.line} gives {image} the labels {labels or 'none'}, an "
                         f"earlier line {known or 'none'}. Give an image the same ones each time."
                     )
                 if before not in (split, ATLAS):

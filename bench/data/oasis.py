@@ -90,4 +90,4 @@ def layout_of(root: Path) -> str | None:
     if next(root.glob(f"*/{IMAGE}"), None) is not None:
         return NEURITE
     listing = find_listing(root)
-    return LEARN2REG if listing is not None and (root / "imagesTr").is_dir() else None
+    return LEARN2REG if listing is not None and b"OASIS" in listing.read_bytes() else None

@@ -44,7 +44,7 @@ def preprocess(
     if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3):
         image, labels = resample(image, labels, edges, spacing)
         edges, step = tuple(float(edge) for edge in spacing), None
-    normalized = intensity.apply(image, where)
+    normalized = intensity.apply(image, where, raw.image.dtype)
     largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
     if largest > most:
         raise DataError(
@@ -123,9 +123,11 @@ def resample(
 
     members = {"image": torchio.ScalarImage(tensor=member(image.astype(np.float32)), affine=affine)}
     if labels is not None:
-        members["labels"] = torchio.LabelMap(tensor=member(labels.astype(np.int32)), affine=affine)
+        ids, places = np.unique(labels, return_inverse=True)
+        places = places.reshape(labels.shape).astype(np.int32)
+        members["labels"] = torchio.LabelMap(tensor=member(places), affine=affine)
     result = torchio.Resample(target)(torchio.Subject(**members))
     arrays = [result[name].numpy()[0] for name in members]
     if flat:
         arrays = [array[..., 0] for array in arrays]
-    return arrays[0], arrays[1] if labels is not None else None
+    return arrays[0], ids[arrays[1]] if labels is not None else None

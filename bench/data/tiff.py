@@ -1,6 +1,7 @@
 """Reading of TIFF stacks: grey images and label maps."""
 
 import logging
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def read_image(path: Path, page: int) -> np.ndarray:
             )
         values = values[..., 0]
     if values.dtype.kind == "b":
-        values = values.astype(np.uint8)
+        return (values ^ stack.inverted).astype(np.uint8)
     if values.dtype.kind == "i":
         if values.min(initial=0) < 0:
             raise DataError(
@@ -128,12 +129,12 @@ def _ids_of_colors(
             f"{path}: holds colours where label ids are needed. Say in dataset.colors which colour "
             "is which id, or convert it."
         )
-    code = np.array([1 << 16, 1 << 8, 1])
+    code = np.array([1 << 32, 1 << 16, 1])
     found, places = np.unique(values.astype(np.int64) @ code, return_inverse=True)
     known = {int(np.dot(color, code)): i for color, i in colors.items()}
     unknown = [value for value in found.tolist() if value not in known]
     if unknown:
-        color = tuple(unknown[0] >> shift & 255 for shift in (16, 8, 0))
+        color = tuple(unknown[0] >> shift & 65535 for shift in (32, 16, 0))
         raise DataError(
             f"{path}: colour {color} is not in dataset.colors. Add it with its label id, or "
             "correct the file."
@@ -171,6 +172,8 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
         palette = page.colormap if photometric == "PALETTE" else None
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)[..., :3]
+        if array.shape[-1] == 2:  # grey and transparency
+            array, axes = array[..., 0], axes.replace("S", "")
     if len(axes.replace("S", "")) == 2:
         array = array[None]
     return Stack(
@@ -198,11 +201,11 @@ def _opened(path: Path) -> Iterator[Any]:
         with tifffile.TiffFile(path) as file:
             if not len(file.pages):
                 raise tifffile.TiffFileError("no pages")
-            lost = [line for line in logged if "page offset" in line or "corrupt" in line]
+            lost = [line for line in logged if "offset" in line or "corrupt" in line]
             if lost:
                 raise tifffile.TiffFileError(lost[0])
             yield file
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise _damaged(path, error) from error
     finally:
         logger.removeHandler(handler)

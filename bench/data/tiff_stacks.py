@@ -76,6 +76,11 @@ class TiffStacks(Source):
             raise ConfigError(f"dataset.{option}: is missing. Name a TIFF file relative to root.")
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         for pattern in patterns:
+            if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise ConfigError(
+                    f"dataset.{option}={pattern}: must lie below dataset.root={root}. Point "
+                    "dataset.root higher up."
+                )
             found = sorted(root.glob(pattern))
             if len(found) > 1:
                 raise DataError(
@@ -92,6 +97,11 @@ class TiffStacks(Source):
     def _slices(
         self, split: str, limits: Sequence[int] | None, count: int, path: Path
     ) -> tuple[int, int]:
+        if limits is not None and (not isinstance(limits, Sequence) or len(limits) != 2):
+            raise ConfigError(
+                f"dataset.splits.{split}.slices={limits}: must be [first, end) within the "
+                f"{count} slices of {path}."
+            )
         first, end = (0, count) if limits is None else limits
         if not 0 <= first < end <= count:
             raise ConfigError(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.augmentation import Augmentation, RandomAffine
+from bench.data.augmentation import Augmentation, RandomAffine, RandomIntensity
+from bench.data.loading import TrainingImages, TrainingPairs
 from bench.errors import ConfigError
 from bench.spatial import jacobian_determinant, warp
 
@@ -154,6 +155,188 @@ def test_scale_that_is_no_range_is_refused(scale):
 
 
 def test_unknown_setting_is_named_with_those_known():
-    words = r"Unknown dataset.augmentation.elastic. Known: rotation, scale, shear, translation, flip, intensity\."
+    words = (
+        r"Unknown dataset.augmentation.elastic. Known: rotation, scale, shear, translation, flip, "
+        r"intensity\."
+    )
     with pytest.raises(ConfigError, match=words):
         Augmentation.from_config({"rotation": 5, "elastic": 1})
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"scale": 1.2}, r"dataset.augmentation.scale=1.2: must be the smallest and largest magn"),
+        ({"scale": [1.2]}, r"dataset.augmentation.scale=\[1.2\]: must be the smallest and largest"),
+        (
+            {"intensity": {"noise": -0.1}},
+            r"dataset.augmentation.intensity.noise=-0.1: must be 0 or",
+        ),
+        ({"intensity": {"bias": float("nan")}}, r"intensity.bias=nan: must be 0 or more\."),
+        ({"intensity": {"gain": -1}}, r"intensity.gain=-1: must be 0 or more and below 1\."),
+        ({"intensity": {"gain": 1}}, r"intensity.gain=1: must be 0 or more and below 1\."),
+        ({"intensity": {"cells": 0}}, r"dataset.augmentation.intensity.cells=0: must be 1 or more"),
+        (
+            {"intensity": {"noise": 0.1, "blur": 1}},
+            r"Unknown dataset.augmentation.intensity.blur. Known: noise, gain, bias, cells\.",
+        ),
+    ],
+)
+def test_impossible_options_are_named(section, words):
+    with pytest.raises(ConfigError, match=words):
+        Augmentation.from_config(section)
+
+
+def test_sections_are_read_into_affine_and_intensity():
+    found = Augmentation.from_config({"rotation": 5, "intensity": {"noise": 0.1, "cells": 2}})
+    assert found == Augmentation(RandomAffine(rotation=5), RandomIntensity(noise=0.1, cells=2))
+    assert Augmentation.from_config({"intensity": None}) == Augmentation()
+
+
+ALL = RandomIntensity(noise=0.2, gain=0.3, bias=0.4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intensity_of_zero_strength_is_the_image_bit_for_bit(shape):
+    image = torch.randn(2, 1, *shape)
+    for intensity in (RandomIntensity(), RandomIntensity(cells=5)):
+        assert intensity.is_identity
+        assert torch.equal(intensity(image.clone(), [1, 2]), image)
+
+
+@pytest.mark.parametrize("strength", [{"noise": 0.1}, {"gain": 0.1}, {"bias": 0.1}])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_strength_of_intensity_has_an_effect(strength, shape):
+    intensity = RandomIntensity(**strength)
+    assert not intensity.is_identity
+    image = torch.rand(2, 1, *shape)
+    before = image.clone()
+    changed = intensity(image, [1, 2])
+    assert torch.equal(image, before)
+    assert changed.dtype == torch.float32
+    assert 1e-4 < (changed - image).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intensity_depends_on_its_seed_alone(shape):
+    image = torch.rand(3, 2, *shape)
+    whole = ALL(image, [7, 8, 9])
+    assert torch.equal(ALL(image, [7, 8, 9]), whole)
+    assert torch.equal(ALL(image[1:2], [8])[0], whole[1])
+    same = ALL(image[:1].expand(2, -1, *shape), [7, 8])
+    assert torch.equal(same[0], whole[0])
+    assert not torch.equal(same[0], same[1])
+    torch.manual_seed(5)  # nothing else is drawn from
+    assert torch.equal(ALL(image, [7, 8, 9]), whole)
+
+
+def test_noise_is_gaussian_of_a_deviation_up_to_its_strength():
+    image = torch.full((200, 1, 40, 50), 3.0)
+    noise = RandomIntensity(noise=0.2)(image, range(200)) - 3
+    deviations = noise.flatten(1).std(dim=1)
+    assert 0.19 < deviations.max() < 0.21
+    assert deviations.min() < 0.01
+    assert deviations.mean() == pytest.approx(0.1, abs=0.015)
+    one = noise[deviations.argmax()].flatten() / deviations.max()
+    assert one.mean().abs() < 0.1
+    assert (one.abs() < 1).float().mean() == pytest.approx(0.683, abs=0.03)
+    assert (one**4).mean() == pytest.approx(3, abs=0.5)
+    grid = noise[deviations.argmax(), 0]  # neighbours have nothing in common
+    assert (grid[1:] * grid[:-1]).mean().abs() < 0.1 * deviations.max() ** 2
+
+
+def test_gain_is_uniform_up_to_its_strength_either_way():
+    image = torch.rand(400, 1, 5, 6) + 0.5
+    factors = (RandomIntensity(gain=0.3)(image, range(400)) / image).flatten(1)
+    assert (factors.std(dim=1) < 1e-6).all()  # one factor for a whole image
+    gains = factors.mean(dim=1) - 1
+    assert 0.29 < gains.max() <= 0.3001
+    assert -0.3001 <= gains.min() < -0.29
+    assert gains.mean() == pytest.approx(0, abs=0.03)
+    assert gains.std() == pytest.approx(0.3 / math.sqrt(3), abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(41, 61), (21, 31, 25)])
+def test_bias_is_a_smooth_factor_within_its_strength(shape):
+    cells = 2
+    image = torch.full((60, 1, *shape), 2.0)
+    bias = torch.log(RandomIntensity(bias=0.4, cells=cells)(image, range(60)) / 2)[:, 0]
+    assert 0.2 < bias.abs().max() <= 0.4001
+    assert bias.mean().abs() < 0.05
+    for axis, size in enumerate(shape, start=1):  # straight between the corners of the grid
+        bend = (
+            torch.diff(bias, n=2, dim=axis)
+            .abs()
+            .amax(dim=[d for d in range(len(shape) + 1) if d != axis])
+        )
+        middle = (size - 1) // 2 - 1
+        assert bend[middle] > 1e-3
+        assert torch.cat([bend[:middle], bend[middle + 1 :]]).max() < 1e-4
+
+
+def test_background_of_zero_stays_so_without_noise():
+    image = torch.zeros(4, 1, 8, 9)
+    image[:, :, 2:5, 3:6] = 1
+    changed = RandomIntensity(gain=0.3, bias=0.4)(image, range(4))
+    assert torch.equal(changed == 0, image == 0)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_moving_and_fixed_differ_in_noise_but_not_in_map(tiny_datasets, ndim):
+    dataset = tiny_datasets[ndim]
+    affine = RandomAffine(rotation=20, translation=2, flip=True)
+
+    def batch(augmentation):
+        training = TrainingPairs(dataset, augmentation, seed=0)
+        training.pairs = [(0, 0)] * len(training.pairs)  # an image with itself
+        return training.batch(range(4), CPU)
+
+    plain = batch(Augmentation(affine))
+    noisy = batch(Augmentation(affine, RandomIntensity(noise=0.1)))
+    assert torch.equal(plain.moving, plain.fixed)
+    drawn = [noisy.moving - plain.moving, noisy.fixed - plain.fixed]
+    for one in drawn:
+        assert one.flatten(1).std(dim=1).min() > 1e-4
+    common = torch.corrcoef(torch.stack([one[0].flatten() for one in drawn]))[0, 1]
+    assert abs(common) < 0.2
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+@pytest.mark.parametrize("affine", [RandomAffine(), RandomAffine(rotation=20, flip=True)])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_labels_are_untouched_by_intensity(tiny_datasets, ndim, affine):
+    dataset = tiny_datasets[ndim]
+    plain, changed = (
+        TrainingPairs(dataset, augmentation, seed=0).batch(range(3), CPU)
+        for augmentation in (Augmentation(affine), Augmentation(affine, ALL))
+    )
+    assert not torch.equal(plain.moving, changed.moving)
+    for labels, expected in zip(
+        changed.read_segmentations(), plain.read_segmentations(), strict=True
+    ):
+        assert torch.equal(labels, expected)
+    images = [
+        TrainingImages(dataset, augmentation, 0, labels=True).batch(range(3), CPU)
+        for augmentation in (Augmentation(affine), Augmentation(affine, ALL))
+    ]
+    assert not torch.equal(images[0][0], images[1][0])
+    assert torch.equal(images[0][1], images[1][1])
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_noise_of_a_sample_does_not_depend_on_its_batch(tiny_datasets, ndim):
+    for kind in (
+        lambda: TrainingPairs(tiny_datasets[ndim], Augmentation(intensity=ALL), 0),
+        lambda: TrainingImages(tiny_datasets[ndim], Augmentation(intensity=ALL), 0, labels=False),
+    ):
+        whole, alone = kind().batch(range(5), CPU), kind().batch([3], CPU)
+        first = whole.moving if hasattr(whole, "moving") else whole[0]
+        second = alone.moving if hasattr(alone, "moving") else alone[0]
+        assert torch.equal(second[0], first[3])
+
+
+def test_stored_images_are_not_changed_by_augmentation(tiny_datasets):
+    dataset = tiny_datasets[2]
+    before = np.array(dataset.images)
+    TrainingPairs(dataset, Augmentation(intensity=ALL), 0).batch(range(4), CPU)
+    assert np.array_equal(dataset.images, before)

@@ -281,7 +281,9 @@ def volumes(tmp_path):
             image = random.permutation(np.arange(np.prod(SHAPE)) % 256).reshape(SHAPE)
             image = image.astype(np.uint8) if kind == "b" else (image + 0.5).astype(np.float32)
             write_nifti(tmp_path / "own" / f"{i}.nii", image)
-            write_nifti(tmp_path / "own" / f"{i}_labels.nii", random.integers(0, 9, SHAPE, np.uint8))
+            write_nifti(
+                tmp_path / "own" / f"{i}_labels.nii", random.integers(0, 9, SHAPE, np.uint8)
+            )
             split = ["train", "train", "train", "train", "val", "val", "test", "test"][i]
             rows.append(f"{i}.nii,{i}_labels.nii,{split}")
         (tmp_path / "own" / "subjects.csv").write_text("\n".join(rows))

@@ -159,9 +159,7 @@ def test_missing_sequence_is_named(root):
 
 
 def test_folder_above_the_sequences_is_refused(root):
-    with pytest.raises(
-        DataError, match="holds no frames tNNN.tif. Point dataset.root at the folde"
-    ):
+    with pytest.raises(DataError, match=r"holds no frames tNNN.tif. Point dataset.root at the"):
         source(root.parent).subjects()
 
 

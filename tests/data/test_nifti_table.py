@@ -194,7 +194,7 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (table() + "h.nii,,\n", "subject h has split ''; known are train, val, test, atlas"),
         (table() + "h.nii\n", "subject h has split ''"),
         (table({**SUBJECTS, "h": "tset"}), "subject h has split 'tset'; known are train, val, tes"),
-        (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train, val, t"),
+        (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train"),
         (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),
         (table() + "a.nii,a_labels.nii.gz,test\n", "subject a is listed more than once. Remove a"),
         (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or take"),

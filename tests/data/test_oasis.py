@@ -183,5 +183,5 @@ def test_brain_does_not_take_another_set_for_oasis(tmp_path):
     (tmp_path / "OASIS_dataset.json").rename(tmp_path / "dataset.json")
     listing = (tmp_path / "dataset.json").read_text().replace('"OASIS"', '"Hippocampus"')
     (tmp_path / "dataset.json").write_text(listing.replace("OASIS_", "hippocampus_"))
-    with pytest.raises(DataError, match="metadata.csv does not exist. Point dataset.root at the"):
+    with pytest.raises(DataError, match=r"metadata.csv does not exist. Point dataset.root at"):
         source(tmp_path, dataset="brain").subjects()

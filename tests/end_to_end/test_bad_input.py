@@ -377,9 +377,9 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     slice_only: ("image", "has 2 dimensions (12, 14), 3 are needed."),
     undeclared_labels: (
         "labels",
-        "labels 7, 9 are outside the declared classes 0, 1, 2. Declare them in dataset.classes, "
+        "labels 7, 9 are outside the declared classes 0, 1, 2. Declare them in dataset.classes "
         "or correct the file.",
-    ),
+        "or merge them in dataset.labels, or correct the file.",
     negative_labels: ("labels", "labels -1 are outside the declared classes 0, 1, 2."),
     fractional_labels: (
         "labels",
