@@ -378,8 +378,8 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     undeclared_labels: (
         "labels",
         "labels 7, 9 are outside the declared classes 0, 1, 2. Declare them in dataset.classes "
-        "or correct the file.",
         "or merge them in dataset.labels, or correct the file.",
+    ),
     negative_labels: ("labels", "labels -1 are outside the declared classes 0, 1, 2."),
     fractional_labels: (
         "labels",
