@@ -100,7 +100,7 @@ def test_server_that_is_overloaded_is_asked_again(tmp_path):
 def test_no_server_is_told(tmp_path):
     with served(Site(CONTENT)) as url:
         pass
-    with pytest.raises(DataError, match="cannot be downloaded .*Try again later"):
+    with pytest.raises(DataError, match=r"cannot be downloaded .*Try again later"):
         download(url, tmp_path / "file.zip")
 
 

@@ -35,10 +35,11 @@ class RandomAffine:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        low, high = self.scale
-        if not 0 < low <= high:
+        pair = isinstance(self.scale, Sequence) and len(self.scale) == 2
+        if not pair or not 0 < self.scale[0] <= self.scale[1]:
+            given = list(self.scale) if isinstance(self.scale, Sequence) else self.scale
             raise ConfigError(
-                f"dataset.augmentation.scale={list(self.scale)}: must be the smallest and largest "
+                f"dataset.augmentation.scale={given}: must be the smallest and largest "
                 "magnification, both above 0."
             )
 

@@ -72,6 +72,10 @@ class Oasis(ShuffledSplits, Source):
         )
 
     def _with_atlas(self, found: Sequence[tuple[str, Path, Path]], root: Path) -> list[Subject]:
+        if not found:
+            raise DataError(
+                f"dataset {self.name}: {root} lists no image with a label. Download it again."
+            )
         atlas = self.atlas if self.atlas is not None else found[0][0]
         chosen = [entry for entry in found if entry[0] == atlas]
         if not chosen:

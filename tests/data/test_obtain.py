@@ -89,9 +89,10 @@ def test_interrupted_preparation_is_done_again(tree, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("bench.data.obtain.os.replace", fails_at_third)
-        obtain(phc(root), {}, archive)
+        with pytest.raises(KeyboardInterrupt):
+            obtain(phc(root), {}, archive)
     assert is_ready(phc(root)) is None
     assert obtain(phc(root), {}, archive) == 15
     assert content(root) == content(tree)

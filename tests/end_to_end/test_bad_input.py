@@ -257,7 +257,7 @@ def test_missing_folder_says_how_to_get_the_data(
     line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
     assert line == (
         f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; "
-        f"datasets/{name}/README.md says how to get the data."
+        f"`python -m bench data prepare {name}` gets the data or says how."
     )
     assert_nothing_written(empty_results)
 
@@ -450,7 +450,8 @@ def test_different_shapes_ask_for_one_shape(brain: Path, empty_results: Path, ru
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson0,val\nperson1,test\n",
-            "dataset brain: subject person0 is listed more than once.",
+            "dataset brain: subject person0 is listed in train and in val. Keep it in one split, "
+            "once.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,test\n",
