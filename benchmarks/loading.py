@@ -73,7 +73,7 @@ class Timed(TrainingPairs):
 
 
 def time_start(root: str) -> None:
-    """Prints the seconds from the hippocampus files to the first batch, thrice."""
+    """Prints the seconds from the hippocampus files to the first batch, first and again."""
     experiment = Experiment.from_config(compose(["dataset=hippocampus", f"dataset.root='{root}'"]))
     table = Table(title="hippocampus, seconds to the first batch")
     for heading in ("", "seconds", "ratio"):

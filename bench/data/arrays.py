@@ -75,6 +75,12 @@ class Collector:
                 f"the first one has {self.shape[1:]}. Set dataset.shape to crop or pad all to one "
                 "shape."
             )
+        if not np.allclose(sample.spacing, self.spacing, rtol=1e-2):
+            raise DataError(
+                f"dataset {self.name}: voxels of subject {subject.id} have edges of "
+                f"{_edges(sample.spacing)} mm, those of the first one {_edges(self.spacing)}. Set "
+                "dataset.spacing to resample all to one spacing."
+            )
         if (sample.labels is not None) != self.labelled:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} "
@@ -97,6 +103,10 @@ class Collector:
         if self.labels is not None:
             self.labels[i, 0] = sample.labels
         return found
+
+
+def _edges(spacing: Sequence[float]) -> str:
+    return " x ".join(f"{edge:g}" for edge in spacing)
 
 
 def encode(image: np.ndarray, step: float | None) -> np.ndarray:

@@ -38,6 +38,12 @@ class CellTracking(Source):
         root = self.existing_root()
         found = []
         for split, section in self.splits.items():
+            if section is None:
+                continue
+            if "sequence" not in section:
+                raise ConfigError(
+                    f"dataset.splits.{split}: names no sequence. Add one, such as sequence: '01'."
+                )
             sequence = str(section["sequence"])
             frames = self._frames(root, sequence)
             first, end = self._range(split, section, len(frames))

@@ -81,6 +81,12 @@ class NiftiTable(Source):
                 f"{path}: subject {repeated[0]} is listed more than once. Remove a row, or tell "
                 "equal file names apart by a column id."
             )
+        atlases = [row for row in rows if row["split"] == ATLAS]
+        if len(atlases) > 1:
+            raise DataError(
+                f"{path}: line {atlases[1].line} is a second atlas. Keep one row with split "
+                f"{ATLAS}; for several fixed images list pairs ({', '.join(PAIRS)})."
+            )
         return {
             name: (row["image"], row.get("labels", ""), row["split"])
             for name, row in zip(names, rows, strict=True)

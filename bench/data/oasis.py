@@ -38,6 +38,11 @@ class Oasis(ShuffledSplits, Source):
         super().__post_init__()
         if self.segmentation not in ("seg35", "seg4"):
             raise ConfigError(f"dataset.segmentation={self.segmentation}: must be seg35 or seg4.")
+        if self.segmentation == "seg4" and self.labels == "oasis35":
+            raise ConfigError(
+                "dataset.segmentation=seg4: has other ids than dataset.labels=oasis35. Set "
+                "dataset.labels=oasis4."
+            )
 
     def subjects(self) -> list[Subject]:
         root = self.existing_root()

@@ -204,11 +204,25 @@ def _opened(path: Path) -> Iterator[Any]:
             lost = [line for line in logged if "offset" in line or "corrupt" in line]
             if lost:
                 raise tifffile.TiffFileError(lost[0])
+            _check_whole(file)
             yield file
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise _damaged(path, error) from error
     finally:
         logger.removeHandler(handler)
+
+
+def _check_whole(file: Any) -> None:
+    """Raises ValueError if the file ends before its last pixel, or before its last header."""
+    size = file.filehandle.size
+    for i, page in enumerate(file.pages):
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if count <= 0 or offset + count > size:
+                raise ValueError(f"page {i} lacks pixels")
+    end = file.pages.next_page_offset
+    file.filehandle.seek(end)
+    if file.filehandle.read(file.tiff.offsetsize) != bytes(file.tiff.offsetsize):
+        raise ValueError(f"the header after page {len(file.pages) - 1} is missing")
 
 
 def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]:
@@ -239,6 +253,9 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
 
 
 def _eight_bits(palette: np.ndarray) -> np.ndarray:
+    """Colours of 16 bits in 8; some programs write 8 bits into the file as they are."""
+    if palette.max(initial=0) < 256:
+        return palette.astype(np.uint8)
     return (palette >> 8).astype(np.uint8)
 
 

@@ -165,6 +165,15 @@ class Uneven(Numbers):
         return sample if subject.id != "c" else Sample(sample.image[:, 1:], None, sample.spacing)
 
 
+class Stretched(Numbers):
+    """The last subject has other voxels."""
+
+    def load(self, subject):
+        sample = super().load(subject)
+        spacing = (1.0, 2.0) if subject.id == "c" else sample.spacing
+        return Sample(sample.image, sample.labels, spacing)
+
+
 class PartlyLabelled(Numbers):
     """The last subject has no labels."""
 
@@ -177,6 +186,7 @@ class PartlyLabelled(Numbers):
     ("kind", "words"),
     [
         (Uneven, r"subject c has shape \(2, 4\), the first one has \(3, 4\). Set dataset.shape to"),
+        (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5. Set da"),
         (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
     ],
 )

@@ -197,6 +197,15 @@ def test_unknown_split_is_refused(root):
         source(root, splits)
 
 
+def test_split_can_be_left_out_but_not_its_sequence(root, tmp_path):
+    left_out = source(root, "dataset.splits.val=null")
+    assert {subject.split for subject in left_out.subjects()} == {"train", "test"}
+    with pytest.raises(DataError, match="split 'val' has no subjects"):
+        prepare(left_out, tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"dataset.splits.val: names no sequence. Add one"):
+        source(root, "~dataset.splits.val.sequence").subjects()
+
+
 def test_frame_in_two_splits_is_refused(root, tmp_path):
     with pytest.raises(DataError, match="subject 02/t005 is listed in test and in val"):
         prepare(source(root, "dataset.splits.val.frames=[0,70]"), tmp_path / "cache")

@@ -75,6 +75,14 @@ def test_equal_quantiles_are_refused():
         Intensity("quantile", low=0.01, high=0.9).apply(image, "image.tif")
 
 
+@pytest.mark.parametrize(("low", "high"), [(5, 9), (-9, 0)])
+def test_range_that_the_image_lies_outside_is_refused(low, high):
+    image = np.linspace(0, 5, 20, dtype=np.float32)
+    words = f"image.tif: intensities 0 to 5 lie outside low={low}, high={high}, nothing would be"
+    with pytest.raises(DataError, match=words):
+        Intensity("range", low=low, high=high).apply(image, "image.tif")
+
+
 @pytest.mark.parametrize(
     ("intensity", "step"),
     [

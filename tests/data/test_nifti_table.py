@@ -193,6 +193,7 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (PAIRS + ",h.nii,train\n", "line 6 has no moving image. Fill it in"),
         (table() + "h.nii,,\n", "subject h has split ''; known are train, val, test, atlas"),
         (table() + "h.nii\n", "subject h has split ''"),
+        (table({**SUBJECTS, "b": "atlas", "h": "atlas"}), "line 9 is a second atlas. Keep one row"),
         (table({**SUBJECTS, "h": "tset"}), "subject h has split 'tset'; known are train, val, tes"),
         (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train"),
         (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),

@@ -128,7 +128,11 @@ def test_unknown_atlas_is_named_with_one_that_is_there(laid_out):
 def test_atlas_and_segmentation_belong_to_the_settings(neurite):
     settings = [
         source(neurite, *more).settings()
-        for more in ([], [f"dataset.atlas={NAMES[3]}"], ["dataset.segmentation=seg4"])
+        for more in (
+            [],
+            [f"dataset.atlas={NAMES[3]}"],
+            ["dataset.segmentation=seg4", "dataset.labels=oasis4"],
+        )
     ]
     assert all(one != other for i, one in enumerate(settings) for other in settings[:i])
 
@@ -143,6 +147,12 @@ def test_subject_without_segmentation_is_named(neurite, tmp_path):
 def test_unknown_segmentation_is_refused(neurite):
     with pytest.raises(ConfigError, match=r"dataset.segmentation=seg24: must be seg35 or seg4\."):
         source(neurite, "dataset.segmentation=seg24")
+
+
+def test_four_tissues_need_their_own_table(neurite):
+    words = r"dataset.segmentation=seg4: has other ids than dataset.labels=oasis35. Set dataset.lab"
+    with pytest.raises(ConfigError, match=words):
+        source(neurite, "dataset.segmentation=seg4")
 
 
 def test_segmentation_that_the_table_does_not_fit_is_refused(neurite, tmp_path):

@@ -169,6 +169,12 @@ def test_grey_palette_becomes_grey(path):
     assert_holds(path, 255 - positions)
 
 
+def test_palette_of_eight_bits_is_not_black(path):
+    positions = pages_of()
+    write_tiff(path, positions, photometric="palette", colormap=GREY_PALETTE // 257)
+    assert_holds(path, 255 - positions)
+
+
 def test_coloured_palette_is_refused_for_images_only(path):
     positions = pages_of()
     palette = GREY_PALETTE.copy()
@@ -322,6 +328,19 @@ def test_file_cut_short_anywhere_is_refused_or_whole(path, writer):
             if len(found) != count or not np.array_equal(np.stack(found), pages[:count]):
                 wrong.append(kept)
     assert wrong == [], f"cut from {len(data)} bytes"
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_last_header_that_is_lost_is_missed_without_help_from_the_reader(path, writer, monkeypatch):
+    WRITERS[writer](path, pages_of(shape=(4, 8, 20)))
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[-1]
+        ends = [last.offset + 2, max(np.add(last.dataoffsets, last.databytecounts)) - 1]
+    monkeypatch.setattr("logging.Logger.isEnabledFor", lambda self, level: False)
+    data = path.read_bytes()
+    for kept in ends:
+        path.write_bytes(data[:kept])
+        refused("cannot be read as TIFF, it is damaged or cut short", path)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 5, 8, 12, 18, 0.1, 0.3, 0.5])
