@@ -92,7 +92,9 @@ class Registration:
         return {name: _mean(row[name] for row in rows) for name in rows[0]}
 
     def _losses(self, batch: PairBatch, u: Tensor) -> dict[str, Tensor]:
-        pair = Pair(batch.moving, batch.fixed, u, batch.read_segmentations, self.classes)
+        pair = Pair(
+            batch.moving, batch.fixed, u, batch.read_segmentations, self.classes, batch.fixed_ids
+        )
         similarity = self.similarity(pair)
         regularization = self.regularizer(u)
         return {

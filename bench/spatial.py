@@ -214,6 +214,35 @@ def _determinant(rows: list[Tensor], absolute: bool) -> Tensor:
     return entry[0][0] * minors[0] + entry[0][1] * minors[1] + entry[0][2] * minors[2]
 
 
+def coarsen(field: Tensor, factor: int, shape: torch.Size) -> Tensor:
+    """Means over blocks of `factor` voxels along each axis; the far border is repeated.
+
+    Args:
+        field: (B, C, *S).
+        factor: Edge of a block.
+        shape: Spatial shape of the result, at most S / factor rounded up.
+
+    Returns:
+        (B, C, *shape).
+    """
+    if factor > 1:
+        pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[field.ndim - 2]
+        field = pool(pad_to_multiple(field, factor), factor)
+    return crop_to(field, shape)
+
+
+def warp_level(features: Tensor, displacement: Tensor, factor: int) -> Tensor:
+    """Samples a level of a feature pyramid at p + u(p), in the level's own voxels.
+
+    Args:
+        features: (B, C, *S_l) floating, S_l being S / factor, rounded up or down.
+        displacement: (B, D, *S) in voxels of the image; its mean over each block is taken.
+        factor: How much coarser the level is than the image.
+    """
+    u = coarsen(displacement, factor, features.shape[2:]) / factor
+    return warp(features, u)
+
+
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
     """Repeats the far border until every spatial axis is divisible.
 

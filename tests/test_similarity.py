@@ -12,12 +12,15 @@ from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
 from bench.registration import extractors_of
 from bench.similarity import MSE, NCC, DeepSim, LabelMSE, Pair, WeightedSum
+from bench.similarity.box import box_sum
 from bench.similarity.deepsim import mean_cosine
-from bench.similarity.ncc import box_sum
 from bench.similarity.pair import one_hot
 
 SHAPES = {2: (17, 22), 3: (10, 13, 15)}
-SYMMETRIC = ("mse", "ncc", "ncc_sup", "vgg", "deepsim_ae", "deepsim_seg")
+SYMMETRIC = (
+    "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi", "vgg",
+)  # fmt: skip
+BLURRED = ("nmi",)  # metrics whose least value is above 0
 
 
 def images(shape, batch=2, channels=1, seed=0, dtype=torch.float32):
@@ -90,13 +93,13 @@ class TestEveryMetric:
         assert u.grad.abs().max() > 0
 
     def test_is_least_where_the_images_agree(self, case):
-        _, metric, shape = case
+        name, metric, shape = case
         image, _ = images(shape)
         labels = Counted(shape)
         labels.maps[1] = labels.maps[0]
         u = torch.zeros(2, len(shape), *shape)
         at_identity = metric(Pair(image, image, u, labels, 4)).item()
-        assert at_identity == pytest.approx(0, abs=2e-3)
+        assert at_identity == pytest.approx(0, abs=0.5 if name in BLURRED else 2e-3)
         for seed in range(3):
             moved = Pair(image, image, displacement(shape, size=1.5, seed=seed), labels, 4)
             assert metric(moved).item() > at_identity + 1e-6

@@ -26,6 +26,7 @@ class PairBatch:
         fixed: (B, C, *S) float32.
         read_segmentations: Gives the label maps (B, 1, *S) uint8 of moving and fixed; None if
             the data set has none.
+        fixed_ids: Numbers of the fixed subjects; None if their images were augmented.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class PairBatch:
         moving: Tensor,
         fixed: Tensor,
         read_segmentations: Callable[[], tuple[Tensor, Tensor]] | None,
+        fixed_ids: tuple[int, ...] | None = None,
     ) -> None:
         self.moving = moving
         self.fixed = fixed
         self.read_segmentations = read_segmentations
+        self.fixed_ids = fixed_ids
 
 
 class Sampler:
@@ -93,6 +96,7 @@ class TrainingPairs:
             for name in ("moving", "fixed"):
                 seeds = [derive_seed(self.seed, name, position) for position in positions]
                 setattr(batch, name, intensity(getattr(batch, name), seeds))
+            batch.fixed_ids = None
         if affine.is_identity:
             return batch
         seeds = [derive_seed(self.seed, position) for position in positions]
@@ -176,6 +180,7 @@ def read_pairs(
         read_images(dataset, moving, device),
         read_images(dataset, fixed, device),
         segmentations if dataset.has_labels else None,
+        fixed,
     )
 
 

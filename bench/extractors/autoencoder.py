@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.extractors.surrogate import EncoderFeatures
+from bench.extractors.surrogate import FullResolutionFeatures
 
 
-class Autoencoder(EncoderFeatures):
+class Autoencoder(FullResolutionFeatures):
     """The backbone without skips, reconstructing its input through a sigmoid.
 
     Trained on the mean squared error of intensities in [0, 1]. Source: Czolbe et al., MIDL 2021
@@ -39,7 +39,18 @@ class Autoencoder(EncoderFeatures):
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruction (B, C, *S) in [0, 1]."""
-        return self.network(image).sigmoid()
+        return self.network(image).float().sigmoid()
+
+    def start_from(self, images: Tensor) -> None:
+        """Lets training start from the mean intensity of some images (N, C, *S).
+
+        From the default initialization the output's scale can run off below zero, where the
+        sigmoid's gradient is none, before the network tells bright from dark: on volumes that are
+        mostly padding it does so within ten steps.
+        """
+        mean = images.mean(dim=[0, *range(2, images.ndim)]).clamp(0.01, 0.99)
+        last = self.network.head[-1]  # type: ignore[index]
+        last.bias.data.copy_(mean.logit())
 
     def loss(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> Tensor:
         """Mean squared error of the reconstruction."""

@@ -1,5 +1,6 @@
 """A trained network as the metric sees it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -11,9 +12,11 @@ class FeatureNetwork(Protocol):
 
     Attributes:
         levels: Length of the pyramid.
+        factors: How much coarser than the image each level is.
     """
 
     levels: int
+    factors: Sequence[int]
 
     def supports(self, ndim: int, channels: int) -> str | None:
         """Why it cannot read such images, or None if it can."""
@@ -34,6 +37,7 @@ class Extractor:
         self.network = network.eval().requires_grad_(False)
         self.precision = precision
         self.levels: int = network.levels  # type: ignore[assignment]
+        self.factors: Sequence[int] = network.factors  # type: ignore[assignment]
 
     def to(self, device: torch.device) -> "Extractor":
         """Moves the network to a device, in place."""

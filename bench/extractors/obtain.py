@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from bench.checkpoints import load_network
 from bench.config import Experiment, digest, extractor_identity
 from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingImages
+from bench.data.loading import TrainingImages, evenly_spaced, read_images
 from bench.data.prepared import PreparedDataset
 from bench.environment import environment
 from bench.extractors.training import SurrogateTask
@@ -17,6 +18,8 @@ from bench.instantiation import build
 from bench.seeding import derive_seed
 from bench.store import BEST, EXTRACTORS, Folder
 from bench.tracking import open_tracker
+
+STARTING_IMAGES = 16
 
 
 def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> nn.Module:
@@ -40,6 +43,8 @@ def train_or_load(
 ) -> None:
     """Fills a surrogate network with its weights from the store; trains and stores them first.
 
+    With 0 steps it keeps the random weights that it was built with.
+
     Args:
         network: From `build_extractor`; filled in place.
         extractor: The `extractor` section.
@@ -47,6 +52,9 @@ def train_or_load(
         dataset: What it is trained on.
         data: Settings and fingerprint of the data set.
     """
+    if extractor["steps"] == 0:
+        network.eval().requires_grad_(False)
+        return
     identity = extractor_identity(experiment, extractor, data)
     task, name = network.task, experiment["dataset"]["name"]
     path = f"{name}-{task}-seed{experiment.seed}-{digest(identity)}"
@@ -85,6 +93,9 @@ def _train(
         labels=bool(network.needs_labels),
     )
     network.requires_grad_(True)
+    if hasattr(network, "start_from"):
+        members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
+        network.start_from(read_images(dataset, members, torch.device("cpu")))  # type: ignore[operator]
     surrogate = SurrogateTask(
         f"{task} on {dataset.name}", network, {"network": dict(extractor)}, training
     )

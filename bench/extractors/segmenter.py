@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.evaluation import dice_per_class, foreground_dice
-from bench.extractors.surrogate import EncoderFeatures
+from bench.extractors.surrogate import FullResolutionFeatures
 
 
-class Segmenter(EncoderFeatures):
+class Segmenter(FullResolutionFeatures):
     """The backbone with skips, predicting the class of each voxel.
 
     Trained on cross-entropy. Source: Czolbe et al., MIDL 2021 and MIA 2023.

@@ -31,6 +31,7 @@ class VGG16(nn.Module):
     mean: Tensor
     std: Tensor
     levels = 3
+    factors = (1, 2, 4)
     needs_labels = False
 
     def __init__(

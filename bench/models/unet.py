@@ -58,6 +58,39 @@ def head(ndim: int, inputs: int, outputs: int, last_kernel: int) -> nn.Sequentia
     )
 
 
+class Encoder(nn.ModuleList):
+    """Stages that each halve the size.
+
+    Args:
+        ndim: 2 or 3 spatial axes.
+        inputs: Channels of the input.
+        channels: Width of each stage, finest first.
+        norm: Batch normalization at the start of each stage.
+        dropout: Drops whole channels with probability 0.5 at the end of each stage.
+
+    Attributes:
+        stride: What the input's spatial axes must be multiples of.
+    """
+
+    def __init__(
+        self, ndim: int, inputs: int, channels: Sequence[int], norm: bool, dropout: bool
+    ) -> None:
+        check_channels(channels)
+        super().__init__(
+            stage(ndim, before, after, down=True, norm=norm, dropout=dropout)
+            for before, after in zip([inputs, *channels], channels, strict=False)
+        )
+        self.stride = 2 ** len(channels)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Outputs of the stages, finest first; (B, C_l, *S / 2^l)."""
+        outputs = []
+        for layer in self:
+            x = layer(x)
+            outputs.append(x)
+        return outputs
+
+
 class UNet(nn.Module):
     """Encoder and decoder of mirrored widths.
 
@@ -88,14 +121,10 @@ class UNet(nn.Module):
         skips: bool = True,
     ) -> None:
         super().__init__()
-        check_channels(channels)
+        self.encoder = Encoder(ndim, inputs, channels, norm, dropout)
         widths = [inputs, *channels]
         self.skips = skips
-        self.stride = 2 ** len(channels)
-        self.encoder = nn.ModuleList(
-            stage(ndim, before, after, down=True, norm=norm, dropout=dropout)
-            for before, after in zip(widths, channels, strict=False)
-        )
+        self.stride = self.encoder.stride
         self.decoder = nn.ModuleList()
         current = widths[-1]
         for width, skip in zip(reversed(channels), reversed(widths[:-1]), strict=True):
@@ -108,16 +137,8 @@ class UNet(nn.Module):
             scale_factor=2, mode="bilinear" if ndim == 2 else "trilinear", align_corners=False
         )
 
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """Outputs of the encoder stages, finest first; (B, C_l, *S / 2^l)."""
-        outputs = []
-        for layer in self.encoder:
-            x = layer(x)
-            outputs.append(x)
-        return outputs
-
     def decode(self, x: Tensor, stages: list[Tensor]) -> Tensor:
-        """Full-resolution features from the input and what `encode` made of it."""
+        """Full-resolution features from the input and what the encoder made of it."""
         skips = [x, *stages[:-1]]
         x = stages[-1]
         for layer in self.decoder:
@@ -130,7 +151,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) of any size to (B, outputs, *S padded to a multiple of the stride)."""
         x = pad_to_multiple(x, self.stride)
-        return self.decode(x, self.encode(x))
+        return self.decode(x, self.encoder(x))
 
 
 class FullResolution(nn.Module):

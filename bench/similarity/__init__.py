@@ -6,10 +6,24 @@ A metric is a callable `metric(pair) -> scalar` and one YAML in `conf/metric/` t
 
 from bench.similarity.base import Similarity
 from bench.similarity.deepsim import DeepSim
+from bench.similarity.dice import Dice
 from bench.similarity.labels import LabelMSE
+from bench.similarity.mind import MIND
 from bench.similarity.mse import MSE
 from bench.similarity.ncc import NCC
+from bench.similarity.nmi import NMI
 from bench.similarity.pair import Pair
 from bench.similarity.weighted_sum import WeightedSum
 
-__all__ = ["MSE", "NCC", "DeepSim", "LabelMSE", "Pair", "Similarity", "WeightedSum"]
+__all__ = [
+    "MIND",
+    "MSE",
+    "NCC",
+    "NMI",
+    "DeepSim",
+    "Dice",
+    "LabelMSE",
+    "Pair",
+    "Similarity",
+    "WeightedSum",
+]

@@ -1,6 +1,7 @@
 """Deep similarity: cosine of the features of a frozen network."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,48 +9,182 @@ from torch import Tensor
 from bench.errors import ConfigError
 from bench.extractors.frozen import Extractor
 from bench.similarity.base import Similarity
+from bench.similarity.masks import check_mask, mask_supports, mask_weights, normalized
 from bench.similarity.pair import Pair
+from bench.spatial import coarsen, warp_level
 
 SMALLEST_SQUARED_NORM = 1e-6
+CHUNK = 1 << 20  # feature values that are looked at at a time
 
 
 class DeepSim(Similarity):
     """D = 1 - mean over levels of the mean cosine of features of warped and fixed image.
 
     Squared norms are clamped from below at 1e-6, so places without features count as cosine 0.
-    Source: Czolbe et al., MIDL 2021 and MIA 2023.
+    Source: Czolbe et al., MIDL 2021 and MIA 2023; the options are the latter's ablations.
+
+    The features of the fixed image are computed without gradient, once for all pairs of a batch
+    that share it, and are kept as long as the next batch has the same fixed image.
 
     Args:
         extractor: Frozen network that gives a feature pyramid.
         levels: Which of its levels are used, from 1 (finest).
+        center: `features` subtracts from each feature vector its mean, which makes the cosine a
+            correlation; `places` subtracts from each feature its mean over the image; None
+            subtracts nothing.
+        warp: `images` takes the features of the warped image; `features` warps the features of
+            the moving image, at each level by the displacement's block means.
+        mask: Where it looks, see `bench.similarity.masks`; at coarser levels by the share of each
+            block that is inside.
     """
 
-    def __init__(self, extractor: Extractor, levels: Sequence[int] = (1, 2, 3)) -> None:
+    def __init__(
+        self,
+        extractor: Extractor,
+        levels: Sequence[int] = (1, 2, 3),
+        center: str | None = None,
+        warp: str = "images",
+        mask: str | None = None,
+    ) -> None:
         allowed = range(1, extractor.levels + 1)
         if not levels or any(level not in allowed for level in levels):
             raise ConfigError(
                 f"metric.levels={list(levels)}: the extractor has levels {list(allowed)}; "
                 "name one or more of them."
             )
+        if center not in (None, "features", "places"):
+            raise ConfigError(f"metric.center={center}: must be null, features or places.")
+        if warp not in ("images", "features"):
+            raise ConfigError(f"metric.warp={warp}: must be images or features.")
         self.extractor = extractor
         self.levels = [level - 1 for level in levels]
+        self.center = center
+        self.warp = warp
+        self.mask = check_mask(mask)
+        self._kept: tuple[Hashable, list[Tensor]] | None = None
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
-        return self.extractor.supports(ndim, channels)
+        return self.extractor.supports(ndim, channels) or mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        warped = self.extractor(pair.warped)
-        with torch.no_grad():
-            fixed = self.extractor(pair.fixed)
-        cosines = [mean_cosine(warped[level], fixed[level]) for level in self.levels]
+        fixed = self._fixed_features(pair)
+        weights = mask_weights(self.mask, pair)
+        cosines = []
+        for level, ours in zip(self.levels, self._moving_features(pair), strict=True):
+            theirs, own_weights = fixed[level], None
+            if weights is not None:
+                factor = self.extractor.factors[level]
+                own_weights = normalized(coarsen(weights, factor, ours.shape[2:]))
+            if self.center is not None:
+                ours, theirs = self._centred(ours), self._centred(theirs)
+            cosines.append(mean_cosine(ours, theirs, own_weights))
         return 1 - torch.stack(cosines).mean()
 
+    def _moving_features(self, pair: Pair) -> list[Tensor]:
+        """Features of the moving image on the fixed one's grid, of the levels in use."""
+        if self.warp == "images":
+            features = self.extractor(pair.warped)
+            return [features[level] for level in self.levels]
+        with torch.no_grad():
+            features = self.extractor(pair.moving)
+        return [
+            warp_level(features[level].float(), pair.u, self.extractor.factors[level])
+            for level in self.levels
+        ]
 
-def mean_cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Mean over places of the cosine between feature vectors of two (B, C, *S) maps, float32."""
-    a, b = a.float(), b.float()
-    product = (a * b).sum(dim=1)
-    norms = a.square().sum(dim=1).clamp(min=SMALLEST_SQUARED_NORM) * b.square().sum(dim=1).clamp(
-        min=SMALLEST_SQUARED_NORM
-    )
-    return (product * norms.rsqrt()).mean()
+    def _fixed_features(self, pair: Pair) -> list[Tensor]:
+        """Features of the fixed images; of the first one only if all are the same."""
+        ids = pair.fixed_ids
+        if ids is None:
+            with torch.no_grad():
+                return self.extractor(pair.fixed)
+        shared = len(set(ids)) == 1
+        key = (ids[:1] if shared else ids, pair.fixed.shape[1:], pair.fixed.device)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None
+            with torch.no_grad():
+                self._kept = key, self.extractor(pair.fixed[:1] if shared else pair.fixed)
+        return self._kept[1]
+
+    def _centred(self, features: Tensor) -> Tensor:
+        features = features.float()
+        if self.center == "features":
+            return features - features.mean(dim=1, keepdim=True)
+        return features - features.mean(dim=list(range(2, features.ndim)), keepdim=True)
+
+
+def mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over places of the cosine between the feature vectors of two maps.
+
+    Args:
+        a: (B, C, *S), of any floating type.
+        b: (B, C, *S), or (1, C, *S) for all of the batch.
+        weights: (B, 1, *S) of the places; None weighs all equally.
+
+    Returns:
+        Scalar, float32 or of the maps' own precision if that is higher. Differentiable in `a`,
+        and in `b` if it has the same shape.
+    """
+    return _MeanCosine.apply(a, b, weights)
+
+
+class _MeanCosine(torch.autograd.Function):
+    """One pass over the maps for the value, one for the gradients.
+
+    Neither normalized maps nor copies in another precision exist as a whole; three numbers per
+    place are kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, weights: Tensor | None) -> Tensor:
+        dtype = torch.promote_types(a.dtype, torch.float32)
+        places = a[:, 0].numel()
+        factor = a.new_empty(a[:, 0].shape, dtype=dtype)
+        of_a, of_b = torch.empty_like(factor), torch.empty_like(factor)
+        total = a.new_zeros((), dtype=dtype)
+        for part in _slabs(a):
+            x, y = a[part].to(dtype), b[part].to(dtype)
+            own = part[:1] + part[2:]
+            dot = (x * y).sum(1)
+            norms_a, norms_b = x.square().sum(1), y.square().sum(1)
+            clamped_a = norms_a.clamp(min=SMALLEST_SQUARED_NORM)
+            clamped_b = norms_b.clamp(min=SMALLEST_SQUARED_NORM)
+            scale = torch.rsqrt(clamped_a * clamped_b)
+            scale *= 1 / places if weights is None else weights[:, 0][own]
+            cosine = dot * scale
+            total += cosine.sum()
+            factor[own] = scale
+            of_a[own] = (cosine / clamped_a).where(norms_a > SMALLEST_SQUARED_NORM, 0)
+            of_b[own] = (cosine / clamped_b).where(norms_b > SMALLEST_SQUARED_NORM, 0)
+        ctx.save_for_backward(a, b, factor, of_a, of_b)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        a, b, factor, of_a, of_b = ctx.saved_tensors
+        results: list[Tensor | None] = []
+        for needed, ours, theirs, own in (
+            (ctx.needs_input_grad[0], a, b, of_a),
+            (ctx.needs_input_grad[1], b, a, of_b),
+        ):
+            if not needed:
+                results.append(None)
+                continue
+            result = torch.empty_like(ours)
+            for part in _slabs(a):
+                place = part[:1] + part[2:]
+                slab = theirs[part].to(factor.dtype) * factor[place][:, None]
+                slab -= ours[part].to(factor.dtype) * own[place][:, None]
+                result[part] = (slab * gradient).to(ours.dtype)
+            results.append(result)
+        return results[0], results[1], None
+
+
+def _slabs(maps: Tensor) -> list[tuple[slice, ...]]:
+    """Parts of (B, C, *S) maps along the first spatial axis, of about `CHUNK` values each."""
+    size = maps.shape[2]
+    thickness = max(1, CHUNK * size // max(maps.numel(), 1))
+    return [
+        (slice(None), slice(None), slice(start, start + thickness))
+        for start in range(0, size, thickness)
+    ]

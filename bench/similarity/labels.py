@@ -6,6 +6,8 @@ from torch import Tensor
 from bench.similarity.base import Similarity
 from bench.similarity.pair import Pair
 
+NEEDS_LABELS = "needs labels, and the data set has none"
+
 
 class LabelMSE(Similarity):
     """D = mean over voxels and classes of (warped one-hot - fixed one-hot)^2.
@@ -14,7 +16,7 @@ class LabelMSE(Similarity):
     """
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
-        return None if labels else "needs labels, and the data set has none"
+        return None if labels else NEEDS_LABELS
 
     def __call__(self, pair: Pair) -> Tensor:
         return F.mse_loss(pair.warped_labels, pair.fixed_labels)

@@ -4,11 +4,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.similarity.base import Similarity
+from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
 
 class MSE(Similarity):
-    """D = mean over voxels and channels of (warped - fixed)^2."""
+    """D = mean over voxels and channels of (warped - fixed)^2.
+
+    Args:
+        mask: Which voxels count, see `bench.similarity.masks`.
+    """
+
+    def __init__(self, mask: str | None = None) -> None:
+        self.mask = check_mask(mask)
+
+    def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
+        return mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        return F.mse_loss(pair.warped, pair.fixed)
+        weights = mask_weights(self.mask, pair)
+        if weights is None:
+            return F.mse_loss(pair.warped, pair.fixed)
+        return ((pair.warped - pair.fixed).square() * weights).sum() / pair.fixed.shape[1]

@@ -1,13 +1,14 @@
-"""Local normalized cross-correlation."""
+"""Normalized cross-correlation, local and global."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.similarity.base import Similarity
+from bench.similarity.box import box_sum
+from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
 EPSILON = 1e-5
@@ -21,21 +22,60 @@ class NCC(Similarity):
     count as cc = 0. Invariant to gain and bias of each window, up to the 1e-5. Several channels
     are averaged. Source: Balakrishnan et al., IEEE TMI 2019; Czolbe et al., MIA 2023.
 
+    `mask` and `floor` are this suite's: without a mask, windows in padding are a constant share
+    of D; without a floor, windows that hold nothing but faint noise weigh as much as edges.
+
     Args:
-        window: Edge of the window in voxels, odd.
+        window: Edge of the window in voxels, odd; None takes the whole image as one window.
+        mask: Which voxels' windows count, see `bench.similarity.masks`; a global window sees
+            nothing but these.
+        floor: Variance of a voxel that is added to both variances of a window, in squared
+            intensities: about that of the noise. Not used by a global window.
     """
 
-    def __init__(self, window: int = 9) -> None:
-        if not isinstance(window, int) or window < 1 or window % 2 == 0:
-            raise ConfigError(f"metric.window={window}: must be an odd whole number, such as 9.")
+    def __init__(self, window: int | None = 9, mask: str | None = None, floor: float = 0.0) -> None:
+        if window is not None and (not isinstance(window, int) or window < 1 or window % 2 == 0):
+            raise ConfigError(
+                f"metric.window={window}: must be an odd whole number, such as 9, or null for the "
+                "whole image."
+            )
+        if not floor >= 0:
+            raise ConfigError(f"metric.floor={floor}: must be a variance of at least 0.")
         self.window = window
+        self.mask = check_mask(mask)
+        self.floor = floor
+
+    def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
+        return mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        return _LocalNCC.apply(pair.warped, pair.fixed, self.window)
+        weights = mask_weights(self.mask, pair)
+        if self.window is None:
+            return _global_ncc(pair.warped, pair.fixed, weights)
+        smallest = min(pair.fixed.shape[2:])
+        if self.window > 2 * smallest - 1:
+            raise ConfigError(
+                f"metric.window={self.window}: is larger than the images, whose shortest axis has "
+                f"{smallest} voxels. Take at most {2 * smallest - 1}, or null for the whole image."
+            )
+        return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
+
+
+def _global_ncc(warped: Tensor, fixed: Tensor, weights: Tensor | None) -> Tensor:
+    """1 - mean over pairs and channels of the squared correlation of all voxels."""
+    axes = list(range(2, fixed.ndim))
+    if weights is None:
+        share = torch.full_like(fixed[:, :1], 1 / fixed[0, 0].numel())
+    else:
+        share = weights * len(fixed)
+    i, j = (image - (image * share).sum(axes, keepdim=True) for image in (warped, fixed))
+    cross = (i * j * share).sum(axes)
+    variances = (i * i * share).sum(axes) * (j * j * share).sum(axes)
+    return 1 - (cross * cross / variances.clamp(min=EPSILON**2)).mean()
 
 
 class _LocalNCC(torch.autograd.Function):
-    """The metric and, by hand, its gradient.
+    """The local metric and, by hand, its gradient.
 
     The gradient with respect to I is J·box(a) + 2 I·box(b) - box(a mean_J + 2 b mean_I), with
     a = ∂D/∂cross and b = ∂D/∂var_I: three more box filters, so that forward and backward
@@ -43,17 +83,20 @@ class _LocalNCC(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, warped: Tensor, fixed: Tensor, window: int) -> Tensor:
+    def forward(
+        ctx: Any, warped: Tensor, fixed: Tensor, weights: Tensor | None, window: int, floor: float
+    ) -> Tensor:
+        share = 1 / warped.numel() if weights is None else weights / warped.shape[1]
         voxels = window ** (warped.ndim - 2)
         mean_i = box_sum(warped, window) / voxels
         mean_j = box_sum(fixed, window) / voxels
-        variance_i = _variance(warped, mean_i, window)
-        variance_j = _variance(fixed, mean_j, window)
+        variance_i = _variance(warped, mean_i, window).add_(floor * voxels)
+        variance_j = _variance(fixed, mean_j, window).add_(floor * voxels)
         cross = box_sum(warped * fixed, window).sub_(mean_i * mean_j, alpha=voxels)
         denominator = (variance_i * variance_j).add_(EPSILON)
         ratio = cross / denominator
-        d_cross = ratio * (-2 / warped.numel())
-        squared = (ratio * ratio).div_(warped.numel())
+        d_cross = ratio * share * -2
+        squared = ratio * ratio * share
         saved: list[Tensor | None] = []
         for needed, image, mean, other, other_mean, other_variance in (
             (ctx.needs_input_grad[0], warped, mean_i, fixed, mean_j, variance_j),
@@ -68,50 +111,20 @@ class _LocalNCC(torch.autograd.Function):
             else:
                 saved.append(None)
         ctx.save_for_backward(*saved)
-        return 1 - (cross * ratio).mean()
+        correlation = cross.mul_(ratio)
+        if weights is None:
+            return 1 - correlation.mean()
+        return (weights.sum() * correlation.shape[1] - (correlation * weights).sum()) / (
+            correlation.shape[1]
+        )
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         first, second = (None if saved is None else saved * gradient for saved in ctx.saved_tensors)
-        return first, second, None
+        return first, second, None, None, None
 
 
 def _variance(image: Tensor, mean: Tensor, window: int) -> Tensor:
     """Unnormalized variance in the window; rounding cannot make it negative."""
     voxels = window ** (image.ndim - 2)
     return box_sum(image * image, window).sub_(mean * mean, alpha=voxels).clamp_(min=0)
-
-
-def box_sum(image: Tensor, window: int) -> Tensor:
-    """Sums over a box of `window` voxels along each axis, with zeros outside the image.
-
-    One axis after the other, each in log2(window) additions of shifted copies: sums of 2, 4,
-    8, ... voxels, put together as the bits of the window say.
-
-    Args:
-        image: (B, C, *S).
-        window: Odd edge of the box.
-
-    Returns:
-        (B, C, *S).
-    """
-    for axis in range(2, image.ndim):
-        size = image.shape[axis]
-        widths = [0] * (2 * (image.ndim - axis))
-        widths[-2:] = [window // 2, window // 2]
-        block = F.pad(image, widths)
-        length, offset, rest = 1, 0, window
-        total: Tensor | None = None
-        while rest:
-            if rest & 1:
-                part = block.narrow(axis, offset, size)
-                total = part if total is None else total + part
-                offset += length
-            rest >>= 1
-            if rest:
-                remaining = block.shape[axis] - length
-                block = block.narrow(axis, 0, remaining) + block.narrow(axis, length, remaining)
-                length *= 2
-        assert total is not None
-        image = total
-    return image

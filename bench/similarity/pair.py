@@ -23,6 +23,8 @@ class Pair:
         segmentations: Called when labels are first asked for; gives the label maps (B, 1, *S)
             of moving and fixed, whole numbers 0..classes-1. None if there are no labels.
         classes: Number of classes, background included.
+        fixed_ids: Names the fixed image of each pair; None if they were augmented. Equal ids mean
+            equal images.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Pair:
         u: Tensor,
         segmentations: Callable[[], tuple[Tensor, Tensor]] | None = None,
         classes: int = 0,
+        fixed_ids: tuple[int, ...] | None = None,
     ) -> None:
         self.moving = moving
         self.fixed = fixed
         self.u = u
         self.classes = classes
+        self.fixed_ids = fixed_ids
         self._read_segmentations = segmentations
 
     @cached_property

@@ -1,0 +1,158 @@
+"""Contrastive encoder: features without labels, from comparing views of one image (DeepSim_csr)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.data.augmentation import RandomAffine, RandomIntensity
+from bench.errors import ConfigError
+from bench.extractors.surrogate import EncoderFeatures
+from bench.models.unet import Encoder
+from bench.spatial import coarsen, warp, warp_level
+
+VIEWS: dict[str, Any] = {
+    "affine": {"rotation": 15, "scale": (0.8, 1.25), "shear": 0.1, "translation": 4},
+    "intensity": {"noise": 0.1, "gain": 0.3, "bias": 0.3},
+}
+
+
+class Contrastive(EncoderFeatures):
+    """An encoder whose features agree where two views of an image show the same place.
+
+    Each image is seen twice: as it is, and under a random affine map; either with random changes
+    of intensity. At each level, places are drawn in the second view, mostly on the foreground. The
+    features of both views at a place attract, those of other places repel: InfoNCE over all places
+    of the batch, on projections that only serve training. Source: Li et al., arXiv:2212.01577, for
+    contrastive features as a metric; van den Oord et al., arXiv:1807.03748, for InfoNCE; dense
+    contrast after Wang et al., CVPR 2021.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of the image.
+        classes: Not used; surrogate networks are all built alike.
+        channels: Width of each encoder stage, finest first.
+        norm: Batch normalization in the encoder.
+        dropout: Dropout of whole channels.
+        projection: Width of the projections.
+        places: Places drawn per image and level.
+        temperature: Of InfoNCE.
+        views: Ranges of `affine` and `intensity`; see `bench.data.augmentation`.
+    """
+
+    task = "contrastive"
+    needs_labels = False
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        classes: int,
+        channels: Sequence[int] = (32, 64, 128),
+        norm: bool = True,
+        dropout: bool = True,
+        projection: int = 64,
+        places: int = 256,
+        temperature: float = 0.1,
+        views: Mapping[str, Mapping[str, Any]] = VIEWS,
+    ) -> None:
+        super().__init__(ndim, image_channels, channels)
+        if places < 2:
+            raise ConfigError(f"metric.extractor.places={places}: must be at least 2.")
+        if not temperature > 0:
+            raise ConfigError(f"metric.extractor.temperature={temperature}: must be above 0.")
+        self.places = places
+        self.temperature = temperature
+        self.affine = RandomAffine(**views.get("affine", {}))
+        self.intensity = RandomIntensity(**views.get("intensity", {}))
+        self.stages = Encoder(ndim, image_channels, channels, norm, dropout)
+        self.projections = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(width, projection), nn.ReLU(), nn.Linear(projection, projection)
+            )
+            for width in channels
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        """The stages."""
+        return self.stages
+
+    def forward(self, image: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Unit projections (places, projection) of both views, for each level.
+
+        Views and places are drawn by torch's random numbers in training, and are always the same
+        in evaluation.
+        """
+        if self.training:
+            seeds = torch.randint(2**62, (3, len(image))).tolist()
+        else:
+            seeds = [list(range(i, 3 * len(image), 3)) for i in range(3)]
+        u = self.affine.displacement(image.shape[2:], seeds[0], image.device)
+        moved = warp(image, u)
+        first = self.features(self.intensity(image, seeds[1]))
+        second = self.features(self.intensity(moved, seeds[2]))
+        preferred = (_inside(u) & _foreground(moved)).float()
+        found = []
+        for a, b, factor, project in zip(
+            first, second, self.factors, self.projections, strict=True
+        ):
+            chosen = self._draw(coarsen(preferred, factor, b.shape[2:]), seeds[2])
+            pair = []
+            for features in (warp_level(a, u.to(a.dtype), factor), b):
+                flat = features.flatten(2)
+                at = flat.gather(2, chosen[:, None].expand(-1, flat.shape[1], -1))
+                projected = project(at.transpose(1, 2).flatten(0, 1))
+                pair.append(F.normalize(projected.float(), dim=1))
+            found.append((pair[0], pair[1]))
+        return found
+
+    def loss(
+        self, output: list[tuple[Tensor, Tensor]], image: Tensor, segmentation: Tensor | None
+    ) -> Tensor:
+        """InfoNCE in both directions, averaged over the levels."""
+        losses = []
+        for first, second in output:
+            logits = first @ second.T / self.temperature
+            own = torch.arange(len(logits), device=logits.device)
+            losses.append((F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2)
+        return torch.stack(losses).mean()
+
+    def score(
+        self, output: list[tuple[Tensor, Tensor]], image: Tensor, segmentation: Tensor | None
+    ) -> dict[str, float]:
+        """`matched`: share of places whose most similar place in the other view is their own."""
+        hits = []
+        for first, second in output:
+            nearest = (first @ second.T).argmax(dim=1)
+            own = torch.arange(len(nearest), device=nearest.device)
+            hits.append((nearest == own).float().mean())
+        return {"matched": float(torch.stack(hits).mean())}
+
+    def _draw(self, preferred: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Random places of a level, (B, places), where `preferred` is above 0 before others."""
+        score = preferred.flatten(1).gt(0).float()
+        for row, seed in zip(score, seeds, strict=True):
+            random = torch.Generator().manual_seed(seed)
+            row += torch.rand(row.shape, generator=random).to(row.device)
+        return score.topk(min(self.places, score.shape[1]), dim=1).indices
+
+
+def _inside(u: Tensor) -> Tensor:
+    """Where p + u(p) lies in the image; (B, 1, *S)."""
+    inside = torch.ones_like(u[:, :1], dtype=torch.bool)
+    for axis, size in enumerate(u.shape[2:]):
+        line = torch.arange(size, device=u.device).view(
+            [-1 if i == axis else 1 for i in range(u.ndim - 2)]
+        )
+        point = u[:, axis : axis + 1] + line
+        inside &= (point >= 0) & (point <= size - 1)
+    return inside
+
+
+def _foreground(image: Tensor) -> Tensor:
+    """Where an image is above its least intensity; (B, 1, *S)."""
+    least = image.flatten(2).amin(2).view(*image.shape[:2], *[1] * (image.ndim - 2))
+    return (image > least).any(dim=1, keepdim=True)
