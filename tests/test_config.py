@@ -100,7 +100,7 @@ def test_published_weights_are_those_of_the_paper(dataset):
             mse=0.08, ncc=1, ncc_sup=1, nmi=1, mind=0.25, deepsim_ae=0.25, deepsim_seg=0.5
         ),
     }
-    assert TABLE[dataset] == published[dataset]
+    assert published[dataset].items() <= TABLE[dataset].items()
 
 
 @pytest.mark.parametrize("weight", ["-1", "abc", "true", "nan", "null"])

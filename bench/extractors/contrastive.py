@@ -101,7 +101,7 @@ class Contrastive(EncoderFeatures):
         ):
             chosen = self._draw(coarsen(preferred, factor, b.shape[2:]), seeds[2])
             pair = []
-            for features in (warp_level(a, u.to(a.dtype), factor), b):
+            for features in (warp_level(a.float(), u, factor), b.float()):
                 flat = features.flatten(2)
                 at = flat.gather(2, chosen[:, None].expand(-1, flat.shape[1], -1))
                 projected = project(at.transpose(1, 2).flatten(0, 1))
