@@ -61,7 +61,7 @@ class SurrogateTask:
             labels = (
                 read_segmentations(self.dataset, [member], device) if self.training.labels else None
             )
-            output = network(image).float()
+            output = network(image)
             loss = float(self.network.loss(output, image, labels))  # type: ignore[operator]
             rows.append({"loss": loss, **self.network.score(output, image, labels)})  # type: ignore[operator]
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
