@@ -19,6 +19,7 @@ from bench.extractors.obtain import build_extractor
 from bench.extractors.official import official_weights
 from bench.extractors.vgg import VGG16
 from bench.instantiation import build
+from bench.models.flow import displacement_of
 from bench.registration import extractors_of
 from bench.seeding import derive_seed
 from bench.similarity import Pair
@@ -127,7 +128,7 @@ def try_out(parts: Parts, dataset: PreparedDataset, experiment: Experiment) -> N
     parts.model.eval()
     with torch.no_grad():
         try:
-            u = parts.model(batch.moving, batch.fixed).float()
+            u, regularized = displacement_of(parts.model(batch.moving, batch.fixed))
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise Unsupported(
@@ -145,7 +146,7 @@ def try_out(parts: Parts, dataset: PreparedDataset, experiment: Experiment) -> N
         )
         for what, value in (
             (f"metric={metric}", parts.similarity(pair)),
-            (f"regularizer={experiment['regularizer']['name']}", parts.regularizer(u)),
+            (f"regularizer={experiment['regularizer']['name']}", parts.regularizer(regularized)),
         ):
             if not isinstance(value, Tensor) or value.ndim != 0:
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -209,7 +209,7 @@ def _with_extractor_ids(
         found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
     if "terms" in found:
         found["terms"] = {
-            name: _with_extractor_ids(experiment, term, data)
+            name: _with_extractor_ids(experiment, _identifying("metric", term), data)
             for name, term in found["terms"].items()
         }
     return found

@@ -16,6 +16,7 @@ from bench.evaluation import (
     score_displacement,
     score_labels,
 )
+from bench.models.flow import displacement_of
 from bench.settings import TrainerSettings
 from bench.similarity import Pair, Similarity
 from bench.spatial import warp
@@ -69,7 +70,7 @@ class Registration:
     ) -> dict[str, Tensor]:
         """`loss`, `similarity` and unweighted `regularization` of one batch."""
         batch = self.training.batch(positions, device)
-        return self._losses(batch, network(batch.moving, batch.fixed).float())
+        return self._losses(batch, *displacement_of(network(batch.moving, batch.fixed)))
 
     def validate(
         self, network: Network, settings: TrainerSettings, device: torch.device
@@ -79,9 +80,11 @@ class Registration:
         rows: list[dict[str, float]] = []
         for first in range(0, len(pairs), settings.batch_size):
             batch = read_pairs(self.dataset, pairs[first : first + settings.batch_size], device)
-            u = network(batch.moving, batch.fixed).float()
+            u, regularized = displacement_of(network(batch.moving, batch.fixed))
             segmentations = batch.read_segmentations() if batch.read_segmentations else None
-            losses = {name: float(value) for name, value in self._losses(batch, u).items()}
+            losses = {
+                name: float(value) for name, value in self._losses(batch, u, regularized).items()
+            }
             for i in range(len(u)):
                 row = {**losses, "folding": folding(u[i : i + 1])}
                 if segmentations is not None:
@@ -91,12 +94,12 @@ class Registration:
                 rows.append(row)
         return {name: _mean(row[name] for row in rows) for name in rows[0]}
 
-    def _losses(self, batch: PairBatch, u: Tensor) -> dict[str, Tensor]:
+    def _losses(self, batch: PairBatch, u: Tensor, regularized: Tensor) -> dict[str, Tensor]:
         pair = Pair(
             batch.moving, batch.fixed, u, batch.read_segmentations, self.classes, batch.fixed_ids
         )
         similarity = self.similarity(pair)
-        regularization = self.regularizer(u)
+        regularization = self.regularizer(regularized)
         return {
             "loss": similarity + self.weight * regularization,
             "similarity": similarity,
@@ -145,7 +148,7 @@ def register(network: Network, batch: PairBatch) -> tuple[Tensor, float]:
     device = batch.moving.device
     _synchronize(device)
     start = time.perf_counter()
-    u = network(batch.moving, batch.fixed).float()
+    u, _ = displacement_of(network(batch.moving, batch.fixed))
     _synchronize(device)
     return u, time.perf_counter() - start
 

@@ -1,13 +1,19 @@
 """Regularizers R(u): what makes a displacement plausible. Zero is best.
 
 A regularizer is a callable `regularizer(u) -> scalar` on displacements (B, D, *S) in voxels;
-its weight λ and its YAML are in `conf/regularizer/`.
+its weight λ and its YAML are in `conf/regularizer/`. Derivatives are forward differences.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.spatial import forward_differences
+from bench.errors import ConfigError
+from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
+
+Regularizer = Callable[[Tensor], Tensor]
 
 
 class Diffusion:
@@ -20,6 +26,122 @@ class Diffusion:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Scalar, at least 0; 0 for constant displacements."""
+        return _MeanSquaredDifference.apply(u)
+
+
+class _MeanSquaredDifference(torch.autograd.Function):
+    """Keeps the displacement alone and takes its differences once more for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        ctx.save_for_backward(u)
+        total = u.new_zeros(())
+        for axis in range(u.shape[1]):
+            total += forward_differences(u, axis).square_().sum()
+        return total / (u.shape[1] * u.numel())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        result = torch.zeros_like(u)
+        for axis in range(u.shape[1]):
+            difference = forward_differences(u, axis)
+            size = u.shape[axis + 2]
+            result.narrow(axis + 2, 1, size - 1).add_(difference)
+            result.narrow(axis + 2, 0, size - 1).sub_(difference)
+        return result.mul_(2 * gradient / (u.shape[1] * u.numel()))
+
+
+class Bending:
+    """Bending energy: mean squared second difference of the displacement.
+
+    Squares of all second derivatives, mixed ones counted twice, are summed and divided by the
+    squared number of axes, then averaged over channels and voxels; where a difference reaches
+    over the border it is zero. 0 for affine maps. Source: Rueckert et al., IEEE TMI 1999.
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Scalar, at least 0."""
         ndim = u.shape[1]
-        squares = [forward_differences(u, axis).square().sum() for axis in range(ndim)]
-        return torch.stack(squares).sum() / (ndim * u.numel())
+        total = u.new_zeros(())
+        for first in range(ndim):
+            difference = forward_differences(u, first)
+            for second in range(first, ndim):
+                twice = 1 if first == second else 2
+                total = total + twice * forward_differences(difference, second).square().sum()
+        return total / (ndim**2 * u.numel())
+
+
+class Elastic:
+    """Energy of linear elasticity: mean over voxels of λ/2 (div u)² + μ Σ ε².
+
+    ε is the symmetric part of ∂u/∂p, so rotations by small angles cost nothing. Taken where all
+    forward differences exist. Source: Broit 1981; Modersitzki, Numerical Methods for Image
+    Registration, 2004.
+
+    Args:
+        mu: Shear modulus μ.
+        lam: Lamé's first parameter λ, which weighs changes of volume.
+    """
+
+    def __init__(self, mu: float = 1.0, lam: float = 1.0) -> None:
+        for name, value in (("mu", mu), ("lam", lam)):
+            if not value >= 0:
+                raise ConfigError(f"regularizer.{name}={value}: must be a number of at least 0.")
+        self.mu = mu
+        self.lam = lam
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Scalar, at least 0."""
+        ndim = u.shape[1]
+        rows = forward_jacobian(u)  # rows[j][:, i] is ∂u_i/∂p_j
+        divergence = sum((rows[i][:, i] for i in range(1, ndim)), start=rows[0][:, 0])
+        energy = self.lam / 2 * divergence.square().mean()
+        for i in range(ndim):
+            energy = energy + self.mu * rows[i][:, i].square().mean()
+            for j in range(i + 1, ndim):
+                energy = energy + self.mu / 2 * (rows[j][:, i] + rows[i][:, j]).square().mean()
+        return energy
+
+
+class Folding:
+    """Mean over voxels of how far the Jacobian determinant lies below a margin.
+
+    0 where nothing folds, so it goes together with another regularizer. Source: Mok and Chung,
+    CVPR 2020.
+
+    Args:
+        margin: Determinants below it cost; 0 or more.
+    """
+
+    def __init__(self, margin: float = 0.0) -> None:
+        if not margin >= 0:
+            raise ConfigError(f"regularizer.margin={margin}: must be a number of at least 0.")
+        self.margin = margin
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Scalar, at least 0."""
+        return (self.margin - jacobian_determinant(u)).clamp(min=0).mean()
+
+
+class WeightedSum:
+    """R = sum of factors[name] * terms[name](u).
+
+    Args:
+        terms: Regularizers by name.
+        factors: A factor for each of them, by the same names.
+    """
+
+    def __init__(self, terms: Mapping[str, Regularizer], factors: Mapping[str, float]) -> None:
+        if not terms or set(terms) != set(factors):
+            raise ConfigError(
+                f"regularizer.factors has {sorted(factors)} but regularizer.terms has "
+                f"{sorted(terms)}: give each term one factor, under the same name."
+            )
+        self.terms = dict(terms)
+        self.factors = dict(factors)
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Scalar."""
+        first, *others = (self.factors[name] * term(u) for name, term in self.terms.items())
+        return sum(others, start=first)

@@ -144,6 +144,23 @@ def forward_differences(field: Tensor, axis: int) -> Tensor:
     return field.diff(dim=axis + 2)
 
 
+def forward_jacobian(displacement: Tensor) -> list[Tensor]:
+    """∂u/∂p by forward differences, where all of them exist.
+
+    Args:
+        displacement: (B, D, *S), voxels, each axis of at least 2.
+
+    Returns:
+        For each axis j, (B, D, *(S - 1)): ∂u_i/∂p_j in channel i.
+    """
+    ndim = displacement.shape[1]
+    rows = []
+    for axis in range(ndim):
+        inner = tuple(slice(None) if i == axis else slice(0, -1) for i in range(ndim))
+        rows.append(forward_differences(displacement[(slice(None), slice(None), *inner)], axis))
+    return rows
+
+
 def jacobian_determinant(displacement: Tensor, absolute: bool = False) -> Tensor:
     """Determinant of ∂Φ/∂p by signed forward differences.
 
@@ -158,13 +175,7 @@ def jacobian_determinant(displacement: Tensor, absolute: bool = False) -> Tensor
     Returns:
         (B, *(S - 1)).
     """
-    ndim = displacement.shape[1]
-    rows = []
-    for axis in range(ndim):
-        difference = forward_differences(displacement, axis)
-        inner = tuple(slice(None) if i == axis else slice(0, -1) for i in range(ndim))
-        rows.append(difference[(slice(None), slice(None), *inner)])
-    return _determinant(rows, absolute)
+    return _determinant(forward_jacobian(displacement), absolute)
 
 
 def central_jacobian_determinant(displacement: Tensor) -> Tensor:

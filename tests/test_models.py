@@ -8,10 +8,16 @@ from torch import nn
 from bench.assembly import build_parts
 from bench.errors import ConfigError, Unsupported
 from bench.instantiation import build
-from bench.models import VoxelMorph
+from bench.models import MonaiNetwork, VoxelMorph
+from bench.models.flow import displacement_of
 from bench.models.unet import FullResolution, UNet, head
+from bench.spatial import integrate
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
+SMALLER = {
+    "voxelmorph": ["model.channels=[4,6,8]"],
+    "segresnet": ["model.options.init_filters=8"],
+}
 
 
 def pair(shape, batch=2, channels=1):
@@ -27,16 +33,46 @@ def layers(network, *kinds):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, channels):
-    options = section(compose([f"model={name}", "model.channels=[4,6,8]"])["model"], "name")
+    options = section(compose([f"model={name}", *SMALLER.get(name, [])])["model"], "name")
     torch.manual_seed(0)
     model = build(options, "model", ndim=len(shape), image_channels=channels).train()
     moving, fixed = pair(shape, channels=channels)
-    u = model(moving, fixed)
+    u, _ = displacement_of(model(moving, fixed))
     assert u.shape == (2, len(shape), *shape)
     assert u.dtype == torch.float32
+    assert u.abs().max() < 0.1
     u.square().sum().backward()
     gradients = [p.grad for p in model.parameters() if p.requires_grad]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("shape", SHAPES[:2])
+def test_every_model_integrates_its_output_if_asked_to(name, shape):
+    overrides = [f"model={name}", *SMALLER.get(name, []), "model.flow_std=3"]
+    options = section(compose([*overrides, "model.integrate=5"])["model"], "name")
+    torch.manual_seed(0)
+    model = build(options, "model", ndim=len(shape), image_channels=1).eval()
+    u, velocity = displacement_of(model(*pair(shape)))
+    torch.testing.assert_close(u, integrate(velocity, 5))
+    assert (u - velocity).abs().max() > 1e-3
+    model.integrate = 0
+    assert torch.equal(displacement_of(model(*pair(shape)))[0], velocity)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        (VoxelMorph, {"integrate": -1}, "model.integrate=-1: must be 0, or a number of squarings"),
+        (VoxelMorph, {"integrate": 1.5}, "model.integrate=1.5: must be 0, or a number of squar"),
+        (VoxelMorph, {"flow_std": 0}, r"model.flow_std=0: must be a number above 0\."),
+        (MonaiNetwork, {"network": "NoNet"}, "model.network=NoNet: monai.networks.nets has no su"),
+    ],
+)
+def test_impossible_settings_are_refused(kind, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        kind(2, 1, **settings)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,7 +128,7 @@ def test_decoder_widths_mirror_the_encoder(ndim, skips):
 def test_encoder_halves_and_decoder_restores_the_size(ndim):
     network = UNet(ndim, 1, [4, 6, 8], norm=False, dropout=False)
     image = torch.rand(1, 1, *(16, 24, 8)[:ndim])
-    stages = network.encode(image)
+    stages = network.encoder(image)
     assert [tuple(s.shape[2:]) for s in stages] == [
         tuple(size // 2**level for size in image.shape[2:]) for level in (1, 2, 3)
     ]

@@ -18,7 +18,8 @@ from bench.similarity.pair import one_hot
 
 SHAPES = {2: (17, 22), 3: (10, 13, 15)}
 SYMMETRIC = (
-    "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi", "vgg",
+    "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
+    "sum", "vgg",
 )  # fmt: skip
 BLURRED = ("nmi",)  # metrics whose least value is above 0
 

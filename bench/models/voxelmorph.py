@@ -5,14 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.errors import ConfigError
+from bench.models.flow import Integrated, integrated, near_zero
 from bench.models.unet import FullResolution, UNet, head
 
 
 class VoxelMorph(nn.Module):
-    """A U-Net on the concatenated pair that predicts the displacement directly.
+    """A U-Net on the concatenated pair that predicts the displacement, or a velocity.
 
     Source: Balakrishnan et al., IEEE TMI 2019; widths, norm and flow head as in Czolbe et al.,
-    MIA 2023. The last convolution starts from N(0, 1e-5), so training starts near the identity.
+    MIA 2023. The last convolution starts from N(0, flow_std), so training starts near the
+    identity. Integration as in Dalca et al., MICCAI 2018.
 
     Args:
         ndim: 2 or 3.
@@ -20,6 +23,9 @@ class VoxelMorph(nn.Module):
         channels: Width of each encoder stage, finest first.
         norm: Batch normalization in the encoder.
         dropout: Dropout of whole channels.
+        integrate: Squarings by which the output, taken as a stationary velocity, is integrated
+            to a displacement; 0 takes the output as the displacement.
+        flow_std: Standard deviation of the last convolution's initial weights.
     """
 
     def __init__(
@@ -29,17 +35,23 @@ class VoxelMorph(nn.Module):
         channels: Sequence[int] = (32, 64, 128),
         norm: bool = True,
         dropout: bool = True,
+        integrate: int = 0,
+        flow_std: float = 1e-5,
     ) -> None:
         super().__init__()
+        if isinstance(integrate, bool) or not isinstance(integrate, int) or integrate < 0:
+            raise ConfigError(
+                f"model.integrate={integrate}: must be 0, or a number of squarings such as 7."
+            )
+        if not flow_std > 0:
+            raise ConfigError(f"model.flow_std={flow_std}: must be a number above 0.")
         backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)
         flow = head(ndim, backbone.outputs, ndim, last_kernel=3)
-        last = flow[-1]
-        assert isinstance(last, nn.Conv2d | nn.Conv3d)
-        nn.init.normal_(last.weight, std=1e-5)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
+        near_zero(flow[-1], flow_std)
         self.network = FullResolution(backbone, flow)
+        self.integrate = integrate
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor | Integrated:
         """Displacement (B, D, *S) in voxels from two images (B, C, *S) of any size."""
-        return self.network(torch.cat([moving, fixed], dim=1))
+        output = self.network(torch.cat([moving, fixed], dim=1))
+        return integrated(output, self.integrate) if self.integrate else output

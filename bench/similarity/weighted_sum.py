@@ -18,7 +18,7 @@ class WeightedSum(Similarity):
     """
 
     def __init__(self, terms: Mapping[str, Similarity], factors: Mapping[str, float]) -> None:
-        if set(terms) != set(factors):
+        if not terms or set(terms) != set(factors):
             raise ConfigError(
                 f"metric.factors has {sorted(factors)} but metric.terms has {sorted(terms)}: "
                 "give each term one factor, under the same name."

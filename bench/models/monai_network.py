@@ -1,0 +1,66 @@
+"""Networks of MONAI as registration networks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import ConfigError
+from bench.models.flow import Integrated, integrated, near_zero
+from bench.models.unet import convolution
+from bench.spatial import crop_to, pad_to_multiple
+
+
+class MonaiNetwork(nn.Module):
+    """A MONAI network on the concatenated pair, followed by a flow convolution.
+
+    Fits those that take `spatial_dims`, `in_channels` and `out_channels` and return a map of the
+    image's size. Source: Cardoso et al., arXiv:2211.02701.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of each image.
+        network: Name in `monai.networks.nets`.
+        features: Channels that it hands to the flow convolution.
+        multiple: What it needs image axes to be multiples of; images are padded and cropped back.
+        options: Further arguments of the network.
+        integrate: Squarings that integrate the output as a velocity; 0 for none.
+        flow_std: Standard deviation of the flow convolution's initial weights.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        network: str,
+        features: int = 16,
+        multiple: int = 16,
+        options: dict[str, Any] | None = None,
+        integrate: int = 0,
+        flow_std: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        from monai.networks import nets
+
+        kind = getattr(nets, network, None)
+        if kind is None:
+            raise ConfigError(
+                f"model.network={network}: monai.networks.nets has no such network. Name one, such "
+                "as SegResNet or SwinUNETR."
+            )
+        self.network = kind(
+            spatial_dims=ndim,
+            in_channels=2 * image_channels,
+            out_channels=features,
+            **(options or {}),
+        )
+        self.flow = convolution(ndim, features, ndim, kernel=3)
+        near_zero(self.flow, flow_std)
+        self.multiple = multiple
+        self.integrate = integrate
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor | Integrated:
+        """Displacement (B, D, *S) in voxels from two images (B, C, *S) of any size."""
+        x = pad_to_multiple(torch.cat([moving, fixed], dim=1), self.multiple)
+        output = crop_to(self.flow(self.network(x)), moving.shape[2:])
+        return integrated(output, self.integrate) if self.integrate else output
