@@ -17,6 +17,7 @@ from bench.errors import ConfigError, Unsupported
 from bench.extractors.frozen import Extractor
 from bench.extractors.obtain import build_extractor
 from bench.extractors.official import official_weights
+from bench.extractors.transfer import Origin
 from bench.extractors.vgg import VGG16
 from bench.instantiation import build
 from bench.models.flow import displacement_of
@@ -24,6 +25,8 @@ from bench.registration import extractors_of
 from bench.seeding import derive_seed
 from bench.similarity import Pair
 from bench.store import WEIGHTS
+
+Surrogates = list[tuple[nn.Module, Mapping[str, Any], Origin | None]]
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,27 @@ class Parts:
         model: The registration network.
         similarity: D.
         regularizer: R.
-        surrogates: Networks to train before, with their sections.
+        surrogates: Networks to train before, with their sections, and their origins if they learn
+            on other data.
     """
 
     model: nn.Module
     similarity: Any
     regularizer: Any
-    surrogates: list[tuple[nn.Module, Mapping[str, Any]]]
+    surrogates: Surrogates
 
 
-def build_parts(experiment: Experiment, dataset: PreparedDataset) -> Parts:
+def build_parts(
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    transfers: Mapping[str, Origin] | None = None,
+) -> Parts:
     """Builds model, metric and regularizer, and tries them on one pair.
+
+    Args:
+        experiment: The experiment.
+        dataset: Its data.
+        transfers: Origins of extractors that learn on other data, by their place.
 
     Raises:
         Unsupported: If they do not go together with the data.
@@ -52,13 +65,19 @@ def build_parts(experiment: Experiment, dataset: PreparedDataset) -> Parts:
     """
     for split in SPLITS:
         dataset.pairs(split)
-    surrogates: list[tuple[nn.Module, Mapping[str, Any]]] = []
-    similarity = build_similarity(experiment["metric"], experiment, dataset, surrogates)
+    surrogates: Surrogates = []
+    similarity = build_similarity(
+        experiment["metric"], experiment, dataset, surrogates, transfers or {}
+    )
     name = experiment["metric"]["name"]
     supports = getattr(similarity, "supports", lambda *_: None)
     reason = supports(dataset.ndim, dataset.channels, dataset.has_labels)
-    if not reason and any(n.needs_labels for n, _ in surrogates) and not dataset.has_labels:
-        reason = "its extractor learns from labels, and the data set has none"
+    for network, _, origin in surrogates:
+        learned, called = (
+            (origin.dataset, origin.dataset.name) if origin else (dataset, "the data set")
+        )
+        if not reason and network.needs_labels and not learned.has_labels:
+            reason = f"its extractor learns from labels, and {called} has none"
     if reason:
         raise Unsupported(
             f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
@@ -83,7 +102,9 @@ def build_similarity(
     section: Mapping[str, Any],
     experiment: Experiment,
     dataset: PreparedDataset,
-    surrogates: list[tuple[nn.Module, Mapping[str, Any]]],
+    surrogates: Surrogates,
+    transfers: Mapping[str, Origin],
+    place: str = "metric",
 ) -> Any:
     """Builds a metric, its terms and its extractors; notes the networks that are to be trained.
 
@@ -92,15 +113,20 @@ def build_similarity(
     arguments = {k: v for k, v in section.items() if k not in ("name", "weights")}
     further: dict[str, Any] = {}
     if "extractor" in arguments:
-        extractor_section = arguments.pop("extractor")
-        torch.manual_seed(derive_seed(experiment.seed, dataset.name, "extractor"))
-        network = build_extractor(extractor_section, dataset)
+        extractor_section, learned = arguments.pop("extractor"), dataset
+        origin = transfers.get(place)
+        if origin is not None:
+            extractor_section, learned = origin.extractor, origin.dataset
+        torch.manual_seed(derive_seed(experiment.seed, learned.name, "extractor"))
+        network = build_extractor(extractor_section, learned)
         if hasattr(network, "task"):
-            surrogates.append((network, extractor_section))
+            surrogates.append((network, extractor_section, origin))
         further["extractor"] = Extractor(network, network_precision(experiment.settings))
     if "terms" in arguments:
         further["terms"] = {
-            name: build_similarity(term, experiment, dataset, surrogates)
+            name: build_similarity(
+                term, experiment, dataset, surrogates, transfers, f"{place}.terms.{name}"
+            )
             for name, term in arguments.pop("terms").items()
         }
     return build(arguments, "metric", **further)

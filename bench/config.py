@@ -1,14 +1,15 @@
 """Configurations: what the groups offer, what is checked early, and what identifies a run."""
 
+import copy
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bench.errors import ConfigError
 from bench.settings import TrainerSettings
@@ -31,6 +32,7 @@ NOT_IDENTIFYING = {
     },
     "regularizer": {"scale"},
     "metric": {"weights"},
+    "extractor": {"dataset", "root"},
 }
 
 
@@ -53,8 +55,11 @@ def tabulated_weight(config: DictConfig) -> float | None:
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The configuration that run.py gets with these overrides."""
     import hydra
+    from hydra.core.global_hydra import GlobalHydra
 
     register_resolvers()
+    if GlobalHydra.instance().is_initialized():  # within run.py, which may know further folders
+        return hydra.compose("config", list(overrides))
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("config", list(overrides))
 
@@ -82,10 +87,12 @@ class Experiment:
     Attributes:
         config: Every section as plain dicts and lists.
         settings: The trainer's settings for the registration.
+        composed: The configuration before interpolations were resolved.
     """
 
     config: dict[str, Any]
     settings: TrainerSettings
+    composed: DictConfig = field(repr=False)
 
     @classmethod
     def from_config(cls, config: DictConfig) -> "Experiment":
@@ -106,7 +113,21 @@ class Experiment:
             )
         if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
             raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
-        return cls(sections, TrainerSettings.from_config(sections["trainer"]))
+        return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
+
+    def on(self, dataset: str, root: str | None) -> "Experiment":
+        """The same experiment on another data set, with what that one recommends.
+
+        Args:
+            dataset: An option of the group.
+            root: Its folder; None for the default.
+        """
+        config = copy.deepcopy(self.composed)
+        with open_dict(config):
+            config.dataset = compose([f"dataset={dataset}"]).dataset
+            if root is not None:
+                config.dataset.root = root
+        return Experiment.from_config(config)
 
     def __getitem__(self, section: str) -> Any:
         return self.config[section]
@@ -176,19 +197,27 @@ def extractor_identity(
     return {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
-        "extractor": dict(extractor),
+        "extractor": _identifying("extractor", extractor),
         "trainer": _identifying("trainer", trainer),
         "seed": experiment.seed,
     }
 
 
-def run_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the numbers of a run; nothing about paths, devices or tracking."""
+def run_identity(
+    experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What determines the numbers of a run; nothing about paths, devices or tracking.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+        transfers: From `bench.extractors.transfer.find_transfers`.
+    """
     metric = _identifying("metric", experiment["metric"])
     return {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
-        "metric": _with_extractor_ids(experiment, metric, data),
+        "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
         "regularizer": _identifying("regularizer", experiment["regularizer"])
         | {"weight": experiment.weight},
         "model": experiment["model"],
@@ -202,14 +231,24 @@ def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_extractor_ids(
-    experiment: Experiment, metric: Mapping[str, Any], data: Mapping[str, Any]
+    experiment: Experiment,
+    metric: Mapping[str, Any],
+    data: Mapping[str, Any],
+    transfers: Mapping[str, Any],
+    place: str,
 ) -> dict[str, Any]:
     found = dict(metric)
-    if "extractor" in found:
+    if place in transfers:
+        origin = transfers[place]
+        identity = extractor_identity(origin.experiment, origin.extractor, origin.data)
+        found["extractor"] = digest(identity)
+    elif "extractor" in found:
         found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
     if "terms" in found:
         found["terms"] = {
-            name: _with_extractor_ids(experiment, _identifying("metric", term), data)
+            name: _with_extractor_ids(
+                experiment, _identifying("metric", term), data, transfers, f"{place}.terms.{name}"
+            )
             for name, term in found["terms"].items()
         }
     return found

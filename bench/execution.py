@@ -16,6 +16,7 @@ from bench.devices import device_name, network_precision, single_device
 from bench.environment import environment
 from bench.evaluation import summarize
 from bench.extractors.obtain import train_or_load
+from bench.extractors.transfer import Origin
 from bench.registration import Registration, TestedPair, register, score_test_pairs
 from bench.scores import SCORES
 from bench.seeding import derive_seed
@@ -29,6 +30,7 @@ def execute(
     experiment: Experiment,
     dataset: PreparedDataset,
     data: Mapping[str, Any],
+    transfers: Mapping[str, Origin],
     header: Mapping[str, Any],
     config: str,
     folder: Folder,
@@ -39,6 +41,7 @@ def execute(
         experiment: The experiment.
         dataset: Its data.
         data: Settings and fingerprint of the data.
+        transfers: Origins of extractors that learn on other data.
         header: What the run's summary begins with.
         config: The resolved configuration as YAML.
         folder: Where it is recorded; claimed by the caller.
@@ -49,7 +52,7 @@ def execute(
     Raises:
         Unsupported: If metric, data and model do not go together; nothing has been written.
     """
-    parts = build_parts(experiment, dataset)
+    parts = build_parts(experiment, dataset, transfers)
     training = TrainingPairs(
         dataset,
         Augmentation.from_config(experiment["dataset"]["augmentation"]),
@@ -58,8 +61,8 @@ def execute(
     if experiment["force"]:
         folder.set_aside()
     folder.start(dict(header), config, environment(device_name(experiment.settings)))
-    for network, section in parts.surrogates:
-        train_or_load(network, section, experiment, dataset, data)
+    for network, section, origin in parts.surrogates:
+        train_or_load(network, origin or Origin(experiment, section, dataset, data))
     description = {
         "network": {
             **experiment["model"],

@@ -15,6 +15,7 @@ from bench.config import Experiment, digest, run_identity, run_name, tabulated_w
 from bench.data.cache import prepare
 from bench.data.source import Source
 from bench.errors import Unsupported
+from bench.extractors.transfer import find_transfers
 from bench.instantiation import build
 from bench.store import RUNS, Folder
 
@@ -37,7 +38,8 @@ def run(config: DictConfig) -> dict[str, Any] | None:
     source = make_source(experiment)
     dataset = prepare(source, experiment.cache)
     data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
-    run_id = digest(run_identity(experiment, data))
+    transfers = find_transfers(experiment)
+    run_id = digest(run_identity(experiment, data, transfers))
     folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
     summary = folder.summary()
     if summary and not experiment["force"]:
@@ -61,7 +63,7 @@ def run(config: DictConfig) -> dict[str, Any] | None:
         from bench.execution import execute
 
         try:
-            summary = execute(experiment, dataset, data, header, text, folder)
+            summary = execute(experiment, dataset, data, transfers, header, text, folder)
         except Unsupported as error:
             if not in_sweep():
                 raise

@@ -18,6 +18,7 @@ from bench.extractors.frozen import Extractor
 from bench.extractors.obtain import build_extractor, train_or_load
 from bench.extractors.official import official_weights, weights_digest
 from bench.extractors.segmenter import Segmenter
+from bench.extractors.transfer import Origin
 from bench.extractors.vgg import VGG16
 from bench.store import BEST, EXTRACTORS, list_folders
 
@@ -123,13 +124,14 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     dataset = tiny_datasets[2]
     section = experiment["metric"]["extractor"]
     data = {"fingerprint": dataset.fingerprint, "settings": {}}
+    origin = Origin(experiment, section, dataset, data)
     networks = [build_extractor(section, dataset) for _ in range(2)]
-    train_or_load(networks[0], section, experiment, dataset, data)
+    train_or_load(networks[0], origin)
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.status() == "finished"
     assert folder.path.name.startswith("demo-segmenter-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
-    train_or_load(networks[1], section, experiment, dataset, data)
+    train_or_load(networks[1], origin)
     assert folder.file(BEST).stat().st_mtime_ns == written
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())

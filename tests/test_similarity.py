@@ -60,7 +60,7 @@ def build_metric(name, ndim, dataset, weights):
     experiment = tiny_experiment(ndim, f"metric={name}")
     if "weights" in experiment["metric"]:
         experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
-    similarity = build_similarity(experiment["metric"], experiment, dataset, [])
+    similarity = build_similarity(experiment["metric"], experiment, dataset, [], {})
     reason = similarity.supports(ndim, dataset.channels, dataset.has_labels)
     if reason is None:
         load_pretrained(similarity, experiment)
@@ -170,7 +170,7 @@ def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datase
     _, reason = build_metric(name, ndim, dataset, vgg_weights)
     if reason is None:
         parts = build_parts(experiment, dataset)
-        assert [network.levels for network, _ in parts.surrogates] == [
+        assert [network.levels for network, *_ in parts.surrogates] == [
             extractor.levels
             for extractor in extractors_of(parts.similarity)
             if hasattr(extractor.network, "task")

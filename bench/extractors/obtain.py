@@ -8,23 +8,25 @@ import torch
 from torch import nn
 
 from bench.checkpoints import load_network
-from bench.config import Experiment, digest, extractor_identity
+from bench.config import digest, extractor_identity
 from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingImages, evenly_spaced, read_images
 from bench.data.prepared import PreparedDataset
 from bench.environment import environment
 from bench.extractors.training import SurrogateTask
+from bench.extractors.transfer import Origin
 from bench.instantiation import build
 from bench.seeding import derive_seed
 from bench.store import BEST, EXTRACTORS, Folder
 from bench.tracking import open_tracker
 
 STARTING_IMAGES = 16
+NOT_OF_THE_NETWORK = ("steps", "dataset", "root")
 
 
 def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> nn.Module:
     """The network of an `extractor` section: weights from a file are read, nothing is trained."""
-    settings = {key: value for key, value in extractor.items() if key != "steps"}
+    settings = {key: value for key, value in extractor.items() if key not in NOT_OF_THE_NETWORK}
     return build(
         settings,
         "metric.extractor",
@@ -34,48 +36,35 @@ def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> n
     )
 
 
-def train_or_load(
-    network: nn.Module,
-    extractor: Mapping[str, Any],
-    experiment: Experiment,
-    dataset: PreparedDataset,
-    data: Mapping[str, Any],
-) -> None:
+def train_or_load(network: nn.Module, origin: Origin) -> None:
     """Fills a surrogate network with its weights from the store; trains and stores them first.
 
     With 0 steps it keeps the random weights that it was built with.
 
     Args:
         network: From `build_extractor`; filled in place.
-        extractor: The `extractor` section.
-        experiment: The experiment that asks.
-        dataset: What it is trained on.
-        data: Settings and fingerprint of the data set.
+        origin: Where it learns.
     """
+    experiment, extractor = origin.experiment, origin.extractor
     if extractor["steps"] == 0:
         network.eval().requires_grad_(False)
         return
-    identity = extractor_identity(experiment, extractor, data)
+    identity = extractor_identity(experiment, extractor, origin.data)
     task, name = network.task, experiment["dataset"]["name"]
     path = f"{name}-{task}-seed{experiment.seed}-{digest(identity)}"
     folder = Folder(experiment.results / EXTRACTORS / path)
     if folder.summary() is None:
         with folder.claim(wait=True):
             if folder.summary() is None:
-                _train(network, extractor, experiment, dataset, identity, folder)
+                _train(network, origin, identity, folder)
     load_network(folder.file(BEST), network)
     network.eval().requires_grad_(False)
 
 
-def _train(
-    network: nn.Module,
-    extractor: Mapping[str, Any],
-    experiment: Experiment,
-    dataset: PreparedDataset,
-    identity: Mapping[str, Any],
-    folder: Folder,
-) -> None:
+def _train(network: nn.Module, origin: Origin, identity: Mapping[str, Any], folder: Folder) -> None:
     from bench.training import fit
+
+    experiment, extractor, dataset = origin.experiment, origin.extractor, origin.dataset
 
     task = str(network.task)
     header = {

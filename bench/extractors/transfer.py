@@ -1,0 +1,70 @@
+"""Extractors of another data set: `metric.extractor.dataset=NAME`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Experiment, options
+from bench.data.cache import prepare
+from bench.data.prepared import PreparedDataset
+from bench.errors import BenchError, ConfigError
+from bench.instantiation import build
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an extractor learns.
+
+    Attributes:
+        experiment: The experiment, on that data set.
+        extractor: The `extractor` section, as it is for that data set.
+        dataset: The data set.
+        data: Its settings and fingerprint.
+    """
+
+    experiment: Experiment
+    extractor: Mapping[str, Any]
+    dataset: PreparedDataset
+    data: Mapping[str, Any]
+
+
+def find_transfers(experiment: Experiment) -> dict[str, Origin]:
+    """The origins of a metric's extractors that learn on another data set, by their place.
+
+    Everything that a data set recommends is the other one's, so the extractor is the same that
+    the other data set's own runs use.
+
+    Raises:
+        ConfigError: If there is no such data set, or its files are not there.
+    """
+    found = {}
+    for place, section in extractor_sections(experiment["metric"]):
+        name = section.get("dataset")
+        if name is None:
+            continue
+        if name not in options("dataset"):
+            raise ConfigError(
+                f"metric.extractor.dataset={name}: there is no such data set. Known: "
+                f"{', '.join(options('dataset'))}."
+            )
+        other = experiment.on(name, section.get("root"))
+        try:
+            source = build(other.source_arguments(), "dataset")
+            dataset = prepare(source, other.cache)
+        except BenchError as error:
+            reason = str(error).replace("dataset.root", "metric.extractor.root")
+            raise ConfigError(f"metric.extractor.dataset={name}: {reason}") from error
+        data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+        own = dict(extractor_sections(other["metric"]))[place]
+        found[place] = Origin(other, own, dataset, data)
+    return found
+
+
+def extractor_sections(
+    metric: Mapping[str, Any], place: str = "metric"
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The `extractor` sections of a metric and its terms, each with its place."""
+    if "extractor" in metric:
+        yield place, metric["extractor"]
+    for name, term in metric.get("terms", {}).items():
+        yield from extractor_sections(term, f"{place}.terms.{name}")
