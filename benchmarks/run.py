@@ -1,130 +1,66 @@
-"""Measures the costly parts beside the straightforward way to compute them.
+"""Measures the costly parts beside the straightforward way to compute them, and MONAI's.
 
-    python benchmarks/run.py [--filter NAME] [--repeats N]
+    python benchmarks/run.py [--device cpu|cuda] [--filter NAME] [--repeats N] [--json FILE]
 
-Each case runs both ways in turn, forward and backward; the table gives medians and their ratio.
-Compare times within one table only.
+Each case runs all ways in turn, forward and backward; the table gives our median time and peak
+memory, and how many times as much the others take. Compare times within one table only.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-import torch.nn.functional as F
+from cases import cases
+from measure import peak_bytes, seconds
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from bench.models import VoxelMorph
-from bench.similarity import NCC, Pair
-from bench.spatial import warp
-
-SHAPES = {"64x64x64": (64, 64, 64), "160x192x16": (160, 192, 16), "512x688": (512, 688)}
-Action = Callable[[], object]
-
-
-def dense_ncc(image: Tensor, other: Tensor, window: int = 9) -> Tensor:
-    """Local NCC by dense window convolutions and automatic differentiation."""
-    ndim = image.ndim - 2
-    convolve = {2: F.conv2d, 3: F.conv3d}[ndim]
-    box = torch.ones(1, 1, *[window] * ndim)
-    voxels = window**ndim
-
-    def total(x: Tensor) -> Tensor:
-        return convolve(x, box, padding=window // 2)
-
-    sums, others = total(image), total(other)
-    cross = total(image * other) - sums * others / voxels
-    variance = total(image * image) - sums * sums / voxels
-    other_variance = total(other * other) - others * others / voxels
-    return 1 - (cross * cross / (variance * other_variance + 1e-5)).mean()
-
-
-def meshgrid_warp(image: Tensor, u: Tensor) -> Tensor:
-    """Warp by an identity grid built anew and kept for the backward pass."""
-    shape = image.shape[2:]
-    identity = torch.stack(torch.meshgrid(*[torch.arange(s) for s in shape], indexing="ij"))
-    points = identity[None] + u
-    grid = torch.stack([2 * points[:, i] / (s - 1) - 1 for i, s in enumerate(shape)], dim=-1)
-    return F.grid_sample(image, grid.flip(-1), padding_mode="border", align_corners=True)
-
-
-def cases() -> dict[str, tuple[Action, Action]]:
-    """Name of each case with our way and the straightforward one."""
-    found: dict[str, tuple[Action, Action]] = {}
-    for name, shape in SHAPES.items():
-        image = torch.rand(1, 1, *shape, requires_grad=True)
-        other = torch.rand(1, 1, *shape)
-        u = torch.randn(1, len(shape), *shape, requires_grad=True)
-        found[f"ncc {name}"] = (
-            lambda i=image, j=other: NCC()(_AsPair(i, j)).backward(),
-            lambda i=image, j=other: dense_ncc(i, j).backward(),
-        )
-        found[f"warp {name}"] = (
-            lambda j=other, v=u: warp(j, v).sum().backward(),
-            lambda j=other, v=u: meshgrid_warp(j, v).sum().backward(),
-        )
-        found[f"network step {name}"] = (
-            _network_step(shape, torch.bfloat16, channels_last=True),
-            _network_step(shape, torch.float32, channels_last=False),
-        )
-    return found
-
-
-class _AsPair(Pair):
-    """A pair whose warped image is given."""
-
-    def __init__(self, warped: Tensor, fixed: Tensor) -> None:
-        super().__init__(warped, fixed, fixed)
-        self.__dict__["warped"] = warped
-
-
-def _network_step(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool) -> Action:
-    network = VoxelMorph(len(shape), 1, channels=(16, 32, 64), norm=False, dropout=False)
-    if channels_last:
-        layout = torch.channels_last if len(shape) == 2 else torch.channels_last_3d
-        network.to(memory_format=layout)
-    optimizer = torch.optim.Adam(network.parameters())
-    moving, fixed = torch.rand(2, 1, 1, *shape)
-
-    def step() -> None:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            u = network(moving, fixed)
-        u.float().square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def measure(ours: Action, plain: Action, repeats: int) -> tuple[float, float]:
-    """Median seconds of both, run in turn after one warm-up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 1):
-        for action, seconds in zip((ours, plain), times, strict=True):
-            start = time.perf_counter()
-            action()
-            if repeat:
-                seconds.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
+OTHERS = ("straightforward", "MONAI")
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--filter", default="", help="only cases whose name contains this")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
     arguments = parser.parse_args()
-    table = Table(title=f"forward and backward, {torch.get_num_threads()} threads")
-    for heading in ("case", "ours [ms]", "straightforward [ms]", "ratio"):
+    device = arguments.device
+    chosen = [(n, make) for n, make in cases(device) if arguments.filter in n]
+    rows = [
+        {"case": name, "seconds": seconds(make(), arguments.repeats, device)}
+        for name, make in chosen
+    ]
+    for row, (_, make) in zip(rows, chosen, strict=True):
+        row["bytes"] = {name: peak_bytes(action, device) for name, action in make().items()}
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
+    title = f"forward and backward, {where}, torch {torch.__version__}"
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"title": title, "rows": rows}, indent=1))
+    Console(width=120).print(_table(title, rows))
+
+
+def _table(title: str, rows: list[dict]) -> Table:
+    table = Table(title=title)
+    for heading in ("case", "ms", *(f"{o}, times" for o in OTHERS)):
         table.add_column(heading, justify="left" if heading == "case" else "right")
-    for name, (ours, plain) in cases().items():
-        if arguments.filter in name:
-            fast, slow = measure(ours, plain, arguments.repeats)
-            table.add_row(name, f"{fast * 1e3:.1f}", f"{slow * 1e3:.1f}", f"{slow / fast:.1f}")
-    Console().print(table)
+    for heading in ("MB", *(f"{o}, times" for o in OTHERS)):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [row["case"]]
+        for measured, scale in ((row["seconds"], 1e3), (row["bytes"], 1e-6)):
+            ours = measured["ours"]
+            cells.append(f"{ours * scale:.1f}")
+            cells += [
+                f"{measured[o] / max(ours, 1e-9):.1f}" if o in measured else "" for o in OTHERS
+            ]
+        table.add_row(*cells)
+    return table
 
 
 if __name__ == "__main__":

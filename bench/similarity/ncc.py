@@ -75,7 +75,7 @@ def _global_ncc(warped: Tensor, fixed: Tensor, weights: Tensor | None) -> Tensor
 
 
 class _LocalNCC(torch.autograd.Function):
-    """The local metric and, by hand, its gradient.
+    """The local metric and, by hand, its gradient, one pair after the other.
 
     The gradient with respect to I is J·box(a) + 2 I·box(b) - box(a mean_J + 2 b mean_I), with
     a = ∂D/∂cross and b = ∂D/∂var_I: three more box filters, so that forward and backward
@@ -86,42 +86,62 @@ class _LocalNCC(torch.autograd.Function):
     def forward(
         ctx: Any, warped: Tensor, fixed: Tensor, weights: Tensor | None, window: int, floor: float
     ) -> Tensor:
-        share = 1 / warped.numel() if weights is None else weights / warped.shape[1]
-        voxels = window ** (warped.ndim - 2)
-        mean_i = box_sum(warped, window) / voxels
-        mean_j = box_sum(fixed, window) / voxels
-        variance_i = _variance(warped, mean_i, window).add_(floor * voxels)
-        variance_j = _variance(fixed, mean_j, window).add_(floor * voxels)
-        cross = box_sum(warped * fixed, window).sub_(mean_i * mean_j, alpha=voxels)
-        denominator = (variance_i * variance_j).add_(EPSILON)
-        ratio = cross / denominator
-        d_cross = ratio * share * -2
-        squared = ratio * ratio * share
-        saved: list[Tensor | None] = []
-        for needed, image, mean, other, other_mean, other_variance in (
-            (ctx.needs_input_grad[0], warped, mean_i, fixed, mean_j, variance_j),
-            (ctx.needs_input_grad[1], fixed, mean_j, warped, mean_i, variance_i),
-        ):
-            if needed:
-                twice_d_variance = 2 * squared * other_variance
-                offset = (d_cross * other_mean).addcmul_(twice_d_variance, mean)
-                gradient = other * box_sum(d_cross, window)
-                gradient.addcmul_(image, box_sum(twice_d_variance, window))
-                saved.append(gradient.sub_(box_sum(offset, window)))
-            else:
-                saved.append(None)
-        ctx.save_for_backward(*saved)
-        correlation = cross.mul_(ratio)
-        if weights is None:
-            return 1 - correlation.mean()
-        return (weights.sum() * correlation.shape[1] - (correlation * weights).sum()) / (
-            correlation.shape[1]
-        )
+        value = warped.new_ones(()) if weights is None else weights.sum()
+        gradients = [
+            torch.empty_like(image) if needed else None
+            for image, needed in zip((warped, fixed), ctx.needs_input_grad[:2], strict=True)
+        ]
+        for i in range(len(warped)):
+            one = slice(i, i + 1)
+            share: float | Tensor = 1 / warped.numel()
+            if weights is not None:
+                share = weights[one] / warped.shape[1]
+            first, second = (None if whole is None else whole[one] for whole in gradients)
+            value = value - _correlation(warped[one], fixed[one], share, window, floor, first)
+            if second is not None:
+                _correlation(fixed[one], warped[one], share, window, floor, second)
+        ctx.save_for_backward(*gradients)
+        return value
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         first, second = (None if saved is None else saved * gradient for saved in ctx.saved_tensors)
         return first, second, None, None, None
+
+
+def _correlation(
+    image: Tensor,
+    other: Tensor,
+    share: float | Tensor,
+    window: int,
+    floor: float,
+    gradient: Tensor | None,
+) -> Tensor:
+    """Weighted sum of one pair's squared correlations.
+
+    Writes the gradient of its negative with respect to `image`. Buffers are used again as soon as
+    what they hold is not needed any more.
+    """
+    voxels = window ** (image.ndim - 2)
+    mean, other_mean = (box_sum(x, window).div_(voxels) for x in (image, other))
+    cross = box_sum(image * other, window).sub_(mean * other_mean, alpha=voxels)
+    other_variance = _variance(other, other_mean, window).add_(floor * voxels)
+    ratio = _variance(image, mean, window).add_(floor * voxels).mul_(other_variance).add_(EPSILON)
+    torch.div(cross, ratio, out=ratio)
+    total = cross.mul_(ratio).mul_(share).sum()
+    if gradient is None:
+        return total
+    d_cross = torch.mul(ratio, share, out=cross).mul_(-2)
+    twice_d_variance = ratio.mul_(d_cross).mul_(other_variance).neg_()
+    del other_variance
+    offset = other_mean.mul_(d_cross).add_(mean.mul_(twice_d_variance))
+    del mean
+    torch.mul(box_sum(d_cross, window), other, out=gradient)
+    del cross, d_cross
+    gradient.addcmul_(image, box_sum(twice_d_variance, window))
+    del ratio, twice_d_variance
+    gradient.sub_(box_sum(offset, window))
+    return total
 
 
 def _variance(image: Tensor, mean: Tensor, window: int) -> Tensor:

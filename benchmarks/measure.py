@@ -1,0 +1,63 @@
+"""Time and peak memory of an action, on a processor or a GPU."""
+
+import ctypes
+import gc
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+Action = Callable[[], object]
+M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+
+
+def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[str, float]:
+    """Median seconds of each action, run in turn after one warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for repeat in range(repeats + 1):
+        for name, action in actions.items():
+            synchronize(device)
+            start = time.perf_counter()
+            action()
+            synchronize(device)
+            if repeat:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(own) for name, own in times.items()}
+
+
+def peak_bytes(action: Action, device: str) -> int:
+    """Most memory that is in use at any time of an action, beyond what is in use before it.
+
+    On a processor: of the process, as Linux counts it. Buffers are then taken from the system one
+    by one and given back, which costs time: measure times first.
+    """
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        action()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
+    action()
+    libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _status("VmRSS")
+    action()
+    return _status("VmHWM") - before
+
+
+def synchronize(device: str) -> None:
+    """Waits for a GPU."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _status(key: str) -> int:
+    found = re.search(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
