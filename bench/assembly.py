@@ -108,9 +108,11 @@ def build_similarity(
 ) -> Any:
     """Builds a metric, its terms and its extractors; notes the networks that are to be trained.
 
-    `name` and `weights` belong to the suite; all other keys are arguments of the class.
+    `name` and `weights` belong to the suite; all other keys are arguments of the class, which
+    keeps its default where one is null.
     """
-    arguments = {k: v for k, v in section.items() if k not in ("name", "weights")}
+    own = ("name", "weights")
+    arguments = {k: v for k, v in section.items() if k not in own and v is not None}
     further: dict[str, Any] = {}
     if "extractor" in arguments:
         extractor_section, learned = arguments.pop("extractor"), dataset

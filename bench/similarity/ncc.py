@@ -12,6 +12,7 @@ from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
 EPSILON = 1e-5
+WHOLE = "whole"
 
 
 class NCC(Similarity):
@@ -26,18 +27,19 @@ class NCC(Similarity):
     of D; without a floor, windows that hold nothing but faint noise weigh as much as edges.
 
     Args:
-        window: Edge of the window in voxels, odd; None takes the whole image as one window.
+        window: Edge of the window in voxels, odd; `whole` takes the image as one window.
         mask: Which voxels' windows count, see `bench.similarity.masks`; a global window sees
             nothing but these.
         floor: Variance of a voxel that is added to both variances of a window, in squared
             intensities: about that of the noise. Not used by a global window.
     """
 
-    def __init__(self, window: int | None = 9, mask: str | None = None, floor: float = 0.0) -> None:
-        if window is not None and (not isinstance(window, int) or window < 1 or window % 2 == 0):
+    def __init__(self, window: int | str = 9, mask: str | None = None, floor: float = 0.0) -> None:
+        odd = isinstance(window, int) and window >= 1 and window % 2 == 1
+        if not odd and window != WHOLE:
             raise ConfigError(
-                f"metric.window={window}: must be an odd whole number, such as 9, or null for the "
-                "whole image."
+                f"metric.window={window}: must be an odd whole number, such as 9, or {WHOLE} for "
+                "the whole image."
             )
         if not floor >= 0:
             raise ConfigError(f"metric.floor={floor}: must be a variance of at least 0.")
@@ -50,13 +52,13 @@ class NCC(Similarity):
 
     def __call__(self, pair: Pair) -> Tensor:
         weights = mask_weights(self.mask, pair)
-        if self.window is None:
+        if isinstance(self.window, str):
             return _global_ncc(pair.warped, pair.fixed, weights)
         smallest = min(pair.fixed.shape[2:])
         if self.window > 2 * smallest - 1:
             raise ConfigError(
                 f"metric.window={self.window}: is larger than the images, whose shortest axis has "
-                f"{smallest} voxels. Take at most {2 * smallest - 1}, or null for the whole image."
+                f"{smallest} voxels. Take at most {2 * smallest - 1}, or {WHOLE} for the whole image."
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
 
