@@ -27,3 +27,22 @@ def gradient(shape: tuple[int, ...], top: float = 100, kind: type = np.uint8) ->
     """Grey values that rise along the first axis from 0 to `top`."""
     line = np.linspace(0, top, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
     return np.broadcast_to(line, shape).astype(kind)
+
+
+def write_sequence(
+    root: Path,
+    name: str,
+    count: int,
+    shape: tuple[int, int] = (16, 20),
+    masks: str = "ST",
+    first: int = 0,
+) -> None:
+    """Frames of the Cell Tracking Challenge whose value is their number, with two cells of
+    different size and number."""
+    for number in range(first, first + count):
+        frame = np.full(shape, number, np.uint8)
+        frame[: shape[0] // 2] = 200
+        cells = np.zeros(shape, np.uint16)
+        cells[5:9, 5:9], cells[9:11, 9:11] = 2 * number + 300, 7
+        write_tiff(root / name / f"t{number:03d}.tif", frame)
+        write_tiff(root / f"{name}_{masks}" / "SEG" / f"man_seg{number:03d}.tif", cells)

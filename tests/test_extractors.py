@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from conf_options import tiny_experiment
 from torch import nn
 
+from bench.assembly import build_parts
+from bench.data.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
@@ -57,6 +59,47 @@ def test_autoencoder_reconstructs_the_size_within_zero_and_one(shape):
     assert output.shape == (2, 2, *shape)
     assert output.min() >= 0
     assert output.max() <= 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_autoencoder_starts_from_the_mean_intensity_of_each_channel(shape):
+    network = autoencoder(len(shape), channels=2)
+    images = image(shape, batch=5, channels=2)
+    images[:, 0] *= 0.1
+    images[:, 1] = 1 - images[:, 1] / 2
+    network.start_from(images)
+    with torch.no_grad():
+        output = network(images)
+    for channel, mean in enumerate(images.mean(dim=[0, *range(2, images.ndim)])):
+        odds = mean / (1 - mean)
+        found = output[:, channel] / (1 - output[:, channel])
+        assert 0.7 * odds < found.mean() < 1.4 * odds
+
+
+@pytest.mark.parametrize(("level", "least", "most"), [(0, 1e-3, 0.05), (1, 0.95, 0.999)])
+def test_autoencoder_can_start_from_black_and_from_white(level, least, most):
+    network = autoencoder(2)
+    network.start_from(torch.full((3, 1, 16, 24), float(level)))
+    with torch.no_grad():
+        assert least < network(torch.full((1, 1, 16, 24), float(level))).mean() < most
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_autoencoder_of_mostly_dark_volumes_still_learns_after_30_steps(seed):
+    shape = (16, 16, 16)
+    points = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"))
+    ball = ((points - 7.5).square().sum(dim=0) < 4**2) * (0.5 + 0.3 * image(shape, batch=4))
+    torch.manual_seed(seed)
+    network = Autoencoder(3, 1, 0, [16, 32, 64], norm=False, dropout=False)
+    network.start_from(ball)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(31):
+        optimizer.zero_grad()
+        output = network(ball)
+        network.loss(output, ball, None).backward()
+        optimizer.step()
+    assert output.min() > 0
+    assert max(p.grad.abs().max() for p in network.parameters()) > 1e-5
 
 
 def test_autoencoder_has_no_skips():
@@ -117,14 +160,17 @@ def test_frozen_extractor_has_no_gradients_of_its_own_and_ignores_dropout():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def origin_of(experiment, dataset):
+    data = {"fingerprint": dataset.fingerprint, "settings": {}}
+    return Origin(experiment, experiment["metric"]["extractor"], dataset, data)
+
+
 def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     experiment = tiny_experiment(
         2, "metric=deepsim_seg", f"results_dir={tmp_path}", "metric.extractor.steps=2"
     )
-    dataset = tiny_datasets[2]
-    section = experiment["metric"]["extractor"]
-    data = {"fingerprint": dataset.fingerprint, "settings": {}}
-    origin = Origin(experiment, section, dataset, data)
+    origin = origin_of(experiment, tiny_datasets[2])
+    section, dataset = origin.extractor, origin.dataset
     networks = [build_extractor(section, dataset) for _ in range(2)]
     train_or_load(networks[0], origin)
     (folder,) = list_folders(tmp_path, EXTRACTORS)
@@ -136,6 +182,42 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not any(p.requires_grad for network in networks for p in network.parameters())
+
+
+def test_training_of_an_autoencoder_starts_from_the_mean_of_its_images(tiny_datasets, tmp_path):
+    overrides = ["metric=deepsim_ae", "metric.extractor.steps=1", "trainer.lr=1e-8"]
+    origin = origin_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), tiny_datasets[2])
+    torch.manual_seed(0)
+    network = build_extractor(origin.extractor, origin.dataset)
+    images = read_images(origin.dataset, origin.dataset.members("train"), torch.device("cpu"))
+    before = network(images).mean()
+    train_or_load(network, origin)
+    after = network(images).mean()
+    assert abs(after - images.mean()) < 0.05 < abs(before - images.mean())
+
+
+@pytest.mark.parametrize("metric", ["deepsim_ae", "deepsim_csr", "deepsim_seg"])
+def test_extractor_of_0_steps_keeps_the_weights_of_its_seed_and_stores_nothing(
+    metric, tiny_datasets, tmp_path
+):
+    def weights(seed):
+        overrides = [f"metric={metric}", "metric.extractor.steps=0", f"results_dir={tmp_path}"]
+        experiment = tiny_experiment(2, *overrides, f"seed={seed}")
+        parts = build_parts(experiment, tiny_datasets[2])
+        ((network, section, origin),) = parts.surrogates
+        assert (section["steps"], origin) == (0, None)
+        built = {name: value.clone() for name, value in network.state_dict().items()}
+        train_or_load(network, origin_of(experiment, tiny_datasets[2]))
+        assert not network.training
+        assert not any(p.requires_grad for p in network.parameters())
+        kept = network.state_dict()
+        assert all(torch.equal(value, kept[name]) for name, value in built.items())
+        return torch.cat([p.flatten() for p in network.parameters()])
+
+    first = weights(seed=0)
+    assert torch.equal(first, weights(seed=0))
+    assert not torch.equal(first, weights(seed=1))
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestVGG:

@@ -7,12 +7,15 @@ from scipy import ndimage
 
 from bench.spatial import (
     central_jacobian_determinant,
+    coarsen,
     compose,
     crop_to,
+    forward_jacobian,
     integrate,
     jacobian_determinant,
     pad_to_multiple,
     warp,
+    warp_level,
 )
 
 SHAPES = [(17, 22), (10, 13, 15)]
@@ -230,3 +233,112 @@ def test_padding_repeats_the_far_border():
     assert padded.shape == (1, 1, 8, 8)
     assert torch.equal(padded[..., 5:, :6], image[..., 4:5, :].expand(-1, -1, 3, -1))
     assert torch.equal(padded[..., :5, 6:], image[..., 5:6].expand(-1, -1, -1, 2))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 2), (2, 3, 2)])
+def test_forward_jacobian_agrees_with_loops(shape):
+    u = random_displacement(shape)
+    inner = [size - 1 for size in shape]
+    found = forward_jacobian(u)
+    assert [row.shape for row in found] == [(2, len(shape), *inner)] * len(shape)
+    for j, row in enumerate(found):
+        for place in np.ndindex(*inner):
+            after = tuple(p + (axis == j) for axis, p in enumerate(place))
+            slope = u[(..., *after)] - u[(..., *place)]
+            assert torch.equal(row[(..., *place)], slope)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forward_jacobian_of_a_linear_map_is_its_matrix(shape):
+    matrix = np.random.default_rng(5).normal(size=(len(shape),) * 2)
+    found = forward_jacobian(linear_displacement(matrix, shape, torch.float64))
+    for j, row in enumerate(found):
+        for i in range(len(shape)):
+            expected = torch.full_like(row[:, i], matrix[i, j] - (i == j))
+            torch.testing.assert_close(row[:, i], expected)
+
+
+def block_means(array, factor):
+    """Means over blocks of (*S), the far border repeated, by loops."""
+    count = [-(-size // factor) for size in array.shape]
+    padded = np.pad(
+        array,
+        [(0, n * factor - size) for n, size in zip(count, array.shape, strict=True)],
+        mode="edge",
+    )
+    means = np.empty(count)
+    for place in np.ndindex(*count):
+        means[place] = padded[tuple(slice(p * factor, (p + 1) * factor) for p in place)].mean()
+    return means
+
+
+def level_shape(shape, factor, up):
+    return torch.Size(-(-size // factor) if up else size // factor for size in shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_coarsening_takes_means_over_blocks(shape, factor, up):
+    field = random_image(shape).double()
+    coarse = level_shape(shape, factor, up)
+    found = coarsen(field, factor, coarse)
+    assert found.shape == (2, 3, *coarse)
+    inside = tuple(slice(size) for size in coarse)
+    for b, c in np.ndindex(2, 3):
+        expected = block_means(field[b, c].numpy(), factor)[inside]
+        np.testing.assert_allclose(found[b, c], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("factor", [1, 2, 4])
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_warped_level_samples_at_the_mean_displacement_in_its_own_voxels(shape, factor, up):
+    coarse = level_shape(shape, factor, up)
+    features = random_image(coarse).double()
+    u = random_displacement(shape, size=2.0 * factor).double()
+    found = warp_level(features, u, factor)
+    assert found.shape == features.shape
+    inside = tuple(slice(size) for size in coarse)
+    for b in range(2):
+        move = [block_means(channel.numpy(), factor)[inside] / factor for channel in u[b]]
+        points = np.indices(coarse) + np.stack(move)
+        for c in range(3):
+            expected = ndimage.map_coordinates(
+                features[b, c].numpy(), points, order=1, mode="nearest"
+            )
+            np.testing.assert_allclose(found[b, c], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_level_that_does_not_move_is_returned_bit_for_bit(shape, factor):
+    features = random_image(level_shape(shape, factor, up=True))
+    zero = torch.zeros(2, len(shape), *shape)
+    assert torch.equal(warp_level(features, zero, factor), features)
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (8, 16, 8)])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_features_that_are_block_means_move_as_the_image_does(shape, factor):
+    """Warping before and after coarsening agree for shifts by whole blocks."""
+    image = random_image(shape)
+    u = torch.zeros(2, len(shape), *shape)
+    u[:, 0] = factor
+    coarse = level_shape(shape, factor, up=True)
+    before, after = coarsen(warp(image, u), factor, coarse), coarsen(image, factor, coarse)
+    after = warp_level(after, u, factor)
+    torch.testing.assert_close(before[:, :, :-1], after[:, :, :-1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (4, 3, 5)])
+def test_gradient_of_a_warped_level(shape):
+    coarse = level_shape(shape, 2, up=True)
+    features = random_image(coarse, channels=2).double().requires_grad_()
+    # towards the middle and by less than a voxel of the level
+    points = torch.stack(torch.meshgrid(*(torch.arange(s) for s in shape), indexing="ij"))
+    middle = torch.tensor([2 * (size // 2) for size in coarse]).view(-1, *[1] * len(shape))
+    towards = torch.where(points < middle, 0.6, -0.6).double()
+    noise = 0.2 * random_displacement(shape, size=1).double().tanh()
+    u = (towards + noise).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f, v: warp_level(f, v, 2), (features, u))

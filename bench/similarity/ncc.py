@@ -58,7 +58,7 @@ class NCC(Similarity):
         if self.window > 2 * smallest - 1:
             raise ConfigError(
                 f"metric.window={self.window}: is larger than the images, whose shortest axis has "
-                f"{smallest} voxels. Take at most {2 * smallest - 1}, or {WHOLE} for the whole image."
+                f"{smallest} voxels. Take at most {2 * smallest - 1}, or {WHOLE} for the image."
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conf_options import experiment
-from image_files import write_tiff
+from image_files import write_sequence, write_tiff
 
 from bench.data import prepare
 from bench.data.loading import read_pairs
@@ -16,17 +16,6 @@ from bench.experiment import make_source
 
 SPLITS = ("train", "val", "test")
 SHAPE = (16, 20)
-
-
-def write_sequence(root, name, count, shape=SHAPE, masks="ST", first=0):
-    """Frames whose value is their number, with two cells of different size and number."""
-    for number in range(first, first + count):
-        frame = np.full(shape, number, np.uint8)
-        frame[: shape[0] // 2] = 200
-        cells = np.zeros(shape, np.uint16)
-        cells[5:9, 5:9], cells[9:11, 9:11] = 2 * number + 300, 7
-        write_tiff(root / name / f"t{number:03d}.tif", frame)
-        write_tiff(root / f"{name}_{masks}" / "SEG" / f"man_seg{number:03d}.tif", cells)
 
 
 @pytest.fixture
