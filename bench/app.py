@@ -5,14 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from bench.analysis.selection import CRITERIA
 from bench.config import GROUPS, options, register_resolvers
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CANNOT_WRITE = {
@@ -36,6 +38,9 @@ HELP = """Runs one experiment: trains a registration network under one metric an
 SETTINGS = {
     "seed=N": "separates repetitions (default 0)",
     "force=true": "runs a finished run anew",
+    "plan=true": "prints what would run, and what it will cost",
+    "on_failure=stop": "ends a sweep with the first run that fails",
+    "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
     "results_dir=DIR": "where everything is written (default results)",
     "dataset.root=PATH": "where a data set's files lie",
     "regularizer.weight=X": "the weight λ; by default the tuned one for data set and metric",
@@ -47,11 +52,54 @@ SETTINGS = {
 
 
 class _Failed(BaseException):
-    """Carries a job's error past Hydra, which would print lines of its own."""
+    """Carries an error past Hydra, which would go on or print lines of its own."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+
+
+class _Planned(BaseException):
+    """Ends a command that was to be planned only."""
+
+
+class SweepCallback(Callback):
+    """Looks at a sweep before its first run: refuses what is not valid, or prints the plan.
+
+    Attributes:
+        cells: The runs of this process's sweep.
+    """
+
+    cells: ClassVar[list[Any] | None] = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from bench.sweep import cells
+
+        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            return  # others choose their runs as they go
+        try:
+            check_sweep(config)
+            SweepCallback.cells = cells(config)
+            if config.plan:
+                _print_plan(SweepCallback.cells)
+        except Exception as error:
+            raise _Failed(error) from error
+        if config.plan:
+            raise _Planned
+
+
+def check_sweep(config: DictConfig) -> None:
+    """Raises ConfigError unless the options of sweeps have values that exist."""
+    if config.on_failure not in ("continue", "stop"):
+        raise ConfigError(f"on_failure={config.on_failure}: must be continue or stop.")
+    if config.select not in CRITERIA:
+        raise ConfigError(f"select={config.select}: must be one of {', '.join(CRITERIA)}.")
+
+
+def _print_plan(cells: list[Any]) -> None:
+    from bench.analysis.sweeps import print_plan
+
+    print_plan(cells)
 
 
 def run_job(config: DictConfig) -> None:
@@ -62,11 +110,24 @@ def run_job(config: DictConfig) -> None:
     from bench.experiment import in_sweep, run
 
     try:
+        check_sweep(config)
+        if config.plan:
+            _print_plan(_single_cell(config))
+            return
         run(config)
     except Exception as error:
-        if in_sweep():
+        if in_sweep() and config.on_failure == "continue":
             raise
         raise _Failed(error) from error
+
+
+def _single_cell(config: DictConfig) -> list[Any]:
+    from bench.config import Experiment
+    from bench.sweep import Cell, look_up
+
+    cells = [Cell([], Experiment.from_config(config))]
+    look_up(cells)
+    return cells
 
 
 def launch(main: Callable[[], Any]) -> None:
@@ -81,7 +142,14 @@ def launch(main: Callable[[], Any]) -> None:
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     try:
-        main()
+        try:
+            main()
+        finally:
+            failed = _close_sweep()
+        if failed:
+            sys.exit(1)
+    except _Planned:
+        return
     except KeyboardInterrupt as interrupt:
         _exit(str(interrupt) or "Interrupted. The same command starts again.", 130)
     except (_Failed, Exception) as caught:
@@ -89,6 +157,18 @@ def launch(main: Callable[[], Any]) -> None:
         if with_traceback:
             raise error from None
         _exit(explain(error))
+
+
+def _close_sweep() -> bool:
+    """Prints where the sweep of this process ends; whether runs of it failed."""
+    cells, SweepCallback.cells = SweepCallback.cells, None
+    if cells is None or cells[0].experiment["plan"]:
+        return False
+    from bench.analysis.sweeps import print_sweep
+    from bench.sweep import look_up
+
+    look_up(cells)
+    return print_sweep(cells)
 
 
 def explain(error: Exception) -> str:

@@ -75,9 +75,10 @@ def options(group: str) -> dict[str, str]:
 
 
 def headline(path: Path) -> str:
-    """The comment in the first line of a configuration file."""
+    """The comment that heads a configuration file."""
     with open(path) as file:
-        return file.readline().lstrip("#").strip()
+        lines = (line for line in file if not line.startswith("# @package"))
+        return next(lines, "").lstrip("#").strip()
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,18 @@ def run_identity(
         "trainer": _identifying("trainer", experiment["trainer"]),
         "seed": experiment.seed,
     }
+
+
+def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs have in common among which λ is chosen: all but λ and the seed."""
+    sections = {
+        section: _identifying(section, experiment[section]) for section in ("metric", "trainer")
+    }
+    regularizer = _identifying("regularizer", experiment["regularizer"])
+    regularizer.pop("weight")
+    model = experiment["model"]
+    own = dataset_identity(experiment, data)
+    return {"dataset": own, **sections, "regularizer": regularizer, "model": model}
 
 
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,10 @@ class StoreError(BenchError):
     """A folder of results cannot be written, or holds something unusable."""
 
 
+class Busy(StoreError):
+    """Another process holds a folder."""
+
+
 class Unsupported(BenchError):
     """A combination of metric, data set and model that cannot work; the run is skipped."""
 

@@ -11,11 +11,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from bench.analysis.terminal import print_summary
-from bench.config import Experiment, digest, run_identity, run_name, tabulated_weight
+from bench.config import (
+    Experiment,
+    digest,
+    run_identity,
+    run_name,
+    tabulated_weight,
+    variant_identity,
+)
 from bench.data.cache import prepare
+from bench.data.prepared import PreparedDataset
 from bench.data.source import Source
-from bench.errors import Unsupported
-from bench.extractors.transfer import find_transfers
+from bench.errors import Busy, Unsupported
+from bench.extractors.transfer import Origin, find_transfers
 from bench.instantiation import build
 from bench.store import RUNS, Folder
 
@@ -53,31 +61,55 @@ def run(config: DictConfig) -> dict[str, Any] | None:
         )
     header = {
         "id": run_id,
+        "variant": digest(variant_identity(experiment, data)),
         **{group: experiment[group]["name"] for group in ("dataset", "metric", "model")},
         "regularizer": experiment["regularizer"]["name"],
         "weight": experiment.weight,
         "seed": experiment.seed,
     }
     text = OmegaConf.to_yaml(OmegaConf.create(experiment.config))
-    with folder.claim():
-        from bench.execution import execute
-
-        try:
-            summary = execute(experiment, dataset, data, transfers, header, text, folder)
-        except Unsupported as error:
-            if not in_sweep():
-                raise
-            folder.start(header, text, {})
-            folder.fail(error, "skipped")
-            print(f"skipped {folder.path.name}: {error}", file=sys.stderr)
-            return None
-        except Exception as error:
-            folder.fail(error)
-            if in_sweep():
-                print(f"failed {folder.path.name}: {error}", file=sys.stderr)
+    try:
+        with folder.claim():
+            summary = _execute(experiment, dataset, data, transfers, header, text, folder)
+    except Busy as busy:
+        if not in_sweep():
             raise
-    print_summary(summary, folder.path)
+        print(f"left to another process: {busy}", file=sys.stderr)
+        return None
+    if summary is not None:
+        print_summary(summary, folder.path)
     return summary
+
+
+def _execute(
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    data: dict[str, Any],
+    transfers: dict[str, Origin],
+    header: dict[str, Any],
+    text: str,
+    folder: Folder,
+) -> dict[str, Any] | None:
+    """Runs an experiment whose folder is claimed; None if it is skipped."""
+    finished = folder.summary()
+    if finished and not experiment["force"]:  # by another process, since it was looked for
+        return finished
+    from bench.execution import execute
+
+    try:
+        return execute(experiment, dataset, data, transfers, header, text, folder)
+    except Unsupported as error:
+        if not in_sweep():
+            raise
+        folder.start(header, text, {})
+        folder.fail(error, "skipped")
+        print(f"skipped {folder.path.name}: {error}", file=sys.stderr)
+        return None
+    except Exception as error:
+        folder.fail(error)
+        if in_sweep():
+            print(f"failed {folder.path.name}: {error}", file=sys.stderr)
+        raise
 
 
 def make_source(experiment: Experiment) -> Source:

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bench.errors import StoreError
+from bench.errors import Busy, StoreError
 
 SCHEMA = 2
 RUNS, EXTRACTORS, CACHE, WEIGHTS = "runs", "extractors", "cache", "weights"
@@ -118,13 +118,13 @@ class Folder:
             wait: Whether to wait for another process, rather than to give up at once.
 
         Raises:
-            StoreError: If another process holds it and `wait` is false.
+            Busy: If another process holds it and `wait` is false.
         """
         lock = self._lock()
         try:
             lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
-            raise StoreError(
+            raise Busy(
                 f"{self.path.name} is being run by another process. Wait for it; "
                 "`python -m bench runs` shows when it has finished."
             ) from None
@@ -163,6 +163,10 @@ class Folder:
             self.file(FAILURE),
             {"status": status, "error": line, "type": type(error).__name__, "time": time.time()},
         )
+
+    def failure(self) -> dict[str, Any] | None:
+        """Why the run failed or was skipped; None if it did not."""
+        return read_json(self.file(FAILURE))
 
     def set_aside(self) -> None:
         """Makes room to run a finished run anew; it is kept until the new one has finished.

@@ -19,6 +19,27 @@ from bench.errors import DataError
 FORMAT = 2
 
 
+def find(source: Source, cache: Path | None) -> PreparedDataset | None:
+    """The data set if it is in the cache; None if it would have to be read first.
+
+    Raises:
+        DataError: If source files are missing.
+    """
+    if cache is None:
+        return None
+    folder = cache_folder(source, source.subjects(), cache)
+    if not (folder / INDEX).exists():
+        return None
+    return PreparedDataset.open(folder, source.pairs)
+
+
+def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
+    """Where the arrays of these files under these settings are kept."""
+    state = [FORMAT, source.settings(), source.files_state(subjects)]
+    key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
+    return cache / f"{source.name}-{key}"
+
+
 def prepare(source: Source, cache: Path | None) -> PreparedDataset:
     """The data set from the cache, built first if a source file or a setting is new.
 
@@ -38,13 +59,11 @@ def prepare(source: Source, cache: Path | None) -> PreparedDataset:
         make_policy(section)
     subjects = source.subjects()
     check_subjects(source.name, subjects)
-    state = [FORMAT, source.settings(), source.files_state(subjects)]
     if cache is None:
         from bench.data.direct import open_direct
 
         return open_direct(source, subjects)
-    key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache / f"{source.name}-{key}"
+    folder = cache_folder(source, subjects, cache)
     if not (folder / INDEX).exists():
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{folder.name}.lock"):

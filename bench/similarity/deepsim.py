@@ -78,7 +78,8 @@ class DeepSim(Similarity):
             if self.center is not None:
                 ours, theirs = self._centred(ours), self._centred(theirs)
             cosines.append(mean_cosine(ours, theirs, own_weights))
-        return 1 - torch.stack(cosines).mean()
+        whole = 1 if weights is None else weights.sum()
+        return whole - torch.stack(cosines).mean()
 
     def _moving_features(self, pair: Pair) -> list[Tensor]:
         """Features of the moving image on the fixed one's grid, of the levels in use."""

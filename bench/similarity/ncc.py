@@ -12,6 +12,7 @@ from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
 EPSILON = 1e-5
+SMALLEST = 1e-20
 WHOLE = "whole"
 
 
@@ -73,7 +74,8 @@ def _global_ncc(warped: Tensor, fixed: Tensor, weights: Tensor | None) -> Tensor
     i, j = (image - (image * share).sum(axes, keepdim=True) for image in (warped, fixed))
     cross = (i * j * share).sum(axes)
     variances = (i * i * share).sum(axes) * (j * j * share).sum(axes)
-    return 1 - (cross * cross / variances.clamp(min=EPSILON**2)).mean()
+    present = share.sum(axes)  # 1, or 0 where a mask is empty
+    return (present - cross * cross / variances.clamp(min=SMALLEST)).mean()
 
 
 class _LocalNCC(torch.autograd.Function):

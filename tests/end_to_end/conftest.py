@@ -15,6 +15,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from image_files import write_sequence
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -262,4 +263,13 @@ def brain(tmp_path: Path) -> Path:
         write_volume(folder / "brain_aligned.nii.gz", image)
         write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
     (root / "metadata.csv").write_text("\n".join(["subject_id,SPLIT", *rows]) + "\n")
+    return root
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Two short sequences in the layout of phc_u373, of 16 x 20 pixels within their border."""
+    root = tmp_path / "cells"
+    write_sequence(root, "01", 6, (24, 28))
+    write_sequence(root, "02", 10, (24, 28))
     return root

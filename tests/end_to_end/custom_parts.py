@@ -2,9 +2,14 @@
 
 import os
 import signal
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from bench.data import Demo
+from bench.data.subject import Sample, Subject
 
 DISTURBANCE = "TEST_DISTURBANCE"
 
@@ -83,3 +88,11 @@ class WrongShapeModel(nn.Module):
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         return moving.new_zeros(len(moving), self.ndim + 1, *moving.shape[2:])
+
+
+class Coloured(Demo):
+    """The demo in three channels."""
+
+    def load(self, subject: Subject) -> Sample:
+        sample = super().load(subject)
+        return replace(sample, image=np.repeat(sample.image, 3, axis=0))

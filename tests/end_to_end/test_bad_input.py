@@ -137,6 +137,10 @@ def test_bad_value_is_refused_before_anything_is_written(
             "No module named 'nowhere'",
         ),
         (
+            ["metric._target_=custom_parts.L3"],
+            "metric._target_=custom_parts.L3: cannot be built (Error loading 'custom_parts.L3'",
+        ),
+        (
             ["metric._target_=custom_parts.L2"],
             "metric._target_=custom_parts.L2: cannot be built (",
         ),
@@ -180,6 +184,22 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
             ],
             "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them.",
         ),
+        (["metric=deepsim_seg", "metric.levels=[0,1]"], "metric.levels=[0, 1]: the extractor has"),
+        (["metric=deepsim_csr", "metric.levels=[]"], "metric.levels=[]: the extractor has levels"),
+        (
+            ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.center=mean"],
+            "metric.center=mean: must be null, features or places.",
+        ),
+        (["metric=mse", "metric.mask=brain"], "metric.mask=brain: must be null, foreground or lab"),
+        (
+            ["metric=ncc", "metric.window=65"],
+            "metric.window=65: is larger than the images, whose shortest axis has 32 voxels. Take "
+            "at most 63, or ",
+        ),
+        (["metric=nmi", "metric.bins=1"], "metric.bins=1: must be a whole number of at least 6, "),
+        (["metric=nmi", "metric.fraction=0"], "metric.fraction=0: must be above 0 and at most 1."),
+        (["metric=mind", "metric.radius=0"], "metric.radius=0: must be a whole number of at least"),
+        (["metric=deepsim_csr", "metric.extractor.places=1"], "places=1: must be at least 2."),
         (
             ["metric=ncc_sup", "+metric.factors.mind=1"],
             "metric.factors has ['labels', 'mind', 'ncc'] but metric.terms has ['labels', 'ncc']",
@@ -214,7 +234,71 @@ def test_weights_file_of_another_network_is_named(
     assert run_folders(results) == []
 
 
-MODEL = ["~model.channels", "~model.norm", "~model.dropout", "model.name=custom"]
+TRANSFER = ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.extractor.dataset=phc_u373"]
+
+
+def test_transfer_from_data_that_are_not_there_says_how_to_get_them(
+    tmp_path: Path, results: Path, run: Command
+) -> None:
+    root = tmp_path / "nowhere"
+    line = run(*TRANSFER, f"metric.extractor.root={root}", *DEMO, at(results)).line
+    assert line == (
+        f"metric.extractor.dataset=phc_u373: dataset phc_u373: the folder {root} does not exist. "
+        "Pass metric.extractor.root=PATH; `python -m bench data prepare phc_u373` gets the data "
+        "or says how."
+    )
+    assert run_folders(results) == []
+    assert not (results / "extractors").exists()
+
+
+def test_transfer_from_an_unknown_data_set_lists_the_known_ones(
+    results: Path, run: Command
+) -> None:
+    line = run(*TRANSFER[:2], "metric.extractor.dataset=dmeo", *DEMO, at(results)).line
+    assert line.startswith("metric.extractor.dataset=dmeo: there is no such data set. Known: brain")
+    assert run_folders(results) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "has"),
+    [
+        (DEMO3D, "demo3d", "3D images of 1"),
+        ([*DEMO, "dataset._target_=custom_parts.Coloured"], "demo", "2D images of 3"),
+    ],
+)
+def test_transfer_to_other_dimensions_or_channels_is_refused(
+    dataset: list[str], name: str, has: str, cells: Path, results: Path, run: Command
+) -> None:
+    line = run(*TRANSFER, f"metric.extractor.root={cells}", *dataset, at(results)).line
+    assert line == (
+        f"metric=deepsim_ae cannot be used on dataset={name}: the extractor was trained on 2D "
+        f"images of 1 channel(s), the data set has {has}. Choose another metric or data set."
+    )
+    assert run_folders(results) == []
+    assert not (results / "extractors").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["regularizer=elastic", "regularizer.mu=-1"], "regularizer.mu=-1: must be a number of at"),
+        (["regularizer=folding", "regularizer.margin=-1"], "regularizer.margin=-1: must be a numb"),
+        (
+            ["regularizer=sum", "+regularizer.factors.bending=1"],
+            "regularizer.factors has ['bending', 'diffusion', 'folding'] but regularizer.terms has "
+            "['diffusion', 'folding']: give each term one factor, under the same name.",
+        ),
+    ],
+)
+def test_bad_argument_of_a_regularizer_is_named(
+    overrides: list[str], words: str, results: Path, run: Command
+) -> None:
+    assert words in run("metric=mse", *overrides, *DEMO, at(results)).line
+    assert run_folders(results) == []
+
+
+VOXELMORPH = ["channels", "norm", "dropout", "integrate", "flow_std"]
+MODEL = [*(f"~model.{option}" for option in VOXELMORPH), "model.name=custom"]
 
 
 @pytest.mark.parametrize(
@@ -512,6 +596,13 @@ def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run
         (
             ["metric=deepsim_seg", "metric.levels=[1,2]"],
             "its extractor learns from labels, and the data set has none",
+        ),
+        (["metric=dice"], "needs labels, and the data set has none"),
+        (["metric=mse", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (["metric=ncc", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (
+            ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.mask=labels"],
+            "needs labels, and the data set has none",
         ),
     ],
 )

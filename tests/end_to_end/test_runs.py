@@ -11,6 +11,7 @@ from .conftest import (
     DEMO,
     DEMO3D,
     ROOT,
+    TRAINING,
     Command,
     at,
     only_run,
@@ -22,6 +23,10 @@ from .conftest import (
 METRICS = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("conf/metric/*.yaml"))
 }
+SMALL_EXTRACTORS = [
+    f"trainer.surrogate.{task}={{steps:6,channels:[4,8]}}"
+    for task in ("autoencoder", "segmenter", "contrastive")
+]
 WITHOUT_DOWNLOAD = [name for name, metric in METRICS.items() if "weights" not in metric]
 FILES = {
     "run.json",
@@ -39,12 +44,10 @@ TEST_PAIRS = 2
 
 
 def overrides(metric: str) -> list[str]:
-    extractor = [
-        "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}",
-        "trainer.surrogate.segmenter={steps:6,channels:[4,8]}",
-        "metric.levels=[1,2]",
-    ]
-    return [f"metric={metric}", *(extractor if "extractor" in METRICS[metric] else [])]
+    levels = {"sum": ["metric.terms.deepsim_ae.levels=[1,2]"]}
+    if "extractor" in METRICS[metric]:
+        levels[metric] = ["metric.levels=[1,2]"]
+    return [f"metric={metric}", *SMALL_EXTRACTORS, *levels.get(metric, [])]
 
 
 def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
@@ -62,7 +65,7 @@ def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
     }
     assert {key: summary[key] for key in expected} == expected
     tuned = yaml.safe_load((ROOT / "conf/tuned_weights.yaml").read_text())
-    assert summary["weight"] == tuned[dataset][metric]
+    assert summary["weight"] == tuned[dataset].get(metric, 1)
     for scores in (summary["scores"], summary["scores_before"]):
         assert sorted(scores) == sorted(SCORES)
         for name, score in scores.items():
@@ -157,6 +160,37 @@ def test_vgg_in_3d_is_refused_in_one_line_before_anything_is_trained(
     assert run_folders(results) == []
     assert not (results / "extractors").exists()
     assert not (results / "weights").exists()
+
+
+def extractors(results: Path) -> list[Path]:
+    return [path for path in results.glob("extractors/*") if path.name[0] != "."]
+
+
+def test_extractor_of_another_data_set_is_trained_there_and_shared(
+    cells: Path, results: Path, run: Command
+) -> None:
+    command = ["metric=deepsim_ae", "metric.levels=[1,2]", *SMALL_EXTRACTORS]
+    transfer = ["metric.extractor.dataset=phc_u373", f"metric.extractor.root={cells}"]
+    outcome = run(*command, *transfer, *DEMO, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "autoencoder on phc_u373: best at step" in outcome.out
+    assert_recorded(only_run(results), "demo", "deepsim_ae")
+    (extractor,) = extractors(results)
+    assert extractor.name.startswith("phc_u373-autoencoder-seed0-")
+
+    outcome = run(*command, "dataset=phc_u373", f"dataset.root={cells}", *TRAINING, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "autoencoder on phc_u373: best at step" not in outcome.out
+    assert extractors(results) == [extractor]
+    assert len(run_folders(results)) == 2
+
+
+def test_random_features_are_compared_without_training_them(results: Path, run: Command) -> None:
+    command = [*overrides("deepsim_csr"), "metric.extractor.steps=0", *DEMO, at(results)]
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    assert_recorded(only_run(results), "demo", "deepsim_csr")
+    assert not (results / "extractors").exists()
 
 
 def test_training_raises_dice(results: Path, run: Command) -> None:

@@ -1,0 +1,91 @@
+"""Choosing λ: on validation scores only; test scores of the chosen runs are what is shown."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from bench.errors import ConfigError
+
+CRITERIA = ("val_dice", "val_loss", "val_dice_bounded")
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The λ chosen for one way to register, over its seeds.
+
+    Attributes:
+        weight: λ.
+        weights: All that were tried, ascending.
+        runs: Summaries of the runs of the chosen λ, one for each seed.
+        missing: Seeds that were run under another λ but not under the chosen one.
+    """
+
+    weight: float
+    weights: list[float]
+    runs: list[Summary]
+    missing: list[int]
+
+    @property
+    def at_border(self) -> bool:
+        """Whether a λ beyond those tried might be better."""
+        return len(self.weights) > 1 and self.weight in (self.weights[0], self.weights[-1])
+
+
+def choose(
+    summaries: Iterable[Summary], criterion: str = "val_dice", folding: float = 0.01
+) -> dict[tuple[str, str, str], Choice]:
+    """Chooses λ for each data set, metric and variant.
+
+    A variant is everything else that makes a run but λ and the seed. Values are averaged over
+    seeds; only weights with the most seeds take part. Runs without the score that the criterion
+    needs (Dice, where there are no labels) are chosen among by loss.
+
+    Args:
+        summaries: Of finished runs.
+        criterion: `val_dice`: largest validation Dice; `val_loss`: least validation loss without
+            the regularizer's part; `val_dice_bounded`: largest validation Dice among those whose
+            validation folding is at most `folding`, or least folding if there is none.
+        folding: The bound.
+
+    Returns:
+        By (dataset, metric, variant).
+
+    Raises:
+        ConfigError: If there is no such criterion.
+    """
+    if criterion not in CRITERIA:
+        raise ConfigError(f"select={criterion}: must be one of {', '.join(CRITERIA)}.")
+    groups: dict[tuple[str, str, str], dict[float, list[Summary]]] = {}
+    for summary in summaries:
+        key = (summary["dataset"], summary["metric"], summary.get("variant", ""))
+        groups.setdefault(key, {}).setdefault(summary["weight"], []).append(summary)
+    return {key: _choose(by_weight, criterion, folding) for key, by_weight in groups.items()}
+
+
+def _choose(by_weight: Mapping[float, list[Summary]], criterion: str, bound: float) -> Choice:
+    most = max(len(runs) for runs in by_weight.values())
+    complete = {weight: runs for weight, runs in by_weight.items() if len(runs) == most}
+    values = {
+        weight: _value([run["validation"] for run in runs], criterion, bound)
+        for weight, runs in sorted(complete.items())
+    }
+    weight = max(values, key=lambda own: values[own])
+    seeds = {run["seed"] for runs in by_weight.values() for run in runs}
+    runs = sorted(by_weight[weight], key=lambda run: run["seed"])
+    missing = sorted(seeds - {run["seed"] for run in runs})
+    return Choice(weight, sorted(by_weight), runs, missing)
+
+
+def _value(scores: list[Mapping[str, float]], criterion: str, bound: float) -> tuple[float, ...]:
+    """What is to be largest, compared in order."""
+    means = {name: fmean(row[name] for row in scores) for name in scores[0]}
+    means = {name: value for name, value in means.items() if not math.isnan(value)}
+    if criterion == "val_loss" or "dice" not in means:
+        return (-means.get("similarity", math.inf),)
+    if criterion == "val_dice_bounded":
+        folds = means["folding"]
+        return (0.0, means["dice"]) if folds <= bound else (-folds, means["dice"])
+    return (means["dice"],)

@@ -1,0 +1,205 @@
+"""A sweep: which runs it consists of, where each of them stands, and what they will cost."""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config import Experiment, compose, digest, extractor_identity, run_identity, run_name
+from bench.data.cache import find
+from bench.errors import BenchError
+from bench.experiment import make_source
+from bench.extractors.transfer import extractor_sections
+from bench.store import EXTRACTORS, LAST, RUNS, Folder, list_folders
+
+READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: What tells it from the default configuration.
+        experiment: Its configuration.
+        status: `finished`, `running`, `failed`, `skipped`, `resumable` or `missing`.
+        reason: Why it failed or is skipped, or what it lacks.
+        folder: Where it is recorded; None as long as its data have not been read.
+        surrogates: Extractors that it waits for, by name; they are trained once for all.
+    """
+
+    overrides: list[str]
+    experiment: Experiment
+    status: str = MISSING
+    reason: str = ""
+    folder: Folder | None = None
+    surrogates: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Data set, metric, weight and seed."""
+        groups = {group: self.experiment[group]["name"] for group in ("dataset", "metric")}
+        return {**groups, "weight": self.experiment.weight, "seed": self.experiment.seed}
+
+
+def combinations(config: DictConfig) -> list[list[str]]:
+    """The overrides of each run, from the configuration of a Hydra multirun."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    params = config.hydra.sweeper.get("params") or {}
+    overrides = [f"{key}={value}" for key, value in params.items()]
+    parsed = OverridesParser.create().parse_overrides([*overrides, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
+    """The configuration of each run.
+
+    What only sets a value is set on a copy, so that choices of groups are composed once.
+
+    Raises:
+        ConfigError: If one is not valid.
+        HydraException: If one names what does not exist.
+    """
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    parser = OverridesParser.create()
+    found = []
+    for run in runs:
+        parsed = parser.parse_overrides(list(run))
+        choices = tuple(str(o.input_line) for o in parsed if not _sets_a_value(o))
+        if choices not in composed:
+            composed[choices] = compose(list(choices))
+        config = copy.deepcopy(composed[choices])
+        try:
+            for override in parsed:
+                if _sets_a_value(override):
+                    OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
+        except OmegaConfBaseException:
+            config = compose(list(run))  # says in Hydra's words what is wrong
+        found.append(Experiment.from_config(config))
+    return found
+
+
+def _sets_a_value(override: Override) -> bool:
+    plain = override.is_add() or override.is_delete() or override.is_force_add()
+    value = override.value()
+    return not plain and "." in override.key_or_group and isinstance(value, int | float | bool)
+
+
+def cells(config: DictConfig) -> list[Cell]:
+    """The runs of a multirun, with where each stands.
+
+    Raises:
+        ConfigError: If one of them is not valid: nothing has been run then.
+    """
+    runs = combinations(config)
+    found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
+    look_up(found)
+    return found
+
+
+def look_up(found: Iterable[Cell]) -> None:
+    """Sets where each cell stands; reads no images and trains nothing."""
+    data: dict[str, Any] = {}
+    for cell in found:
+        refused = _refused(cell.experiment)
+        if refused is not None:
+            cell.status, cell.reason = "skipped", refused
+            continue
+        key = digest([cell.experiment.source_arguments(), str(cell.experiment.cache)])
+        if key not in data:
+            data[key] = _find_data(cell.experiment)
+        known = data[key]
+        if isinstance(known, str):
+            cell.status, cell.reason = MISSING, known
+            cell.surrogates = [
+                f"{cell.experiment['dataset']['name']} {section['_target_'].rpartition('.')[2]}"
+                for _, section in extractor_sections(cell.experiment["metric"])
+                if section.get("steps")
+            ]
+            continue
+        _find_run(cell, known)
+
+
+def _refused(experiment: Experiment) -> str | None:
+    """Why a pretrained extractor cannot read the images, as far as that is known without them."""
+    for _, section in extractor_sections(experiment["metric"]):
+        if "weights" in section:
+            network: Any = get_class(section["_target_"])
+            reason = network.supports(experiment["dataset"]["ndim"], 1)
+            if reason:
+                return str(reason)
+    return None
+
+
+def _find_data(experiment: Experiment) -> dict[str, Any] | str:
+    """Settings and fingerprint of the data set, or why they are not known."""
+    try:
+        source = make_source(experiment)
+        dataset = find(source, experiment.cache)
+    except BenchError as error:
+        return str(error)
+    if dataset is None:
+        return "its images have not been read yet"
+    return {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+
+
+def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
+    experiment = cell.experiment
+    sections = list(extractor_sections(experiment["metric"]))
+    if any(section.get("dataset") for _, section in sections):
+        cell.status, cell.reason = MISSING, "its extractor is another data set's"
+        return
+    name = run_name(experiment, digest(run_identity(experiment, data)))
+    cell.folder = Folder(experiment.results / RUNS / name)
+    status = cell.folder.status()
+    if status == "interrupted":
+        status = RESUMABLE if cell.folder.file(LAST).exists() else MISSING
+    cell.status, cell.reason = status, (cell.folder.failure() or {}).get("error", "")
+    if status in (READY, "skipped"):
+        return
+    trained = {
+        folder.path.name
+        for folder in list_folders(experiment.results, EXTRACTORS)
+        if folder.summary()
+    }
+    for _, section in sections:
+        if not section.get("steps"):
+            continue
+        identity = digest(extractor_identity(experiment, section, data))
+        if not any(own.endswith(identity) for own in trained):
+            kind = section["_target_"].rpartition(".")[2]
+            cell.surrogates.append(f"{experiment['dataset']['name']} {kind} {identity}")
+
+
+def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds of training that a run still takes, from finished runs; None if there is no guide.
+
+    Runs of the same data set and metric serve, or else of the same data set.
+    """
+    if cell.status in (READY, "skipped"):
+        return 0.0
+    names = cell.names
+    for keys in (("dataset", "metric"), ("dataset",)):
+        rates = [
+            own["training_seconds"] / own["steps"]
+            for own in summaries
+            if own["steps"] and all(own[key] == names[key] for key in keys)
+        ]
+        if rates:
+            return sorted(rates)[len(rates) // 2] * cell.experiment.settings.steps
+    return None
+
+
+def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:
+    """Summaries of the cells that have finished."""
+    for cell in found:
+        summary = cell.folder.summary() if cell.folder else None
+        if summary:
+            yield summary
