@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,8 @@ class Experiment:
             )
         if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
             raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        for place, section in extractor_sections(sections["metric"]):
+            _check_extractor(place, section)
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
 
     def on(self, dataset: str, root: str | None) -> "Experiment":
@@ -125,7 +127,9 @@ class Experiment:
         """
         config = copy.deepcopy(self.composed)
         with open_dict(config):
+            cache = config.dataset.get("cache")
             config.dataset = compose([f"dataset={dataset}"]).dataset
+            config.dataset.cache = cache
             if root is not None:
                 config.dataset.root = root
         return Experiment.from_config(config)
@@ -225,6 +229,34 @@ def run_identity(
         "trainer": _identifying("trainer", experiment["trainer"]),
         "seed": experiment.seed,
     }
+
+
+def extractor_sections(
+    metric: Mapping[str, Any], place: str = "metric"
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The `extractor` sections of a metric and its terms, each with its place."""
+    if "extractor" in metric:
+        yield place, metric["extractor"]
+    for name, term in metric.get("terms", {}).items():
+        yield from extractor_sections(term, f"{place}.terms.{name}")
+
+
+def _check_extractor(place: str, section: Any) -> None:
+    """Raises ConfigError unless an `extractor` section says what is to be trained, and where."""
+    option = f"{place}.extractor"
+    if not isinstance(section, Mapping) or "_target_" not in section:
+        raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
+    steps, dataset = section.get("steps"), section.get("dataset")
+    counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
+    if "weights" not in section and not counted:
+        raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
+    if dataset is not None and not isinstance(dataset, str):
+        raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
+    if dataset is None and section.get("root") is not None:
+        raise ConfigError(
+            f"{option}.root={section['root']}: is the folder of another data set; name that one by "
+            f"{option}.dataset. The data set's own folder is dataset.root."
+        )
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,19 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
     except BenchError:
         raise
     except (InstantiationException, TypeError) as error:
+        own = _own_cause(error)
+        if own is not None:
+            raise own from None
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
             f"class that can be imported, and give its arguments in conf/{where}/."
         ) from error
+
+
+def _own_cause(error: BaseException) -> BenchError | None:
+    """The fault of a part that is built within the section, which Hydra wraps in its own."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, BenchError):
+        cause = cause.__cause__
+    return cause

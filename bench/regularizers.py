@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
+from bench.weighted import check_terms
 
 Regularizer = Callable[[Tensor], Tensor]
 
@@ -133,11 +134,7 @@ class WeightedSum:
     """
 
     def __init__(self, terms: Mapping[str, Regularizer], factors: Mapping[str, float]) -> None:
-        if not terms or set(terms) != set(factors):
-            raise ConfigError(
-                f"regularizer.factors has {sorted(factors)} but regularizer.terms has "
-                f"{sorted(terms)}: give each term one factor, under the same name."
-            )
+        check_terms("regularizer", terms, factors)
         self.terms = dict(terms)
         self.factors = dict(factors)
 

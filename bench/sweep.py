@@ -11,11 +11,18 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import Experiment, compose, digest, extractor_identity, run_identity, run_name
+from bench.config import (
+    Experiment,
+    compose,
+    digest,
+    extractor_identity,
+    extractor_sections,
+    run_identity,
+    run_name,
+)
 from bench.data.cache import find
 from bench.errors import BenchError
 from bench.experiment import make_source
-from bench.extractors.transfer import extractor_sections
 from bench.store import EXTRACTORS, LAST, RUNS, Folder, list_folders
 
 READY, RESUMABLE, MISSING = "finished", "resumable", "missing"

@@ -207,3 +207,24 @@ def test_weights_of_a_file_count_by_content_not_by_place(tmp_path):
 def test_name_of_a_run_is_readable_and_ends_in_its_hash():
     composed = experiment(["metric=mse", "regularizer.weight=0.25", "seed=3"])
     assert run_name(composed, "0a1b2c3d") == "demo-mse-0.25-seed3-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["metric.extractor.steps=-1"], "metric.extractor.steps=-1: must be a whole number of at"),
+        (["metric.extractor.steps=1.5"], "metric.extractor.steps=1.5: must be a whole number"),
+        (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
+        (["metric.extractor=null"], r"metric.extractor=None: must be a section with _target_"),
+        (["metric.extractor.dataset=[a]"], r"metric.extractor.dataset=\['a'\]: must be the name"),
+        (["metric.extractor.root=X"], "metric.extractor.root=X: is the folder of another data set"),
+    ],
+)
+def test_extractor_that_cannot_be_trained_is_refused_early(overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        experiment(["metric=deepsim_ae", *overrides])
+
+
+def test_extractor_of_a_term_is_named_by_its_place():
+    with pytest.raises(ConfigError, match="metric.terms.deepsim_ae.extractor.steps=-1: must be a"):
+        experiment(["metric=sum", "metric.terms.deepsim_ae.extractor.steps=-1"])

@@ -203,16 +203,26 @@ def test_batch_in_bfloat16_has_a_finite_gradient_everywhere(shape, norm):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"places": 1}, r"metric.extractor.places=1: must be at least 2\."),
-        ({"places": -3}, r"metric.extractor.places=-3: must be at least 2\."),
+        ({"places": 1}, r"metric.extractor.places=1: must be a whole number of at least 2\."),
+        ({"places": 2.5}, r"metric.extractor.places=2.5: must be a whole number of at least 2\."),
+        ({"places": "many"}, r"metric.extractor.places=many: must be a whole number of at least"),
+        ({"projection": 0}, r"metric.extractor.projection=0: must be a whole number of at least 1"),
         ({"temperature": 0}, r"metric.extractor.temperature=0: must be above 0\."),
         ({"temperature": -0.1}, r"metric.extractor.temperature=-0.1: must be above 0\."),
         ({"temperature": math.nan}, r"metric.extractor.temperature=nan: must be above 0\."),
         ({"channels": [4, 0]}, r"must be a list of whole numbers above 0, one per stage"),
         ({"views": {"affine": {"scale": [2, 1]}}}, r"scale=\[2, 1\]: must be the smallest and"),
         ({"views": {"intensity": {"gain": 1}}}, r"gain=1: must be 0 or more and below 1\."),
-        ({"views": {"affine": {"tilt": 3}}}, r"cannot be built \(.*argument 'tilt'"),
-        ({"places": "many"}, r"metric.extractor._target_=.*Contrastive: cannot be built \("),
+        (
+            {"views": {"affine": {"tilt": 3}}},
+            r"Unknown metric.extractor.views.affine.tilt. Known: r",
+        ),
+        (
+            {"views": {"affine": {"rotation": "far"}}},
+            r"views.affine.rotation=far: must be a number",
+        ),
+        ({"views": {"intensity": {"noise": -1}}}, r"metric.extractor.views.intensity.noise=-1: mu"),
+        ({"views": {"afine": {}}}, r"Unknown metric.extractor.views.afine. Known: affine, intensi"),
     ],
 )
 def test_impossible_settings_are_refused(settings, words, tiny_datasets):

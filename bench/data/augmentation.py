@@ -35,6 +35,12 @@ class RandomAffine:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("rotation", "shear", "translation"):
+            value = getattr(self, name)
+            if not _is_number(value) or not value >= 0:
+                raise ConfigError(
+                    f"dataset.augmentation.{name}={value}: must be a number of at least 0."
+                )
         pair = isinstance(self.scale, Sequence) and len(self.scale) == 2
         if not pair or not 0 < self.scale[0] <= self.scale[1]:
             given = list(self.scale) if isinstance(self.scale, Sequence) else self.scale
@@ -113,7 +119,7 @@ class RandomIntensity:
     def __post_init__(self) -> None:
         for name in ("noise", "gain", "bias"):
             value = getattr(self, name)
-            if not value >= 0 or (name == "gain" and value >= 1):
+            if not _is_number(value) or not value >= 0 or (name == "gain" and value >= 1):
                 limit = "0 or more and below 1" if name == "gain" else "0 or more"
                 raise ConfigError(
                     f"dataset.augmentation.intensity.{name}={value}: must be {limit}."
@@ -185,6 +191,10 @@ class Augmentation:
                 RandomIntensity, config.get("intensity") or {}, "dataset.augmentation.intensity"
             ),
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _build(kind: type, options: dict[str, Any], section: str) -> Any:

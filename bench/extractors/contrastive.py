@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.augmentation import RandomAffine, RandomIntensity
+from bench.data.augmentation import Augmentation, RandomAffine, RandomIntensity
 from bench.errors import ConfigError
 from bench.extractors.surrogate import EncoderFeatures
 from bench.models.unet import Encoder
@@ -59,14 +59,16 @@ class Contrastive(EncoderFeatures):
         views: Mapping[str, Mapping[str, Any]] = VIEWS,
     ) -> None:
         super().__init__(ndim, image_channels, channels)
-        if places < 2:
-            raise ConfigError(f"metric.extractor.places={places}: must be at least 2.")
+        for name, value, least in (("places", places, 2), ("projection", projection, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"metric.extractor.{name}={value}: must be a whole number of at least {least}."
+                )
         if not temperature > 0:
             raise ConfigError(f"metric.extractor.temperature={temperature}: must be above 0.")
         self.places = places
         self.temperature = temperature
-        self.affine = RandomAffine(**views.get("affine", {}))
-        self.intensity = RandomIntensity(**views.get("intensity", {}))
+        self.affine, self.intensity = _ranges(views)
         self.stages = Encoder(ndim, image_channels, channels, norm, dropout)
         self.projections = nn.ModuleList(
             nn.Sequential(
@@ -138,6 +140,27 @@ class Contrastive(EncoderFeatures):
             random = torch.Generator().manual_seed(seed)
             row += torch.rand(row.shape, generator=random).to(row.device)
         return score.topk(min(self.places, score.shape[1]), dim=1).indices
+
+
+def _ranges(views: Mapping[str, Mapping[str, Any]] | None) -> tuple[RandomAffine, RandomIntensity]:
+    """The ranges of a section `views`.
+
+    Raises:
+        ConfigError: If it has other keys, or values out of range.
+    """
+    option = "metric.extractor.views"
+    views = views or {}
+    unknown = sorted(set(views) - {"affine", "intensity"})
+    if unknown:
+        raise ConfigError(f"Unknown {option}.{unknown[0]}. Known: affine, intensity.")
+    try:
+        augmentation = Augmentation.from_config(
+            {**(views.get("affine") or {}), "intensity": views.get("intensity")}
+        )
+    except ConfigError as error:
+        text = str(error).replace("dataset.augmentation.intensity", f"{option}.intensity")
+        raise ConfigError(text.replace("dataset.augmentation", f"{option}.affine")) from error
+    return augmentation.affine, augmentation.intensity
 
 
 def _inside(u: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> n
         "metric.extractor",
         ndim=dataset.ndim,
         image_channels=dataset.channels,
-        classes=len(dataset.class_names),
+        classes=max(1, len(dataset.class_names)),
     )
 
 

@@ -1,10 +1,12 @@
 """Extractors of another data set: `metric.extractor.dataset=NAME`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config import Experiment, options
+from hydra.errors import HydraException
+
+from bench.config import Experiment, extractor_sections, options
 from bench.data.cache import prepare
 from bench.data.prepared import PreparedDataset
 from bench.errors import BenchError, ConfigError
@@ -42,29 +44,20 @@ def find_transfers(experiment: Experiment) -> dict[str, Origin]:
         name = section.get("dataset")
         if name is None:
             continue
-        if name not in options("dataset"):
+        try:
+            other = experiment.on(name, section.get("root"))
+        except HydraException as error:
             raise ConfigError(
-                f"metric.extractor.dataset={name}: there is no such data set. Known: "
+                f"{place}.extractor.dataset={name}: there is no such data set. Known: "
                 f"{', '.join(options('dataset'))}."
-            )
-        other = experiment.on(name, section.get("root"))
+            ) from error
         try:
             source = build(other.source_arguments(), "dataset")
             dataset = prepare(source, other.cache)
         except BenchError as error:
-            reason = str(error).replace("dataset.root", "metric.extractor.root")
-            raise ConfigError(f"metric.extractor.dataset={name}: {reason}") from error
+            reason = str(error).replace("dataset.root", f"{place}.extractor.root")
+            raise ConfigError(f"{place}.extractor.dataset={name}: {reason}") from error
         data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
         own = dict(extractor_sections(other["metric"]))[place]
         found[place] = Origin(other, own, dataset, data)
     return found
-
-
-def extractor_sections(
-    metric: Mapping[str, Any], place: str = "metric"
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The `extractor` sections of a metric and its terms, each with its place."""
-    if "extractor" in metric:
-        yield place, metric["extractor"]
-    for name, term in metric.get("terms", {}).items():
-        yield from extractor_sections(term, f"{place}.terms.{name}")

@@ -5,7 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.errors import ConfigError
 from bench.spatial import integrate
+
+MOST_SQUARINGS = 20
 
 
 class Integrated(NamedTuple):
@@ -18,6 +21,15 @@ class Integrated(NamedTuple):
 
     u: Tensor
     velocity: Tensor
+
+
+def check_integrate(steps: int) -> None:
+    """Raises ConfigError unless a velocity can be integrated by so many squarings."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MOST_SQUARINGS:
+        raise ConfigError(
+            f"model.integrate={steps}: must be 0, or a number of squarings such as 7, at most "
+            f"{MOST_SQUARINGS}."
+        )
 
 
 def integrated(velocity: Tensor, steps: int) -> Integrated:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
-from bench.models.flow import Integrated, integrated, near_zero
+from bench.models.flow import Integrated, check_integrate, integrated, near_zero
 from bench.models.unet import convolution
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -40,6 +40,7 @@ class MonaiNetwork(nn.Module):
         flow_std: float = 1e-5,
     ) -> None:
         super().__init__()
+        check_integrate(integrate)
         from monai.networks import nets
 
         kind = getattr(nets, network, None)

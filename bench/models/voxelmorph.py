@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
-from bench.models.flow import Integrated, integrated, near_zero
+from bench.models.flow import Integrated, check_integrate, integrated, near_zero
 from bench.models.unet import FullResolution, UNet, head
 
 
@@ -39,10 +39,7 @@ class VoxelMorph(nn.Module):
         flow_std: float = 1e-5,
     ) -> None:
         super().__init__()
-        if isinstance(integrate, bool) or not isinstance(integrate, int) or integrate < 0:
-            raise ConfigError(
-                f"model.integrate={integrate}: must be 0, or a number of squarings such as 7."
-            )
+        check_integrate(integrate)
         if not flow_std > 0:
             raise ConfigError(f"model.flow_std={flow_std}: must be a number above 0.")
         backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from bench.errors import ConfigError
 from bench.similarity.base import Similarity
 from bench.similarity.pair import Pair
+from bench.weighted import check_terms
 
 
 class WeightedSum(Similarity):
@@ -18,11 +18,7 @@ class WeightedSum(Similarity):
     """
 
     def __init__(self, terms: Mapping[str, Similarity], factors: Mapping[str, float]) -> None:
-        if not terms or set(terms) != set(factors):
-            raise ConfigError(
-                f"metric.factors has {sorted(factors)} but metric.terms has {sorted(terms)}: "
-                "give each term one factor, under the same name."
-            )
+        check_terms("metric", terms, factors)
         self.terms = dict(terms)
         self.factors = dict(factors)
 
