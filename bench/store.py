@@ -168,6 +168,32 @@ class Folder:
         """Why the run failed or was skipped; None if it did not."""
         return read_json(self.file(FAILURE))
 
+    def written(self) -> float:
+        """When the run last wrote something, in seconds since 1970."""
+        return max((file.stat().st_mtime for file in self.path.iterdir()), default=0.0)
+
+    def remove(self) -> None:
+        """Deletes the run.
+
+        Raises:
+            Busy: If a process holds it.
+        """
+        with self.claim():
+            doomed = self.path.with_name(f".{self.path.name}.removed")
+            self.path.rename(doomed)  # at once: what is left of a deletion is no run
+            shutil.rmtree(doomed)
+
+    def reset(self) -> None:
+        """Forgets how far an unfinished run has come, so that it starts anew.
+
+        Raises:
+            Busy: If a process holds it.
+        """
+        with self.claim():
+            if self.summary() is None:
+                for name in (LAST, BEST, HISTORY, FAILURE, TRACEBACK):
+                    self.file(name).unlink(missing_ok=True)
+
     def set_aside(self) -> None:
         """Makes room to run a finished run anew; it is kept until the new one has finished.
 
@@ -208,6 +234,7 @@ def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
 def describe(folder: Folder) -> dict[str, Any]:
     """One flat row on a run: status, header and mean scores."""
     row = {"status": folder.status(), **(read_json(folder.file(HEADER)) or {})}
+    row["written"] = round(folder.written())
     summary = folder.summary()
     if summary:
         row |= {name: score["mean"] for name, score in summary["scores"].items()}

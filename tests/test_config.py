@@ -226,5 +226,5 @@ def test_extractor_that_cannot_be_trained_is_refused_early(overrides, words):
 
 
 def test_extractor_of_a_term_is_named_by_its_place():
-    with pytest.raises(ConfigError, match="metric.terms.deepsim_ae.extractor.steps=-1: must be a"):
+    with pytest.raises(ConfigError, match=r"metric.terms.deepsim_ae.extractor.steps=-1: must be a"):
         experiment(["metric=sum", "metric.terms.deepsim_ae.extractor.steps=-1"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import Diverged, StoreError, Unsupported
+from bench.errors import Busy, Diverged, StoreError, Unsupported
 from bench.store import (
     FAILURE,
     LAST,
@@ -229,3 +229,40 @@ def test_files_are_readable_by_other_programs(folder):
     finish(folder)
     assert json.loads(folder.file(SUMMARY).read_text())["schema"] == SCHEMA
     assert folder.file("config.yaml").read_text() == "seed: 0\n"
+
+
+def test_removed_run_is_gone_and_others_stay(tmp_path):
+    folders = [Folder(tmp_path / "runs" / name) for name in ("a", "b")]
+    for one in folders:
+        finish(one)
+    folders[0].remove()
+    assert [one.path.name for one in list_folders(tmp_path)] == ["b"]
+    assert folders[1].status() == "finished"
+
+
+def test_reset_forgets_how_far_an_unfinished_run_has_come(folder):
+    folder.start(HEADER, "seed: 0\n", {})
+    for name in (LAST, "best.safetensors", "history.csv"):
+        folder.file(name).write_text("half")
+    folder.fail(Diverged("loss is nan"))
+    folder.reset()
+    assert folder.status() == "interrupted"
+    assert sorted(file.name for file in folder.path.iterdir()) == [
+        "config.yaml", "environment.json", "run.json",
+    ]  # fmt: skip
+
+
+def test_reset_leaves_a_finished_run_alone(folder):
+    finish(folder)
+    before = sorted(file.name for file in folder.path.iterdir())
+    folder.reset()
+    assert sorted(file.name for file in folder.path.iterdir()) == before
+
+
+@pytest.mark.parametrize("action", ["remove", "reset"])
+def test_run_that_another_process_holds_is_neither_removed_nor_reset(folder, action):
+    finish(folder)
+    other = Folder(folder.path)
+    with folder.claim(), pytest.raises(Busy, match="is being run by another process"):
+        getattr(other, action)()
+    assert folder.status() == "finished"

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis.selection import Choice, choose
+from bench.analysis.terminal import duration
 from bench.scores import SCORES
 from bench.store import RUNS, list_folders
 from bench.sweep import READY, Cell, estimate, summaries_of
@@ -160,15 +161,6 @@ def _further(cell: Cell, shared: set[str]) -> str:
     """Overrides that are neither shared by all nor shown in a column."""
     columns = ("dataset=", "metric=", "regularizer.scale=", "regularizer.weight=", "seed=")
     return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
 def _size(path: Any) -> int:

@@ -1,5 +1,6 @@
 """Tables on the terminal."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
 def print_runs(rows: list[dict[str, Any]]) -> None:
     """Prints one line per run: status, what was run, mean scores."""
     table = Table()
-    names = ["status", "dataset", "metric", "weight", "seed", *SCORES, "id"]
+    names = ["status", "dataset", "metric", "weight", "seed", *SCORES, "written", "id"]
     for name in names:
         table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
     for row in rows:
@@ -55,6 +56,32 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
             console.print(f"{row['id']} {row['status']}: {row['error']}", soft_wrap=True)
 
 
+def print_run(row: Mapping[str, Any], path: Path) -> None:
+    """Prints what identifies one run, where it stands and what lies in its folder."""
+    console = Console(highlight=False)
+    for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
+        console.print(f"{name}: {row.get(name, '–')}", soft_wrap=True)
+    console.print(f"last written: {ago(row['written'])}")
+    if "error" in row:
+        console.print(f"error: {escape(row['error'])}", soft_wrap=True)
+    files = ", ".join(sorted(file.name for file in path.iterdir()))
+    console.print(f"{path}: {files}", soft_wrap=True)
+
+
+def ago(moment: float) -> str:
+    """How long a moment, in seconds since 1970, is past; a clock that jumped shows as 0."""
+    return f"{duration(max(0.0, time.time() - moment))} ago"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
 def _cell(value: Mapping[str, float | None], digits: int) -> str:
     if value["mean"] is None:
         return "–"
@@ -65,6 +92,8 @@ def _cell(value: Mapping[str, float | None], digits: int) -> str:
 def _plain(value: Any, name: str) -> str:
     if value is None:
         return "–"
+    if name == "written":
+        return ago(value)
     if name in SCORES:
         return f"{value:.{SCORES[name].digits}f}"
     return f"{value:g}" if isinstance(value, float) else str(value)

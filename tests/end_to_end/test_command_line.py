@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_rows_of_runs_agree_in_every_format(two_runs: Path, bench: Command) -> N
         (line,) = [line for line in lines if row["id"] in line]
         assert row["metric"] in line
         assert f"{row['dice']:.3f}" in line
-    assert bench("runs", "--results", str(two_runs)).out == printed["table"].out
+    default = bench("runs", "--results", str(two_runs)).out
+    assert re.sub(r"\d+ s ago", "", default) == re.sub(r"\d+ s ago", "", printed["table"].out)
 
 
 def test_rows_are_printed_by_a_process_of_its_own(two_runs: Path, bench: Command) -> None:
@@ -161,3 +163,21 @@ def test_metric_from_a_file_outside_the_repository(tmp_path: Path, results: Path
     summary = read_summary(only_run(results))
     assert (summary["metric"], summary["weight"]) == ("l1", 1)
     assert "l1 on demo, λ = 1, seed 0, 6 steps" in outcome.out
+
+
+def test_one_run_is_shown_removed_and_not_found_then(two_runs: Path, bench: Command) -> None:
+    first, second = run_folders(two_runs)
+    run_id = read_summary(first)["id"]
+    shown = bench("runs", "show", run_id, "--results", str(two_runs))
+    assert shown.code == 0
+    assert f"id: {run_id}" in shown.out
+    assert "status: finished" in shown.out
+    assert "config.yaml:" in shown.out
+    refused = bench("runs", "reset", run_id, "--results", str(two_runs))
+    assert f"{first.name} has finished. force=true runs it anew" in refused.line
+    assert bench("runs", "rm", first.name, "--results", str(two_runs)).code == 0
+    assert run_folders(two_runs) == [second]
+    gone = bench("runs", "show", run_id, "--results", str(two_runs))
+    assert gone.line.startswith(f"{run_id}: no run of this id in {two_runs}.")
+    unnamed = bench("runs", "rm", "--results", str(two_runs))
+    assert unnamed.line == "Name the runs by their ids, or say --failed."
