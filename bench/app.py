@@ -193,6 +193,15 @@ def explain_missing(error: MissingConfigException) -> str:
             f"Add conf/{group}/{option}.yaml"
         )
         return line + (" or pass metric._target_=CLASS." if group == "metric" else ".")
+    if group == "hydra" and option.startswith("launcher/"):
+        extras = {"joblib": "local", "submitit_slurm": "slurm", "submitit_local": "slurm"}
+        name = option.removeprefix("launcher/")
+        extra = extras.get(name, name)
+        if extra in ("local", "slurm", "ray"):
+            return (
+                f"hydra/launcher={extra}: its plugin is not installed. "
+                f"pip install 'registration-bench[{extra}]' gets it."
+            )
     return _one_line(error)
 
 

@@ -16,6 +16,7 @@ from bench.spatial import coarsen, warp, warp_level
 VIEWS: dict[str, Any] = {
     "affine": {"rotation": 15, "scale": (0.8, 1.25), "shear": 0.1, "translation": 4},
     "intensity": {"noise": 0.1, "gain": 0.3, "bias": 0.3},
+    "crop": 0.3,
 }
 
 
@@ -23,7 +24,8 @@ class Contrastive(EncoderFeatures):
     """An encoder whose features agree where two views of an image show the same place.
 
     Each image is seen twice: as it is, and under a random affine map; either with random changes
-    of intensity. At each level, places are drawn in the second view, mostly on the foreground. The
+    of intensity, and cropped at random, since where an image was cut off must not tell its places
+    apart. At each level, places are drawn that both views show, mostly on the foreground. The
     features of both views at a place attract, those of other places repel: InfoNCE over all places
     of the batch, on projections that only serve training. Source: Li et al., arXiv:2212.01577, for
     contrastive features as a metric; van den Oord et al., arXiv:1807.03748, for InfoNCE; dense
@@ -39,7 +41,8 @@ class Contrastive(EncoderFeatures):
         projection: Width of the projections.
         places: Places drawn per image and level.
         temperature: Of InfoNCE.
-        views: Ranges of `affine` and `intensity`; see `bench.data.augmentation`.
+        views: Ranges of `affine` and `intensity`, see `bench.data.augmentation`; and `crop`, the
+            largest share that is cut off at each side of the foreground.
     """
 
     task = "contrastive"
@@ -68,7 +71,7 @@ class Contrastive(EncoderFeatures):
             raise ConfigError(f"metric.extractor.temperature={temperature}: must be above 0.")
         self.places = places
         self.temperature = temperature
-        self.affine, self.intensity = _ranges(views)
+        self.affine, self.intensity, self.crop = _ranges(views)
         self.stages = Encoder(ndim, image_channels, channels, norm, dropout)
         self.projections = nn.ModuleList(
             nn.Sequential(
@@ -94,9 +97,15 @@ class Contrastive(EncoderFeatures):
             seeds = [list(range(i, 3 * len(image), 3)) for i in range(3)]
         u = self.affine.displacement(image.shape[2:], seeds[0], image.device)
         moved = warp(image, u)
-        first = self.features(self.intensity(image, seeds[1]))
-        second = self.features(self.intensity(moved, seeds[2]))
-        preferred = (_inside(u) & _foreground(moved)).float()
+        shown = [
+            _random_box(x, self.crop, own) for x, own in ((image, seeds[1]), (moved, seeds[2]))
+        ]
+        first, second = (
+            self.features(torch.where(box > 0, self.intensity(x, own), _least(x)))
+            for x, box, own in zip((image, moved), shown, seeds[1:], strict=True)
+        )
+        preferred = _inside(u) * (moved > _least(moved)).any(dim=1, keepdim=True)
+        preferred = preferred * shown[1] * warp(shown[0], u, mode="nearest")
         found = []
         for a, b, factor, project in zip(
             first, second, self.factors, self.projections, strict=True
@@ -142,7 +151,7 @@ class Contrastive(EncoderFeatures):
         return score.topk(min(self.places, score.shape[1]), dim=1).indices
 
 
-def _ranges(views: Mapping[str, Mapping[str, Any]] | None) -> tuple[RandomAffine, RandomIntensity]:
+def _ranges(views: Mapping[str, Any] | None) -> tuple[RandomAffine, RandomIntensity, float]:
     """The ranges of a section `views`.
 
     Raises:
@@ -150,9 +159,12 @@ def _ranges(views: Mapping[str, Mapping[str, Any]] | None) -> tuple[RandomAffine
     """
     option = "metric.extractor.views"
     views = views or {}
-    unknown = sorted(set(views) - {"affine", "intensity"})
+    unknown = sorted(set(views) - {"affine", "intensity", "crop"})
     if unknown:
-        raise ConfigError(f"Unknown {option}.{unknown[0]}. Known: affine, intensity.")
+        raise ConfigError(f"Unknown {option}.{unknown[0]}. Known: affine, intensity, crop.")
+    crop = views.get("crop") or 0
+    if not isinstance(crop, int | float) or not 0 <= crop < 0.5:
+        raise ConfigError(f"{option}.crop={crop}: must be at least 0 and below 0.5.")
     try:
         augmentation = Augmentation.from_config(
             {**(views.get("affine") or {}), "intensity": views.get("intensity")}
@@ -160,7 +172,7 @@ def _ranges(views: Mapping[str, Mapping[str, Any]] | None) -> tuple[RandomAffine
     except ConfigError as error:
         text = str(error).replace("dataset.augmentation.intensity", f"{option}.intensity")
         raise ConfigError(text.replace("dataset.augmentation", f"{option}.affine")) from error
-    return augmentation.affine, augmentation.intensity
+    return augmentation.affine, augmentation.intensity, float(crop)
 
 
 def _inside(u: Tensor) -> Tensor:
@@ -175,7 +187,25 @@ def _inside(u: Tensor) -> Tensor:
     return inside
 
 
-def _foreground(image: Tensor) -> Tensor:
-    """Where an image is above its least intensity; (B, 1, *S)."""
-    least = image.flatten(2).amin(2).view(*image.shape[:2], *[1] * (image.ndim - 2))
-    return (image > least).any(dim=1, keepdim=True)
+def _least(image: Tensor) -> Tensor:
+    """The least intensity of each image and channel, which padding has; (B, C, 1, ...)."""
+    return image.flatten(2).amin(2).view(*image.shape[:2], *[1] * (image.ndim - 2))
+
+
+def _random_box(image: Tensor, crop: float, seeds: Sequence[int]) -> Tensor:
+    """1 within a random part of the foreground's bounding box, and 0 elsewhere; (B, 1, *S)."""
+    foreground = (image > _least(image)).any(dim=1)
+    box = torch.ones_like(image[:, :1])
+    for row, own, seed in zip(box, foreground, seeds, strict=True):
+        random = torch.Generator().manual_seed(seed)
+        for axis in range(own.ndim):
+            cut = (crop * torch.rand(2, generator=random)).tolist()
+            others = [other for other in range(own.ndim) if other != axis]
+            where = own.any(dim=others).nonzero() if own.any() else own.new_zeros(0)
+            if crop == 0 or len(where) < 2:
+                continue
+            low, high = int(where[0]), int(where[-1]) + 1
+            first, end = low + round(cut[0] * (high - low)), high - round(cut[1] * (high - low))
+            row.narrow(axis + 1, 0, first).zero_()
+            row.narrow(axis + 1, end, row.shape[axis + 1] - end).zero_()
+    return box
