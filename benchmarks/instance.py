@@ -1,0 +1,100 @@
+"""Registers test pairs one by one, without a network: what a metric does by itself.
+
+    python benchmarks/instance.py --weights 0.25,1 [--pairs N] [--steps N] OVERRIDE...
+
+The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
+displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are those
+of run.py, trained first where they are missing.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.assembly import build_parts
+from bench.config import Experiment, compose
+from bench.data import prepare
+from bench.data.loading import PairBatch, evenly_spaced, read_pairs
+from bench.evaluation import score_displacement, score_labels
+from bench.experiment import make_source
+from bench.extractors.obtain import train_or_load
+from bench.extractors.transfer import Origin
+from bench.similarity import Pair
+
+SPACING = 4  # voxels between two points of the grid
+STEP = 0.2  # Adam's, in voxels
+SCORES = ("dice", "folding", "sdlogj")
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("overrides", nargs="+")
+    parser.add_argument("--weights", required=True, help="λ, separated by commas")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=60)
+    arguments = parser.parse_args()
+    experiment = Experiment.from_config(compose(arguments.overrides))
+    source = make_source(experiment)
+    dataset = prepare(source, experiment.cache)
+    data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+    parts = build_parts(experiment, dataset)
+    for network, section, origin in parts.surrogates:
+        train_or_load(network, origin or Origin(experiment, section, dataset, data))
+    pairs = evenly_spaced(dataset.pairs("test"), arguments.pairs)
+    classes = len(dataset.class_names)
+    table = Table(
+        title=f"{experiment['metric']['name']}, {len(pairs)} test pairs of {dataset.name}"
+    )
+    for heading in ("λ", "D before", "D after", *SCORES):
+        table.add_column(heading, justify="right")
+    for weight in [float(text) for text in arguments.weights.split(",")]:
+        rows = []
+        for pair in pairs:
+            batch = read_pairs(dataset, [pair], torch.device("cpu"))
+            u, before, after = _register(
+                batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
+            )
+            assert batch.read_segmentations is not None
+            overlap, _ = score_labels(*batch.read_segmentations(), u, classes, dataset.spacing)
+            scores = {**overlap, **score_displacement(u)}
+            rows.append([before, after, *(scores[name] for name in SCORES)])
+        means = torch.tensor(rows).mean(0).tolist()
+        table.add_row(f"{weight:g}", *(f"{mean:.4f}" for mean in means))
+    Console().print(table)
+
+
+def _register(
+    batch: PairBatch, metric, regularizer, weight: float, steps: int, classes: int
+) -> tuple[Tensor, float, float]:
+    """Displacement of one pair, and D before and after."""
+    shape = batch.fixed.shape[2:]
+    grid = torch.zeros(1, len(shape), *[max(2, -(-s // SPACING)) for s in shape])
+    grid.requires_grad_()
+    optimizer = torch.optim.Adam([grid], lr=STEP)
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    values = []
+    for _ in range(steps):
+        u = F.interpolate(grid, size=shape, mode=mode, align_corners=True)
+        pair = Pair(
+            batch.moving, batch.fixed, u, batch.read_segmentations, classes, batch.fixed_ids
+        )
+        value = metric(pair)
+        values.append(float(value.detach()))
+        optimizer.zero_grad()
+        (value + weight * regularizer(u)).backward()
+        optimizer.step()
+    u = F.interpolate(grid.detach(), size=shape, mode=mode, align_corners=True)
+    return u, values[0], values[-1]
+
+
+if __name__ == "__main__":
+    main()
