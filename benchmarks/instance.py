@@ -3,8 +3,8 @@
     python benchmarks/instance.py --weights 0.25,1 [--pairs N] [--steps N] OVERRIDE...
 
 The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
-displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are those
-of run.py, trained first where they are missing.
+displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are
+those of run.py, trained first where they are missing.
 """
 
 import argparse

@@ -275,7 +275,6 @@ def test_two_accumulated_batches_of_two_equal_one_of_four(tmp_path):
         assert other[2] == trained[0][2]
 
 
-@pytest.mark.slow
 def test_two_devices_train_as_one_and_write_one_history(tmp_path):
     """Each takes half of every batch, so that together they see what one would."""
     histories, stored = [], []
@@ -294,7 +293,6 @@ def test_two_devices_train_as_one_and_write_one_history(tmp_path):
         assert two == pytest.approx(one, rel=1e-4), column
 
 
-@pytest.mark.slow
 def test_divergence_on_two_devices_is_reported_as_on_one(tmp_path):
     words = r"line on numbers: loss is nan at step 7. Try a lower trainer.lr \(now 0.05\)"
     with pytest.raises(Diverged, match=words):
