@@ -1,34 +1,20 @@
 """The command line of run.py: Hydra's, with our help and one line per error."""
 
-import errno
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from bench.analysis.selection import CRITERIA
 from bench.config import GROUPS, options, register_resolvers
-from bench.errors import BenchError, ConfigError
+from bench.errors import ConfigError
+from bench.messages import explain
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-CANNOT_WRITE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EIO,
-}
-
 HELP = """Runs one experiment: trains a registration network under one metric and tests it.
 
   python run.py                                         the embedded demo
@@ -105,7 +91,8 @@ def _print_plan(cells: list[Any]) -> None:
 def run_job(config: DictConfig) -> None:
     """Hydra's task function: runs one experiment.
 
-    In a sweep an error is Hydra's to collect, so that the other runs go on.
+    In a sweep an error is told when it happens; then it is Hydra's to collect, so that the other
+    runs go on.
     """
     from bench.experiment import in_sweep, run
 
@@ -116,8 +103,11 @@ def run_job(config: DictConfig) -> None:
             return
         run(config)
     except Exception as error:
-        if in_sweep() and config.on_failure == "continue":
-            raise
+        if in_sweep():
+            overrides = " ".join(HydraConfig.get().overrides.task)
+            print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
+            if config.on_failure == "continue":
+                raise
         raise _Failed(error) from error
 
 
@@ -141,13 +131,12 @@ def launch(main: Callable[[], Any]) -> None:
     register_resolvers()
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
+    announced = False
     try:
         try:
             main()
         finally:
-            failed = _close_sweep()
-        if failed:
-            sys.exit(1)
+            announced = _close_sweep()
     except _Planned:
         return
     except KeyboardInterrupt as interrupt:
@@ -156,11 +145,13 @@ def launch(main: Callable[[], Any]) -> None:
         error = caught.error if isinstance(caught, _Failed) else caught
         if with_traceback:
             raise error from None
+        if announced:
+            sys.exit(1)
         _exit(explain(error))
 
 
 def _close_sweep() -> bool:
-    """Prints where the sweep of this process ends; whether runs of it failed."""
+    """Prints how this process's sweep ended; whether there was one, whose failures are told."""
     cells, SweepCallback.cells = SweepCallback.cells, None
     if cells is None or cells[0].experiment["plan"]:
         return False
@@ -168,50 +159,8 @@ def _close_sweep() -> bool:
     from bench.sweep import look_up
 
     look_up(cells)
-    return print_sweep(cells)
-
-
-def explain(error: Exception) -> str:
-    """One line for any error."""
-    if isinstance(error, BenchError):
-        return str(error)
-    if isinstance(error, MissingConfigException):
-        return explain_missing(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return _one_line(error)
-    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-        return explain_unwritable(error)
-    return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
-
-
-def explain_missing(error: MissingConfigException) -> str:
-    """One line for a configuration that does not exist."""
-    group, _, option = (error.missing_cfg_file or "").partition("/")
-    if group in GROUPS and option:
-        line = (
-            f"Unknown {group} {option!r}. Known: {', '.join(options(group))}. "
-            f"Add conf/{group}/{option}.yaml"
-        )
-        return line + (" or pass metric._target_=CLASS." if group == "metric" else ".")
-    if group == "hydra" and option.startswith("launcher/"):
-        extras = {"joblib": "local", "submitit_slurm": "slurm", "submitit_local": "slurm"}
-        name = option.removeprefix("launcher/")
-        extra = extras.get(name, name)
-        if extra in ("local", "slurm", "ray"):
-            return (
-                f"hydra/launcher={extra}: its plugin is not installed. "
-                f"pip install 'registration-bench[{extra}]' gets it."
-            )
-    return _one_line(error)
-
-
-def explain_unwritable(error: OSError) -> str:
-    """One line for a folder or disk that cannot be written."""
-    return (
-        f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space or permit "
-        "writing, or choose another folder with results_dir=DIR. Finished runs are safe; the "
-        "same command goes on from the last saved state."
-    )
+    print_sweep(cells)
+    return True
 
 
 def print_help() -> None:
@@ -228,13 +177,6 @@ def print_help() -> None:
     console.print("[bold]further settings[/bold]")
     for setting, line in SETTINGS.items():
         console.print(f"  {setting:<22}{line}", soft_wrap=True)
-
-
-def _one_line(error: Exception) -> str:
-    lines = [str(error)]
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        lines.append(str(error.__cause__))
-    return re.sub(r"\s*\n\s*", " ", "\n".join(lines)).strip()
 
 
 def _exit(line: str, code: int = 1) -> NoReturn:

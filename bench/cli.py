@@ -6,9 +6,9 @@ import typer
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.app import explain
 from bench.data.commands import app as data
 from bench.errors import BenchError
+from bench.messages import explain
 from bench.run_commands import app as runs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)

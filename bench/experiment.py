@@ -107,8 +107,6 @@ def _execute(
         return None
     except Exception as error:
         folder.fail(error)
-        if in_sweep():
-            print(f"failed {folder.path.name}: {error}", file=sys.stderr)
         raise
 
 

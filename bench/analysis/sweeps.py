@@ -62,12 +62,8 @@ def print_plan(cells: Sequence[Cell]) -> None:
         console.print(f"disk: about {megabytes:.0f} MB, as earlier runs took")
 
 
-def print_sweep(cells: Sequence[Cell]) -> bool:
-    """Prints the chosen λ with test scores for each metric, and what is missing.
-
-    Returns:
-        Whether runs failed.
-    """
+def print_sweep(cells: Sequence[Cell]) -> None:
+    """Prints the chosen λ with test scores for each metric, and what is missing."""
     console = Console(highlight=False)
     chosen = choose(summaries_of(cells), cells[0].experiment["select"])
     if len(cells) > 1 and chosen:
@@ -83,7 +79,6 @@ def print_sweep(cells: Sequence[Cell]) -> bool:
             print(f"{cell.status}: {own}: {cell.reason}".removesuffix(": "), file=sys.stderr)
     if any(cell.status not in (READY, "skipped") for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
-    return any(cell.status == "failed" for cell in cells)
 
 
 def _table(cells: Sequence[Cell], chosen: dict[tuple[str, str, str], Choice]) -> Table:
