@@ -13,6 +13,7 @@ from bench.analysis.selection import CRITERIA
 from bench.config import GROUPS, options, register_resolvers
 from bench.errors import ConfigError
 from bench.messages import explain
+from bench.tracking import GROUP
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 HELP = """Runs one experiment: trains a registration network under one metric and tests it.
@@ -54,18 +55,23 @@ class SweepCallback(Callback):
 
     Attributes:
         cells: The runs of this process's sweep.
+        named: Whether it has named the sweep for the tracker, in the environment.
     """
 
     cells: ClassVar[list[Any] | None] = None
+    named: ClassVar[bool] = False
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from bench.sweep import cells
+        from bench.sweep import cells, sweep_name
 
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             return  # others choose their runs as they go
         try:
             check_sweep(config)
             SweepCallback.cells = cells(config)
+            if GROUP not in os.environ:
+                os.environ[GROUP] = sweep_name(config, SweepCallback.cells)
+                SweepCallback.named = True
             if config.plan:
                 _print_plan(SweepCallback.cells)
         except Exception as error:
@@ -153,6 +159,9 @@ def launch(main: Callable[[], Any]) -> None:
 def _close_sweep() -> bool:
     """Prints how this process's sweep ended; whether there was one, whose failures are told."""
     cells, SweepCallback.cells = SweepCallback.cells, None
+    if SweepCallback.named:
+        os.environ.pop(GROUP, None)
+        SweepCallback.named = False
     if cells is None or cells[0].experiment["plan"]:
         return False
     from bench.analysis.sweeps import print_sweep

@@ -193,5 +193,5 @@ def draw_run(
 def report(tracker: Tracker, summary: Mapping[str, Any], folder: Folder) -> None:
     """Hands summary and figure to the tracker and closes it."""
     tracker.image("registration", folder.file(FIGURE))
-    tracker.summarize(summary)
+    tracker.summarize({**summary, **{name: s["mean"] for name, s in summary["scores"].items()}})
     tracker.close()

@@ -111,6 +111,12 @@ def cells(config: DictConfig) -> list[Cell]:
     return found
 
 
+def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
+    """Name of a sweep: its experiment's, or a hash of its runs."""
+    experiment = config.hydra.runtime.choices.get("experiment")
+    return experiment or f"sweep-{digest([cell.overrides for cell in found])}"
+
+
 def look_up(found: Iterable[Cell]) -> None:
     """Sets where each cell stands; reads no images and trains nothing."""
     data: dict[str, Any] = {}

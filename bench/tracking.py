@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+GROUP = "WANDB_RUN_GROUP"  # the variable that W&B itself knows; sweeps set it
+
 
 class Tracker:
     """Takes what a run reports; this one keeps nothing (`tracker=none`)."""
@@ -119,7 +121,8 @@ def open_tracker(
     """The tracker that the `tracker` section asks for."""
     if settings["name"] == "none":
         return Tracker()
-    return WandbTracker(settings, results, run_id, name, job_type, config)
+    group = settings["group"] or os.environ.get(GROUP) or config["dataset"]["name"]
+    return WandbTracker({**settings, "group": group}, results, run_id, name, job_type, config)
 
 
 def has_credentials() -> bool:

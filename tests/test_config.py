@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+import yaml
 from conf_options import compose, compose_raw, experiment, names
 from omegaconf import OmegaConf
 
@@ -228,3 +229,13 @@ def test_extractor_that_cannot_be_trained_is_refused_early(overrides, words):
 def test_extractor_of_a_term_is_named_by_its_place():
     with pytest.raises(ConfigError, match=r"metric.terms.deepsim_ae.extractor.steps=-1: must be a"):
         experiment(["metric=sum", "metric.terms.deepsim_ae.extractor.steps=-1"])
+
+
+def test_sweep_of_weights_and_biases_asks_for_what_exists():
+    with open(CONF / "wandb_sweep.yaml") as file:
+        parameters = yaml.safe_load(file)["parameters"]
+    values = {key: own.get("values", [own.get("value")]) for key, own in parameters.items()}
+    for metric in values["metric"]:
+        for scale in values["regularizer.scale"]:
+            chosen = [f"dataset={values['dataset'][0]}", f"metric={metric}"]
+            assert experiment([*chosen, f"regularizer.scale={scale}"]).weight > 0

@@ -1,6 +1,7 @@
 """Weights & Biases, offline: what a run leaves there, read back from its own file."""
 
 import json
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -141,6 +142,7 @@ def test_extractor_is_a_run_of_its_own(results: Path, run: Command) -> None:
     assert {one.exit_code for one in jobs.values()} == {0}
     assert "scores/reconstruction_error/mean" in jobs["extractor"].summary
     assert "scores/dice/mean" in jobs["registration"].summary
+    assert {"dice", "folding", "weight", "metric", "dataset"} <= set(jobs["registration"].summary)
     assert "scores/dice/mean" not in jobs["extractor"].summary
     for one in jobs.values():
         assert [row["step"] for row in validations(one)] == [5, 6]
@@ -151,6 +153,9 @@ def test_runs_of_a_sweep_stay_apart(results: Path, run: Command) -> None:
     assert outcome.code == 0, outcome.err
     tracked = all_tracked(results)
     assert len(tracked) == 2
+    (group,) = {record.run.run_group for record in tracked.values()}
+    assert group.startswith("sweep-")
+    assert "WANDB_RUN_GROUP" not in os.environ
     for folder in run_folders(results):
         summary = read_summary(folder)
         record = tracked[summary["id"]]
