@@ -26,6 +26,7 @@ NOT_IDENTIFYING = {
         "surrogate",
         "dropout",
         "checkpoint_every",
+        "on_oom",
         "accelerator",
         "devices",
         "progress",

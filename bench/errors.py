@@ -32,5 +32,9 @@ class Diverged(BenchError):
     """Training produced a loss that is not finite."""
 
 
+class OutOfMemory(BenchError):
+    """A device has too little memory for a training."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal after its state had been saved; ends a sweep too."""

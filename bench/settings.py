@@ -1,7 +1,7 @@
 """The trainer's settings, checked before anything is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bench.errors import ConfigError
@@ -26,6 +26,8 @@ class TrainerSettings:
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
         plateau_patience: Validations without a better loss before that.
         early_stopping: Validations without a better loss before training ends; None never.
+        on_oom: `fail`, or `halve`: out of memory, training goes on with half the batch and twice
+            the accumulation, which gives the same numbers unless there is batch normalization.
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: Number of devices; the batch is divided among them.
@@ -45,6 +47,7 @@ class TrainerSettings:
     plateau_factor: float = 0.1
     plateau_patience: int = 10
     early_stopping: int | None = None
+    on_oom: str = "fail"
     precision: str = "auto"
     accelerator: str = "auto"
     devices: int = 1
@@ -80,6 +83,7 @@ class TrainerSettings:
             "a whole number of at least 0",
             isinstance(self.plateau_patience, int) and self.plateau_patience >= 0,
         )
+        self._require("on_oom", "one of fail, halve", self.on_oom in ("fail", "halve"))
         self._require(
             "precision",
             "one of auto, float32, bfloat16",
@@ -95,6 +99,12 @@ class TrainerSettings:
             f"a multiple of trainer.devices={self.devices}",
             self.batch_size % self.devices == 0,
         )
+
+    def halved(self) -> "TrainerSettings | None":
+        """The same steps in forward passes of half the size; None if they cannot be halved."""
+        if self.batch_size % (2 * self.devices):
+            return None
+        return replace(self, batch_size=self.batch_size // 2, accumulate=2 * self.accumulate)
 
     def _require(self, name: str, allowed: str, holds: bool) -> None:
         if not holds:

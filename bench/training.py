@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.checkpoints import save_network
 from bench.devices import make_fabric
 from bench.distributed import launch
-from bench.errors import Diverged, Interrupted
+from bench.errors import Diverged, Interrupted, OutOfMemory
 from bench.interrupts import collected_signals
 from bench.progress import TrainingProgress
 from bench.schedule import Schedule
@@ -101,16 +101,51 @@ def fit(
 
     Raises:
         Diverged: If a loss is not finite.
+        OutOfMemory: If the device has too little memory.
         Interrupted: If SIGINT or SIGTERM came; the last state has been saved.
     """
     fabric = make_fabric(settings)
     if settings.devices == 1:
-        return _fit(fabric, task, settings, folder, seed, on_validation)
+        return _fit_in_memory(fabric, task, settings, folder, seed, on_validation)
     fitted = launch(fabric, _fit, task, settings, folder, seed, None)
     for row in fitted.history if on_validation else []:
         assert on_validation is not None
         on_validation(row)
     return fitted
+
+
+def _fit_in_memory(
+    fabric: Fabric,
+    task: Task,
+    settings: TrainerSettings,
+    folder: Path,
+    seed: int,
+    on_validation: Callback | None,
+) -> Fitted:
+    """Trains; out of memory, with smaller forward passes if the settings want that."""
+    initial = copy.deepcopy(task.network.state_dict())
+    while True:
+        try:
+            return _fit(fabric, task, settings, folder, seed, on_validation)
+        except torch.OutOfMemoryError as error:
+            smaller = settings.halved() if settings.on_oom == "halve" else None
+            batch = f"trainer.batch_size={settings.batch_size}"
+            reason = str(error).partition(". ")[0]
+            if smaller is None:
+                raise OutOfMemory(
+                    f"{task.name}: out of memory with {batch} ({reason}). Try "
+                    f"{'trainer.on_oom=halve, ' if settings.halved() else ''}narrower "
+                    "model.channels or a smaller dataset.shape."
+                ) from error
+        print(
+            f"{task.name}: out of memory with {batch}; going on with {smaller.batch_size} and "
+            f"{smaller.accumulate} accumulated"
+        )
+        settings = smaller
+        task.network.load_state_dict(initial)  # which the last state replaces, if there is one
+        task.network.zero_grad()
+        if fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _fit(

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import nn
 
 from bench.checkpoints import load_network, save_network
-from bench.errors import Diverged, Interrupted, StoreError
+from bench.errors import Diverged, Interrupted, OutOfMemory, StoreError
 from bench.settings import TrainerSettings
 from bench.store import BEST, HISTORY, LAST
 from bench.training import fit
@@ -325,3 +325,48 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     save_network(tmp_path / BEST, nn.Linear(3, 1), {})
     with pytest.raises(StoreError, match="is not a readable checkpoint of this network"):
         load_network(tmp_path / BEST, nn.Linear(4, 1))
+
+
+class Hungry(Regression):
+    """Has memory for `room` samples at a time, from its batch number `later` on."""
+
+    def __init__(self, room, later=0):
+        super().__init__()
+        self.room = room
+        self.later = later
+
+    def loss(self, network, positions, device):
+        losses = super().loss(network, positions, device)
+        if self.batches > self.later and len(positions) > self.room:
+            losses["loss"].backward()  # what a step that fails leaves behind must not count
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+        return losses
+
+
+@pytest.mark.parametrize(("room", "later"), [(2, 0), (1, 0), (2, 2), (1, 7)])
+def test_halved_batches_give_the_numbers_of_whole_ones(room, later, tmp_path, capsys):
+    trained = []
+    for name, task in (("whole", Regression()), ("halved", Hungry(room, later))):
+        (tmp_path / name).mkdir()
+        fitted = fit(task, replace(SETTINGS, on_oom="halve"), tmp_path / name, seed=0)
+        trained.append((weights(task), fitted.best["loss"]))
+    torch.testing.assert_close(trained[1][0], trained[0][0])
+    assert trained[1][1] == pytest.approx(trained[0][1], rel=1e-4)
+    told = "out of memory with trainer.batch_size=4; going on with 2 and 2 accumulated"
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("on_oom", "room", "words"),
+    [
+        (
+            "fail",
+            2,
+            r"with trainer.batch_size=4 \(CUDA out of memory\). Try trainer.on_oom=halve, ",
+        ),
+        ("halve", 0, r"with trainer.batch_size=1 \(CUDA out of memory\). Try narrower model.chan"),
+    ],
+)
+def test_out_of_memory_says_what_to_do(on_oom, room, words, tmp_path):
+    with pytest.raises(OutOfMemory, match=words):
+        fit(Hungry(room), replace(SETTINGS, on_oom=on_oom), tmp_path, seed=0)
