@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from bench.analysis.selection import CRITERIA
 from bench.config import GROUPS, options, register_resolvers
 from bench.errors import ConfigError
+from bench.gpus import deal_gpu
 from bench.messages import explain
 from bench.tracking import GROUP
 
@@ -102,6 +103,9 @@ def run_job(config: DictConfig) -> None:
     """
     from bench.experiment import in_sweep, run
 
+    hydra = HydraConfig.get()
+    if hydra.runtime.choices["hydra/launcher"] == "local":
+        deal_gpu(hydra.job.num)
     try:
         check_sweep(config)
         if config.plan:
@@ -110,7 +114,7 @@ def run_job(config: DictConfig) -> None:
         run(config)
     except Exception as error:
         if in_sweep():
-            overrides = " ".join(HydraConfig.get().overrides.task)
+            overrides = " ".join(hydra.overrides.task)
             print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
             if config.on_failure == "continue":
                 raise
