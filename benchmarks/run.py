@@ -56,11 +56,16 @@ def _table(title: str, rows: list[dict]) -> Table:
         for measured, scale in ((row["seconds"], 1e3), (row["bytes"], 1e-6)):
             ours = measured["ours"]
             cells.append(f"{ours * scale:.1f}")
-            cells += [
-                f"{measured[o] / max(ours, 1e-9):.1f}" if o in measured else "" for o in OTHERS
-            ]
+            cells += [_ratio(measured, other) for other in OTHERS]
         table.add_row(*cells)
     return table
+
+
+def _ratio(measured: dict[str, float], other: str) -> str:
+    if other not in measured:
+        return ""
+    ratio = measured[other] / max(measured["ours"], 1e-9)
+    return f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.data import Demo
 from bench.data.subject import Sample, Subject
+from bench.regularizers import Diffusion
 
 DISTURBANCE = "TEST_DISTURBANCE"
 
@@ -53,6 +56,38 @@ class NanFrom(L1):
         self.steps += torch.is_grad_enabled()
         loss = super().__call__(pair)
         return loss * float("nan") if self.steps >= self.first else loss
+
+
+class Named(L1):
+    """L1 that breaks in training while its name is in `TEST_BROKEN`."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def __call__(self, pair) -> Tensor:
+        if torch.is_grad_enabled() and self.label in os.environ.get("TEST_BROKEN", ""):
+            raise RuntimeError(f"the metric {self.label} broke")
+        return super().__call__(pair)
+
+
+class Logged(Diffusion):
+    """Diffusion that appends its process to the file `TEST_LOG` when a training begins.
+
+    It goes on when a second process has done so, so that both are certain to work at once.
+    """
+
+    begun = False
+
+    def __call__(self, u: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and not self.begun:
+            self.begun = True
+            log = Path(os.environ["TEST_LOG"])
+            with log.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            end = time.monotonic() + 60
+            while len(set(log.read_text().split())) < 2 and time.monotonic() < end:
+                time.sleep(0.05)
+        return super().__call__(u)
 
 
 class PerVoxel:
