@@ -83,6 +83,8 @@ class SweepCallback(Callback):
 
 def check_sweep(config: DictConfig) -> None:
     """Raises ConfigError unless the options of sweeps have values that exist."""
+    if not isinstance(config.plan, bool):
+        raise ConfigError(f"plan={config.plan}: must be true or false.")
     if config.on_failure not in ("continue", "stop"):
         raise ConfigError(f"on_failure={config.on_failure}: must be continue or stop.")
     if config.select not in CRITERIA:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import ConfigError
 from bench.settings import TrainerSettings
@@ -103,7 +104,12 @@ class Experiment:
         Raises:
             ConfigError: Naming the value, what is allowed and what to do.
         """
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        try:
+            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            if isinstance(error.__cause__, ConfigError):  # of a resolver of ours
+                raise error.__cause__ from None
+            raise
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         weight = sections["regularizer"]["weight"]

@@ -27,6 +27,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "classes.csv",
     "figure.png",
 )
+PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
 
 
@@ -122,7 +123,7 @@ class Folder:
         """
         lock = self._lock()
         try:
-            lock.acquire(timeout=-1 if wait else 0)
+            lock.acquire(timeout=-1 if wait else PATIENCE)
         except Timeout:
             raise Busy(
                 f"{self.path.name} is being run by another process. Wait for it; "
@@ -163,6 +164,14 @@ class Folder:
             self.file(FAILURE),
             {"status": status, "error": line, "type": type(error).__name__, "time": time.time()},
         )
+
+    def steps_done(self) -> int:
+        """Steps up to the last validation of an unfinished run."""
+        try:
+            with open(self.file(HISTORY), newline="") as file:
+                return max((int(float(row["step"])) for row in csv.DictReader(file)), default=0)
+        except (OSError, KeyError, ValueError):
+            return 0
 
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""

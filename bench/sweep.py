@@ -23,6 +23,7 @@ from bench.config import (
 from bench.data.cache import find
 from bench.errors import BenchError
 from bench.experiment import make_source
+from bench.extractors.transfer import find_transfers
 from bench.store import EXTRACTORS, LAST, RUNS, Folder, list_folders
 
 READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
@@ -80,6 +81,9 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
     for run in runs:
         parsed = parser.parse_overrides(list(run))
         choices = tuple(str(o.input_line) for o in parsed if not _sets_a_value(o))
+        if any("." in choice.partition("=")[0] for choice in choices):
+            found.append(Experiment.from_config(compose(list(run))))  # their order matters
+            continue
         if choices not in composed:
             composed[choices] = compose(list(choices))
         config = copy.deepcopy(composed[choices])
@@ -94,9 +98,9 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
 
 
 def _sets_a_value(override: Override) -> bool:
-    plain = override.is_add() or override.is_delete() or override.is_force_add()
-    value = override.value()
-    return not plain and "." in override.key_or_group and isinstance(value, int | float | bool)
+    if override.is_add() or override.is_delete() or override.is_force_add():
+        return False
+    return "." in override.key_or_group and isinstance(override.value(), int | float | str | list)
 
 
 def cells(config: DictConfig) -> list[Cell]:
@@ -158,18 +162,18 @@ def _find_data(experiment: Experiment) -> dict[str, Any] | str:
         dataset = find(source, experiment.cache)
     except BenchError as error:
         return str(error)
-    if dataset is None:
-        return "its images have not been read yet"
     return {"fingerprint": dataset.fingerprint, "settings": source.settings()}
 
 
 def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
     experiment = cell.experiment
     sections = list(extractor_sections(experiment["metric"]))
-    if any(section.get("dataset") for _, section in sections):
-        cell.status, cell.reason = MISSING, "its extractor is another data set's"
+    try:
+        transfers = find_transfers(experiment, find)
+    except BenchError as error:
+        cell.status, cell.reason = MISSING, str(error)
         return
-    name = run_name(experiment, digest(run_identity(experiment, data)))
+    name = run_name(experiment, digest(run_identity(experiment, data, transfers)))
     cell.folder = Folder(experiment.results / RUNS / name)
     status = cell.folder.status()
     if status == "interrupted":
@@ -182,13 +186,17 @@ def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
         for folder in list_folders(experiment.results, EXTRACTORS)
         if folder.summary()
     }
-    for _, section in sections:
+    for place, section in sections:
         if not section.get("steps"):
             continue
-        identity = digest(extractor_identity(experiment, section, data))
-        if not any(own.endswith(identity) for own in trained):
+        own: Any = experiment, section, data
+        if place in transfers:
+            origin = transfers[place]
+            own = origin.experiment, origin.extractor, origin.data
+        identity = digest(extractor_identity(*own))
+        if not any(name.endswith(identity) for name in trained):
             kind = section["_target_"].rpartition(".")[2]
-            cell.surrogates.append(f"{experiment['dataset']['name']} {kind} {identity}")
+            cell.surrogates.append(f"{own[0]['dataset']['name']} {kind} {identity}")
 
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
@@ -199,6 +207,9 @@ def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None
     if cell.status in (READY, "skipped"):
         return 0.0
     names = cell.names
+    steps = cell.experiment.settings.steps
+    if cell.status == RESUMABLE and cell.folder:
+        steps -= cell.folder.steps_done()
     for keys in (("dataset", "metric"), ("dataset",)):
         rates = [
             own["training_seconds"] / own["steps"]
@@ -206,13 +217,14 @@ def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None
             if own["steps"] and all(own[key] == names[key] for key in keys)
         ]
         if rates:
-            return sorted(rates)[len(rates) // 2] * cell.experiment.settings.steps
+            return sorted(rates)[len(rates) // 2] * steps
     return None
 
 
 def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:
-    """Summaries of the cells that have finished."""
-    for cell in found:
-        summary = cell.folder.summary() if cell.folder else None
+    """Summaries of the runs that have finished, each once even if cells are the same run."""
+    folders = {cell.folder.path: cell.folder for cell in found if cell.folder}
+    for folder in folders.values():
+        summary = folder.summary()
         if summary:
             yield summary

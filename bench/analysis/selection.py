@@ -68,10 +68,13 @@ def choose(
 def _choose(by_weight: Mapping[float, list[Summary]], criterion: str, bound: float) -> Choice:
     most = max(len(runs) for runs in by_weight.values())
     complete = {weight: runs for weight, runs in by_weight.items() if len(runs) == most}
-    values = {
-        weight: _value([run["validation"] for run in runs], criterion, bound)
+    scores = {
+        weight: _means([run["validation"] for run in runs])
         for weight, runs in sorted(complete.items())
     }
+    if not any("dice" in means for means in scores.values()):
+        criterion = "val_loss"
+    values = {weight: _value(means, criterion, bound) for weight, means in scores.items()}
     weight = max(values, key=lambda own: values[own])
     seeds = {run["seed"] for runs in by_weight.values() for run in runs}
     runs = sorted(by_weight[weight], key=lambda run: run["seed"])
@@ -79,13 +82,18 @@ def _choose(by_weight: Mapping[float, list[Summary]], criterion: str, bound: flo
     return Choice(weight, sorted(by_weight), runs, missing)
 
 
-def _value(scores: list[Mapping[str, float]], criterion: str, bound: float) -> tuple[float, ...]:
-    """What is to be largest, compared in order."""
-    means = {name: fmean(row[name] for row in scores) for name in scores[0]}
-    means = {name: value for name, value in means.items() if not math.isnan(value)}
-    if criterion == "val_loss" or "dice" not in means:
+def _means(scores: list[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each score over seeds; those that are NaN for one are left out."""
+    means = {name: fmean(row.get(name, math.nan) for row in scores) for name in scores[0]}
+    return {name: value for name, value in means.items() if not math.isnan(value)}
+
+
+def _value(means: Mapping[str, float], criterion: str, bound: float) -> tuple[float, ...]:
+    """What is to be largest, compared in order; a score that is missing comes last."""
+    if criterion == "val_loss":
         return (-means.get("similarity", math.inf),)
+    dice = means.get("dice", -math.inf)
     if criterion == "val_dice_bounded":
-        folds = means["folding"]
-        return (0.0, means["dice"]) if folds <= bound else (-folds, means["dice"])
-    return (means["dice"],)
+        folds = means.get("folding", math.inf)
+        return (0.0, dice) if folds <= bound else (-folds, dice)
+    return (dice,)

@@ -15,6 +15,7 @@ from bench.scores import SCORES
 from bench.store import RUNS, list_folders
 from bench.sweep import READY, Cell, estimate, summaries_of
 
+NOTHING_LEFT = (READY, "skipped")
 SHOWN = ("dice", "hd95", "folding", "sdlogj")
 
 
@@ -22,7 +23,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
     """Prints every run with where it stands, extractors to train, and the time it will take."""
     results = cells[0].experiment.results
     known = [s for folder in list_folders(results, RUNS) if (s := folder.summary())]
-    table = Table(title=f"{len(cells)} runs", title_justify="left")
+    table = Table(title=f"{len(cells)} run{'s' * (len(cells) > 1)}", title_justify="left")
     for heading in ("status", "dataset", "metric", "weight", "seed", "further", "time", "note"):
         table.add_column(heading, overflow="fold")
     shared = _shared(cells)
@@ -48,17 +49,17 @@ def print_plan(cells: Sequence[Cell]) -> None:
     surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
     if surrogates:
         console.print(f"extractors to train first: {', '.join(surrogates)}", soft_wrap=True)
-    told = [own for own in seconds if own is not None]
+    waiting = [own for own, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
+    told = [own for own in waiting if own is not None]
     line = f"training: about {duration(sum(told))} on one device, as earlier runs took"
-    if len(told) < len(seconds):
-        line += f", without {len(seconds) - len(told)} runs on data on which none has finished"
-    if not told:
+    if len(told) < len(waiting):
+        line += f", without {len(waiting) - len(told)} runs on data on which none has finished"
+    if waiting and not told:
         line = "training: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)
     sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
     if sizes:
-        missing = sum(cell.status != READY for cell in cells)
-        megabytes = missing * sum(sizes) / len(sizes) / 1e6
+        megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6
         console.print(f"disk: about {megabytes:.0f} MB, as earlier runs took")
 
 
@@ -74,10 +75,10 @@ def print_sweep(cells: Sequence[Cell]) -> None:
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     shared = _shared(cells) if len(cells) > 1 else set()
     for cell in cells:
-        if cell.status not in (READY, "skipped"):
+        if cell.status not in NOTHING_LEFT:
             own = " ".join(o for o in cell.overrides if o not in shared)
             print(f"{cell.status}: {own}: {cell.reason}".removesuffix(": "), file=sys.stderr)
-    if any(cell.status not in (READY, "skipped") for cell in cells):
+    if any(cell.status not in NOTHING_LEFT for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
 

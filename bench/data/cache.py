@@ -19,17 +19,17 @@ from bench.errors import DataError
 FORMAT = 2
 
 
-def find(source: Source, cache: Path | None) -> PreparedDataset | None:
-    """The data set if it is in the cache; None if it would have to be read first.
+def find(source: Source, cache: Path | None) -> PreparedDataset:
+    """The data set if it is in the cache; without a cache it is read.
 
     Raises:
-        DataError: If source files are missing.
+        DataError: If it would have to be read first, or source files are missing.
     """
     if cache is None:
-        return None
+        return prepare(source, None)
     folder = cache_folder(source, source.subjects(), cache)
     if not (folder / INDEX).exists():
-        return None
+        raise DataError("its images have not been read yet")
     return PreparedDataset.open(folder, source.pairs)
 
 

@@ -1,7 +1,8 @@
 """Extractors of another data set: `metric.extractor.dataset=NAME`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
@@ -9,6 +10,7 @@ from hydra.errors import HydraException
 from bench.config import Experiment, extractor_sections, options
 from bench.data.cache import prepare
 from bench.data.prepared import PreparedDataset
+from bench.data.source import Source
 from bench.errors import BenchError, ConfigError
 from bench.instantiation import build
 
@@ -30,11 +32,17 @@ class Origin:
     data: Mapping[str, Any]
 
 
-def find_transfers(experiment: Experiment) -> dict[str, Origin]:
+def find_transfers(
+    experiment: Experiment, look: Callable[[Source, Path | None], PreparedDataset] = prepare
+) -> dict[str, Origin]:
     """The origins of a metric's extractors that learn on another data set, by their place.
 
     Everything that a data set recommends is the other one's, so the extractor is the same that
     the other data set's own runs use.
+
+    Args:
+        experiment: The experiment.
+        look: Gives the other data set from its source and cache.
 
     Raises:
         ConfigError: If there is no such data set, or its files are not there.
@@ -53,7 +61,7 @@ def find_transfers(experiment: Experiment) -> dict[str, Origin]:
             ) from error
         try:
             source = build(other.source_arguments(), "dataset")
-            dataset = prepare(source, other.cache)
+            dataset = look(source, other.cache)
         except BenchError as error:
             reason = str(error).replace("dataset.root", f"{place}.extractor.root")
             raise ConfigError(f"{place}.extractor.dataset={name}: {reason}") from error

@@ -199,7 +199,10 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
         (["metric=nmi", "metric.bins=1"], "metric.bins=1: must be a whole number of at least 6, "),
         (["metric=nmi", "metric.fraction=0"], "metric.fraction=0: must be above 0 and at most 1."),
         (["metric=mind", "metric.radius=0"], "metric.radius=0: must be a whole number of at least"),
-        (["metric=deepsim_csr", "metric.extractor.places=1"], "places=1: must be at least 2."),
+        (
+            ["metric=deepsim_csr", "metric.extractor.places=1"],
+            "places=1: must be a whole number of at least 2.",
+        ),
         (
             ["metric=ncc_sup", "+metric.factors.mind=1"],
             "metric.factors has ['labels', 'mind', 'ncc'] but metric.terms has ['labels', 'ncc']",
