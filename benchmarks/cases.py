@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
+from bench.extractors.vgg import VGG16
 from bench.models import VoxelMorph
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
@@ -30,6 +31,8 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], dict[str, Action]]]]:
     """Name of each case, and what makes its actions by name: ours, straightforward, MONAI."""
     for size, (batch, shape) in (SIZES | (GPU_SIZES if device == "cuda" else {})).items():
         for name, make in MAKERS.items():
+            if make is vgg_step and len(shape) != 2:
+                continue
             yield f"{name} {size}", lambda m=make, b=batch, s=shape: m(b, s, device)
 
 
@@ -132,7 +135,17 @@ def _on_atlas(warped: Tensor, fixed: Tensor) -> Pair:
 
 def atlas_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
     """A training step with DeepSim on one atlas: its features kept, or computed in each step."""
-    extractor = make_extractor(shape, device)
+    return _atlas_step(make_extractor(shape, device), batch, shape, device)
+
+
+def vgg_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
+    """The same with the features of VGG-16 (untrained here), which reads 2D images."""
+    return _atlas_step(Extractor(VGG16().to(device), torch.bfloat16), batch, shape, device)
+
+
+def _atlas_step(
+    extractor: Extractor, batch: int, shape: tuple[int, ...], device: str
+) -> dict[str, Action]:
     return {
         "ours": training_step(batch, shape, device, torch.bfloat16, True, DeepSim(extractor), True),
         "straightforward": training_step(
@@ -217,4 +230,5 @@ MAKERS = {
     "diffusion": diffusion,
     "step ncc": network_step,
     "step deepsim": atlas_step,
+    "step vgg": vgg_step,
 }

@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import re
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ Action = Callable[[], object]
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 
-def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each action, run in turn after one warm-up."""
+def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each repeat of each action, run in turn after one warm-up."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():
@@ -25,7 +24,7 @@ def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[st
             synchronize(device)
             if repeat:
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(own) for name, own in times.items()}
+    return times
 
 
 def peak_bytes(action: Action, device: str) -> int:

@@ -8,6 +8,7 @@ memory, and how many times as much the others take. Compare times within one tab
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def _table(title: str, rows: list[dict]) -> Table:
         table.add_column(heading, justify="right")
     for row in rows:
         cells = [row["case"]]
-        for measured, scale in ((row["seconds"], 1e3), (row["bytes"], 1e-6)):
+        medians = {name: statistics.median(own) for name, own in row["seconds"].items()}
+        for measured, scale in ((medians, 1e3), (row["bytes"], 1e-6)):
             ours = measured["ours"]
             cells.append(f"{ours * scale:.1f}")
             cells += [_ratio(measured, other) for other in OTHERS]
