@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conf_options import SMALL, experiment
 from scipy.ndimage import map_coordinates
 from similarity_pairs import (
     SHAPES,
@@ -19,7 +20,11 @@ from similarity_pairs import (
 )
 from torch import nn
 
+from bench.assembly import build_parts
+from bench.data import prepare
+from bench.data.loading import read_pairs
 from bench.errors import ConfigError
+from bench.experiment import make_source
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
 from bench.similarity import DeepSim, Pair
@@ -455,3 +460,27 @@ def test_features_kept_from_a_pass_without_gradient_serve_one_with():
     metric(pair).backward()
     assert metric.extractor.batches_of(pair.fixed) == [1]
     assert pair.u.grad.abs().max() > 0
+
+
+def test_features_of_a_real_volume_are_warped_with_a_gradient_that_leads_downhill(real_data):
+    overrides = [
+        "dataset=hippocampus",
+        f"dataset.root={real_data / 'hippocampus'}",
+        "dataset.cache=none",
+    ]
+    dataset, values = None, {}
+    for way in ("images", "features"):
+        own = experiment([*overrides, "metric=deepsim_ae", f"metric.warp={way}", *SMALL[1:]])
+        dataset = dataset or prepare(make_source(own), None)
+        metric = build_parts(own, dataset).similarity
+        batch = read_pairs(dataset, dataset.pairs("test")[:1], torch.device("cpu"))
+        u = torch.full((1, 3, *dataset.shape), 0.7, requires_grad=True)
+        values[way] = metric(Pair(batch.moving, batch.fixed, u))
+    value = values["features"]
+    assert abs(value.item() - values["images"].item()) > 1e-3
+    (gradient,) = torch.autograd.grad(value, u)
+    assert gradient.isfinite().all()
+    along = 0.1 * gradient / gradient.abs().max()
+    lower = metric(Pair(batch.moving, batch.fixed, u.detach() - along)).item()
+    expected = (gradient * along).sum().item()
+    assert value.item() - lower == pytest.approx(expected, rel=0.2)
