@@ -1,6 +1,6 @@
-"""Registers test pairs one by one, without a network: what a metric does by itself.
+"""Registers pairs one by one, without a network: what a metric does by itself.
 
-    python benchmarks/instance.py --weights 0.25,1 [--pairs N] [--steps N] OVERRIDE...
+    python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N] OVERRIDE...
 
 The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
 displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("overrides", nargs="+")
     parser.add_argument("--weights", required=True, help="λ, separated by commas")
+    parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
@@ -49,11 +50,10 @@ def main() -> None:
     parts = build_parts(experiment, dataset)
     for network, section, origin in parts.surrogates:
         train_or_load(network, origin or Origin(experiment, section, dataset, data))
-    pairs = evenly_spaced(dataset.pairs("test"), arguments.pairs)
+    pairs = evenly_spaced(dataset.pairs(arguments.split), arguments.pairs)
     classes = len(dataset.class_names)
-    table = Table(
-        title=f"{experiment['metric']['name']}, {len(pairs)} test pairs of {dataset.name}"
-    )
+    where = f"{len(pairs)} {arguments.split} pairs of {dataset.name}"
+    table = Table(title=f"{experiment['metric']['name']}, {where}")
     for heading in ("λ", "D before", "D after", *SCORES):
         table.add_column(heading, justify="right")
     for weight in [float(text) for text in arguments.weights.split(",")]:
