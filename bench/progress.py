@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -44,19 +45,20 @@ class TrainingProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def update(self, step: int, loss: float) -> None:
-        """Shows the step reached and the mean loss since the last validation."""
+    def update(self, step: int, losses: Sequence[float]) -> None:
+        """Shows the step reached and the mean losses since the last validation."""
         if self.bar is not None:
-            scores = f"loss {loss:.4f}  {self.scores}{self._speed(step)}"
+            shown = " ".join(f"{loss:.4f}" for loss in losses)
+            scores = f"loss {shown}  {self.scores}{self._speed(step)}"
             self.bar.update(self.task, completed=step, scores=scores)
 
-    def validated(self, row: dict[str, Any]) -> None:
-        """Shows a row of the history."""
+    def validated(self, name: str, row: dict[str, Any]) -> None:
+        """Shows a row of the history of what is called so."""
         dice = f"dice {row['val_dice']:.3f}  " if "val_dice" in row else ""
         self.scores = f"val {row['val_loss']:.4f}  {dice}"
         if self.enabled and self.bar is None:
             print(
-                f"{self.name}: step {row['step']}/{self.steps}  loss {row['train_loss']:.4f}  "
+                f"{name}: step {row['step']}/{self.steps}  loss {row['train_loss']:.4f}  "
                 f"{self.scores}{self._speed(row['step'])}",
                 file=sys.stderr,
                 flush=True,

@@ -70,7 +70,7 @@ class Registration:
     ) -> dict[str, Tensor]:
         """`loss`, `similarity` and unweighted `regularization` of one batch."""
         batch = self.training.batch(positions, device)
-        return self._losses(batch, *displacement_of(network(batch.moving, batch.fixed)))
+        return self.losses(batch, *displacement_of(network(batch.moving, batch.fixed)))
 
     def validate(
         self, network: Network, settings: TrainerSettings, device: torch.device
@@ -83,7 +83,7 @@ class Registration:
             u, regularized = displacement_of(network(batch.moving, batch.fixed))
             segmentations = batch.read_segmentations() if batch.read_segmentations else None
             losses = {
-                name: float(value) for name, value in self._losses(batch, u, regularized).items()
+                name: float(value) for name, value in self.losses(batch, u, regularized).items()
             }
             for i in range(len(u)):
                 row = {**losses, "folding": folding(u[i : i + 1])}
@@ -94,7 +94,14 @@ class Registration:
                 rows.append(row)
         return {name: _mean(row[name] for row in rows) for name in rows[0]}
 
-    def _losses(self, batch: PairBatch, u: Tensor, regularized: Tensor) -> dict[str, Tensor]:
+    def losses(self, batch: PairBatch, u: Tensor, regularized: Tensor) -> dict[str, Tensor]:
+        """`loss`, `similarity` and unweighted `regularization` of a batch under a displacement.
+
+        Args:
+            batch: The pairs.
+            u: Displacement (B, D, *S) float32, voxels.
+            regularized: What λ R is of: u, or the velocity that u comes from.
+        """
         pair = Pair(
             batch.moving, batch.fixed, u, batch.read_segmentations, self.classes, batch.fixed_ids
         )

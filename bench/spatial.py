@@ -46,13 +46,27 @@ class _LinearWarp(torch.autograd.Function):
     """`grid_sample` in voxels: exact where u is 0, the sampling grid is not kept for backward."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, displacement: Tensor) -> Tensor:
-        ctx.save_for_backward(image, displacement)
+    def forward(image: Tensor, displacement: Tensor) -> Tensor:
         sampled = F.grid_sample(
             image, _sampling_grid(displacement), padding_mode="border", align_corners=True
         )
         unmoved = (displacement == 0).all(dim=1, keepdim=True)
         return torch.where(unmoved, image, sampled)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        """Under `torch.vmap`, as one larger batch."""
+        size = info.batch_size
+        stacked = [
+            x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
+            for x, axis in zip(inputs, in_dims, strict=True)
+        ]
+        warped = _LinearWarp.apply(*(x.flatten(0, 1) for x in stacked))
+        return warped.unflatten(0, (size, -1)), 0
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:

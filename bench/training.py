@@ -9,78 +9,25 @@ that never stopped.
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.checkpoints import save_network
 from bench.devices import make_fabric
 from bench.distributed import launch
 from bench.errors import Diverged, Interrupted, OutOfMemory
 from bench.interrupts import collected_signals
 from bench.progress import TrainingProgress
-from bench.schedule import Schedule
 from bench.seeding import derive_seed
 from bench.settings import TrainerSettings
-from bench.store import BEST, HISTORY, write_csv
-from bench.training_state import TrainingState
+from bench.trainee import Callback, Fitted, Task, Trainee
 
 FLUSH_EVERY = 20  # steps between two looks at the losses, which cost a synchronization
 
-
-class Task(Protocol):
-    """What the trainer trains.
-
-    Attributes:
-        name: How messages call it, such as "ncc on brain".
-        network: The network; the trainer moves it to the device.
-        description: What a checkpoint says about the network, JSON-serializable.
-        advice: What to try when the loss is not finite.
-    """
-
-    name: str
-    network: nn.Module
-    description: dict[str, Any]
-    advice: str
-
-    def prepare(self, device: torch.device) -> None:
-        """Moves whatever else is needed to the device."""
-
-    def loss(
-        self, network: Callable[..., Tensor], positions: Sequence[int], device: torch.device
-    ) -> dict[str, Tensor]:
-        """Scalars of one batch, `loss` among them, from the training samples at `positions`."""
-
-    def validate(
-        self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
-    ) -> dict[str, float]:
-        """Means over the validation split, `loss` among them."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """How a training went.
-
-    Attributes:
-        steps: Steps trained.
-        best_step: Step of the best validation loss, whose weights are kept.
-        best: Validation scores at that step.
-        seconds: Time in training and validation, over all sessions.
-        history: One row per validation.
-    """
-
-    steps: int
-    best_step: int
-    best: dict[str, float]
-    seconds: float
-    history: list[dict[str, float]] = field(repr=False)
-
-
-Callback = Callable[[dict[str, float]], None]
+Losses = dict[str, Tensor]
+Step = Callable[[Sequence[Trainee], int], Sequence[Losses]]
 
 
 def fit(
@@ -156,70 +103,96 @@ def _fit(
     seed: int,
     on_validation: Callback | None,
 ) -> Fitted:
-    device = fabric.device
     if fabric.world_size > 1:
         task.network = copy.deepcopy(task.network)  # what is spawned shares memory on CPU
-    task.prepare(device)
-    task.network.to(memory_format=_memory_format(task.network))  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr)
-    schedule = Schedule(optimizer, settings)
-    network, wrapped_optimizer = fabric.setup(task.network, optimizer)
-    state = TrainingState.resume(folder, task.network, optimizer, schedule)
+    trainee = Trainee(fabric, task, settings, folder, on_validation)
+    train(fabric, [trainee], _step, seed)
+    return trainee.fitted()
+
+
+def train(fabric: Fabric, trainees: Sequence[Trainee], step: Step, seed: int) -> None:
+    """Trains networks side by side, step by step, each to its own end.
+
+    Args:
+        fabric: The devices.
+        trainees: All at the same step, under the same settings; where one diverges, its `error`
+            is set and the others go on.
+        step: Makes one optimizer step of the trainees it is given, the step's number being the
+            second argument; returns the detached losses of each.
+        seed: Determines dropout.
+
+    Raises:
+        Interrupted: If SIGINT or SIGTERM came; the last states have been saved.
+    """
+    settings, name = trainees[0].settings, trainees[0].task.name
+    if len(trainees) > 1:
+        name += f" and {len(trainees) - 1} more"
     leads = fabric.is_global_zero
-    if state.step and leads:
-        print(f"{task.name}: going on from step {state.step} of {settings.steps}")
-
-    def diverged(what: str) -> Diverged:
-        return Diverged(
-            f"{task.name}: {what}. Try a lower trainer.lr (now {settings.lr:g}), "
-            f"trainer.precision=float32, or {task.advice}."
-        )
-
+    done = trainees[0].state.step
+    if done and leads:
+        print(f"{name}: going on from step {done} of {settings.steps}")
     checkpoint_every = settings.checkpoint_every or settings.validate_every
-    pending: list[dict[str, Tensor]] = []
-    start = time.perf_counter() - state.seconds
+    active = [trainee for trainee in trainees if not trainee.is_done]
+    watch = _Watch()
     with (
         collected_signals() as stop,
-        TrainingProgress(task.name, settings.steps, settings.progress and leads) as progress,
+        TrainingProgress(name, settings.steps, settings.progress and leads) as progress,
     ):
-        while state.step < settings.steps and not _stops_early(state, settings):
-            network.train()
-            torch.manual_seed(derive_seed(seed, "dropout", state.step, fabric.global_rank))
-            pending.append(_step(fabric, task, network, wrapped_optimizer, settings, state.step))
-            schedule.after_step()
-            state.step += 1
-            validates = state.step % settings.validate_every == 0 or state.step == settings.steps
-            saves = validates or state.step % checkpoint_every == 0
-            looks = saves or len(pending) >= FLUSH_EVERY
+        while active:
+            for trainee in active:
+                trainee.network.train()
+            torch.manual_seed(derive_seed(seed, "dropout", done, fabric.global_rank))
+            for trainee, losses in zip(active, step(active, done), strict=True):
+                trainee.stepped(losses)
+            done += 1
+            validates = done % settings.validate_every == 0 or done == settings.steps
+            saves = validates or done % checkpoint_every == 0
+            looks = saves or len(active[0].pending) >= FLUSH_EVERY
             stopping = _agree(fabric, bool(stop), looks)
             if looks or stopping:
-                state.add(pending, diverged, fabric.all_reduce)
-                pending.clear()
-                progress.update(state.step, state.mean_loss)
+                active = _each(active, Trainee.look)
+                progress.update(done, [trainee.state.mean_loss for trainee in active])
             if validates:
-                network.eval()
-                with torch.no_grad():
-                    scores = fabric.broadcast(task.validate(network, settings, device))
-                schedule.after_validation(scores["loss"])
-                row = state.validated(scores, schedule.lr, time.perf_counter() - start, diverged)
-                if leads:
-                    if state.is_best:
-                        description = {**task.description, "step": state.step}
-                        save_network(folder / BEST, task.network, description)
-                    write_csv(folder / HISTORY, state.history)
-                    progress.validated(row)
-                if on_validation is not None:
-                    on_validation(row)
+                for trainee in active:
+                    trainee.validate()
+                watch.share(active)
+                active = _each(active, Trainee.take_in)
+                for trainee in active:
+                    progress.validated(trainee.task.name, trainee.state.history[-1])
             if saves or stopping:
-                state.seconds = time.perf_counter() - start
-                if leads:
-                    state.save(folder, task.network, optimizer, schedule)
-            if stopping and state.step < settings.steps:
+                watch.share(active)
+                for trainee in active:
+                    trainee.save()
+            if stopping and done < settings.steps:
                 raise Interrupted(
-                    f"Interrupted at step {state.step} of {settings.steps}; the state is saved. "
+                    f"Interrupted at step {done} of {settings.steps}; the state is saved. "
                     "The same command goes on from there."
                 )
-    return Fitted(state.step, state.best_step, state.best, state.seconds, state.history)
+            active = [trainee for trainee in active if not trainee.is_done]
+
+
+def _each(trainees: Sequence[Trainee], act: Callable[[Trainee], object]) -> list[Trainee]:
+    """Those of the trainees that did not diverge in it."""
+    for trainee in trainees:
+        try:
+            act(trainee)
+        except Diverged as error:
+            trainee.error = error
+    return [trainee for trainee in trainees if trainee.error is None]
+
+
+class _Watch:
+    """Divides the time that goes by among those it was spent on."""
+
+    def __init__(self) -> None:
+        self.last = time.perf_counter()
+
+    def share(self, trainees: Sequence[Trainee]) -> None:
+        """Adds the time since the last call to their states, in equal parts."""
+        now = time.perf_counter()
+        for trainee in trainees:
+            trainee.state.seconds += (now - self.last) / len(trainees)
+        self.last = now
 
 
 def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
@@ -229,42 +202,25 @@ def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
     return now and bool(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum") > 0)
 
 
-def _stops_early(state: TrainingState, settings: TrainerSettings) -> bool:
-    return settings.early_stopping is not None and state.stale >= settings.early_stopping
-
-
-def _step(
-    fabric: Fabric,
-    task: Task,
-    network: Any,
-    optimizer: Any,
-    settings: TrainerSettings,
-    step: int,
-) -> dict[str, Tensor]:
-    """One optimizer step over the accumulated batches; returns detached means."""
+def _step(trainees: Sequence[Trainee], number: int) -> list[Losses]:
+    """One optimizer step of a single network over the accumulated batches; detached means."""
+    (trainee,) = trainees
+    fabric, network, settings = trainee.fabric, trainee.network, trainee.settings
     share = settings.batch_size // settings.devices
-    totals: dict[str, Tensor] = {}
+    totals: Losses = {}
     for part in range(settings.accumulate):
         last = part == settings.accumulate - 1
-        first = (step * settings.accumulate + part) * settings.batch_size
+        first = (number * settings.accumulate + part) * settings.batch_size
         first += fabric.global_rank * share
         with fabric.no_backward_sync(network, enabled=not last and settings.devices > 1):
-            losses = task.loss(network, range(first, first + share), fabric.device)
+            losses = trainee.task.loss(network, range(first, first + share), fabric.device)
             fabric.backward(losses["loss"] / settings.accumulate)
-        for name, value in losses.items():
-            value = value.detach() / settings.accumulate
-            totals[name] = totals[name] + value if name in totals else value
-    if settings.clip_norm is not None:
-        norm = fabric.clip_gradients(
-            network, optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-        )
-        assert norm is not None
-        totals["gradient_norm"] = norm
-    optimizer.step()
-    optimizer.zero_grad()
-    return totals
+        add_means(totals, losses, settings.accumulate)
+    return [{**totals, **trainee.descend()}]
 
 
-def _memory_format(network: nn.Module) -> torch.memory_format:
-    three = any(isinstance(layer, nn.Conv3d) for layer in network.modules())
-    return torch.channels_last_3d if three else torch.channels_last
+def add_means(totals: Losses, losses: Losses, parts: int) -> None:
+    """Adds the losses of one of `parts` accumulated batches to their means."""
+    for name, value in losses.items():
+        value = value.detach() / parts
+        totals[name] = totals[name] + value if name in totals else value
