@@ -1,6 +1,7 @@
 """Registers pairs one by one, without a network: what a metric does by itself.
 
-    python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N] OVERRIDE...
+    python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N] [--csv FILE]
+        OVERRIDE...
 
 The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
 displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are
@@ -28,6 +29,7 @@ from bench.experiment import make_source
 from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin
 from bench.similarity import Pair
+from bench.store import write_csv
 
 SPACING = 4  # voxels between two points of the grid
 STEP = 0.2  # Adam's, in voxels
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--csv", type=Path, help="writes a row per pair and weight into this file")
     arguments = parser.parse_args()
     experiment = Experiment.from_config(compose(arguments.overrides))
     source = make_source(experiment)
@@ -56,6 +59,7 @@ def main() -> None:
     table = Table(title=f"{experiment['metric']['name']}, {where}")
     for heading in ("λ", "D before", "D after", *SCORES):
         table.add_column(heading, justify="right")
+    recorded = []
     for weight in [float(text) for text in arguments.weights.split(",")]:
         rows = []
         for pair in pairs:
@@ -67,9 +71,13 @@ def main() -> None:
             overlap, _ = score_labels(*batch.read_segmentations(), u, classes, dataset.spacing)
             scores = {**overlap, **score_displacement(u)}
             rows.append([before, after, *(scores[name] for name in SCORES)])
+            names = {"moving": dataset.ids[pair[0]], "fixed": dataset.ids[pair[1]]}
+            recorded.append({"weight": weight, **names, **{n: scores[n] for n in SCORES}})
         means = torch.tensor(rows).mean(0).tolist()
         table.add_row(f"{weight:g}", *(f"{mean:.4f}" for mean in means))
     Console().print(table)
+    if arguments.csv:
+        write_csv(arguments.csv, recorded)
 
 
 def _register(
