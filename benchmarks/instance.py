@@ -1,7 +1,7 @@
 """Registers pairs one by one, without a network: what a metric does by itself.
 
-    python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N] [--csv FILE]
-        OVERRIDE...
+    python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N]
+        [--csv FILE] OVERRIDE...
 
 The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
 displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are
