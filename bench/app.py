@@ -69,6 +69,7 @@ class SweepCallback(Callback):
             return  # others choose their runs as they go
         try:
             check_sweep(config)
+            check_pack(config)
             SweepCallback.cells = cells(config)
             if GROUP not in os.environ:
                 os.environ[GROUP] = sweep_name(config, SweepCallback.cells)
@@ -89,6 +90,16 @@ def check_sweep(config: DictConfig) -> None:
         raise ConfigError(f"on_failure={config.on_failure}: must be continue or stop.")
     if config.select not in CRITERIA:
         raise ConfigError(f"select={config.select}: must be one of {', '.join(CRITERIA)}.")
+
+
+def check_pack(config: DictConfig) -> None:
+    """Raises ConfigError if a sweep of several processes is to pack its runs."""
+    launcher = config.hydra.runtime.choices["hydra/launcher"]
+    if config.trainer.pack != 1 and launcher != "basic":
+        raise ConfigError(
+            f"trainer.pack={config.trainer.pack}: packs the runs of one process; must be 1 with "
+            f"hydra/launcher={launcher}. Without it, several processes may be started on a sweep."
+        )
 
 
 def _print_plan(cells: list[Any]) -> None:
@@ -113,7 +124,7 @@ def run_job(config: DictConfig) -> None:
         if config.plan:
             _print_plan(_single_cell(config))
             return
-        run(config)
+        run(config, [cell.experiment for cell in SweepCallback.cells or []])
     except Exception as error:
         if in_sweep():
             overrides = " ".join(hydra.overrides.task)

@@ -1,8 +1,6 @@
-"""Configurations: what the groups offer, what is checked early, and what identifies a run."""
+"""Configurations: what the groups offer, and what is checked early."""
 
 import copy
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,28 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import ConfigError
 from bench.settings import TrainerSettings
-from bench.store import CACHE, SCHEMA
+from bench.store import CACHE
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
 UNTUNED_WEIGHT = 1.0
-
-# What cannot change the numbers, or changes them only through a value that is listed itself.
-NOT_IDENTIFYING = {
-    "trainer": {
-        "name",
-        "surrogate",
-        "dropout",
-        "checkpoint_every",
-        "on_oom",
-        "accelerator",
-        "devices",
-        "progress",
-    },
-    "regularizer": {"scale"},
-    "metric": {"weights"},
-    "extractor": {"dataset", "root"},
-}
 
 
 def register_resolvers() -> None:
@@ -177,67 +158,6 @@ class Experiment:
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
 
 
-def digest(content: Any) -> str:
-    """Short hash of anything that JSON can hold."""
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What in the data determines the numbers.
-
-    Args:
-        experiment: The experiment.
-        data: Settings and fingerprint of the prepared data set.
-    """
-    own = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
-    return {**own, **data}
-
-
-def extractor_identity(
-    experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What determines the numbers of an extractor: data, network, training, seed.
-
-    Weights that come from a file count by the file's content.
-    """
-    if "weights" in extractor:
-        from bench.extractors.official import weights_digest
-
-        return {"_target_": extractor["_target_"], "weights": weights_digest(extractor["weights"])}
-    trainer = {**experiment["trainer"], "steps": extractor["steps"]}
-    return {
-        "schema": SCHEMA,
-        "dataset": dataset_identity(experiment, data),
-        "extractor": _identifying("extractor", extractor),
-        "trainer": _identifying("trainer", trainer),
-        "seed": experiment.seed,
-    }
-
-
-def run_identity(
-    experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """What determines the numbers of a run; nothing about paths, devices or tracking.
-
-    Args:
-        experiment: The experiment.
-        data: Settings and fingerprint of the prepared data set.
-        transfers: From `bench.extractors.transfer.find_transfers`.
-    """
-    metric = _identifying("metric", experiment["metric"])
-    return {
-        "schema": SCHEMA,
-        "dataset": dataset_identity(experiment, data),
-        "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
-        "regularizer": _identifying("regularizer", experiment["regularizer"])
-        | {"weight": experiment.weight},
-        "model": experiment["model"],
-        "trainer": _identifying("trainer", experiment["trainer"]),
-        "seed": experiment.seed,
-    }
-
-
 def extractor_sections(
     metric: Mapping[str, Any], place: str = "metric"
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -264,55 +184,3 @@ def _check_extractor(place: str, section: Any) -> None:
             f"{option}.root={section['root']}: is the folder of another data set; name that one by "
             f"{option}.dataset. The data set's own folder is dataset.root."
         )
-
-
-def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs have in common among which λ is chosen: all but λ and the seed."""
-    sections = {
-        section: _identifying(section, experiment[section]) for section in ("metric", "trainer")
-    }
-    regularizer = _identifying("regularizer", experiment["regularizer"])
-    regularizer.pop("weight")
-    model = experiment["model"]
-    own = dataset_identity(experiment, data)
-    return {"dataset": own, **sections, "regularizer": regularizer, "model": model}
-
-
-def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING[section]}
-
-
-def _with_extractor_ids(
-    experiment: Experiment,
-    metric: Mapping[str, Any],
-    data: Mapping[str, Any],
-    transfers: Mapping[str, Any],
-    place: str,
-) -> dict[str, Any]:
-    found = dict(metric)
-    if place in transfers:
-        origin = transfers[place]
-        identity = extractor_identity(origin.experiment, origin.extractor, origin.data)
-        found["extractor"] = digest(identity)
-    elif "extractor" in found:
-        found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
-    if "terms" in found:
-        found["terms"] = {
-            name: _with_extractor_ids(
-                experiment, _identifying("metric", term), data, transfers, f"{place}.terms.{name}"
-            )
-            for name, term in found["terms"].items()
-        }
-    return found
-
-
-def run_name(experiment: Experiment, run_id: str) -> str:
-    """Name of a run's folder: readable, and unique by its hash."""
-    parts = (
-        experiment["dataset"]["name"],
-        experiment["metric"]["name"],
-        f"{experiment.weight:g}",
-        f"seed{experiment.seed}",
-        run_id,
-    )
-    return "-".join(parts)

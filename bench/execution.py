@@ -1,12 +1,13 @@
 """What a run does: build, train, test, record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.assembly import build_parts
+from bench.assembly import Parts, build_parts
 from bench.checkpoints import load_network
 from bench.config import Experiment
 from bench.data.augmentation import Augmentation
@@ -17,34 +18,31 @@ from bench.environment import environment
 from bench.evaluation import summarize
 from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin
+from bench.packing import fit_pack, try_packing
 from bench.registration import Registration, TestedPair, register, score_test_pairs
+from bench.runs import Run
 from bench.scores import SCORES
 from bench.seeding import derive_seed
 from bench.spatial import warp
 from bench.store import BEST, CLASSES, FIGURE, PAIRS, Folder, write_csv
 from bench.tracking import Tracker, open_tracker
+from bench.trainee import Fitted
 from bench.training import fit
 
 
 def execute(
-    experiment: Experiment,
+    run: Run,
     dataset: PreparedDataset,
     data: Mapping[str, Any],
     transfers: Mapping[str, Origin],
-    header: Mapping[str, Any],
-    config: str,
-    folder: Folder,
 ) -> dict[str, Any]:
     """Runs an experiment and records it.
 
     Args:
-        experiment: The experiment.
+        run: The run, whose folder the caller has claimed.
         dataset: Its data.
         data: Settings and fingerprint of the data.
         transfers: Origins of extractors that learn on other data.
-        header: What the run's summary begins with.
-        config: The resolved configuration as YAML.
-        folder: Where it is recorded; claimed by the caller.
 
     Returns:
         The summary.
@@ -52,65 +50,157 @@ def execute(
     Raises:
         Unsupported: If metric, data and model do not go together; nothing has been written.
     """
+    experiment = run.experiment
     parts = build_parts(experiment, dataset, transfers)
-    training = TrainingPairs(
-        dataset,
-        Augmentation.from_config(experiment["dataset"]["augmentation"]),
-        experiment.seed,
-    )
-    if experiment["force"]:
-        folder.set_aside()
-    folder.start(dict(header), config, environment(device_name(experiment.settings)))
+    run.start(environment(device_name(experiment.settings)))
+    obtain_extractors(parts, experiment, dataset, data)
+    task = make_task(run, parts, training_pairs(experiment, dataset))
+    with tracked(run) as tracker:
+        fitted = fit(
+            task, experiment.settings, run.folder.path, training_seed(run, dataset), tracker.log
+        )
+        return record(run, fitted, parts.model, dataset, tracker)
+
+
+def execute_pack(
+    runs: Sequence[Run],
+    dataset: PreparedDataset,
+    data: Mapping[str, Any],
+    transfers: Mapping[str, Origin],
+) -> list[dict[str, Any] | Exception | None]:
+    """Runs experiments that differ in λ together and records each.
+
+    Args:
+        runs: The runs; otherwise as for `execute`.
+        dataset: Their data.
+        data: Settings and fingerprint of the data.
+        transfers: Origins of extractors that learn on other data.
+
+    Returns:
+        For each run its summary, or the error that ended it; None if it stood at another step
+        than the first and was left as it is.
+
+    Raises:
+        Unsupported: As `execute`; nothing has been written.
+        ConfigError: If the model's networks cannot be called together; the same.
+    """
+    first = runs[0].experiment
+    parts = [build_parts(run.experiment, dataset, transfers) for run in runs]
+    batch = read_pairs(dataset, dataset.pairs("train")[:1], torch.device("cpu"))
+    try_packing([own.model for own in parts], (batch.moving, batch.fixed))
+    for run in runs:
+        run.start(environment(device_name(first.settings)))
+    obtain_extractors(parts[0], first, dataset, data)
+    training = training_pairs(first, dataset)
+    tasks = [make_task(run, own, training) for run, own in zip(runs, parts, strict=True)]
+    for task in tasks:
+        task.name += f", λ = {task.weight:g}"
+    with ExitStack() as stack:
+        trackers = [stack.enter_context(tracked(run)) for run in runs]
+        trainees = fit_pack(
+            tasks,
+            first.settings,
+            [run.folder.path for run in runs],
+            training_seed(runs[0], dataset),
+            [tracker.log for tracker in trackers],
+        )
+        outcomes: list[dict[str, Any] | Exception | None] = []
+        for run, own, tracker in zip(runs, parts, trackers, strict=True):
+            trainee = next((t for t in trainees if t.folder == run.folder.path), None)
+            if trainee is None:
+                tracker.close()
+                outcomes.append(None)
+                continue
+            try:
+                outcomes.append(record(run, trainee.fitted(), own.model, dataset, tracker))
+            except Exception as error:
+                run.folder.fail(error)
+                tracker.close(failed=True)
+                outcomes.append(error)
+        return outcomes
+
+
+def obtain_extractors(
+    parts: Parts, experiment: Experiment, dataset: PreparedDataset, data: Mapping[str, Any]
+) -> None:
+    """Fills the metric's extractors from the store, trained first where they are missing."""
     for network, section, origin in parts.surrogates:
         train_or_load(network, origin or Origin(experiment, section, dataset, data))
+
+
+def training_pairs(experiment: Experiment, dataset: PreparedDataset) -> TrainingPairs:
+    """The training pairs with the data set's augmentation."""
+    augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+    return TrainingPairs(dataset, augmentation, experiment.seed)
+
+
+def training_seed(run: Run, dataset: PreparedDataset) -> int:
+    """Seed of the dropout; the same for all metrics and weights."""
+    return derive_seed(run.experiment.seed, dataset.name, "registration")
+
+
+def make_task(run: Run, parts: Parts, training: TrainingPairs) -> Registration:
+    """What the trainer minimizes."""
+    dataset = training.dataset
     description = {
         "network": {
-            **experiment["model"],
+            **run.experiment["model"],
             "ndim": dataset.ndim,
             "image_channels": dataset.channels,
         },
-        "run": dict(header),
+        "run": dict(run.header),
     }
-    task = Registration(
-        f"{header['metric']} on {dataset.name}",
+    return Registration(
+        f"{run.header['metric']} on {dataset.name}",
         parts.model,
         description,
         parts.similarity,
         parts.regularizer,
-        experiment.weight,
+        run.experiment.weight,
         training,
     )
+
+
+@contextmanager
+def tracked(run: Run) -> Iterator[Tracker]:
+    """The run's tracker, closed as failed if an error comes by."""
     tracker = open_tracker(
-        experiment["tracker"],
-        experiment.results,
-        run_id=header["id"],
-        name=folder.path.name,
+        run.experiment["tracker"],
+        run.experiment.results,
+        run_id=run.header["id"],
+        name=run.folder.path.name,
         job_type="registration",
-        config=experiment.config,
+        config=run.experiment.config,
     )
     try:
-        seed = derive_seed(experiment.seed, dataset.name, "registration")
-        fitted = fit(task, experiment.settings, folder.path, seed, tracker.log)
-        model = load_model(folder, parts.model, experiment)
-        tested = list(score_test_pairs(model, dataset, single_device(experiment.settings)))
-        write_rows(folder, tested, dataset.class_names)
-        names = list(SCORES)
-        summary = {
-            **header,
-            "steps": fitted.steps,
-            "best_step": fitted.best_step,
-            "scores": summarize([pair.after for pair in tested], names),
-            "scores_before": summarize([pair.before for pair in tested], names),
-            "validation": fitted.best,
-            "training_seconds": fitted.seconds,
-            "data": dataset.fingerprint,
-            "classes": dataset.class_names,
-        }
-        draw_run(folder, model, dataset, tested, experiment)
-        folder.finish(summary)
+        yield tracker
     except BaseException:
         tracker.close(failed=True)
         raise
+
+
+def record(
+    run: Run, fitted: Fitted, model: nn.Module, dataset: PreparedDataset, tracker: Tracker
+) -> dict[str, Any]:
+    """Tests the best checkpoint and writes rows, figure and, last of all, the summary."""
+    experiment, folder = run.experiment, run.folder
+    trained = load_model(folder, model, experiment)
+    tested = list(score_test_pairs(trained, dataset, single_device(experiment.settings)))
+    write_rows(folder, tested, dataset.class_names)
+    names = list(SCORES)
+    summary = {
+        **run.header,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "scores": summarize([pair.after for pair in tested], names),
+        "scores_before": summarize([pair.before for pair in tested], names),
+        "validation": fitted.best,
+        "training_seconds": fitted.seconds,
+        "data": dataset.fingerprint,
+        "classes": dataset.class_names,
+    }
+    draw_run(folder, trained, dataset, tested, experiment)
+    folder.finish(summary)
     report(tracker, summary, folder)
     return folder.summary() or summary
 

@@ -3,36 +3,36 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bench.analysis.terminal import print_summary
-from bench.config import (
-    Experiment,
-    digest,
-    run_identity,
-    run_name,
-    tabulated_weight,
-    variant_identity,
-)
+from bench.config import Experiment, tabulated_weight
 from bench.data.cache import prepare
 from bench.data.prepared import PreparedDataset
 from bench.data.source import Source
 from bench.errors import Busy, Unsupported
 from bench.extractors.transfer import Origin, find_transfers
 from bench.instantiation import build
-from bench.store import RUNS, Folder
+from bench.runs import Run, differ_in_weight
+
+_packed: dict[Path, dict[str, Any] | Exception] = {}  # how runs ended that others took along
 
 
-def run(config: DictConfig) -> dict[str, Any] | None:
+def run(config: DictConfig, sweep: Sequence[Experiment] = ()) -> dict[str, Any] | None:
     """Runs one experiment, or prints its row if it has finished before.
 
     Args:
         config: A composed configuration.
+        sweep: The experiments of the sweep it belongs to. With `trainer.pack=K` up to K - 1 of
+            them that differ in λ only are run together with it; their own turn then only tells
+            how they ended.
 
     Returns:
         The run's summary; None in a sweep if the combination is not supported.
@@ -47,67 +47,95 @@ def run(config: DictConfig) -> dict[str, Any] | None:
     dataset = prepare(source, experiment.cache)
     data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
     transfers = find_transfers(experiment)
-    run_id = digest(run_identity(experiment, data, transfers))
-    folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
-    summary = folder.summary()
+    own = Run.of(experiment, data, transfers)
+    if own.folder.path in _packed:
+        outcome = _packed.pop(own.folder.path)
+        if isinstance(outcome, Exception):
+            raise outcome
+        print_summary(outcome, own.folder.path)
+        return outcome
+    summary = own.folder.summary()
     if summary and not experiment["force"]:
-        print(f"{folder.path.name} has finished before; force=true runs it anew")
-        print_summary(summary, folder.path)
+        print(f"{own.folder.path.name} has finished before; force=true runs it anew")
+        print_summary(summary, own.folder.path)
         return summary
     if tabulated_weight(config) is None:
         print(
             f"No tuned weight for {experiment['metric']['name']} on {dataset.name}: using "
             f"regularizer.weight={experiment.weight:g}"
         )
-    header = {
-        "id": run_id,
-        "variant": digest(variant_identity(experiment, data)),
-        **{group: experiment[group]["name"] for group in ("dataset", "metric", "model")},
-        "regularizer": experiment["regularizer"]["name"],
-        "weight": experiment.weight,
-        "seed": experiment.seed,
-    }
-    text = OmegaConf.to_yaml(OmegaConf.create(experiment.config))
+    mates = differ_in_weight(experiment, sweep) if experiment.settings.pack > 1 else []
+    runs = [own, *(Run.of(mate, data, transfers) for mate in mates)]
     try:
-        with folder.claim():
-            summary = _execute(experiment, dataset, data, transfers, header, text, folder)
+        with _claimed(runs, experiment.settings.pack) as claimed:
+            summary = _execute(claimed, dataset, data, transfers)
     except Busy as busy:
         if not in_sweep():
             raise
         print(f"left to another process: {busy}", file=sys.stderr)
         return None
     if summary is not None:
-        print_summary(summary, folder.path)
+        print_summary(summary, own.folder.path)
     return summary
 
 
+@contextmanager
+def _claimed(runs: Sequence[Run], most: int) -> Iterator[list[Run]]:
+    """Claims the first run, and of the others up to `most` in all that are left to do.
+
+    Raises:
+        Busy: If another process holds the first one.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(runs[0].folder.claim())
+        found = [runs[0]]
+        for run in runs[1:]:
+            if len(found) < most and run.folder.path not in _packed and _is_left(run):
+                with suppress(Busy):
+                    stack.enter_context(run.folder.claim())
+                    if _is_left(run):
+                        found.append(run)
+        yield found
+
+
+def _is_left(run: Run) -> bool:
+    return run.folder.summary() is None or run.experiment["force"]
+
+
 def _execute(
-    experiment: Experiment,
+    runs: Sequence[Run],
     dataset: PreparedDataset,
     data: dict[str, Any],
     transfers: dict[str, Origin],
-    header: dict[str, Any],
-    text: str,
-    folder: Folder,
 ) -> dict[str, Any] | None:
-    """Runs an experiment whose folder is claimed; None if it is skipped."""
-    finished = folder.summary()
-    if finished and not experiment["force"]:  # by another process, since it was looked for
+    """Runs experiments whose folders are claimed; None if the first is skipped."""
+    own = runs[0]
+    finished = own.folder.summary()
+    if finished and not own.experiment["force"]:  # by another process, since it was looked for
         return finished
-    from bench.execution import execute
+    from bench.execution import execute, execute_pack
 
     try:
-        return execute(experiment, dataset, data, transfers, header, text, folder)
+        if len(runs) == 1:
+            return execute(own, dataset, data, transfers)
+        outcomes = execute_pack(runs, dataset, data, transfers)
     except Unsupported as error:
         if not in_sweep():
             raise
-        folder.start(header, text, {})
-        folder.fail(error, "skipped")
-        print(f"skipped {folder.path.name}: {error}", file=sys.stderr)
+        own.start({})
+        own.folder.fail(error, "skipped")
+        print(f"skipped {own.folder.path.name}: {error}", file=sys.stderr)
         return None
     except Exception as error:
-        folder.fail(error)
+        for run in runs:
+            run.folder.fail(error)
         raise
+    _packed.update(
+        {run.folder.path: o for run, o in zip(runs[1:], outcomes[1:], strict=True) if o is not None}
+    )
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
 
 
 def make_source(experiment: Experiment) -> Source:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,11 @@ from torch.func import functional_call
 
 from bench.data.loading import PairBatch, TrainingPairs
 from bench.devices import make_fabric
-from bench.errors import OutOfMemory, Unsupported
+from bench.errors import ConfigError, OutOfMemory
 from bench.models.flow import displacement_of
 from bench.registration import Registration
 from bench.settings import TrainerSettings
-from bench.trainee import Callback, Trainee
+from bench.trainee import Callback, Trainee, to_channels_last
 from bench.training import Losses, add_means, train
 
 
@@ -78,7 +78,6 @@ def fit_pack(
         same step as the first are left out, as they were.
 
     Raises:
-        Unsupported: If networks of this kind cannot be called together.
         OutOfMemory: If the device has too little memory.
         Interrupted: If SIGINT or SIGTERM came; the last states have been saved.
     """
@@ -102,18 +101,19 @@ def fit_pack(
 
 
 def try_packing(networks: Sequence[nn.Module], inputs: Sequence[Tensor]) -> None:
-    """Calls the networks together once, in evaluation.
+    """Calls the networks together once, in evaluation and in the layout of training.
 
     Raises:
-        Unsupported: If that does not work.
+        ConfigError: If that does not work.
     """
     packed = Packed(networks).eval()
+    to_channels_last(packed)
     try:
         with torch.no_grad():
             packed(*inputs)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise Unsupported(
+        raise ConfigError(
             f"trainer.pack: {type(networks[0]).__name__} networks cannot be called together "
             f"({reason}). Use trainer.pack=1."
         ) from error
@@ -134,18 +134,19 @@ def shared_batch(
 def _step(trainees: Sequence[Trainee], number: int) -> list[Losses]:
     """One optimizer step of each over the same accumulated batches; detached means."""
     fabric, settings = trainees[0].fabric, trainees[0].settings
-    packed = Packed([trainee.task.network for trainee in trainees])
+    tasks = [cast(Registration, trainee.task) for trainee in trainees]
+    packed = Packed([task.network for task in tasks])
     totals: list[Losses] = [{} for _ in trainees]
     for part in range(settings.accumulate):
         first = (number * settings.accumulate + part) * settings.batch_size
         positions = range(first, first + settings.batch_size)
-        batch = shared_batch(trainees[0].task.training, positions, fabric.device)
+        batch = shared_batch(tasks[0].training, positions, fabric.device)
         with fabric.autocast():
             output = packed(batch.moving, batch.fixed)
         each = zip(*displacement_of(output), strict=True)
         losses = [
-            own.task.losses(batch, u, regularized)
-            for own, (u, regularized) in zip(trainees, each, strict=True)
+            task.losses(batch, u, regularized)
+            for task, (u, regularized) in zip(tasks, each, strict=True)
         ]
         fabric.backward(torch.stack([own["loss"] for own in losses]).sum() / settings.accumulate)
         for mean, own in zip(totals, losses, strict=True):

@@ -31,6 +31,7 @@ class TrainerSettings:
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: Number of devices; the batch is divided among them.
+        pack: Runs of a sweep that are trained together if they differ in λ only.
         progress: Whether a progress bar is drawn.
     """
 
@@ -51,10 +52,11 @@ class TrainerSettings:
     precision: str = "auto"
     accelerator: str = "auto"
     devices: int = 1
+    pack: int = 1
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "devices"):
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "devices", "pack"):
             self._require(name, "a whole number of at least 1", _is_count(getattr(self, name)))
         for name in ("validation_pairs", "checkpoint_every", "early_stopping"):
             value = getattr(self, name)
@@ -99,6 +101,8 @@ class TrainerSettings:
             f"a multiple of trainer.devices={self.devices}",
             self.batch_size % self.devices == 0,
         )
+
+        self._require("pack", "1 with trainer.devices above 1", self.pack == 1 or self.devices == 1)
 
     def halved(self) -> "TrainerSettings | None":
         """The same steps in forward passes of half the size; None if they cannot be halved."""

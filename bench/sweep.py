@@ -11,20 +11,14 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import (
-    Experiment,
-    compose,
-    digest,
-    extractor_identity,
-    extractor_sections,
-    run_identity,
-    run_name,
-)
+from bench.config import Experiment, compose, extractor_sections
 from bench.data.cache import find
 from bench.errors import BenchError
 from bench.experiment import make_source
 from bench.extractors.transfer import find_transfers
-from bench.store import EXTRACTORS, LAST, RUNS, Folder, list_folders
+from bench.identity import digest, extractor_identity
+from bench.runs import Run
+from bench.store import EXTRACTORS, LAST, Folder, list_folders
 
 READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
 
@@ -173,8 +167,7 @@ def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
     except BenchError as error:
         cell.status, cell.reason = MISSING, str(error)
         return
-    name = run_name(experiment, digest(run_identity(experiment, data, transfers)))
-    cell.folder = Folder(experiment.results / RUNS / name)
+    cell.folder = Run.of(experiment, data, transfers).folder
     status = cell.folder.status()
     if status == "interrupted":
         status = RESUMABLE if cell.folder.file(LAST).exists() else MISSING

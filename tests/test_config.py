@@ -7,18 +7,9 @@ import yaml
 from conf_options import compose, compose_raw, experiment, names
 from omegaconf import OmegaConf
 
-from bench.config import (
-    CONF,
-    GROUPS,
-    digest,
-    extractor_identity,
-    headline,
-    options,
-    run_identity,
-    run_name,
-    tabulated_weight,
-)
+from bench.config import CONF, GROUPS, headline, options, tabulated_weight
 from bench.errors import ConfigError
+from bench.identity import digest, extractor_identity, run_identity, run_name
 
 DATA = {"fingerprint": "f", "settings": {"shape": [4, 4]}}
 FILES = sorted(CONF.glob("**/*.yaml"))

@@ -11,7 +11,7 @@ from bench.assembly import build_parts
 from bench.checkpoints import load_network
 from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingPairs
-from bench.errors import Diverged, Unsupported
+from bench.errors import ConfigError, Diverged
 from bench.models import VoxelMorph
 from bench.packing import Packed, fit_pack, try_packing
 from bench.registration import Registration
@@ -179,5 +179,5 @@ def test_networks_that_cannot_be_called_together_are_refused():
         def forward(self, moving, fixed):
             return moving if float(self.weight) > 0 else fixed
 
-    with pytest.raises(Unsupported, match=r"Fickle networks cannot be called together .*pack=1"):
+    with pytest.raises(ConfigError, match=r"Fickle networks cannot be called together .*pack=1"):
         try_packing([Fickle(), Fickle()], [torch.rand(1, 1, 4, 4)] * 2)

@@ -11,20 +11,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 import bench.sweep
-from bench.config import (
-    CONF,
-    Experiment,
-    compose,
-    digest,
-    headline,
-    register_resolvers,
-    run_identity,
-    run_name,
-)
+from bench.config import CONF, Experiment, compose, headline, register_resolvers
 from bench.data import prepare
 from bench.errors import BenchError, Diverged, Unsupported
 from bench.experiment import make_source
 from bench.extractors.transfer import find_transfers
+from bench.identity import digest, run_identity, run_name
 from bench.store import LAST, Folder
 from bench.sweep import Cell, cells, combinations, estimate, experiments, look_up, summaries_of
 

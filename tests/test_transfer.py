@@ -10,12 +10,12 @@ from conf_options import experiment, tiny_experiment
 from image_files import write_nifti, write_sequence, write_tiff
 
 from bench.assembly import build_parts
-from bench.config import digest, extractor_identity, run_identity
 from bench.data import Demo, prepare
 from bench.errors import ConfigError, Unsupported
 from bench.experiment import make_source
 from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin, find_transfers
+from bench.identity import digest, extractor_identity, run_identity
 from bench.store import BEST, EXTRACTORS, list_folders
 
 METRICS = {

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from bench.checkpoints import load_network
-from bench.config import digest, extractor_identity
 from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingImages, evenly_spaced, read_images
 from bench.data.prepared import PreparedDataset
 from bench.environment import environment
 from bench.extractors.training import SurrogateTask
 from bench.extractors.transfer import Origin
+from bench.identity import digest, extractor_identity
 from bench.instantiation import build
 from bench.seeding import derive_seed
 from bench.store import BEST, EXTRACTORS, Folder
