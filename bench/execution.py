@@ -86,7 +86,8 @@ def execute_pack(
     """
     first = runs[0].experiment
     parts = [build_parts(run.experiment, dataset, transfers) for run in runs]
-    batch = read_pairs(dataset, dataset.pairs("train")[:1], torch.device("cpu"))
+    pairs = dataset.pairs("train")[:1] * first.settings.batch_size
+    batch = read_pairs(dataset, pairs, torch.device("cpu"))
     try_packing([own.model for own in parts], (batch.moving, batch.fixed))
     for run in runs:
         run.start(environment(device_name(first.settings)))

@@ -101,7 +101,7 @@ def fit_pack(
 
 
 def try_packing(networks: Sequence[nn.Module], inputs: Sequence[Tensor]) -> None:
-    """Calls the networks together once, in evaluation and in the layout of training.
+    """Calls the networks together once, forward and backward, in the layout of training.
 
     Raises:
         ConfigError: If that does not work.
@@ -109,14 +109,15 @@ def try_packing(networks: Sequence[nn.Module], inputs: Sequence[Tensor]) -> None
     packed = Packed(networks).eval()
     to_channels_last(packed)
     try:
-        with torch.no_grad():
-            packed(*inputs)
+        u, _ = displacement_of(packed(*inputs))
+        u.sum().backward()
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"trainer.pack: {type(networks[0]).__name__} networks cannot be called together "
             f"({reason}). Use trainer.pack=1."
         ) from error
+    packed.zero_grad()
 
 
 def shared_batch(
