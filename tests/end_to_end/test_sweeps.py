@@ -178,6 +178,7 @@ def test_sweep_with_one_bad_run_is_refused_before_the_first(
     ("override", "words"),
     [
         ("on_failure=halt", "on_failure=halt: must be continue or stop."),
+        ("refine=-1", "refine=-1: must be a whole number of at least 0."),
         ("select=dice", "select=dice: must be one of val_dice, val_loss, val_dice_bounded."),
     ],
 )
@@ -270,6 +271,44 @@ def test_table_shows_the_weight_that_validation_chose_and_not_the_best_in_the_te
     assert chosen[:4] == ["demo", "mse", weight, "1"]
     assert chosen[4].startswith(dice)
     assert chosen[-1] == note
+
+
+@pytest.mark.parametrize(
+    ("best", "further", "rest"),
+    [("0.08", "0.16", ["mse", "0.08", "1"]), ("0.02", "0.01", ["mse", "0.02", "1"])],
+)
+def test_refining_adds_a_weight_beyond_the_border_until_the_best_is_inside(
+    best: str, further: str, rest: list[str], swept: Path, tmp_path: Path, run: Command
+) -> None:
+    edit(named(swept, f"mse-{best}-"), 0.5, dice=0.9, similarity=0.1, folding=0.0)
+    before = written(swept)
+    grid = tmp_path / "conf" / "experiment" / "grid.yaml"
+    grid.parent.mkdir(parents=True)
+    params = {"metric": "mse", "regularizer.scale": "1,2,4"}
+    content = {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": params}}}
+    grid.write_text("# @package _global_\n" + json.dumps(content))
+    folder = f"--config-dir={grid.parents[1]}"
+    outcome = run(folder, "+experiment=grid", *DEMO, at(swept), "refine=3")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert set(written(swept)) - set(before) == {named(swept, f"mse-{further}-") / "summary.json"}
+    assert len(run_folders(swept)) == 4
+    _, chosen = rows(final_table(outcome))
+    assert chosen[1:4] == rest
+    assert chosen[-1] == ""
+    assert "4 finished" in outcome.out.splitlines()
+
+
+def test_refining_ends_with_its_rounds(swept: Path, run: Command) -> None:
+    edit(named(swept, "mse-0.08-"), 0.5, dice=0.449, similarity=0.1, folding=0.0)
+    for name in ("mse-0.02-", "mse-0.04-"):
+        edit(named(swept, name), 0.5, dice=0.1, similarity=0.1, folding=0.0)
+    sweep = ["-m", *SWEEP, at(swept)]
+    assert BORDER in run(*sweep).out
+    assert len(run_folders(swept)) == 3
+    assert run(*sweep, "refine=1").code == 0
+    assert len(run_folders(swept)) == 4
+    assert run(*sweep, "refine=0").code == 0
+    assert len(run_folders(swept)) == 4
 
 
 def test_table_has_a_row_for_each_variant(swept: Path, run: Command) -> None:
