@@ -1,7 +1,7 @@
 """Registers pairs one by one, without a network: what a metric does by itself.
 
     python benchmarks/instance.py --weights 0.25,1 [--split val] [--pairs N] [--steps N]
-        [--csv FILE] OVERRIDE...
+        [--noise SD] [--csv FILE] OVERRIDE...
 
 The overrides choose data set and metric as for run.py, such as `dataset=demo3d metric=mse`. A
 displacement on a grid of every fourth voxel is optimized by Adam for each pair; extractors are
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--noise", type=float, default=0.0, help="is added to both images")
     parser.add_argument("--csv", type=Path, help="writes a row per pair and weight into this file")
     arguments = parser.parse_args()
     experiment = Experiment.from_config(compose(arguments.overrides))
@@ -64,6 +65,7 @@ def main() -> None:
         rows = []
         for pair in pairs:
             batch = read_pairs(dataset, [pair], torch.device("cpu"))
+            _disturb(batch, arguments.noise)
             u, before, after = _register(
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
             )
@@ -78,6 +80,13 @@ def main() -> None:
     Console().print(table)
     if arguments.csv:
         write_csv(arguments.csv, recorded)
+
+
+def _disturb(batch: PairBatch, noise: float) -> None:
+    """Adds Gaussian noise to both images, the same to a pair in every call."""
+    generator = torch.Generator().manual_seed(0)
+    for image in (batch.moving, batch.fixed) if noise else ():
+        image += noise * torch.randn(image.shape, generator=generator)
 
 
 def _register(
