@@ -18,6 +18,7 @@ from bench.environment import environment
 from bench.evaluation import summarize
 from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin
+from bench.memory import peak, reset_peak
 from bench.packing import fit_pack, try_packing
 from bench.registration import Registration, TestedPair, register, score_test_pairs
 from bench.runs import Run
@@ -55,11 +56,13 @@ def execute(
     run.start(environment(device_name(experiment.settings)))
     obtain_extractors(parts, experiment, dataset, data)
     task = make_task(run, parts, training_pairs(experiment, dataset))
+    device = single_device(experiment.settings)
     with tracked(run) as tracker:
+        reset_peak(device)
         fitted = fit(
             task, experiment.settings, run.folder.path, training_seed(run, dataset), tracker.log
         )
-        return record(run, fitted, parts.model, dataset, tracker)
+        return record(run, fitted, peak(device), parts.model, dataset, tracker)
 
 
 def execute_pack(
@@ -98,6 +101,8 @@ def execute_pack(
         task.name += f", λ = {task.weight:g}"
     with ExitStack() as stack:
         trackers = [stack.enter_context(tracked(run)) for run in runs]
+        device = single_device(first.settings)
+        reset_peak(device)
         trainees = fit_pack(
             tasks,
             first.settings,
@@ -105,6 +110,7 @@ def execute_pack(
             training_seed(runs[0], dataset),
             [tracker.log for tracker in trackers],
         )
+        memory = peak(device)
         outcomes: list[dict[str, Any] | Exception | None] = []
         for run, own, tracker in zip(runs, parts, trackers, strict=True):
             trainee = next((t for t in trainees if t.folder == run.folder.path), None)
@@ -113,7 +119,7 @@ def execute_pack(
                 outcomes.append(None)
                 continue
             try:
-                outcomes.append(record(run, trainee.fitted(), own.model, dataset, tracker))
+                outcomes.append(record(run, trainee.fitted(), memory, own.model, dataset, tracker))
             except Exception as error:
                 run.folder.fail(error)
                 tracker.close(failed=True)
@@ -181,9 +187,23 @@ def tracked(run: Run) -> Iterator[Tracker]:
 
 
 def record(
-    run: Run, fitted: Fitted, model: nn.Module, dataset: PreparedDataset, tracker: Tracker
+    run: Run,
+    fitted: Fitted,
+    memory: int,
+    model: nn.Module,
+    dataset: PreparedDataset,
+    tracker: Tracker,
 ) -> dict[str, Any]:
-    """Tests the best checkpoint and writes rows, figure and, last of all, the summary."""
+    """Tests the best checkpoint and writes rows, figure and, last of all, the summary.
+
+    Args:
+        run: The run.
+        fitted: How it was trained.
+        memory: Bytes that its training took.
+        model: The network, to be filled with the best weights.
+        dataset: The data.
+        tracker: Gets the summary, and is closed.
+    """
     experiment, folder = run.experiment, run.folder
     trained = load_model(folder, model, experiment)
     tested = list(score_test_pairs(trained, dataset, single_device(experiment.settings)))
@@ -197,6 +217,7 @@ def record(
         "scores_before": summarize([pair.before for pair in tested], names),
         "validation": fitted.best,
         "training_seconds": fitted.seconds,
+        "training_memory": memory,
         "data": dataset.fingerprint,
         "classes": dataset.class_names,
     }

@@ -193,25 +193,32 @@ def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
 
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds of training that a run still takes, from finished runs; None if there is no guide.
-
-    Runs of the same data set and metric serve, or else of the same data set.
-    """
+    """Seconds of training that a run still takes, from finished runs; None if there is no guide."""
     if cell.status in (READY, "skipped"):
         return 0.0
-    names = cell.names
     steps = cell.experiment.settings.steps
     if cell.status == RESUMABLE and cell.folder:
         steps -= cell.folder.steps_done()
+    rates = sorted(
+        own["training_seconds"] / own["steps"] for own in _alike(cell, summaries) if own["steps"]
+    )
+    return rates[len(rates) // 2] * steps if rates else None
+
+
+def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Most bytes that a finished run like this one took; None if there is no guide."""
+    known = [own["training_memory"] for own in _alike(cell, summaries) if "training_memory" in own]
+    return max(known, default=None)
+
+
+def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Summaries of the same data set and metric, or else of the same data set."""
+    names = cell.names
     for keys in (("dataset", "metric"), ("dataset",)):
-        rates = [
-            own["training_seconds"] / own["steps"]
-            for own in summaries
-            if own["steps"] and all(own[key] == names[key] for key in keys)
-        ]
-        if rates:
-            return sorted(rates)[len(rates) // 2] * steps
-    return None
+        found = [own for own in summaries if all(own[key] == names[key] for key in keys)]
+        if found:
+            return found
+    return []
 
 
 def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,16 @@ from bench.experiment import make_source
 from bench.extractors.transfer import find_transfers
 from bench.identity import digest, run_identity, run_name
 from bench.store import LAST, Folder
-from bench.sweep import Cell, cells, combinations, estimate, experiments, look_up, summaries_of
+from bench.sweep import (
+    Cell,
+    cells,
+    combinations,
+    estimate,
+    estimate_memory,
+    experiments,
+    look_up,
+    summaries_of,
+)
 
 FILES = {path.stem: path for path in sorted((CONF / "experiment").glob("*.yaml"))}
 
@@ -426,6 +435,23 @@ def test_time_is_told_by_runs_of_the_same_data_set_and_first_of_the_same_metric(
 ):
     own = cell("metric=mse", "trainer.steps=50", "trainer.validate_every=10")
     assert estimate(own, summaries) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("takes", "memory"),
+    [
+        ([], None),
+        ([("mse", 5), ("mse", 7), ("ncc", 9)], 7),
+        ([("ncc", 9), ("nmi", 8)], 9),
+        ([("mse", None), ("ncc", 9)], None),
+    ],
+)
+def test_memory_is_the_most_that_runs_of_the_same_metric_took(takes, memory, cell):
+    summaries = [
+        took(1, metric=metric) | ({} if size is None else {"training_memory": size})
+        for metric, size in takes
+    ]
+    assert estimate_memory(cell("metric=mse"), summaries) == memory
 
 
 @pytest.mark.parametrize("status", ["finished", "skipped"])

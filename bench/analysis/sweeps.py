@@ -13,7 +13,7 @@ from bench.analysis.selection import Choice, choose
 from bench.analysis.terminal import duration
 from bench.scores import SCORES
 from bench.store import RUNS, list_folders
-from bench.sweep import READY, Cell, estimate, summaries_of
+from bench.sweep import READY, Cell, estimate, estimate_memory, summaries_of
 
 NOTHING_LEFT = (READY, "skipped")
 SHOWN = ("dice", "hd95", "folding", "sdlogj")
@@ -57,6 +57,9 @@ def print_plan(cells: Sequence[Cell]) -> None:
     if waiting and not told:
         line = "training: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)
+    memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
+    if told_memory := [own for own in memory if own is not None]:
+        console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, as earlier runs took")
     sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
     if sizes:
         megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6

@@ -107,6 +107,7 @@ def test_plan_tells_what_is_done_and_what_the_rest_takes(swept: Path, run: Comma
     assert "1 finished, 3 missing" in outcome.out.splitlines()
     assert re.search(r"^extractors to train first: demo Autoencoder \w{8}$", outcome.out, re.M)
     assert re.search(r"^training: about \d+ s on one device", outcome.out, re.M)
+    assert re.search(r"^memory: up to 0\.[1-9] GB, as earlier runs took$", outcome.out, re.M)
     assert re.search(r"^disk: about \d+ MB", outcome.out, re.M)
     assert written(swept) == before
 
