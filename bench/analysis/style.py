@@ -1,0 +1,94 @@
+"""How figures look: one colour and one marker for each metric, everywhere."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Baselines in blues, semantic metrics in orange-reds, both from light to dark, so that they differ
+# in grey too; markers tell apart what is close.
+METRICS: dict[str, tuple[str, str]] = {
+    "mse": ("#a9cfea", "o"),
+    "ncc": ("#6baed6", "s"),
+    "ncc_sup": ("#3282be", "D"),
+    "nmi": ("#17559f", "^"),
+    "mind": ("#08244f", "v"),
+    "dice": ("#4fb3bf", "P"),
+    "vgg": ("#fdc38d", "<"),
+    "deepsim_ae": ("#f88d3c", ">"),
+    "deepsim_csr": ("#dd4f1c", "p"),
+    "deepsim_seg": ("#8f0d08", "X"),
+}
+OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
+RESOLUTION = 150  # dots per inch
+SETTINGS = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and marker of one label."""
+
+    color: str
+    marker: str
+
+
+def metric_order(metric: str) -> tuple[int, str]:
+    """Sorts metrics: baselines, semantic ones, then others by name."""
+    known = list(METRICS)
+    return (known.index(metric) if metric in known else len(known), metric)
+
+
+def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """The look of each label.
+
+    Labels of one metric share its marker; the second and further ones are lighter. Metrics that
+    have no place in `METRICS` take the looks of `OTHERS` in the order of their names.
+
+    Args:
+        labels: Pairs of label and metric.
+    """
+    metrics = dict(labels)
+    others = sorted(set(metrics.values()) - set(METRICS))
+    known = METRICS | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
+    found: dict[str, Look] = {}
+    for metric in known:
+        color, marker = known[metric]
+        own = sorted(label for label, of in metrics.items() if of == metric)
+        for i, label in enumerate(own):
+            found[label] = Look(lighter(color, i / (len(own) + 1)), marker)
+    return found
+
+
+def lighter(color: str, share: float) -> str:
+    """Mixes a colour `#rrggbb` with a share, 0 to 1, of white."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in parts)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of a size in inches that arranges its panels itself."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure as PNG and PDF, without the time: the same figure gives the same bytes.
+
+    Args:
+        figure: A matplotlib figure.
+        path: Where, without a suffix.
+    """
+    figure.savefig(path.with_suffix(".png"), dpi=RESOLUTION)
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
