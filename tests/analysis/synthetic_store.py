@@ -66,7 +66,8 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
     write_rows(folder / "pairs.csv", pairs)
     shares = {"large": 0.05, "small": -0.05, "ghost": np.nan}
     rows = [
-        {"moving": moving[i], "fixed": fixed[i], "class": name, "dice": dice[i] + share, "hd95": 1}
+        {"moving": moving[i], "fixed": fixed[i], "class": name}
+        | {"dice": dice[i] + share, "hd95": 1, "dice_before": 0.3 + share, "hd95_before": 5}
         for i in range(n)
         for name, share in shares.items()
     ]
