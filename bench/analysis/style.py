@@ -1,6 +1,7 @@
 """How figures look: one colour and one marker for each metric, everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,51 @@ def lighter(color: str, share: float) -> str:
     return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in parts)
 
 
+def is_dark(color: str) -> bool:
+    """Whether white is easier to see than black on a colour `#rrggbb`."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 110
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within it, figures are drawn in the style of the suite."""
+    from matplotlib import rc_context
+
+    return rc_context(SETTINGS)
+
+
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of a size in inches that arranges its panels itself."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def add_legend(figure: Any, handles: Sequence[Any]) -> None:
+    """Puts one legend below all panels, in as many columns as fit."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.5 + 0.085 * longest))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(max(columns, 1), len(handles))
+    )
+
+
+def point_handle(label: str, look: Look) -> Any:
+    """The entry of a label in a legend of points."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, linestyle="none", **marker(look))
+
+
+def marker(look: Look) -> dict[str, Any]:
+    """Options of `plot` for the marker of a look."""
+    return {
+        "color": look.color,
+        "marker": look.marker,
+        "markersize": 6,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.5,
+    }
 
 
 def save(figure: Any, path: Path) -> None:
