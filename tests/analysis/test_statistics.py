@@ -43,6 +43,12 @@ def test_wilcoxon_is_scipys_without_differences_of_zero():
     assert wilcoxon(differences) == pytest.approx(expected)
 
 
+def test_wilcoxon_with_ties_is_scipys_approximation():
+    differences = np.array([1.0, 1.0, 2.0, -1.0, 3.0, 2.0, 0.0])
+    expected = stats.wilcoxon(differences, zero_method="wilcox", method="approx").pvalue
+    assert wilcoxon(differences) == pytest.approx(expected)
+
+
 def test_nothing_to_tell_apart():
     assert wilcoxon(np.zeros(5)) == 1
     assert rank_biserial(np.zeros(5)) == 0
