@@ -132,4 +132,5 @@ def save(figure: Any, path: Path) -> None:
         path: Where, without a suffix.
     """
     figure.savefig(path.with_suffix(".png"), dpi=RESOLUTION)
+    figure.set_layout_engine("none")  # it is laid out already
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

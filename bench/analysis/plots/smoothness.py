@@ -44,6 +44,7 @@ def draw_smoothness(
         panel.set_ylabel(SCORES[dice].title)
         panel.set_title(comparison)
         panel.margins(0.12)
+        panel.locator_params(axis="x", nbins=4)
     for panel in list(panels)[len(wanted) :]:
         panel.set_axis_off()
     known = [label for label in looks if label in set(shown["label"])]
