@@ -76,10 +76,11 @@ def read_records(results: Path, pattern: str = "*") -> Records:
             f"--runs {pattern}: none of the {len(folders)} runs in {results}. They are named "
             "DATASET-METRIC-WEIGHT-seedN-ID; `python -m bench runs` lists them."
         )
-    return _collect(chosen)
+    return collect(chosen)
 
 
-def _collect(folders: list[Folder]) -> Records:
+def collect(folders: list[Folder]) -> Records:
+    """The records of some runs."""
     runs: dict[str, dict[str, Any]] = {}
     tables: dict[str, dict[str, pd.DataFrame]] = {PAIRS: {}, CLASSES: {}, HISTORY: {}}
     summaries, configs, environments = {}, {}, {}

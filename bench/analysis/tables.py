@@ -28,11 +28,22 @@ HEADINGS = {
     },
 }
 COLUMNS = [
-    *("comparison", "label", "weight", "seeds", "n", "dice", "gain", "hd95", "folding", "sdlogj"),
+    *(
+        "comparison",
+        "label",
+        "state",
+        "weight",
+        "seeds",
+        "n",
+        "dice",
+        "gain",
+        "hd95",
+        "folding",
+        "sdlogj",
+    ),
     *("dice_published", "published", "difference", "logj_var_published", "seconds"),
-    *("training_seconds", "state"),
+    "training_seconds",
 ]
-TEXTS = ("comparison", "label", "state")
 MARKED = [name for name in SCORES if name != "seconds"]
 
 
@@ -46,7 +57,7 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
         caption: What heads it.
     """
     columns = [own for own in COLUMNS if own in rows and rows[own].notna().any()]
-    table = Table(name, caption, [HEADINGS[own] for own in columns], texts=2)
+    table = Table(name, caption, [HEADINGS[own] for own in columns], 2 + ("state" in columns))
     for comparison, own in rows.groupby("comparison", sort=False):
         marks = {
             score: rank(own.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
