@@ -7,8 +7,8 @@ import pandas as pd
 
 from bench.analysis.comparisons import Comparison
 from bench.analysis.statistics import (
+    Bootstrap,
     Clusters,
-    bootstrap_mean,
     cluster_pairs,
     cohens_d,
     friedman,
@@ -27,12 +27,12 @@ def clusters_of(comparison: Comparison) -> Clusters:
     return cluster_pairs(list(comparison.subjects["moving"]), list(comparison.subjects["fixed"]))
 
 
-def pairwise(scores: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
+def pairwise(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Compares every two labels on the test pairs that both have a value for.
 
     Args:
         scores: Test pairs by labels; seeds are averaged already, and are no further samples.
-        clusters: Of the test pairs.
+        bootstrap: Over the clusters of the test pairs.
 
     Returns:
         A row for each two labels: `first`, `second`, `n`, `left_out` (test pairs), mean
@@ -42,10 +42,10 @@ def pairwise(scores: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
     """
     rows = []
     for first, second in combinations(scores, 2):
-        both = scores[[first, second]].notna().all(axis=1).to_numpy()
-        one, other = scores[first].to_numpy()[both], scores[second].to_numpy()[both]
-        differences = one - other
-        low, high = bootstrap_mean(differences, clusters.codes[both])
+        one, other = scores[first].to_numpy(), scores[second].to_numpy()
+        both = ~np.isnan(one - other)
+        differences = (one - other)[both]
+        low, high = bootstrap.interval(one - other)
         rows.append(
             {
                 "first": first,
@@ -57,7 +57,7 @@ def pairwise(scores: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
                 "high": high,
                 "p": wilcoxon(differences),
                 "rank_biserial": rank_biserial(differences),
-                "cohens_d": cohens_d(one, other),
+                "cohens_d": cohens_d(one[both], other[both]),
             }
         )
     columns = ["first", "second", "n", "left_out", "difference", "low", "high", "p"]
@@ -68,8 +68,8 @@ def pairwise(scores: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
 
 def compare_pairwise(comparison: Comparison) -> pd.DataFrame:
     """`pairwise` for every tested score; Holm's correction is within a score."""
-    clusters = clusters_of(comparison)
-    tables = {name: pairwise(comparison.scores(name), clusters) for name in TESTED}
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    tables = {name: pairwise(comparison.scores(name), bootstrap) for name in TESTED}
     stacked = pd.concat(tables, names=["score"]).reset_index("score").reset_index(drop=True)
     stacked.insert(0, "comparison", comparison.name)
     return stacked

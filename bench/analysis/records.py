@@ -142,7 +142,10 @@ def read_tables(folder: Folder) -> Iterator[tuple[str, pd.DataFrame]]:
     """
     for file in (PAIRS, CLASSES, HISTORY):
         if file != CLASSES or folder.file(file).exists():
-            yield file, pd.read_csv(folder.file(file), dtype=TEXTS)
+            rows = pd.read_csv(folder.file(file), dtype=TEXTS)
+            if rows.empty:
+                raise ValueError(f"{file} has no rows")
+            yield file, rows
 
 
 def reading_settings(config: Mapping[str, Any]) -> str:

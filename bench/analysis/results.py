@@ -10,7 +10,7 @@ from bench.analysis.comparisons import Comparison, Entry
 from bench.analysis.paired import clusters_of
 from bench.analysis.published_values import published_dice
 from bench.analysis.records import Records
-from bench.analysis.statistics import bootstrap_mean
+from bench.analysis.statistics import Bootstrap
 from bench.scores import SCORES
 
 UNREGISTERED = "unregistered"
@@ -30,10 +30,11 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         NAME_high (95 % interval of the mean) and NAME_n.
     """
     before = {name: comparison.before(name) for name in SCORES if name != "seconds"}
-    rows = [{"label": UNREGISTERED, **_scores(comparison, before)}]
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    rows = [{"label": UNREGISTERED, **_scores(before, bootstrap)}]
     columns = {name: comparison.scores(name) for name in SCORES}
     for entry in comparison.entries:
-        scores = _scores(comparison, {name: columns[name][entry.label] for name in SCORES})
+        scores = _scores({name: columns[name][entry.label] for name in SCORES}, bootstrap)
         gain = (columns["dice"][entry.label] - comparison.before("dice")).mean()
         rows.append({**_facts(comparison, entry), "gain": gain, **scores})
     frame = pd.DataFrame(rows)
@@ -57,13 +58,11 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scores(comparison: Comparison, columns: dict[str, pd.Series]) -> dict[str, float]:
-    clusters = clusters_of(comparison).codes
+def _scores(columns: dict[str, pd.Series], bootstrap: Bootstrap) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, column in columns.items():
-        known = column.notna().to_numpy()
-        values = column.to_numpy()[known]
-        low, high = bootstrap_mean(values, clusters[known])
+        values = column.dropna().to_numpy()
+        low, high = bootstrap.interval(column.to_numpy())
         found |= {
             name: float(values.mean()) if len(values) else math.nan,
             f"{name}_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
@@ -71,7 +70,7 @@ def _scores(comparison: Comparison, columns: dict[str, pd.Series]) -> dict[str, 
             f"{name}_high": high,
             f"{name}_n": len(values),
         }
-    return {"n": found["dice_n"], "left_out": len(clusters) - found["dice_n"], **found}
+    return {"n": found["dice_n"], "left_out": len(bootstrap.clusters) - found["dice_n"], **found}
 
 
 def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:

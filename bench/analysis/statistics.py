@@ -141,31 +141,43 @@ def _codes(values: Sequence[Hashable]) -> np.ndarray:
     return np.array([numbers[value] for value in values], dtype=int)
 
 
-def bootstrap_mean(
-    values: np.ndarray, clusters: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of a mean, drawing clusters (Davison and Hinkley 1997, 3.8).
+class Bootstrap:
+    """95 % percentile intervals of means, drawing clusters (Davison and Hinkley 1997, 3.8).
+
+    The same clusters give the same draws, and so the same values the same interval.
 
     Args:
-        values: (n,) finite values.
-        clusters: (n,) cluster of each.
+        clusters: (n,) number of the cluster of each test pair, n at least 1.
         resamples: How many means are drawn.
-        seed: Of the draws: the same values give the same interval.
-
-    Returns:
-        Lower and upper limit; NaN with fewer than 2 clusters.
     """
-    _, codes = np.unique(clusters, return_inverse=True)
-    sums, sizes = np.bincount(codes, values), np.bincount(codes)
-    count = len(sums)
-    if count < 2:
-        return float("nan"), float("nan")
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(count, np.full(count, 1 / count), size=resamples)
-    means = (drawn @ sums) / (drawn @ sizes)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+
+    def __init__(self, clusters: np.ndarray, resamples: int = RESAMPLES) -> None:
+        self.clusters = clusters
+        self.count = len(np.unique(clusters))
+        chances = np.full(self.count, 1 / self.count)
+        random = np.random.default_rng(0)
+        self.draws = random.multinomial(self.count, chances, size=resamples).astype(float)
+
+    def interval(self, values: np.ndarray) -> tuple[float, float]:
+        """Lower and upper limit of a mean.
+
+        Args:
+            values: (n,); NaN is left out.
+
+        Returns:
+            The limits; NaN if fewer than 2 clusters have a value.
+        """
+        known = ~np.isnan(values)
+        own = self.clusters[known]
+        sums = np.bincount(own, values[known], minlength=self.count)
+        sizes = np.bincount(own, minlength=self.count)
+        if np.count_nonzero(sizes) < 2:
+            return float("nan"), float("nan")
+        drawn = self.draws @ sizes
+        means = (self.draws @ sums)[drawn > 0] / drawn[drawn > 0]
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(means, [tail, 1 - tail])
+        return float(low), float(high)
 
 
 def friedman(values: np.ndarray) -> tuple[float, float]:

@@ -50,6 +50,14 @@ def test_damaged_run_does_not_count_and_does_not_stop_the_others(tmp_path, file,
     assert records.runs.loc[bad.name, "status"] == "damaged" or file == "summary.json"
 
 
+def test_run_without_test_pairs_does_not_count(tmp_path):
+    folder = write_run(tmp_path, config(), [0.5])
+    (folder / "pairs.csv").write_text("moving,fixed,dice,dice_before\n")
+    records = read_records(tmp_path)
+    assert records.summaries == {}
+    assert records.runs.loc[folder.name, "error"] == "cannot be read: pairs.csv has no rows"
+
+
 def test_without_labels_scores_of_overlap_are_not_a_number(tmp_path):
     folder = write_run(tmp_path, config(), [0.5, 0.6])
     (folder / "classes.csv").unlink()

@@ -7,8 +7,7 @@ from scipy import stats
 
 from bench.analysis.paired import pairwise, tied_with
 from bench.analysis.statistics import (
-    Clusters,
-    bootstrap_mean,
+    Bootstrap,
     cluster_pairs,
     cohens_d,
     critical_difference,
@@ -113,37 +112,45 @@ def test_critical_difference_with_the_quantiles_of_the_paper(metrics, quantile):
     assert critical_difference(metrics, 14) == pytest.approx(expected, rel=1e-3)
 
 
+def interval(values, clusters, resamples=5000):
+    return Bootstrap(np.asarray(clusters), resamples).interval(np.asarray(values))
+
+
 def test_bootstrap_of_single_pairs_is_scipys():
     values = RANDOM.normal(2, 1, 80)
     expected = stats.bootstrap(
         (values,), np.mean, n_resamples=20000, method="percentile", rng=1
     ).confidence_interval
-    own = bootstrap_mean(values, np.arange(80), resamples=20000)
+    own = interval(values, np.arange(80), 20000)
     assert own == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
 def test_bootstrap_draws_whole_clusters():
     """Ten copies of each of 30 values say no more than the 30 values."""
     values = RANDOM.normal(0, 1, 30)
-    single = bootstrap_mean(values, np.arange(30))
-    copied = bootstrap_mean(np.repeat(values, 10), np.repeat(np.arange(30), 10))
+    single = interval(values, np.arange(30))
+    copied = interval(np.repeat(values, 10), np.repeat(np.arange(30), 10))
     assert copied == pytest.approx(single)
-    blind = bootstrap_mean(np.repeat(values, 10), np.arange(300))
+    blind = interval(np.repeat(values, 10), np.arange(300))
     assert blind[1] - blind[0] < 0.5 * (copied[1] - copied[0])
 
 
-def test_bootstrap_is_the_same_each_time_and_needs_two_clusters():
-    values = RANDOM.normal(size=10)
-    assert bootstrap_mean(values, np.arange(10)) == bootstrap_mean(values, np.arange(10))
-    assert np.isnan(bootstrap_mean(values, np.zeros(10, dtype=int))).all()
+def test_bootstrap_leaves_out_what_is_not_a_number():
+    values = np.array([1.0, 2.0, np.nan, 4.0, np.nan])
+    low, high = interval(values, np.arange(5))
+    assert 1 <= low < 7 / 3 < high <= 4
+
+
+def test_bootstrap_needs_two_clusters_with_values():
+    assert np.isnan(interval(RANDOM.normal(size=10), np.zeros(10, dtype=int))).all()
+    assert np.isnan(interval([1.0, np.nan, 2.0], [0, 1, 0])).all()
 
 
 def test_interval_covers_the_mean_as_often_as_it_says():
-    inside = 0
-    for _ in range(300):
-        low, high = bootstrap_mean(RANDOM.normal(1, 1, 40), np.arange(40), resamples=500)
-        inside += low <= 1 <= high
-    assert 0.90 <= inside / 300 <= 0.98
+    bootstrap = Bootstrap(np.arange(40), 500)
+    limits = [bootstrap.interval(RANDOM.normal(1, 1, 40)) for _ in range(400)]
+    inside = np.mean([low <= 1 <= high for low, high in limits])
+    assert 0.90 <= inside <= 0.98
 
 
 def codes(*pairs):
@@ -179,7 +186,7 @@ def test_pairs_on_two_fixed_images_are_drawn_by_the_moving_one():
 
 
 def single(n):
-    return Clusters(np.arange(n), "test pairs")
+    return Bootstrap(np.arange(n))
 
 
 def test_every_two_metrics_are_compared_on_the_pairs_both_have():
