@@ -52,22 +52,19 @@ def _unfinished(records: Records) -> list[dict]:
 
 
 def _seeds(comparisons: list[Comparison]) -> list[dict]:
-    """Weights that were run with some of the comparison's seeds only."""
+    """Weights that were run with fewer seeds than the comparison has."""
     rows = []
     for comparison in comparisons:
         most = max(entry.path["seeds"].max() for entry in comparison.entries)
         for entry in comparison.entries:
-            for weight, seeds in entry.path[["weight", "seeds"]].itertuples(index=False):
-                if seeds < most:
-                    rows.append(
-                        {
-                            "what": "no seed",
-                            "dataset": comparison.name,
-                            "metric": entry.label,
-                            "weight": weight,
-                            "reason": f"{seeds:.0f} of {most:.0f} seeds",
-                        }
-                    )
+            fewer = entry.path[entry.path["seeds"] < most]
+            counts = [
+                f"{seeds:.0f} under λ = {weight:g}"
+                for weight, seeds in zip(fewer["weight"], fewer["seeds"], strict=True)
+            ]
+            if counts:
+                row = {"what": "no seed", "dataset": comparison.name, "metric": entry.label}
+                rows.append({**row, "reason": f"of {most:.0f} seeds, {', '.join(counts)}"})
     return rows
 
 

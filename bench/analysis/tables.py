@@ -98,7 +98,7 @@ def _ties(pairs: pd.DataFrame, comparison: str, score: str, marks: dict[str, str
 def _cell(row: dict[str, Any], column: str, marks: dict[str, str], ties: set[str]) -> Cell:
     value, label = row[column], row["label"]
     if value is None or value != value:
-        return Cell(NONE)
+        return Cell("" if column == "state" else NONE)
     if column in SCORES:
         text = spread(value, row.get(f"{column}_std"), SCORES[column].digits)
         return Cell(text, value, marks.get(label, ""), label in ties)

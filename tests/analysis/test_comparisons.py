@@ -130,7 +130,7 @@ def test_what_is_missing_is_listed(tmp_path):
     assert found["failed", "demo", "ncc", 2.0] == "loss is not finite"
     assert found["skipped", "brain", "ncc", 1.0] == "needs two axes"
     assert found["interrupted", "demo", "ncc", 4.0].startswith("stopped before")
-    assert found["no seed", "demo", "ncc", 2.0] == "1 of 2 seeds"
+    assert found["no seed", "demo", "ncc", ""] == "of 2 seeds, 1 under λ = 2"
     assert found["no run", "demo", "mse", ""] == "was not run"
     assert found["no value", "demo", "ncc", ""].startswith("Dice of 1 of 2 test pairs")
     assert found["no value", "demo", "", ""] == "class ghost is absent from all test pairs"
