@@ -47,7 +47,8 @@ def report(
     folder = out or results / "report"
     found = write_report(Request(results, runs, experiment, select, published), folder)
     for row in found.missing.to_dict("records"):
-        print("missing:", *(str(value) for value in row.values() if value != ""))
+        values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
+        print("missing:", *filter(None, values))
     print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.naming import comparison_names, variant_labels
 from bench.analysis.records import BEFORE, Records, reading_settings, training_settings
 from bench.analysis.selection import Choice, choose
 from bench.analysis.style import metric_order
@@ -14,7 +15,6 @@ from bench.errors import StoreError
 from bench.scores import SCORES
 
 KEY = ["moving", "fixed"]
-SHOWN_SETTINGS = 2
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
         StoreError: If two runs cannot be told apart.
     """
     numbered = _number_pairs(records.pairs)
-    keys = {name: _key(records, name, rows) for name, rows in numbered.groupby("run", sort=False)}
-    names = _names(set(keys.values()))
+    readings = {run: reading_settings(config) for run, config in records.configs.items()}
+    keys = {
+        run: _key(records.summaries[run], readings[run], rows)
+        for run, rows in numbered.groupby("run", sort=False)
+    }
+    names = comparison_names({key: readings[run] for run, key in keys.items()})
     comparisons = []
     for key in sorted(names, key=lambda own: names[own]):
         runs = [run for run, own in keys.items() if own == key]
@@ -102,30 +106,17 @@ def _number_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(pair=ordered.groupby("run").cumcount())
 
 
-def _key(records: Records, run: str, rows: pd.DataFrame) -> tuple[str, ...]:
-    summary = records.summaries[run]
+def _key(
+    summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame
+) -> tuple[str, ...]:
     subjects = rows[KEY].to_numpy().tolist()
     return (
         summary["dataset"],
         f"schema {summary['schema']}",
         f"data {str(summary.get('data'))[:8]}",
-        f"reading {reading_settings(records.configs[run])}",
+        f"read as {digest(reading)}",
         f"{len(subjects)} test pairs {digest(subjects)[:4]}",
     )
-
-
-def _names(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """The data set, and in parentheses what tells comparisons on one data set apart."""
-    by_dataset: dict[str, list[tuple[str, ...]]] = {}
-    for key in keys:
-        by_dataset.setdefault(key[0], []).append(key)
-    names = {}
-    for dataset, own in by_dataset.items():
-        differing = [i for i in range(len(own[0])) if len({key[i] for key in own}) > 1]
-        for key in own:
-            told = ", ".join(key[i] for i in differing)
-            names[key] = f"{dataset} ({told})" if told else dataset
-    return names
 
 
 def _comparison(
@@ -142,7 +133,7 @@ def _comparison(
         for run in runs
     ]
     _refuse_doubles(summaries)
-    labels = _labels(summaries, trainings)
+    labels = variant_labels(summaries, trainings)
     entries = [
         _entry(records, pairs, labels[key[1:]], choice, summaries)
         for key, choice in choose(summaries, criterion).items()
@@ -164,25 +155,6 @@ def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
                 "delete it with `python -m bench runs rm ID`."
             )
         seen[key] = own["run"]
-
-
-def _labels(
-    summaries: list[dict[str, Any]], trainings: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, str], str]:
-    """Label of each (metric, variant): the metric and the settings in which variants differ."""
-    variants: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for own in summaries:
-        variants.setdefault(own["metric"], {})[own["variant"]] = trainings[own["run"]]
-    labels = {}
-    for metric, settings in variants.items():
-        keys = sorted({key for own in settings.values() for key in own})
-        differing = [k for k in keys if len({str(own.get(k)) for own in settings.values()}) > 1]
-        for variant, values in settings.items():
-            told = [f"{key}={values.get(key)}" for key in differing]
-            if len(settings) > 1 and not 0 < len(told) <= SHOWN_SETTINGS:
-                told = [variant]
-            labels[metric, variant] = " ".join([metric, *told])
-    return labels
 
 
 def _entry(

@@ -72,12 +72,13 @@ def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
     """Metrics that have run on another data set, and were not even tried on this one."""
     metrics = dict.fromkeys(entry.metric for own in comparisons for entry in own.entries)
     tried = set(zip(records.runs["dataset"], records.runs["metric"], strict=True))
-    return [
-        {"what": "no run", "dataset": dataset, "metric": metric, "reason": "was not run"}
-        for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons)
-        for metric in metrics
-        if (dataset, metric) not in tried
-    ]
+    rows = []
+    for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons):
+        lacking = [metric for metric in metrics if (dataset, metric) not in tried]
+        if lacking:
+            reason = f"not run here, but on other data: {', '.join(lacking)}"
+            rows.append({"what": "no run", "dataset": dataset, "reason": reason})
+    return rows
 
 
 def _values(comparisons: list[Comparison]) -> list[dict]:

@@ -5,11 +5,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bench.analysis.bootstrap import Bootstrap, Clusters, cluster_pairs
 from bench.analysis.comparisons import Comparison
 from bench.analysis.statistics import (
-    Bootstrap,
-    Clusters,
-    cluster_pairs,
     cohens_d,
     friedman,
     holm,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.config import NOT_IDENTIFYING, digest
+from bench.config import NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores import SCORES
 from bench.store import (
@@ -87,7 +87,7 @@ def collect(folders: list[Folder]) -> Records:
     for folder in folders:
         name = folder.path.name
         row = describe(folder)
-        runs[name] = {column: row.get(column) for column in RUN_COLUMNS}
+        runs[name] = {"error": "", **{key: row[key] for key in RUN_COLUMNS if key in row}}
         environments[name] = read_json(folder.file(ENVIRONMENT)) or {}
         try:
             configs[name] = read_config(folder.file(CONFIG))
@@ -148,10 +148,9 @@ def read_tables(folder: Folder) -> Iterator[tuple[str, pd.DataFrame]]:
             yield file, rows
 
 
-def reading_settings(config: Mapping[str, Any]) -> str:
-    """Hash of how the data set was read: runs that differ in it were tested on other images."""
-    read = {key: v for key, v in config["dataset"].items() if key not in NOT_TESTED_WITH}
-    return digest(read)
+def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How the data set was read: runs that differ in it were tested on other images."""
+    return _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,10 +167,10 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _flat(content: Any, place: str) -> dict[str, Any]:
+def _flat(content: Any, place: str = "") -> dict[str, Any]:
     if not isinstance(content, Mapping):
         return {place: content}
     found: dict[str, Any] = {}
     for key, value in content.items():
-        found |= _flat(value, f"{place}.{key}")
+        found |= _flat(value, f"{place}.{key}".lstrip("."))
     return found

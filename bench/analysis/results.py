@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis.bootstrap import Bootstrap
 from bench.analysis.comparisons import Comparison, Entry
 from bench.analysis.paired import clusters_of
 from bench.analysis.published_values import published_dice
 from bench.analysis.records import Records
-from bench.analysis.statistics import Bootstrap
 from bench.scores import SCORES
 
 UNREGISTERED = "unregistered"
@@ -77,23 +77,20 @@ def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
     """Metrics that were tried on a comparison's data set and have no finished run there.
 
     Returns:
-        Columns `comparison`, `dataset`, `label`, `metric`, `state`: the status and the reason.
+        Columns `comparison`, `dataset`, `label`, `metric`, `state`: what their runs are.
     """
     runs = records.runs[records.runs["dataset"] == comparison.dataset]
     finished = set(runs.loc[runs["status"] == "finished", "metric"])
-    rows = []
-    for metric, own in runs[~runs["metric"].isin(finished)].groupby("metric", sort=True):
-        first = own.iloc[0]
-        state = f"{first['status']}: {first['error']}" if first["error"] else first["status"]
-        rows.append(
-            {
-                "comparison": comparison.name,
-                "dataset": comparison.dataset,
-                "label": metric,
-                "metric": metric,
-                "state": state,
-            }
-        )
+    rows = [
+        {
+            "comparison": comparison.name,
+            "dataset": comparison.dataset,
+            "label": metric,
+            "metric": metric,
+            "state": ", ".join(dict.fromkeys(own["status"])),
+        }
+        for metric, own in runs[~runs["metric"].isin(finished)].groupby("metric", sort=True)
+    ]
     return pd.DataFrame(rows, columns=["comparison", "dataset", "label", "metric", "state"])
 
 

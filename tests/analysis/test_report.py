@@ -107,7 +107,7 @@ def test_planted_nan_is_left_out_and_counted(written, rows):
 def test_skipped_metric_and_absent_class_say_so_in_the_tables(written):
     tables = written[1] / "tables"
     (line,) = (line for line in lines_of(tables / "results.md") if line[1] == "nmi")
-    assert line[2] == "skipped: nmi needs one channel"
+    assert line[2] == "skipped"
     assert set(line[3:]) == {"–"}
     ghosts = [line for line in lines_of(tables / "classes.md") if line[0] == "ghost"]
     assert len(ghosts) == len(DATASETS)
@@ -250,7 +250,7 @@ def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
     start_run(tmp_path, config(seed=1))
     done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "missing: interrupted demo ncc" in done.output
+    assert "missing: interrupted demo ncc 1 1 stopped before" in done.output
     assert f"{tmp_path / 'report' / 'index.html'}: 1 finished runs" in done.output
     assert (tmp_path / "report" / "index.html").exists()
 

@@ -62,9 +62,9 @@ def test_published_values_stand_beside_ours(stored):
     assert own["difference"] == pytest.approx(own["dice_published"] - 0.8013)
 
 
-def test_metric_without_a_finished_run_says_why(stored):
+def test_metric_without_a_finished_run_says_so(stored):
     (row,) = without_result(stored, compare(stored)[0]).to_dict("records")
-    assert (row["label"], row["state"]) == ("vgg", "skipped: 2D only")
+    assert (row["label"], row["state"]) == ("vgg", "skipped")
 
 
 def test_classes_are_averaged_over_the_pairs_that_have_them(stored):

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.analysis.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.paired import pairwise, tied_with
 from bench.analysis.statistics import (
-    Bootstrap,
-    cluster_pairs,
     cohens_d,
     critical_difference,
     friedman,
