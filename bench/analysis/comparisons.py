@@ -86,6 +86,7 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
         ConfigError: If there is no such criterion.
         StoreError: If two runs cannot be told apart.
     """
+    choose((), criterion)  # refuses an unknown criterion even if nothing has finished
     numbered = _number_pairs(records.pairs)
     readings = {run: reading_settings(config) for run, config in records.configs.items()}
     keys = {

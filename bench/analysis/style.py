@@ -1,5 +1,6 @@
 """How figures look: one colour and one marker for each metric, everywhere."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ METRICS: dict[str, tuple[str, str]] = {
 }
 OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
 RESOLUTION = 150  # dots per inch
+TITLE_WIDTH = 32  # characters
 SETTINGS = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -95,6 +97,11 @@ def new_figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def add_title(panel: Any, text: str) -> None:
+    """Writes a title above a panel, in as many lines as it takes."""
+    panel.set_title(textwrap.fill(text, TITLE_WIDTH))
 
 
 def add_legend(figure: Any, handles: Sequence[Any]) -> None:

@@ -144,3 +144,5 @@ def test_nothing_finished_nothing_compared(tmp_path):
     start_run(tmp_path, config())
     assert compared(tmp_path) == []
     assert list(missing(tmp_path)["what"]) == ["interrupted"]
+    with pytest.raises(ConfigError, match="must be one of val_dice"):
+        compared(tmp_path, "luck")

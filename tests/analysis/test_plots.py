@@ -50,6 +50,11 @@ def test_boxes_show_quartiles_deciles_and_the_best_label(comparison):
     assert ticks["mse"].get_color() != "black"
 
 
+def test_three_comparisons_leave_the_fourth_panel_empty(comparison):
+    panels = draw_boxes([comparison] * 3, LOOKS).axes
+    assert [panel.axison for panel in panels] == [True, True, True, False]
+
+
 def test_classes_are_ordered_by_their_mean_and_absent_ones_left_out(comparison):
     figure = draw_classes(comparison, LOOKS)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["large", "small"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.comparisons import Comparison
-from bench.analysis.style import Look, is_dark, new_figure
+from bench.analysis.style import Look, add_title, is_dark, new_figure
 from bench.analysis.tables import rank
 
 WHISKERS = (10, 90)  # deciles, as in the papers
@@ -29,11 +29,11 @@ def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> 
     lines = -(-len(comparisons) // columns)
     most = max(len(own.entries) for own in comparisons)
     figure = new_figure(4.6 * columns, (0.9 + 0.28 * most) * lines)
-    panels = figure.subplots(lines, columns, squeeze=False).flat
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, comparison in zip(panels, comparisons, strict=False):
         _draw(panel, comparison, looks)
         panel.set_ylim(most - 0.4, -0.6)
-    for panel in list(panels)[len(comparisons) :]:
+    for panel in panels[len(comparisons) :]:
         panel.set_axis_off()
     return figure
 
@@ -46,11 +46,12 @@ def _draw(panel: Any, comparison: Comparison, looks: Mapping[str, Look]) -> None
     panel.set_yticks(range(len(labels)), labels)
     panel.grid(visible=False, axis="y")
     marks = rank(scores.mean(), "dice")
-    for tick, label in zip(panel.get_yticklabels(), labels, strict=True):
+    ticks = zip(panel.get_yticklabels(), labels, strict=True) if marks else ()
+    for tick, label in ticks:
         color, weight = WEIGHTS[marks.get(label, "")]
         tick.set(color=color, fontweight=weight)
     panel.set_xlabel("Dice")
-    panel.set_title(comparison.name)
+    add_title(panel, comparison.name)
 
 
 def boxes(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.style import Look, add_legend, add_title, marker, new_figure, point_handle
 from bench.scores import SCORES
 
 
@@ -32,7 +32,7 @@ def draw_smoothness(
     columns = len(smoothness) if len(smoothness) > 1 else min(len(comparisons), 4)
     lines = -(-len(wanted) // columns)
     figure = new_figure(3.1 * columns, 2.6 * lines + 0.4)
-    panels = figure.subplots(lines, columns, squeeze=False).flat
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, (comparison, name) in zip(panels, wanted, strict=False):
         for row in shown[shown["comparison"] == comparison].to_dict("records"):
             look = looks[row["label"]]
@@ -42,10 +42,10 @@ def draw_smoothness(
             _draw_point(panel, row, name, dice, look)
         panel.set_xlabel(SCORES[name].title)
         panel.set_ylabel(SCORES[dice].title)
-        panel.set_title(comparison)
+        add_title(panel, comparison)
         panel.margins(0.12)
         panel.locator_params(axis="x", nbins=4)
-    for panel in list(panels)[len(wanted) :]:
+    for panel in panels[len(wanted) :]:
         panel.set_axis_off()
     known = [label for label in looks if label in set(shown["label"])]
     add_legend(figure, [point_handle(label, looks[label]) for label in known])
