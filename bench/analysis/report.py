@@ -22,6 +22,7 @@ from bench.analysis.tables import class_table, results_table, statistics_table
 from bench.errors import StoreError
 
 PAGE = "index.html"
+MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
 NO_TESTS = pd.DataFrame()
 
 
@@ -36,7 +37,7 @@ def write_report(request: Request, out: Path) -> Findings:
         StoreError: If there are no such runs, or if the folder holds something else.
         ConfigError: If there is no such criterion or experiment.
     """
-    if out.exists() and not (out / PAGE).is_file():
+    if out.exists() and not all((out / own).is_file() for own in MARKS):
         raise StoreError(
             f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
             "another one."

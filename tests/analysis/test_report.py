@@ -208,6 +208,7 @@ def test_folder_that_is_no_report_is_not_replaced(tmp_path):
     precious = tmp_path / "mine"
     precious.mkdir()
     (precious / "thesis.txt").write_text("years of work")
+    (precious / "index.html").write_text("my home page")
     with pytest.raises(StoreError, match=r"^--out .*mine: exists and is no report.*Name another"):
         write_report(Request(tmp_path), precious)
     assert (precious / "thesis.txt").read_text() == "years of work"
