@@ -1,6 +1,8 @@
 """`python -m bench`: commands on results and data sets."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from hydra.errors import HydraException
@@ -19,6 +21,35 @@ app.add_typer(runs, name="runs")
 @app.callback()
 def bench() -> None:
     """Commands on results and data sets."""
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    runs: Annotated[str, typer.Option(help="Only runs whose folders are named so.")] = "*",
+    experiment: Annotated[
+        str | None, typer.Option(help="Only the runs of conf/experiment/NAME.yaml.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report; by default report in the results.")
+    ] = None,
+    select: Annotated[
+        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+    ] = "val_dice",
+    published: Annotated[
+        bool, typer.Option("--published", help="Add the papers' values, and their test.")
+    ] = False,
+) -> None:
+    """Write tables, figures and a page on the results."""
+    from bench.analysis.findings import Request
+    from bench.analysis.report import write_report
+
+    folder = out or results / "report"
+    found = write_report(Request(results, runs, experiment, select, published), folder)
+    for row in found.missing.to_dict("records"):
+        values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
+        print("missing:", *filter(None, values))
+    print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
 
 
 def main() -> None:

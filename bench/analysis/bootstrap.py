@@ -1,0 +1,105 @@
+"""Confidence intervals of means over test pairs that may share subjects."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 5000
+LEVEL = 0.95
+FEWEST_CLUSTERS = 6
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What the bootstrap draws.
+
+    Attributes:
+        codes: (n,) number of the cluster of each test pair.
+        unit: What a cluster is, in words.
+    """
+
+    codes: np.ndarray
+    unit: str
+
+    @property
+    def count(self) -> int:
+        """Number of clusters."""
+        return int(self.codes.max()) + 1 if len(self.codes) else 0
+
+
+def cluster_pairs(moving: Sequence[Hashable], fixed: Sequence[Hashable]) -> Clusters:
+    """Groups test pairs that are not independent because they share subjects.
+
+    Pairs are joined if they share a subject, directly or through others; a subject that all pairs
+    share, such as an atlas, joins none. If fewer than 6 clusters are left, as of the slices of one
+    stack, the moving subjects are drawn instead.
+
+    Args:
+        moving: The moving subject of each pair.
+        fixed: The fixed subject of each pair.
+    """
+    pairs = [
+        {("subject", one), ("subject", other)} for one, other in zip(moving, fixed, strict=True)
+    ]
+    common = set.intersection(*pairs) if pairs else set()
+    parents: dict[Hashable, Hashable] = {}
+
+    def root(node: Hashable) -> Hashable:
+        while parents.setdefault(node, node) != node:
+            node = parents[node]
+        return node
+
+    for number, subjects in enumerate(pairs):
+        for subject in subjects - common:
+            parents[root(subject)] = root(number)
+    codes = _codes([root(number) for number in range(len(pairs))])
+    if len(set(codes)) == len(pairs):
+        return Clusters(codes, "test pairs")
+    if len(set(codes)) >= FEWEST_CLUSTERS:
+        return Clusters(codes, "groups of test pairs that share subjects")
+    return Clusters(_codes(list(moving)), "moving subjects")
+
+
+def _codes(values: Sequence[Hashable]) -> np.ndarray:
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return np.array([numbers[value] for value in values], dtype=int)
+
+
+class Bootstrap:
+    """95 % percentile intervals of means, drawing clusters (Davison and Hinkley 1997, 3.8).
+
+    The same clusters give the same draws, and so the same values the same interval.
+
+    Args:
+        clusters: (n,) number of the cluster of each test pair, n at least 1.
+        resamples: How many means are drawn.
+    """
+
+    def __init__(self, clusters: np.ndarray, resamples: int = RESAMPLES) -> None:
+        self.clusters = clusters
+        self.count = len(np.unique(clusters))
+        chances = np.full(self.count, 1 / self.count)
+        random = np.random.default_rng(0)
+        self.draws = random.multinomial(self.count, chances, size=resamples).astype(float)
+
+    def interval(self, values: np.ndarray) -> tuple[float, float]:
+        """Lower and upper limit of a mean.
+
+        Args:
+            values: (n,); NaN is left out.
+
+        Returns:
+            The limits; NaN if fewer than 2 clusters have a value.
+        """
+        known = ~np.isnan(values)
+        own = self.clusters[known]
+        sums = np.bincount(own, values[known], minlength=self.count)
+        sizes = np.bincount(own, minlength=self.count)
+        if np.count_nonzero(sizes) < 2:
+            return float("nan"), float("nan")
+        drawn = self.draws @ sizes
+        means = (self.draws @ sums)[drawn > 0] / drawn[drawn > 0]
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(means, [tail, 1 - tail])
+        return float(low), float(high)

@@ -1,0 +1,139 @@
+"""A table of marked cells, and how Markdown, LaTeX and HTML write it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+NONE = "–"
+TIED = "≈"
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "λ": r"$\lambda$",
+    "Δ": r"$\Delta$",
+    "±": r"$\pm$",
+    "≈": r"$\approx$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What it says.
+        value: What it is sorted by; None sorts last.
+        mark: `best`, `second` or empty.
+        tied: Whether it does not differ significantly from the best.
+    """
+
+    text: str
+    value: float | str | None = None
+    mark: str = ""
+    tied: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: Of its files.
+        caption: What it shows, in a sentence or two.
+        headings: Of the columns.
+        texts: How many columns, from the left, are text.
+        sections: Rows, in groups that a line separates.
+    """
+
+    name: str
+    caption: str
+    headings: Sequence[str]
+    texts: int
+    sections: list[list[list[Cell]]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[Cell]]:
+        """The rows of all sections."""
+        return [row for section in self.sections for row in section]
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown: best bold, second underlined."""
+
+    def line(texts: Sequence[str]) -> str:
+        return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+
+    def cell(own: Cell) -> str:
+        marked = {"best": "**{}**", "second": "<u>{}</u>"}.get(own.mark, "{}").format(own.text)
+        return f"{marked} {TIED}" if own.tied else marked
+
+    rule = ["---" if i < table.texts else "---:" for i in range(len(table.headings))]
+    lines = [line(table.headings), line(rule)]
+    lines += [line([cell(own) for own in row]) for row in table.rows]
+    return "\n".join([table.caption, "", *lines]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """The table in LaTeX with booktabs: best bold, second underlined."""
+
+    def cell(own: Cell) -> str:
+        text = escape_latex(own.text)
+        marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}
+        return marked.get(own.mark, text) + (r"$^{\approx}$" if own.tied else "")
+
+    def line(texts: Sequence[str]) -> str:
+        return " & ".join(texts) + r" \\"
+
+    columns = "l" * table.texts + "r" * (len(table.headings) - table.texts)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        line([escape_latex(heading) for heading in table.headings]),
+    ]
+    for section in table.sections:
+        lines += [r"\midrule", *(line([cell(own) for own in row]) for row in section)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Text in which LaTeX reads every character as itself."""
+    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], text)
+
+
+def html(table: Table) -> str:
+    """The table in HTML; `data-value` is what a column is sorted by."""
+
+    def kind(column: int) -> str:
+        return ' class="text"' if column < table.texts else ""
+
+    def cell(own: Cell, column: int) -> str:
+        tag = {"best": "b", "second": "u"}.get(own.mark)
+        text = f"<{tag}>{escape(own.text)}</{tag}>" if tag else escape(own.text)
+        value = "" if own.value is None else f' data-value="{escape(str(own.value))}"'
+        tied = f"<sup>{TIED}</sup>" if own.tied else ""
+        return f"<td{kind(column)}{value}>{text}{tied}</td>"
+
+    def row(cells: Sequence[Cell]) -> str:
+        return "<tr>" + "".join(cell(own, i) for i, own in enumerate(cells)) + "</tr>"
+
+    headings = enumerate(table.headings)
+    head = "".join(f"<th{kind(i)}>{escape(heading)}</th>" for i, heading in headings)
+    bodies = [
+        "<tbody>\n" + "\n".join(row(cells) for cells in section) + "\n</tbody>"
+        for section in table.sections
+    ]
+    return (
+        f'<table id="{table.name}"><caption>{escape(table.caption)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n{''.join(bodies)}</table>"
+    )

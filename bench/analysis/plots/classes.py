@@ -1,0 +1,59 @@
+"""Dice of each anatomical class, grouped by metric."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.analysis.comparisons import Comparison
+from bench.analysis.plots.boxes import boxes
+from bench.analysis.results import class_values
+from bench.analysis.style import Look, add_legend, new_figure
+
+CLASSES_PER_ROW = 8
+GROUP = 0.84  # of the distance between classes
+
+
+def draw_classes(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
+    """Box plots of Dice, a group for each class, from the largest mean to the smallest.
+
+    Classes that no pair has are left out.
+
+    Args:
+        comparison: With classes.
+        looks: Of the labels.
+    """
+    labels = [entry.label for entry in comparison.entries if len(entry.classes)]
+    values = {
+        entry.label: class_values(entry.classes).pivot_table(
+            index=["moving", "fixed"], columns="class", values="dice"
+        )
+        for entry in comparison.entries
+        if len(entry.classes)
+    }
+    means = sum(table.mean() for table in values.values()) / len(values)
+    names = list(means.dropna().sort_values(ascending=False, kind="stable").index)
+    rows = [names[i : i + CLASSES_PER_ROW] for i in range(0, len(names), CLASSES_PER_ROW)]
+    widest = len(rows[0])
+    figure = new_figure(
+        max(4.5, 0.9 + widest * max(0.18 * len(labels), 0.6)), 2.3 * len(rows) + 0.5
+    )
+    panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    step = GROUP / len(labels)
+    for panel, row in zip(panels, rows, strict=True):
+        for i, label in enumerate(labels):
+            places = [j + (i - (len(labels) - 1) / 2) * step for j in range(len(row))]
+            columns = [values[label][name].dropna() for name in row]
+            boxes(panel, columns, places, [label] * len(row), looks, 0.85 * step, upright=True)
+        panel.set_xticks(range(len(row)), [name.replace(" ", "\n") for name in row])
+        panel.set_xlim(-0.5, widest - 0.5)
+        panel.grid(visible=False, axis="x")
+        panel.set_ylabel("Dice")
+    panels[0].set_title(comparison.name)
+    handles = [_patch(looks[label].color, label) for label in labels]
+    add_legend(figure, handles)
+    return figure
+
+
+def _patch(color: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor=color, edgecolor="black", linewidth=0.6, label=label)

@@ -1,0 +1,65 @@
+"""Dice against smoothness, a point for each metric."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.style import Look, add_legend, add_title, marker, new_figure, point_handle
+from bench.scores import SCORES
+
+
+def draw_smoothness(
+    rows: pd.DataFrame,
+    dice: str,
+    smoothness: tuple[str, ...],
+    looks: Mapping[str, Look],
+    paths: Mapping[tuple[str, str], pd.DataFrame] | None = None,
+) -> Any:
+    """Dice upwards, smoothness to the right, less deformation on the left: best is upper left.
+
+    Args:
+        rows: Of `bench.analysis.results` or of the papers, without the unregistered; intervals are
+            drawn where NAME_low and NAME_high are there.
+        dice: Score upwards.
+        smoothness: Score to the right, of each column of panels.
+        looks: Of the labels.
+        paths: By (comparison, label), means for every λ, drawn as a line.
+    """
+    shown = rows.dropna(subset=[dice, *smoothness])
+    comparisons = list(dict.fromkeys(shown["comparison"]))
+    wanted = [(comparison, name) for comparison in comparisons for name in smoothness]
+    columns = len(smoothness) if len(smoothness) > 1 else min(len(comparisons), 4)
+    lines = -(-len(wanted) // columns)
+    figure = new_figure(3.1 * columns, 2.6 * lines + 0.4)
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for panel, (comparison, name) in zip(panels, wanted, strict=False):
+        for row in shown[shown["comparison"] == comparison].to_dict("records"):
+            look = looks[row["label"]]
+            path = (paths or {}).get((comparison, row["label"]))
+            if path is not None:
+                panel.plot(path[name], path[dice], color=look.color, linewidth=0.9, zorder=1)
+            _draw_point(panel, row, name, dice, look)
+        panel.set_xlabel(SCORES[name].title)
+        panel.set_ylabel(SCORES[dice].title)
+        add_title(panel, comparison)
+        panel.margins(0.12)
+        panel.locator_params(axis="x", nbins=4)
+    for panel in panels[len(wanted) :]:
+        panel.set_axis_off()
+    known = [label for label in looks if label in set(shown["label"])]
+    add_legend(figure, [point_handle(label, looks[label]) for label in known])
+    return figure
+
+
+def _draw_point(panel: Any, row: Mapping[str, Any], x: str, y: str, look: Look) -> None:
+    if f"{x}_low" in row:
+        xerr, yerr = _interval(row, x), _interval(row, y)
+        panel.errorbar(row[x], row[y], yerr, xerr, color=look.color, linewidth=0.8, zorder=2)
+    panel.plot(row[x], row[y], zorder=3, **marker(look))
+
+
+def _interval(row: Mapping[str, Any], name: str) -> list[list[float]]:
+    """How far the limits are from the mean; equal values may differ in their last digit."""
+    mean = row[name]
+    return [[max(mean - row[f"{name}_low"], 0)], [max(row[f"{name}_high"] - mean, 0)]]

@@ -1,0 +1,148 @@
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_store import config, fail_run, start_run, write_run
+
+from bench.analysis.comparisons import compare
+from bench.analysis.missing import find_missing
+from bench.analysis.records import read_records
+from bench.errors import ConfigError, StoreError
+
+
+def compared(results, *criterion):
+    return compare(read_records(results), *criterion)
+
+
+def missing(results):
+    records = read_records(results)
+    return find_missing(records, compare(records))
+
+
+def test_weight_is_chosen_on_validation_and_shown_with_test_scores(tmp_path):
+    write_run(tmp_path, config(weight=1.0), [0.9, 0.9], val_dice=0.5)
+    write_run(tmp_path, config(weight=2.0), [0.4, 0.6], val_dice=0.6)
+    (comparison,) = compared(tmp_path)
+    (entry,) = comparison.entries
+    assert entry.choice.weight == 2
+    assert list(comparison.scores("dice")["ncc"]) == [0.4, 0.6]
+    assert list(entry.path["val_dice"]) == [0.5, 0.6]
+    assert list(entry.path["dice"]) == pytest.approx([0.9, 0.5])
+    assert set(entry.classes["class"]) == {"large", "small", "ghost"}
+    assert comparison.classes == ["large", "small", "ghost"]
+
+
+def test_criterion_is_passed_on(tmp_path):
+    write_run(tmp_path, config(weight=1.0), [0.5], val_dice=0.5, val_loss=0.1)
+    write_run(tmp_path, config(weight=2.0), [0.5], val_dice=0.6, val_loss=0.3)
+    assert compared(tmp_path, "val_loss")[0].entries[0].choice.weight == 1
+    with pytest.raises(ConfigError, match="must be one of val_dice"):
+        compared(tmp_path, "test_dice")
+
+
+def test_seeds_are_averaged_for_each_pair(tmp_path):
+    write_run(tmp_path, config(seed=0), [0.4, 0.8, np.nan])
+    write_run(tmp_path, config(seed=1), [0.6, 1.0, 0.5])
+    (comparison,) = compared(tmp_path)
+    values = comparison.scores("dice")["ncc"].to_numpy()
+    np.testing.assert_allclose(values, [0.5, 0.9, np.nan])
+    assert list(comparison.before("hd95")) == [5.0] * 3
+
+
+def test_pairs_are_matched_by_their_subjects_not_by_their_order(tmp_path):
+    write_run(tmp_path, config(metric="mse"), [0.1, 0.2], moving=["a", "b"], fixed=["x", "y"])
+    write_run(tmp_path, config(metric="ncc"), [0.4, 0.3], moving=["b", "a"], fixed=["y", "x"])
+    (comparison,) = compared(tmp_path)
+    expected = pd.DataFrame({"mse": [0.1, 0.2], "ncc": [0.3, 0.4]})
+    pd.testing.assert_frame_equal(comparison.scores("dice"), expected, check_names=False)
+    assert list(comparison.subjects["moving"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("different", "words"),
+    [
+        ({"schema": 1}, "schema 1"),
+        ({"data": "0" * 64}, "data 00000000"),
+        ({"moving": ["007", "008"]}, "2 test pairs"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_split_and_said_to_be(tmp_path, different, words):
+    write_run(tmp_path, config(metric="mse"), [0.1, 0.2])
+    write_run(tmp_path, config(metric="ncc"), [0.3, 0.4], **different)
+    comparisons = compared(tmp_path)
+    assert [[entry.label for entry in own.entries] for own in comparisons] in (
+        [["mse"], ["ncc"]],
+        [["ncc"], ["mse"]],
+    )
+    assert any(words in own.name for own in comparisons)
+    (split,) = missing(tmp_path).query("what == 'split'").to_dict("records")
+    assert all(own.name in split["reason"] for own in comparisons)
+
+
+def test_data_read_in_another_way_are_other_data(tmp_path):
+    write_run(tmp_path, config(metric="mse"), [0.1])
+    other = config(metric="ncc")
+    other["dataset"]["intensity"]["policy"] = "none"
+    write_run(tmp_path, other, [0.3])
+    assert [own.name for own in compared(tmp_path)] == [
+        "demo (intensity.policy=none)",
+        "demo (intensity.policy=quantile)",
+    ]
+
+
+def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
+    write_run(tmp_path, config(), [0.1], variant="v")
+    write_run(tmp_path, config(steps=200), [0.2], variant="w")
+    write_run(tmp_path, config(metric="mse", steps=300), [0.2], variant="x")
+    (comparison,) = compared(tmp_path)
+    labels = [entry.label for entry in comparison.entries]
+    assert labels == ["mse", "ncc trainer.steps=100", "ncc trainer.steps=200"]
+
+
+def test_variants_that_differ_in_much_are_told_apart_by_their_hash(tmp_path):
+    write_run(tmp_path, config(), [0.1], variant="v")
+    write_run(tmp_path, config(steps=200, lr=1.0, batch_size=8), [0.2], variant="w")
+    labels = [entry.label for entry in compared(tmp_path)[0].entries]
+    assert [label.split()[-1] for label in labels] == ["v", "w"]
+
+
+def test_runs_that_cannot_be_told_apart_are_refused(tmp_path):
+    first = write_run(tmp_path, config(), [0.1])
+    (first / "run.json").rename(first / "moved")
+    first.rename(first.with_name("demo-ncc-1-seed0-other"))
+    (tmp_path / "runs" / "demo-ncc-1-seed0-other" / "moved").rename(
+        tmp_path / "runs" / "demo-ncc-1-seed0-other" / "run.json"
+    )
+    write_run(tmp_path, config(), [0.2])
+    with pytest.raises(StoreError, match=r"same metric, settings, weight and seed.*Leave one out"):
+        compared(tmp_path)
+
+
+def test_what_is_missing_is_listed(tmp_path):
+    write_run(tmp_path, config(weight=1.0, seed=0), [0.5, np.nan])
+    write_run(tmp_path, config(weight=1.0, seed=1), [0.5, 0.5])
+    write_run(tmp_path, config(weight=2.0, seed=0), [0.5, 0.5], val_dice=0.9)
+    write_run(tmp_path, config("brain", "mse", seed=0), [0.5])
+    write_run(tmp_path, config("brain", "mse", seed=1), [0.5])
+    fail_run(tmp_path, config(weight=2.0, seed=1), error="loss is not finite")
+    fail_run(tmp_path, config("brain", "ncc"), "skipped", "needs two axes")
+    start_run(tmp_path, config(weight=4.0, seed=0))
+    rows = missing(tmp_path)
+    found = {
+        (r["what"], r["dataset"], r["metric"], r["weight"]): r["reason"] for _, r in rows.iterrows()
+    }
+    assert found["failed", "demo", "ncc", 2.0] == "loss is not finite"
+    assert found["skipped", "brain", "ncc", 1.0] == "needs two axes"
+    assert found["interrupted", "demo", "ncc", 4.0].startswith("stopped before")
+    assert found["no seed", "demo", "ncc", ""] == "of 2 seeds, 1 under λ = 2"
+    assert found["no run", "demo", "", ""] == "not run here, but on other data: mse"
+    assert found["no value", "demo", "ncc", ""].startswith("Dice of 1 of 2 test pairs")
+    assert found["no value", "demo", "", ""] == "class ghost is absent from all test pairs"
+    assert ("no run", "brain", "", "") not in found
+
+
+def test_nothing_finished_nothing_compared(tmp_path):
+    start_run(tmp_path, config())
+    assert compared(tmp_path) == []
+    assert list(missing(tmp_path)["what"]) == ["interrupted"]
+    with pytest.raises(ConfigError, match="must be one of val_dice"):
+        compared(tmp_path, "luck")

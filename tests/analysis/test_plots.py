@@ -1,0 +1,144 @@
+"""Figures show the numbers they are given; how they look is looked at."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_store import config, write_run
+
+from bench.analysis.comparisons import compare
+from bench.analysis.plots.boxes import draw_boxes
+from bench.analysis.plots.classes import draw_classes
+from bench.analysis.plots.convergence import draw_convergence
+from bench.analysis.plots.gallery import draw_published, file_name
+from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks, joined
+from bench.analysis.plots.weights import draw_weights
+from bench.analysis.published_values import published_weight_curves
+from bench.analysis.records import read_records
+from bench.analysis.style import METRICS, OTHERS, is_dark, lighter, looks, metric_order
+
+LABELS = ("mse", "ncc", "vgg")
+LOOKS = looks((label, label) for label in LABELS)
+DICE = {"mse": 0.5, "ncc": 0.7, "vgg": 0.6}
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    for metric, dice in DICE.items():
+        for weight in (0.0, 0.5, 1.0):
+            values = dice + np.array([0.0, 0.01, -0.01, 0.02])
+            settings = config("hippocampus", metric, weight)
+            write_run(tmp_path, settings, values, val_dice=dice - abs(weight - 0.5))
+    return compare(read_records(tmp_path))[0]
+
+
+def test_boxes_show_quartiles_deciles_and_the_best_label(comparison):
+    figure = draw_boxes([comparison], LOOKS)
+    figure.draw_without_rendering()
+    panel = figure.axes[0]
+    values = comparison.scores("dice")["mse"]
+    box = panel.patches[0].get_path().vertices[:, 0]
+    assert (box.min(), box.max()) == pytest.approx(tuple(values.quantile([0.25, 0.75])))
+    whiskers = [line.get_xdata() for line in panel.lines[:2]]
+    assert whiskers[0][1] >= values.quantile(0.1)
+    ticks = {tick.get_text(): tick for tick in panel.get_yticklabels()}
+    assert {label: ticks[label].get_fontweight() for label in LABELS} == {
+        "mse": "normal",
+        "ncc": "bold",
+        "vgg": "normal",
+    }
+    assert ticks["vgg"].get_color() == "black"
+    assert ticks["mse"].get_color() != "black"
+
+
+def test_three_comparisons_leave_the_fourth_panel_empty(comparison):
+    panels = draw_boxes([comparison] * 3, LOOKS).axes
+    assert [panel.axison for panel in panels] == [True, True, True, False]
+
+
+def test_classes_are_ordered_by_their_mean_and_absent_ones_left_out(comparison):
+    figure = draw_classes(comparison, LOOKS)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["large", "small"]
+
+
+def test_weights_ring_the_chosen_and_stand_beside_the_papers_curves(comparison):
+    figure = draw_weights(comparison, LOOKS, published_weight_curves())
+    panel = figure.axes[0]
+    curves = [line for line in panel.lines if len(line.get_xdata()) == 3]
+    rings = [line for line in panel.lines if line.get_fillstyle() == "none"]
+    assert list(curves[0].get_ydata()) == pytest.approx([0.0, 0.5, 0.0])
+    assert [list(ring.get_xdata()) for ring in rings] == [[0.5]] * 3
+    assert panel.get_xscale() == "symlog"
+    behind = figure.axes[2]
+    assert [line.get_linestyle() for line in behind.lines] == [":", ":"]
+
+
+def test_convergence_scales_losses_and_leaves_dice(comparison):
+    figure = draw_convergence(comparison, LOOKS)
+    loss, _, dice = figure.axes[:3]
+    assert {min(line.get_ydata()) for line in loss.lines} == {0}
+    assert {max(line.get_ydata()) for line in loss.lines} == {1}
+    assert max(dice.lines[1].get_ydata()) == pytest.approx(0.7 * 0.99)
+
+
+def test_published_scatter_has_a_panel_for_each_data_set():
+    figure = draw_published().figure
+    panels = [axis for axis in figure.axes if axis.has_data()]
+    assert [panel.get_title() for panel in panels] == [
+        *("brain", "hippocampus", "phc_u373", "platelet_em")
+    ]
+    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in panels[0].lines}
+    assert (0.1192, 0.6754) in points
+    assert len(points) == 7
+
+
+def test_ranks_need_four_data_sets_and_three_metrics():
+    assert enough_for_ranks(pd.DataFrame(np.zeros((4, 3))))
+    assert not enough_for_ranks(pd.DataFrame(np.zeros((3, 9))))
+    assert not enough_for_ranks(pd.DataFrame(np.zeros((9, 2))))
+
+
+def test_bars_join_the_largest_groups_within_the_critical_difference():
+    ranks = pd.Series([1.0, 1.5, 2.6, 4.0, 9.0])
+    assert joined(ranks, 1.5) == [(1.0, 1.5), (1.5, 2.6), (2.6, 4.0)]
+    assert joined(ranks, 1.7) == [(1.0, 2.6), (2.6, 4.0)]
+    assert joined(ranks, 0.1) == []
+    assert joined(ranks, 10) == [(1.0, 9.0)]
+
+
+def test_largest_dice_has_the_first_rank():
+    means = pd.DataFrame([DICE] * 4)
+    panel = draw_ranks(means, LOOKS).axes[0]
+    assert [text.get_text() for text in panel.texts] == ["ncc  1.00", "vgg  2.00", "mse  3.00"]
+
+
+def test_every_metric_has_its_own_colour_and_marker():
+    assert len({color for color, _ in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
+    assert len({marker for _, marker in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
+
+
+def test_look_of_a_metric_does_not_depend_on_the_others():
+    alone, among = looks([("ncc", "ncc")]), looks([(m, m) for m in METRICS])
+    assert alone["ncc"] == among["ncc"]
+
+
+def test_variants_share_the_marker_and_unknown_metrics_get_a_look_of_their_own():
+    found = looks([("ncc a=1", "ncc"), ("ncc a=2", "ncc"), ("mine", "mine"), ("zeta", "zeta")])
+    assert found["ncc a=1"].marker == found["ncc a=2"].marker == METRICS["ncc"][1]
+    assert found["ncc a=1"].color != found["ncc a=2"].color
+    assert (found["mine"].color, found["zeta"].color) == (OTHERS[0][0], OTHERS[1][0])
+
+
+def test_colours_by_hand():
+    assert lighter("#000000", 0.5) == "#808080"
+    assert lighter("#102030", 0) == "#102030"
+    assert is_dark("#000000")
+    assert not is_dark("#ffffff")
+
+
+def test_metrics_are_ordered_from_baselines_to_semantic_to_others():
+    names = ["zeta", "deepsim_seg", "mine", "mse", "vgg"]
+    assert sorted(names, key=metric_order) == ["mse", "vgg", "deepsim_seg", "mine", "zeta"]
+
+
+def test_names_of_files_are_plain():
+    assert file_name("hippocampus (schema 1, data 91f1)") == "hippocampus-schema-1-data-91f1"

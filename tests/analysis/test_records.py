@@ -1,0 +1,105 @@
+import math
+import subprocess
+import sys
+
+import pytest
+from synthetic_store import config, fail_run, start_run, write_run
+
+from bench.analysis.records import read_records, training_settings
+from bench.errors import StoreError
+from bench.scores import SCORES
+
+
+def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
+    first = write_run(tmp_path, config(seed=0), [0.5, 0.6]).name
+    second = write_run(tmp_path, config(seed=1), [0.7, 0.8]).name
+    records = read_records(tmp_path)
+    assert records.pairs.groupby("run")["dice"].apply(list).to_dict() == {
+        first: [0.5, 0.6],
+        second: [0.7, 0.8],
+    }
+    assert list(records.pairs["moving"]) == ["000", "001"] * 2
+    assert len(records.classes) == 2 * 2 * 3
+    assert list(records.histories["step"]) == [10, 20, 50, 100] * 2
+    assert set(records.summaries) == set(records.configs) == {first, second}
+    assert records.environments[first]["python"] == "3.11"
+
+
+def test_runs_of_every_status_are_listed(tmp_path):
+    write_run(tmp_path, config(seed=0), [0.5])
+    fail_run(tmp_path, config(seed=1), error="no memory")
+    fail_run(tmp_path, config(seed=2), "skipped", "2D only")
+    start_run(tmp_path, config(seed=3))
+    runs = read_records(tmp_path).runs.set_index("seed")
+    assert dict(runs["status"]) == {0: "finished", 1: "failed", 2: "skipped", 3: "interrupted"}
+    assert runs.loc[1, "error"] == "no memory"
+    assert list(runs["weight"]) == [1.0] * 4
+
+
+@pytest.mark.parametrize("file", ["pairs.csv", "history.csv", "config.yaml", "summary.json"])
+@pytest.mark.parametrize("content", [None, ""])
+def test_damaged_run_does_not_count_and_does_not_stop_the_others(tmp_path, file, content):
+    good = write_run(tmp_path, config(seed=0), [0.5])
+    bad = write_run(tmp_path, config(seed=1), [0.6])
+    (bad / file).unlink()
+    if content is not None:
+        (bad / file).write_text(content)
+    records = read_records(tmp_path)
+    assert list(records.summaries) == [good.name]
+    assert records.runs.loc[bad.name, "status"] in ("damaged", "interrupted")
+    assert records.runs.loc[bad.name, "status"] == "damaged" or file == "summary.json"
+
+
+def test_run_without_test_pairs_does_not_count(tmp_path):
+    folder = write_run(tmp_path, config(), [0.5])
+    (folder / "pairs.csv").write_text("moving,fixed,dice,dice_before\n")
+    records = read_records(tmp_path)
+    assert records.summaries == {}
+    assert records.runs.loc[folder.name, "error"] == "cannot be read: pairs.csv has no rows"
+
+
+def test_without_labels_scores_of_overlap_are_not_a_number(tmp_path):
+    folder = write_run(tmp_path, config(), [0.5, 0.6])
+    (folder / "classes.csv").unlink()
+    (folder / "pairs.csv").write_text("moving,fixed,folding,folding_before\na,b,0.1,0\n")
+    records = read_records(tmp_path)
+    assert records.pairs["dice"].isna().all()
+    assert list(records.pairs["folding"]) == [0.1]
+    assert set(SCORES) < set(records.pairs)
+    assert records.classes.empty
+
+
+def test_runs_are_chosen_by_a_pattern(tmp_path):
+    write_run(tmp_path, config(metric="ncc"), [0.5])
+    write_run(tmp_path, config(metric="mse"), [0.5])
+    assert set(read_records(tmp_path, "demo-mse-*").runs["metric"]) == {"mse"}
+    with pytest.raises(StoreError, match=r"^--runs brain-\*: none of the 2 runs in .*seedN"):
+        read_records(tmp_path, "brain-*")
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(
+        StoreError, match=r"^--results .*nowhere: no such folder\. Runs are written"
+    ):
+        read_records(tmp_path / "nowhere")
+
+
+def test_settings_of_a_training_leave_out_weight_seed_and_places():
+    same = training_settings(config(weight=1.0, seed=0))
+    other = config(weight=2.0, seed=1)
+    other["dataset"]["root"] = "/elsewhere"
+    other["trainer"]["devices"] = 4
+    assert training_settings(other) == same
+    assert same["trainer.steps"] == 100
+    assert training_settings(config(steps=200))["trainer.steps"] == 200
+
+
+def test_reading_a_store_needs_no_torch():
+    code = "import sys, bench.analysis.records; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_value_that_is_not_a_number_stays(tmp_path):
+    write_run(tmp_path, config(), [0.5, math.nan, 0.7])
+    assert read_records(tmp_path).pairs["dice"].isna().tolist() == [False, True, False]

@@ -1,0 +1,273 @@
+"""Whole reports, on the golden store: what was planted comes out."""
+
+import base64
+import html
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from golden_store import BEST_WEIGHTS, DATASETS, GAINS, PAIRS, SEEDS, TIE, write_golden_store
+from synthetic_store import config, start_run, write_run
+from typer.testing import CliRunner
+
+from bench.analysis.findings import Request, find
+from bench.analysis.report import write_report
+from bench.cli import app
+from bench.errors import ConfigError, StoreError
+
+RANKING = sorted(GAINS, key=lambda metric: -GAINS[metric])
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    results = tmp_path_factory.mktemp("golden")
+    write_golden_store(results)
+    return results
+
+
+@pytest.fixture(scope="module")
+def written(golden):
+    found = write_report(Request(golden), golden / "report")
+    return found, golden / "report"
+
+
+@pytest.fixture(scope="module")
+def rows(written):
+    return written[0].rows.set_index(["comparison", "label"])
+
+
+def test_planted_weights_are_chosen_though_test_scores_say_otherwise(written):
+    chosen = {
+        (own.name, entry.label): entry.choice.weight
+        for own in written[0].comparisons
+        for entry in own.entries
+    }
+    expected = {(d, m): BEST_WEIGHTS[m] for d in DATASETS for m in GAINS}
+    assert chosen == expected
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_planted_ranking_comes_out(rows, dataset):
+    dice = rows.loc[dataset, "dice"].drop(["unregistered", "nmi"], errors="ignore")
+    order = list(dice.sort_values(ascending=False).index)
+    assert set(order[:2]) == set(RANKING[:2])
+    assert order[2:] == RANKING[2:]
+    assert dataset == TIE[0] or order == RANKING
+
+
+def test_planted_means_come_out(rows):
+    differences = rows.loc["brain", "dice"] - rows.loc[("brain", "mse"), "dice"]
+    for metric, gain in GAINS.items():
+        assert differences[metric] == pytest.approx(gain - GAINS["mse"], abs=0.005)
+    assert (rows["seeds"].dropna() == len(SEEDS)).all()
+
+
+def lines_of(path):
+    lines = [line.split("|")[1:-1] for line in path.read_text().splitlines() if "|" in line]
+    return [[cell.strip() for cell in line] for line in lines[2:]]
+
+
+def test_best_is_bold_second_underlined_and_only_the_planted_tie_is_one(written):
+    lines = lines_of(written[1] / "tables" / "results.md")
+    dice = {(line[0], line[1]): line[6] for line in lines}
+    for dataset in DATASETS:
+        pair = [dice[dataset, metric] for metric in RANKING[:2]]
+        assert sorted(text[:2] for text in pair) == ["**", "<u"]
+        if dataset != TIE[0]:
+            assert pair[0].startswith("**")
+        assert all(dice[dataset, metric][0].isdigit() for metric in RANKING[2:])
+        assert any("≈" in text for text in pair) == (dataset == TIE[0])
+
+
+def test_gaps_are_listed(written):
+    rows = written[0].missing.to_dict("records")
+    found = {(row["what"], row["dataset"], row["metric"]): row["reason"] for row in rows}
+    assert found["failed", "brain", "mse"] == "loss is not finite"
+    assert found["skipped", "brain", "nmi"] == "nmi needs one channel"
+    assert found["no seed", "phc_u373", "mind"] == "of 3 seeds, 2 under λ = 4"
+    assert found["no seed", "brain", "mse"] == "of 3 seeds, 2 under λ = 0.25"
+    assert found["no value", "hippocampus", "ncc"] == (
+        "Dice of 1 of 12 test pairs is not a number; left out"
+    )
+    assert all(found["no value", d, ""].startswith("class ghost is absent") for d in DATASETS)
+    assert len(found) == 9
+
+
+def test_planted_nan_is_left_out_and_counted(written, rows):
+    assert rows.loc[("hippocampus", "ncc"), ["n", "left_out"]].tolist() == [PAIRS - 1, 1]
+    pairs = written[0].pairs.query("comparison == 'hippocampus' and score == 'dice'")
+    with_ncc = pairs[(pairs["first"] == "ncc") | (pairs["second"] == "ncc")]
+    assert set(with_ncc["n"]) == {PAIRS - 1}
+    assert set(with_ncc["left_out"]) == {1}
+    assert set(pairs.drop(with_ncc.index)["left_out"]) == {0}
+
+
+def test_skipped_metric_and_absent_class_say_so_in_the_tables(written):
+    tables = written[1] / "tables"
+    (line,) = (line for line in lines_of(tables / "results.md") if line[1] == "nmi")
+    assert line[2] == "skipped"
+    assert set(line[3:]) == {"–"}
+    ghosts = [line for line in lines_of(tables / "classes.md") if line[0] == "ghost"]
+    assert len(ghosts) == len(DATASETS)
+    assert all(set(line[2:]) == {"absent"} for line in ghosts)
+
+
+def test_every_table_and_figure_is_written(written):
+    names = {path.name for path in (written[1] / "figures").iterdir()}
+    kinds = ("classes", "weights", "convergence")
+    per_dataset = [f"{kind}-{dataset}" for kind in kinds for dataset in DATASETS]
+    expected = ["dice", "smoothness", "ranks", *per_dataset]
+    assert names == {f"{name}.{suffix}" for name in expected for suffix in ("png", "pdf")}
+    assert {path.name for path in (written[1] / "tables").iterdir()} == {
+        f"{name}.{suffix}"
+        for name in ("results", "classes", "statistics", "missing")
+        for suffix in ("md", "tex", "csv")
+    } | {"runs.csv", "friedman.csv"}
+    statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
+    assert len(statistics) == len(DATASETS) * 6 * 21
+    assert "cohens_d" not in statistics
+
+
+def test_page_is_one_file_with_what_is_missing_first(written):
+    page = (written[1] / "index.html").read_text()
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    assert headings[:3] == ["What is missing", "What was run", "Results"]
+    images = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', page)
+    figures = {path.read_bytes() for path in (written[1] / "figures").glob("*.png")}
+    assert {base64.b64decode(image) for image in images} == figures
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "loss is not finite" in page
+    commands = re.findall(r"<pre>(python run.py .*?)</pre>", page)
+    assert len(commands) == len(DATASETS) * len(GAINS) * len(SEEDS)
+    assert "dataset=brain metric=mse" in html.unescape(commands[0])
+
+
+def test_same_input_same_bytes(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, config(seed=seed), [0.5, 0.6, 0.8])
+        write_run(tmp_path, config(metric="mse", seed=seed), [0.4, 0.7, 0.6])
+    request = Request(tmp_path, published=True)
+    contents = []
+    for _ in range(2):
+        write_report(request, tmp_path / "report")
+        files = sorted(path for path in (tmp_path / "report").rglob("*") if path.is_file())
+        contents.append({path.name: path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) > 20
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_published_values_and_test_are_there_on_request(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    write_run(tmp_path, config(metric="mse"), [0.4, 0.7])
+    write_report(Request(tmp_path, published=True), tmp_path / "out")
+    tables = tmp_path / "out" / "tables"
+    assert "cohens_d" in pd.read_csv(tables / "statistics.csv")
+    assert "Cohen's d (published)" in (tables / "statistics.md").read_text()
+    assert (
+        "| brain | deepsim_seg | – | **0.675** | **0.1192** |"
+        in (tables / "published.md").read_text()
+    )
+    assert (tmp_path / "out" / "figures" / "published.png").exists()
+
+
+def test_published_values_need_no_runs(tmp_path):
+    found = write_report(Request(tmp_path, published=True), tmp_path / "out")
+    assert found.comparisons == []
+    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
+        "published.png",
+        "published.pdf",
+    }
+
+
+def test_unfinished_runs_alone_make_a_report_of_what_is_missing(tmp_path):
+    start_run(tmp_path, config())
+    write_report(Request(tmp_path), tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "stopped before it had finished" in page
+    assert "<h2>Results</h2>" not in page
+
+
+def test_without_labels_smoothness_is_still_reported(tmp_path):
+    for metric in ("mse", "ncc"):
+        folder = write_run(tmp_path, config(metric=metric), [0.5, 0.6])
+        (folder / "classes.csv").unlink()
+        pairs = pd.read_csv(folder / "pairs.csv")
+        labelled = [name for name in pairs if name.startswith(("dice", "hd95"))]
+        pairs.drop(columns=labelled).to_csv(folder / "pairs.csv", index=False)
+    found = write_report(Request(tmp_path), tmp_path / "out")
+    assert found.rows["sdlogj"].notna().all()
+    assert not (tmp_path / "out" / "figures" / "dice.png").exists()
+    assert (tmp_path / "out" / "figures" / "convergence-demo.png").exists()
+
+
+def test_folder_that_is_no_report_is_not_replaced(tmp_path):
+    write_run(tmp_path, config(), [0.5])
+    precious = tmp_path / "mine"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    (precious / "index.html").write_text("my home page")
+    with pytest.raises(StoreError, match=r"^--out .*mine: exists and is no report.*Name another"):
+        write_report(Request(tmp_path), precious)
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_report_that_fails_leaves_the_former_one(tmp_path, monkeypatch):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    write_report(Request(tmp_path), tmp_path / "out")
+    before = (tmp_path / "out" / "index.html").read_bytes()
+    with pytest.raises(ConfigError, match="must be one of val_dice"):
+        write_report(Request(tmp_path, select="luck"), tmp_path / "out")
+    assert (tmp_path / "out" / "index.html").read_bytes() == before
+
+
+def test_only_the_runs_of_an_experiment(tmp_path):
+    from bench.analysis.expected import expected_runs
+
+    expected = expected_runs("demo")
+    for settings in expected[:4]:
+        write_run(tmp_path, settings, [0.5, 0.6])
+    write_run(tmp_path, config(), [0.5, 0.6])
+    found = find(Request(tmp_path, experiment="demo"))
+    assert len(found.records.summaries) == 4
+    assert {m for m in found.missing.query("what == 'not run'")["metric"]} == {
+        own["metric"]["name"] for own in expected[4:]
+    }
+    assert len(find(Request(tmp_path)).records.summaries) == 5
+
+
+def test_experiment_without_runs_or_name_is_refused(tmp_path):
+    write_run(tmp_path, config(), [0.5])
+    with pytest.raises(StoreError, match=r"^--experiment demo: none of the 1 runs is one of its 9"):
+        find(Request(tmp_path, experiment="demo"))
+    with pytest.raises(ConfigError, match=r"^--experiment dem: must be one of demo, mia2023"):
+        find(Request(tmp_path, experiment="dem"))
+
+
+def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    start_run(tmp_path, config(seed=1))
+    done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "missing: interrupted demo ncc 1 1 stopped before" in done.output
+    assert f"{tmp_path / 'report' / 'index.html'}: 1 finished runs" in done.output
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_report_imports_no_torch(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    code = (
+        "import sys; from pathlib import Path; from bench.cli import app; "
+        f"app(['report', '--results', {str(tmp_path)!r}], standalone_mode=False); "
+        "print(sorted({'torch', 'monai', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_listing_runs_imports_nothing_of_the_report():
+    code = "import sys, bench.cli; print({'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,106 @@
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_store import config, fail_run, write_run
+
+from bench.analysis.comparisons import compare
+from bench.analysis.published_values import (
+    published_dice,
+    published_results,
+    published_weight_curves,
+)
+from bench.analysis.records import read_records
+from bench.analysis.results import class_rows, result_rows, without_result
+
+DICE = np.array([[0.5, 0.6, 0.7], [0.7, 0.6, 0.8]])  # seeds by pairs
+
+
+@pytest.fixture
+def stored(tmp_path):
+    for seed, dice in enumerate(DICE):
+        write_run(tmp_path, config("hippocampus", "mse", 0.08, seed), dice, hd95=dice * 10)
+    write_run(tmp_path, config("hippocampus", "ncc"), [0.4, np.nan, 0.5])
+    fail_run(tmp_path, config("hippocampus", "vgg"), "skipped", "2D only")
+    fail_run(tmp_path, config("hippocampus", "ncc", seed=1))
+    return read_records(tmp_path)
+
+
+def by_label(rows):
+    return rows.set_index("label")
+
+
+def test_scores_are_means_over_pairs_of_means_over_seeds(stored):
+    rows = by_label(result_rows(compare(stored)[0]))
+    per_pair = DICE.mean(0)
+    own = rows.loc["mse"]
+    assert own["dice"] == pytest.approx(per_pair.mean())
+    assert own["dice_std"] == pytest.approx(per_pair.std(ddof=1))
+    assert own["seed_std"] == pytest.approx(DICE.mean(1).std(ddof=1))
+    assert own["hd95"] == pytest.approx(10 * per_pair.mean())
+    assert own["dice_low"] < own["dice"] < own["dice_high"]
+    assert own["gain"] == pytest.approx(per_pair.mean() - 0.3)
+    assert (own["seeds"], own["n"], own["left_out"], own["weight"]) == (2, 3, 0, 0.08)
+    assert own["training_seconds"] == 200
+
+
+def test_value_that_is_not_a_number_is_left_out_and_counted(stored):
+    own = by_label(result_rows(compare(stored)[0])).loc["ncc"]
+    assert own["dice"] == pytest.approx(0.45)
+    assert (own["n"], own["left_out"], own["hd95_n"]) == (2, 1, 3)
+
+
+def test_unregistered_pairs_come_first_and_have_no_time(stored):
+    rows = result_rows(compare(stored)[0])
+    assert list(rows["label"]) == ["unregistered", "mse", "ncc"]
+    assert rows.loc[0, "dice"] == pytest.approx(0.3)
+    assert np.isnan(rows.loc[0, "seconds"])
+
+
+def test_published_values_stand_beside_ours(stored):
+    own = by_label(result_rows(compare(stored)[0])).loc["mse"]
+    assert own["published"] == 0.8013
+    assert own["difference"] == pytest.approx(own["dice_published"] - 0.8013)
+
+
+def test_metric_without_a_finished_run_says_so(stored):
+    (row,) = without_result(stored, compare(stored)[0]).to_dict("records")
+    assert (row["label"], row["state"]) == ("vgg", "skipped")
+
+
+def test_classes_are_averaged_over_the_pairs_that_have_them(stored):
+    rows = class_rows(compare(stored)[0]).set_index(["label", "class"])
+    assert rows.loc[("mse", "large"), "dice"] == pytest.approx(DICE.mean() + 0.05)
+    assert rows.loc[("ncc", "small"), "n"] == 2
+    assert rows.loc[("mse", "ghost"), "n"] == 0
+    assert np.isnan(rows.loc[("mse", "ghost"), "dice"])
+
+
+def test_without_labels_there_are_no_classes(tmp_path):
+    (write_run(tmp_path, config(), [0.5, 0.6]) / "classes.csv").unlink()
+    assert class_rows(compare(read_records(tmp_path))[0]).empty
+
+
+def test_published_values_are_the_papers():
+    rows = published_results()
+    assert len(rows) == 37
+    own = rows[(rows["comparison"] == "brain") & (rows["metric"] == "deepsim_seg")]
+    assert own[["dice_published", "logj_var_published"]].to_numpy().tolist() == [[0.6754, 0.1192]]
+    syn = rows[(rows["comparison"] == "platelet_em (syn)") & (rows["metric"] == "deepsim_seg")]
+    assert syn[["n", "dice_published", "dice_published_std"]].to_numpy().tolist() == [
+        [11, 0.9039, 0.0096]
+    ]
+    assert list(rows["metric"][:7]) == [
+        *("mse", "ncc", "ncc_sup", "nmi", "mind", "deepsim_ae", "deepsim_seg")
+    ]
+
+
+def test_metric_that_is_not_published_has_no_value():
+    assert np.isnan(published_dice("brain", "deepsim_csr"))
+    assert np.isnan(published_dice("demo", "mse"))
+
+
+def test_best_weight_of_the_published_curves():
+    curves = published_weight_curves()
+    own = curves[(curves["dataset"] == "brain") & (curves["metric"] == "mse")]
+    assert own.loc[own["val_dice_mean"].idxmax(), "weight"] == 0.08
+    assert isinstance(curves, pd.DataFrame)
