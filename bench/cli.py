@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.data.commands import app as data
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.messages import explain
 from bench.run_commands import app as runs
 
@@ -50,6 +50,41 @@ def report(
         values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
         print("missing:", *filter(None, values))
     print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
+
+
+@app.command()
+def robustness(
+    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")],
+    corruption: Annotated[
+        str, typer.Option(help="What disturbs the images: noise, blur, bias, contrast.")
+    ] = "noise",
+    levels: Annotated[str | None, typer.Option(help="How much of it, such as 0,0.05,0.1.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Test trained networks again on disturbed images; the report draws what comes out."""
+    from bench.analysis.terminal import print_robustness
+    from bench.corruptions import LEVELS, check_corruption
+    from bench.robustness import retest
+    from bench.run_commands import find_run
+
+    check_corruption(corruption, ())
+    chosen = parse_levels(levels) if levels else LEVELS[corruption]
+    folders = [find_run(results, own) for own in run]
+    print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Numbers separated by commas.
+
+    Raises:
+        ConfigError: If one is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--levels {text}: must be numbers separated by commas, such as 0,0.05,0.1."
+        ) from None
 
 
 def main() -> None:

@@ -160,17 +160,26 @@ def register(network: Network, batch: PairBatch) -> tuple[Tensor, float]:
     return u, time.perf_counter() - start
 
 
-def score_test_pairs(network: Network, dataset: Any, device: torch.device) -> Iterator[TestedPair]:
+def score_test_pairs(
+    network: Network,
+    dataset: Any,
+    device: torch.device,
+    disturb: Callable[[Tensor, int, int], Tensor] = lambda image, pair, side: image,
+) -> Iterator[TestedPair]:
     """Registers and scores every test pair; the first is registered twice to warm up.
 
     Args:
         network: Trained, in eval mode, on the device.
         dataset: The prepared data set.
         device: Where to compute.
+        disturb: Changes an image (1, C, *S) of a pair, given the pair's number and 0 for its
+            moving, 1 for its fixed image.
     """
     classes = len(dataset.class_names)
     for number, (moving, fixed) in enumerate(dataset.pairs("test")):
         batch = read_pairs(dataset, [(moving, fixed)], device)
+        batch.moving = disturb(batch.moving, number, 0)
+        batch.fixed = disturb(batch.fixed, number, 1)
         if number == 0:
             register(network, batch)
         u, seconds = register(network, batch)

@@ -56,7 +56,7 @@ def show(
     results: Annotated[Path | None, typer.Option("--results")] = None,
 ) -> None:
     """Show one run: status, scores, files, configuration, and why it failed."""
-    folder = _find(results or context.obj, run)
+    folder = find_run(results or context.obj, run)
     print_run(describe(folder), folder.path)
     summary = folder.summary()
     if summary:
@@ -103,8 +103,12 @@ def _folders(results: Path) -> list[Folder]:
     return list_folders(results)
 
 
-def _find(results: Path, name: str) -> Folder:
-    """The run of an id, or of a folder's name."""
+def find_run(results: Path, name: str) -> Folder:
+    """The run of an id, or of a folder's name.
+
+    Raises:
+        BenchError: If there is no such run, or more than one.
+    """
     folders = _folders(results)
     found = [f for f in folders if f.path.name == name or f.path.name.endswith(f"-{name}")]
     if len(found) != 1:
@@ -121,4 +125,4 @@ def _chosen(results: Path, names: list[str], failed: bool) -> list[Folder]:
         raise BenchError("Name the runs by their ids, or say --failed.")
     if failed:
         return [folder for folder in _folders(results) if folder.status() == "failed"]
-    return [_find(results, name) for name in names]
+    return [find_run(results, name) for name in names]

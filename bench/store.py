@@ -27,6 +27,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "classes.csv",
     "figure.png",
 )
+ROBUSTNESS = "robustness.csv"
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
 

@@ -28,6 +28,7 @@ class Entry:
         pairs: Rows per seed and test pair: `seed`, `pair` (number of the test pair), scores.
         classes: Rows per seed, test pair and class; empty without labels.
         histories: Rows per seed and validation.
+        robustness: Rows per seed, corruption, level and test pair; empty if it was not tested.
         path: Means over seeds for every λ, ascending: `weight`, `seeds`, `val_dice`,
             `val_folding`, and the test scores.
     """
@@ -38,6 +39,7 @@ class Entry:
     pairs: pd.DataFrame
     classes: pd.DataFrame
     histories: pd.DataFrame
+    robustness: pd.DataFrame
     path: pd.DataFrame
 
 
@@ -181,6 +183,7 @@ def _entry(
         numbered,
         rows(records.classes),
         rows(records.histories),
+        rows(records.robustness),
         _path(own),
     )
 

@@ -46,6 +46,11 @@ def published_weight_curves() -> pd.DataFrame:
     return _read("weight_curves.csv")
 
 
+def published_noise_curves() -> pd.DataFrame:
+    """Test Dice with background under noise: `dataset`, `metric`, `level`, `dice`."""
+    return _read("noise_curves.csv").rename(columns={"noise_std": "level", "dice_mean": "dice"})
+
+
 def _read(name: str) -> pd.DataFrame:
     with files("bench.analysis").joinpath("published", name).open() as file:
         return pd.read_csv(file)

@@ -18,6 +18,7 @@ from bench.store import (
     ENVIRONMENT,
     HISTORY,
     PAIRS,
+    ROBUSTNESS,
     RUNS,
     Folder,
     describe,
@@ -41,6 +42,8 @@ class Records:
             as NAME_before, that of u = 0. A score that was not measured is NaN.
         classes: One row per finished run, test pair and foreground class, with `dice` and `hd95`.
         histories: One row per finished run and validation.
+        robustness: One row per finished run, corruption, level and test pair that
+            `python -m bench robustness` has tested.
         summaries: Of finished runs, by folder name.
         configs: Resolved configurations of all runs, by folder name.
         environments: Versions, commit and device of all runs, by folder name.
@@ -50,6 +53,7 @@ class Records:
     pairs: pd.DataFrame
     classes: pd.DataFrame
     histories: pd.DataFrame
+    robustness: pd.DataFrame
     summaries: dict[str, dict[str, Any]]
     configs: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
@@ -82,7 +86,9 @@ def read_records(results: Path, pattern: str = "*") -> Records:
 def collect(folders: list[Folder]) -> Records:
     """The records of some runs."""
     runs: dict[str, dict[str, Any]] = {}
-    tables: dict[str, dict[str, pd.DataFrame]] = {PAIRS: {}, CLASSES: {}, HISTORY: {}}
+    tables: dict[str, dict[str, pd.DataFrame]] = {
+        name: {} for name in (PAIRS, CLASSES, HISTORY, ROBUSTNESS)
+    }
     summaries, configs, environments = {}, {}, {}
     for folder in folders:
         name = folder.path.name
@@ -105,6 +111,7 @@ def collect(folders: list[Folder]) -> Records:
         pairs,
         _stack(tables[CLASSES]),
         _stack(tables[HISTORY]),
+        _stack(tables[ROBUSTNESS]),
         summaries,
         configs,
         environments,
@@ -134,14 +141,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_tables(folder: Folder) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The CSV files of a finished run; one without labels has no classes.
+    """The CSV files of a finished run; not each has classes, or was tested for robustness.
 
     Raises:
         OSError: If one is missing.
         ValueError: If one is damaged.
     """
-    for file in (PAIRS, CLASSES, HISTORY):
-        if file != CLASSES or folder.file(file).exists():
+    for file in (PAIRS, CLASSES, HISTORY, ROBUSTNESS):
+        if file in (PAIRS, HISTORY) or folder.file(file).exists():
             rows = pd.read_csv(folder.file(file), dtype=TEXTS)
             if rows.empty:
                 raise ValueError(f"{file} has no rows")

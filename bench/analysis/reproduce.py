@@ -12,7 +12,7 @@ from bench.identity import NOT_IDENTIFYING
 CHOSEN = [group for group in GROUPS if group != "tracker"]
 SAID_ALREADY = {"regularizer.weight", "seed"}
 IRRELEVANT = {
-    *("results_dir", "force", "plan", "on_failure", "select", "tracker"),
+    *("results_dir", "force", "plan", "on_failure", "select", "refine", "tracker"),
     *("dataset.cache", "dataset.about", "dataset.recommended"),
     *(f"{group}.{name}" for group in ("trainer", "regularizer") for name in NOT_IDENTIFYING[group]),
 }  # to the numbers, or only through values that are said themselves

@@ -56,6 +56,24 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
             console.print(f"{row['id']} {row['status']}: {row['error']}", soft_wrap=True)
 
 
+def print_robustness(tested: Mapping[str, Any]) -> None:
+    """Prints mean Dice and folding of each run at each level of a corruption.
+
+    Args:
+        tested: Frames of `bench.robustness.retest` by the runs' names.
+    """
+    frames = [rows.groupby("level")[["dice", "folding"]].mean() for rows in tested.values()]
+    corruption = next(iter(tested.values()))["corruption"].iloc[0]
+    table = Table(title=f"test Dice (folding) under {corruption}", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for level in frames[0].index:
+        table.add_column(f"{level:g}", justify="right")
+    for name, means in zip(tested, frames, strict=True):
+        cells = [f"{row.dice:.3f} ({row.folding:.4f})" for row in means.itertuples()]
+        table.add_row(name, *cells)
+    Console(highlight=False).print(table)
+
+
 def print_run(row: Mapping[str, Any], path: Path) -> None:
     """Prints what identifies one run, where it stands and what lies in its folder."""
     console = Console(highlight=False)

@@ -149,20 +149,33 @@ class RandomIntensity:
             noise, gain, bias = torch.rand(3, generator=random).tolist()
             one = image[i : i + 1] * (1 + self.gain * (2 * gain - 1))
             if self.bias:
-                ndim = image.ndim - 2
-                corners = 2 * torch.rand(1, 1, *[self.cells + 1] * ndim, generator=random) - 1
-                bias_field = torch.nn.functional.interpolate(
-                    corners.to(image.device),
-                    size=image.shape[2:],
-                    mode="bilinear" if ndim == 2 else "trilinear",
-                    align_corners=True,
-                )
-                one = one * torch.exp(self.bias * bias * bias_field)
+                one = one * torch.exp(self.bias * bias * bias_field(one, self.cells, random))
             if self.noise:
                 drawn = torch.randn(one.shape, generator=random).to(image.device)
                 one = one + self.noise * noise * drawn
             changed[i] = one[0]
         return changed
+
+
+def bias_field(image: Tensor, cells: int, random: torch.Generator) -> Tensor:
+    """A smooth random field in [-1, 1]: uniform at the corners of a grid, and interpolated.
+
+    Args:
+        image: (B, C, *S), for its shape and device.
+        cells: Grid cells along each axis.
+        random: What is drawn from.
+
+    Returns:
+        (1, 1, *S).
+    """
+    ndim = image.ndim - 2
+    corners = 2 * torch.rand(1, 1, *[cells + 1] * ndim, generator=random) - 1
+    return torch.nn.functional.interpolate(
+        corners.to(image.device),
+        size=image.shape[2:],
+        mode="bilinear" if ndim == 2 else "trilinear",
+        align_corners=True,
+    )
 
 
 @dataclass(frozen=True)

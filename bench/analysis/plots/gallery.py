@@ -11,9 +11,14 @@ from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks
+from bench.analysis.plots.robustness import draw_robustness, tested_corruptions
 from bench.analysis.plots.smoothness import draw_smoothness
 from bench.analysis.plots.weights import draw_weights
-from bench.analysis.published_values import published_results, published_weight_curves
+from bench.analysis.published_values import (
+    published_noise_curves,
+    published_results,
+    published_weight_curves,
+)
 from bench.analysis.results import UNREGISTERED
 from bench.analysis.style import Look, looks
 
@@ -99,6 +104,18 @@ def _draw_own(own: Comparison, known: Mapping[str, Look]) -> Iterator[Drawing]:
         f"Training on {own.name} at the chosen λ, a line for each seed. Losses are scaled to the "
         "range of their run: those of different metrics have no common scale.",
         draw_convergence(own, known),
+    )
+    if tested_corruptions(own):
+        yield _draw_robustness(own, known)
+
+
+def _draw_robustness(own: Comparison, known: Mapping[str, Look]) -> Drawing:
+    return Drawing(
+        f"robustness-{file_name(own.name)}",
+        f"Test Dice and folding on {own.name} when the test images are disturbed, means over pairs "
+        "and seeds; the networks were trained without. Dotted: the papers' curves, where they "
+        "have one.",
+        draw_robustness(own, known, published_noise_curves()),
     )
 
 

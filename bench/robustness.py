@@ -1,0 +1,96 @@
+"""Tests trained networks again, on disturbed images."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import yaml
+from omegaconf import OmegaConf
+
+from bench.config import Experiment
+from bench.corruptions import check_corruption, corrupt
+from bench.data.cache import prepare
+from bench.data.prepared import PreparedDataset
+from bench.devices import single_device
+from bench.errors import StoreError
+from bench.execution import load_model
+from bench.experiment import make_source
+from bench.instantiation import build
+from bench.registration import score_test_pairs
+from bench.store import CONFIG, ROBUSTNESS, Folder, write_csv
+
+
+def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
+    """Registers a run's test pairs with disturbed images and scores them on its own labels.
+
+    Levels that have been tested are not tested again. Rows are added to the run's
+    `robustness.csv`.
+
+    Args:
+        folder: A finished run.
+        corruption: Of `bench.corruptions`.
+        levels: How much of it.
+
+    Returns:
+        Rows of these levels: `corruption`, `level`, `moving`, `fixed` and scores.
+
+    Raises:
+        ConfigError: If there is no such corruption or level.
+        StoreError: If the run has not finished, or its data are no longer what it was trained on.
+    """
+    check_corruption(corruption, tuple(levels))
+    summary = folder.summary()
+    if summary is None:
+        raise StoreError(
+            f"{folder.path.name}: has not finished; only trained networks can be tested again."
+        )
+    with folder.claim(wait=True):
+        known = known_rows(folder)
+        done = known.loc[known["corruption"] == corruption, "level"].unique()
+        missing = [level for level in dict.fromkeys(levels) if level not in done]
+        if missing:
+            experiment, dataset, model = load_run(folder, summary["data"])
+        for level in missing:
+            disturb = functools.partial(corrupt, corruption, level)
+            device = single_device(experiment.settings)
+            rows = [
+                {"corruption": corruption, "level": level, "moving": pair.moving}
+                | {"fixed": pair.fixed, **pair.after}
+                for pair in score_test_pairs(model, dataset, device, disturb)
+            ]
+            known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+            write_csv(folder.file(ROBUSTNESS), known.to_dict("records"))
+    own = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
+    return own.sort_values("level", kind="stable")
+
+
+def known_rows(folder: Folder) -> pd.DataFrame:
+    """What a run's `robustness.csv` has; no rows if there is none."""
+    if not folder.file(ROBUSTNESS).exists():
+        return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})
+    return pd.read_csv(folder.file(ROBUSTNESS), dtype={"moving": str, "fixed": str})
+
+
+def load_run(folder: Folder, fingerprint: str) -> tuple[Experiment, PreparedDataset, Any]:
+    """A finished run's experiment, data and trained network.
+
+    Args:
+        folder: The run.
+        fingerprint: Of the data that it was trained on.
+
+    Raises:
+        StoreError: If the data are others now.
+    """
+    config = yaml.safe_load(folder.file(CONFIG).read_text())
+    config["results_dir"] = str(folder.path.parent.parent)
+    experiment = Experiment.from_config(OmegaConf.create(config))
+    dataset = prepare(make_source(experiment), experiment.cache)
+    if dataset.fingerprint != fingerprint:
+        raise StoreError(
+            f"{folder.path.name}: the files of {dataset.name} are no longer those it was trained "
+            "on; put them back, or run it anew."
+        )
+    section = {key: value for key, value in experiment["model"].items() if key != "name"}
+    model = build(section, "model", ndim=dataset.ndim, image_channels=dataset.channels)
+    return experiment, dataset, load_model(folder, model, experiment)

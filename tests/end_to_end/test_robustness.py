@@ -1,0 +1,94 @@
+"""`python -m bench robustness`: trained networks tested again on disturbed images."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import robustness
+
+from .conftest import DEMO, Command, at, only_run, with_cache
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, demo_cache: Path) -> Path:
+    return with_cache(tmp_path_factory.mktemp("finished") / "results", demo_cache)
+
+
+@pytest.fixture
+def trained(finished: Path, tmp_path: Path, run: Command) -> Path:
+    """A copy of the results of one run."""
+    if not (finished / "runs").exists():
+        outcome = run("metric=mse", *DEMO, "dataset.noise=0", at(finished))
+        assert outcome.code == 0, outcome.err
+    return shutil.copytree(finished, tmp_path / "trained", symlinks=True)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_level_0_is_the_test_and_others_are_added_once(
+    trained: Path, bench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = only_run(trained)
+    name = json.loads((folder / "summary.json").read_text())["id"]
+    command = ("robustness", name, "--results", str(trained), "--levels")
+    outcome = bench(*command, "0,0.3")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "test Dice (folding) under noise" in outcome.out
+    tested, original = rows(folder / "robustness.csv"), rows(folder / "pairs.csv")
+    assert [(row["corruption"], row["level"]) for row in tested] == [
+        ("noise", level) for level in ("0.0", "0.3") for _ in original
+    ]
+    for row, expected in zip(tested, original, strict=False):
+        for score in ("moving", "fixed", "dice", "hd95", "folding", "sdlogj"):
+            assert row[score] == expected[score]
+    assert tested[-1]["sdlogj"] != original[-1]["sdlogj"]
+
+    def twice(*_: object) -> None:
+        raise AssertionError("tested twice")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(robustness, "load_run", twice)
+        again = bench(*command, "0.3")
+    assert again.code == 0
+    assert "0.3" in again.out
+    assert rows(folder / "robustness.csv") == tested
+    assert bench(*command[:-1], "--corruption", "blur", "--levels", "1").code == 0
+    assert len(rows(folder / "robustness.csv")) == len(tested) + len(original)
+
+    report = bench("report", "--results", str(trained))
+    assert report.code == 0, report.err
+    assert (trained / "report" / "figures" / "robustness-demo.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--corruption", "fog"], "--corruption fog: must be one of noise, blur, bias, contrast."),
+        (["--levels", "0,much"], "--levels 0,much: must be numbers separated by commas"),
+        (["--levels", "-1"], "--levels -1: must be numbers of at least 0."),
+    ],
+)
+def test_bad_options_are_one_line(
+    options: list[str], words: str, trained: Path, bench: Command
+) -> None:
+    outcome = bench("robustness", only_run(trained).name, "--results", str(trained), *options)
+    assert outcome.line.startswith(words)
+    assert not (only_run(trained) / "robustness.csv").exists()
+
+
+def test_unfinished_run_and_other_data_are_refused(trained: Path, bench: Command) -> None:
+    folder = only_run(trained)
+    command = ("robustness", folder.name, "--results", str(trained), "--levels", "0")
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "data": "others"}))
+    words = "the files of demo are no longer those it was trained on"
+    assert words in bench(*command).line
+    (folder / "summary.json").unlink()
+    assert "has not finished; only trained networks can be tested again" in bench(*command).line
+    assert not (folder / "robustness.csv").exists()
