@@ -73,6 +73,25 @@ def robustness(
     print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
 
 
+@app.command()
+def panel(
+    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")],
+    pair: Annotated[
+        str | None, typer.Option(help="MOVING,FIXED; by default the test pair of median Dice.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Figure without suffix; by default RESULTS/panels/DATASET.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Draw one test pair as several trained networks register it; the report shows it."""
+    from bench.panel import draw
+    from bench.run_commands import find_run
+
+    for path in draw([find_run(results, own) for own in run], pair, out, results):
+        print(path)
+
+
 def parse_levels(text: str) -> tuple[float, ...]:
     """Numbers separated by commas.
 

@@ -28,6 +28,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "figure.png",
 )
 ROBUSTNESS = "robustness.csv"
+PANELS = "panels"  # folder of figures of one pair under several runs
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
 

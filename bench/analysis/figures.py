@@ -42,10 +42,10 @@ def draw_registration(
         axis.set_title(name)
         draw_contours(axis, label, "solid")
     draw_contours(axes[2], contours[1], "dotted")
-    _draw_grid(axes[3], displacement[(slice(0, 2), *place)])
+    draw_grid(axes[3], displacement[(slice(0, 2), *place)])
     axes[3].set_title("deformation grid")
     determinant = _signed_jacobian(displacement)
-    drawn = _draw_jacobian(axes[4], determinant[_inside(place, determinant.shape)])
+    drawn = _draw_jacobian(axes[4], determinant[inside(place, determinant.shape)])
     axes[4].set_title(f"signed Jacobian, {float((determinant <= 0).mean()):.2%} folded")
     figure.colorbar(drawn, ax=axes[4], shrink=0.8)
     for axis in axes:
@@ -65,7 +65,7 @@ def plane_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice |
     return (slice(None), slice(None), middle)
 
 
-def _inside(place: tuple[slice | int, ...], shape: tuple[int, ...]) -> tuple[slice | int, ...]:
+def inside(place: tuple[slice | int, ...], shape: tuple[int, ...]) -> tuple[slice | int, ...]:
     """The same plane in an array that is one voxel shorter along each axis."""
     return tuple(
         min(part, size - 1) if isinstance(part, int) else part
@@ -89,7 +89,7 @@ def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
         )
 
 
-def _draw_grid(axis: Any, displacement: np.ndarray, lines: int = 28) -> None:
+def draw_grid(axis: Any, displacement: np.ndarray, lines: int = 28) -> None:
     """Draws where the lines of a regular grid on the fixed image come from in the moving one."""
     shape = displacement.shape[1:]
     points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")) + displacement

@@ -20,6 +20,7 @@ from bench.analysis.reproduce import commands
 from bench.analysis.style import save, styled
 from bench.analysis.tables import class_table, results_table, statistics_table
 from bench.errors import StoreError
+from bench.store import PANELS
 
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
@@ -122,10 +123,29 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         return {"name": drawing.name, "caption": drawing.caption}
 
     with styled():
+        drawn = [picture(own) for own in draw_all(found.comparisons, found.rows)]
         return {
-            "pictures": [picture(own) for own in draw_all(found.comparisons, found.rows)],
+            "pictures": drawn + _copy_panels(request, found, folder),
             "published_picture": picture(draw_published()) if request.published else None,
         }
+
+
+def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[str, str]]:
+    """The panels that `python -m bench panel` has drawn of the data sets."""
+    pictures = []
+    for dataset in dict.fromkeys(own.dataset for own in found.comparisons):
+        drawn = request.results / PANELS / dataset
+        if not drawn.with_suffix(".png").exists():
+            continue
+        for suffix in (".png", ".pdf"):
+            shutil.copyfile(drawn.with_suffix(suffix), folder / f"panel-{dataset}{suffix}")
+        caption = (
+            f"One test pair of {dataset} as each network registers it: the warped image, contours "
+            "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the "
+            "signed Jacobian (black where it folds), the difference to the fixed image."
+        )
+        pictures.append({"name": f"panel-{dataset}", "caption": caption})
+    return pictures
 
 
 def _write_tables(content: dict[str, Any], folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""One test pair, a column for each way to register it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.figures import draw_contours, draw_grid, inside, plane_to_show
+from bench.analysis.style import new_figure
+
+ROWS = ("warped", "labels", "deformation grid", "log Jacobian", "difference")
+LARGEST_LOG = 1.5  # of the colours; folded voxels are black
+
+
+@dataclass(frozen=True)
+class Registered:
+    """How one network registered the pair.
+
+    Attributes:
+        label: Written above.
+        warped: (*S).
+        labels: Warped labels (*S); None without labels.
+        displacement: (D, *S), voxels.
+        determinant: Signed Jacobian, one voxel shorter along each axis.
+    """
+
+    label: str
+    warped: np.ndarray
+    labels: np.ndarray | None
+    displacement: np.ndarray
+    determinant: np.ndarray
+
+
+def draw_panel(
+    fixed: np.ndarray, labels: np.ndarray | None, columns: Sequence[Registered], title: str
+) -> Any:
+    """Draws the warped images, contours of warped (solid) and fixed labels (dotted), the grids, the
+    logarithms of the signed Jacobians (folded voxels black) and the differences to the fixed image.
+
+    Args:
+        fixed: (*S).
+        labels: Of the fixed image (*S); None without labels.
+        columns: The first is usually the unregistered pair.
+        title: Written above.
+    """
+    place = plane_to_show(fixed, labels)
+    plane = fixed[place]
+    brightest = max(float(plane.max()), 1e-6)
+    height = 1.6 * plane.shape[1] / plane.shape[0]
+    figure = new_figure(1.7 * len(columns) + 0.4, height * len(ROWS) + 0.6)
+    panels = figure.subplots(len(ROWS), len(columns), squeeze=False)
+    for column, own in zip(panels.T, columns, strict=True):
+        warped = own.warped[place]
+        column[0].set_title(own.label)
+        for panel in column[:2]:
+            panel.imshow(warped.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
+        if labels is not None and own.labels is not None:
+            draw_contours(column[1], own.labels[place], "solid")
+            draw_contours(column[1], labels[place], "dotted")
+        draw_grid(column[2], own.displacement[(slice(0, 2), *place)])
+        _draw_log_jacobian(column[3], own.determinant[inside(place, own.determinant.shape)])
+        column[4].imshow(
+            (warped - plane).T, cmap="RdBu_r", origin="lower", vmin=-brightest, vmax=brightest
+        )
+    for panel in panels.flat:
+        panel.set(xticks=[], yticks=[], aspect="equal")
+        panel.grid(visible=False)
+        panel.spines[:].set_visible(False)
+    for panel, row in zip(panels[:, 0], ROWS, strict=True):
+        panel.set_ylabel(row)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_log_jacobian(panel: Any, determinant: np.ndarray) -> None:
+    from matplotlib import colormaps
+
+    colors = colormaps["PuOr"].with_extremes(bad="black")
+    logarithm = np.full(determinant.shape, np.nan)
+    np.log(determinant, out=logarithm, where=determinant > 0)
+    panel.imshow(logarithm.T, cmap=colors, origin="lower", vmin=-LARGEST_LOG, vmax=LARGEST_LOG)
