@@ -39,13 +39,21 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Add the papers' values, and their test.")
     ] = False,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log tables and figures to Weights & Biases as well.")
+    ] = False,
 ) -> None:
     """Write tables, figures and a page on the results."""
     from bench.analysis.findings import Request
     from bench.analysis.report import write_report
 
     folder = out or results / "report"
-    found = write_report(Request(results, runs, experiment, select, published), folder)
+    request = Request(results, runs, experiment, select, published)
+    found = write_report(request, folder)
+    if wandb:
+        from bench.analysis.publish import publish
+
+        publish(request, found, folder)
     for row in found.missing.to_dict("records"):
         values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
         print("missing:", *filter(None, values))

@@ -23,6 +23,9 @@ class Tracker:
     def image(self, name: str, path: Path) -> None:
         """Logs a figure."""
 
+    def table(self, name: str, frame: Any) -> None:
+        """Logs a pandas frame."""
+
     def close(self, failed: bool = False) -> None:
         """Ends the run; `failed` marks it so."""
 
@@ -86,6 +89,14 @@ class WandbTracker(Tracker):
             import wandb
 
             self._run.log({name: wandb.Image(str(path))})
+
+        self._attempt(log)
+
+    def table(self, name: str, frame: Any) -> None:
+        def log() -> None:
+            import wandb
+
+            self._run.log({name: wandb.Table(dataframe=frame)})
 
         self._attempt(log)
 

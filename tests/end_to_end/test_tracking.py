@@ -223,3 +223,18 @@ def test_impossible_setting_of_the_tracker_costs_one_line_and_not_the_run(
     assert line.startswith("Weights & Biases: ")
     assert line.endswith("; the run goes on without it")
     assert read_summary(only_run(results))["status"] == "finished"
+
+
+def test_report_is_logged_beside_its_runs(results: Path, run: Command, bench: Command) -> None:
+    assert run("metric=mse", *TINY, *TRACKED, at(results)).code == 0
+    outcome = bench("report", "--results", str(results), "--wandb")
+    assert (outcome.code, outcome.err) == (0, "")
+    tracked = all_tracked(results)
+    (report,) = [own for own in tracked.values() if own.run.job_type == "report"]
+    assert report.run.run_group == "demo"
+    assert report.exit_code == 0
+    logged = {name.partition("/")[0] for row in report.history for name in row}
+    assert {"results", "statistics", "missing", "dice", "smoothness"} <= logged
+    assert (
+        report.config["command"] == f"python -m bench report --results {results} --select val_dice"
+    )
