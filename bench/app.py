@@ -61,7 +61,7 @@ def run_job(config: DictConfig) -> None:
         if config.plan:
             print_plan(_single_cell(config))
             return
-        run(config, [cell.experiment for cell in SweepCallback.cells or []])
+        run(config, SweepCallback.siblings)
     except Exception as error:
         if in_sweep():
             overrides = " ".join(hydra.overrides.task)

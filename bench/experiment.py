@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,34 @@ from bench.config import Experiment, tabulated_weight
 from bench.data.cache import prepare
 from bench.data.prepared import PreparedDataset
 from bench.data.source import Source
-from bench.errors import Busy, Unsupported
+from bench.errors import Busy, ConfigError, Unsupported
 from bench.extractors.transfer import Origin, find_transfers
 from bench.instantiation import build
 from bench.runs import Run, differ_in_weight
 
-_packed: dict[Path, dict[str, Any] | Exception] = {}  # how runs ended that others took along
+
+@dataclass
+class Siblings:
+    """The runs of a sweep in this process.
+
+    Attributes:
+        experiments: All of them.
+        executed: Folders of those that have had their training in it.
+        outcomes: How those ended that were taken along by another one, until their own turn.
+    """
+
+    experiments: list[Experiment] = field(default_factory=list)
+    executed: set[Path] = field(default_factory=set)
+    outcomes: dict[Path, dict[str, Any] | Exception] = field(default_factory=dict)
 
 
-def run(config: DictConfig, sweep: Sequence[Experiment] = ()) -> dict[str, Any] | None:
+def run(config: DictConfig, siblings: Siblings | None = None) -> dict[str, Any] | None:
     """Runs one experiment, or prints its row if it has finished before.
 
     Args:
         config: A composed configuration.
-        sweep: The experiments of the sweep it belongs to. With `trainer.pack=K` up to K - 1 of
-            them that differ in λ only are run together with it; their own turn then only tells
-            how they ended.
+        siblings: The sweep it belongs to. With `trainer.pack=K` up to K - 1 of them that differ
+            in λ only are run together with it; their own turn then only tells how they ended.
 
     Returns:
         The run's summary; None in a sweep if the combination is not supported.
@@ -48,8 +61,9 @@ def run(config: DictConfig, sweep: Sequence[Experiment] = ()) -> dict[str, Any] 
     data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
     transfers = find_transfers(experiment)
     own = Run.of(experiment, data, transfers)
-    if own.folder.path in _packed:
-        outcome = _packed.pop(own.folder.path)
+    siblings = siblings or Siblings()
+    if own.folder.path in siblings.outcomes:
+        outcome = siblings.outcomes.pop(own.folder.path)
         if isinstance(outcome, Exception):
             raise outcome
         print_summary(outcome, own.folder.path)
@@ -64,11 +78,14 @@ def run(config: DictConfig, sweep: Sequence[Experiment] = ()) -> dict[str, Any] 
             f"No tuned weight for {experiment['metric']['name']} on {dataset.name}: using "
             f"regularizer.weight={experiment.weight:g}"
         )
-    mates = differ_in_weight(experiment, sweep) if experiment.settings.pack > 1 else []
-    runs = [own, *(Run.of(mate, data, transfers) for mate in mates)]
+    mates = []
+    if experiment.settings.pack > 1:
+        alike = differ_in_weight(experiment, siblings.experiments)
+        mates = [Run.of(mate, data, transfers) for mate in alike]
+        mates = [mate for mate in mates if mate.folder.path not in siblings.executed]
     try:
-        with _claimed(runs, experiment.settings.pack) as claimed:
-            summary = _execute(claimed, dataset, data, transfers)
+        with _claimed(own, mates, experiment.settings.pack) as claimed:
+            summary = _execute(claimed, dataset, data, transfers, siblings)
     except Busy as busy:
         if not in_sweep():
             raise
@@ -80,17 +97,17 @@ def run(config: DictConfig, sweep: Sequence[Experiment] = ()) -> dict[str, Any] 
 
 
 @contextmanager
-def _claimed(runs: Sequence[Run], most: int) -> Iterator[list[Run]]:
-    """Claims the first run, and of the others up to `most` in all that are left to do.
+def _claimed(own: Run, mates: Sequence[Run], most: int) -> Iterator[list[Run]]:
+    """Claims a run, and of its mates up to `most` in all that are left to do.
 
     Raises:
-        Busy: If another process holds the first one.
+        Busy: If another process holds the run.
     """
     with ExitStack() as stack:
-        stack.enter_context(runs[0].folder.claim())
-        found = [runs[0]]
-        for run in runs[1:]:
-            if len(found) < most and run.folder.path not in _packed and _is_left(run):
+        stack.enter_context(own.folder.claim())
+        found = [own]
+        for run in mates:
+            if len(found) < most and _is_left(run):
                 with suppress(Busy):
                     stack.enter_context(run.folder.claim())
                     if _is_left(run):
@@ -107,16 +124,18 @@ def _execute(
     dataset: PreparedDataset,
     data: dict[str, Any],
     transfers: dict[str, Origin],
+    siblings: Siblings,
 ) -> dict[str, Any] | None:
     """Runs experiments whose folders are claimed; None if the first is skipped."""
-    own = runs[0]
+    own, *mates = runs
     finished = own.folder.summary()
     if finished and not own.experiment["force"]:  # by another process, since it was looked for
         return finished
     from bench.execution import execute, execute_pack
 
     try:
-        if len(runs) == 1:
+        if not mates:
+            siblings.executed.add(own.folder.path)
             return execute(own, dataset, data, transfers)
         outcomes = execute_pack(runs, dataset, data, transfers)
     except Unsupported as error:
@@ -129,10 +148,14 @@ def _execute(
     except Exception as error:
         for run in runs:
             run.folder.fail(error)
+        if not isinstance(error, ConfigError):  # with which nothing has begun
+            siblings.executed.update(run.folder.path for run in runs)
         raise
-    _packed.update(
-        {run.folder.path: o for run, o in zip(runs[1:], outcomes[1:], strict=True) if o is not None}
-    )
+    siblings.executed.add(own.folder.path)
+    for mate, outcome in zip(mates, outcomes[1:], strict=True):
+        if outcome is not None:
+            siblings.executed.add(mate.folder.path)
+            siblings.outcomes[mate.folder.path] = outcome
     if isinstance(outcomes[0], Exception):
         raise outcomes[0]
     return outcomes[0]

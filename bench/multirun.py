@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from bench.analysis.selection import CRITERIA
 from bench.errors import ConfigError
+from bench.experiment import Siblings
 from bench.tracking import GROUP
 
 
@@ -29,12 +30,14 @@ class SweepCallback(Callback):
 
     Attributes:
         cells: The runs of this process's sweep.
+        siblings: The same, for runs that are trained together.
         named: Whether it has named the sweep for the tracker, in the environment.
         command: What else its command line says, such as the launcher.
         rounds: How often λ beyond the grid have been added.
     """
 
     cells: ClassVar[list[Any] | None] = None
+    siblings: ClassVar[Siblings] = Siblings()
     named: ClassVar[bool] = False
     command: ClassVar[list[str]] = []
     rounds: ClassVar[int] = 0
@@ -47,10 +50,12 @@ class SweepCallback(Callback):
         try:
             check_sweep(config)
             check_pack(config)
+            found = cells(config)
+            SweepCallback.siblings.experiments += [cell.experiment for cell in found]
             if SweepCallback.rounds:
-                SweepCallback.cells = [*(SweepCallback.cells or []), *cells(config)]
+                SweepCallback.cells = [*(SweepCallback.cells or []), *found]
                 return
-            SweepCallback.cells = cells(config)
+            SweepCallback.cells = found
             task = config.hydra.overrides.task
             SweepCallback.command = [given for given in sys.argv[1:] if given not in task]
             if GROUP not in os.environ:
@@ -110,6 +115,7 @@ def further_runs() -> list[list[str]]:
 def close_sweep() -> bool:
     """Prints how this process's sweep ended; whether there was one, whose failures are told."""
     cells, SweepCallback.cells, SweepCallback.rounds = SweepCallback.cells, None, 0
+    SweepCallback.siblings = Siblings()
     if SweepCallback.named:
         os.environ.pop(GROUP, None)
         SweepCallback.named = False

@@ -71,7 +71,8 @@ def print_robustness(tested: Mapping[str, Any]) -> None:
     for name, means in zip(tested, frames, strict=True):
         cells = [f"{row.dice:.3f} ({row.folding:.4f})" for row in means.itertuples()]
         table.add_row(name, *cells)
-    Console(highlight=False).print(table)
+    wide = Console(highlight=False, width=1000)
+    Console(highlight=False, width=wide.measure(table).maximum).print(table)
 
 
 def print_run(row: Mapping[str, Any], path: Path) -> None:

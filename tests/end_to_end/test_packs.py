@@ -1,5 +1,6 @@
 """Runs of a sweep that are trained together (`trainer.pack=K`) end as they do alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,25 @@ def test_a_packed_sweep_ends_as_one_run_after_the_other(
     assert run("-m", *SWEEP, "trainer.pack=3", at(results)).out.count(BEFORE) == 3
 
 
-def test_forced_packs_run_each_once(results: Path, run: Command) -> None:
-    assert run("-m", *SWEEP, "trainer.pack=3", at(results)).code == 0
+@pytest.mark.parametrize("pack", [2, 3])
+def test_forced_packs_run_each_once(
+    pack: int, results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("-m", *SWEEP, at(results)).code == 0
+    from bench import execution
+
+    taken = []
+    for name in ("execute", "execute_pack"):
+        original = getattr(execution, name)
+
+        def counted(runs: object, *rest: object, original: Callable = original) -> object:
+            taken.append(len(runs) if isinstance(runs, list) else 1)
+            return original(runs, *rest)
+
+        monkeypatch.setattr(execution, name, counted)
     first = {folder: (folder / "summary.json").stat().st_ino for folder in run_folders(results)}
-    outcome = run("-m", *SWEEP, "trainer.pack=3", "force=true", at(results))
+    outcome = run("-m", *SWEEP, f"trainer.pack={pack}", "force=true", at(results))
+    assert taken == ([2, 1] if pack == 2 else [3])
     assert outcome.code == 0
     assert BEFORE not in outcome.out
     assert outcome.out.count("figure: ") == 3
