@@ -83,7 +83,7 @@ def keep(records: Records, runs: list[str]) -> Records:
         runs=records.runs.loc[[run for run in records.runs.index if run in wanted]],
         **{
             name: (rows := getattr(records, name))[rows["run"].isin(wanted)]
-            for name in ("pairs", "classes", "histories")
+            for name in ("pairs", "classes", "histories", "robustness")
         },
         **{
             name: {run: own for run, own in getattr(records, name).items() if run in wanted}
