@@ -106,7 +106,7 @@ def _fit(
     if fabric.world_size > 1:
         task.network = copy.deepcopy(task.network)  # what is spawned shares memory on CPU
     trainee = Trainee(fabric, task, settings, folder, on_validation)
-    train(fabric, [trainee], _step, seed)
+    train(fabric, [trainee], single_step, seed)
     return trainee.fitted()
 
 
@@ -202,7 +202,7 @@ def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
     return now and bool(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum") > 0)
 
 
-def _step(trainees: Sequence[Trainee], number: int) -> list[Losses]:
+def single_step(trainees: Sequence[Trainee], number: int) -> list[Losses]:
     """One optimizer step of a single network over the accumulated batches; detached means."""
     (trainee,) = trainees
     fabric, network, settings = trainee.fabric, trainee.network, trainee.settings

@@ -104,3 +104,31 @@ def diffusion(u: Tensor) -> Tensor:
         shifted = F.pad(u, widths, mode="replicate").narrow(axis, 1, u.shape[axis])
         total = total + ((shifted - u) ** 2).mean()
     return total / ndim
+
+
+def hard_dice(warped: Tensor, fixed: Tensor) -> Tensor:
+    """Mean Dice of the foreground classes, after each voxel has chosen its largest.
+
+    Args:
+        warped: (B, K, *S) shares of the classes.
+        fixed: (B, K, *S) one-hot.
+    """
+    chosen = F.one_hot(warped.argmax(1), warped.shape[1]).movedim(-1, 1).float()
+    both = (chosen * fixed).flatten(2).sum(2)[:, 1:]
+    size = (chosen + fixed).flatten(2).sum(2)[:, 1:]
+    return (2 * both / size.clamp(min=1)).mean()
+
+
+def folding(u: Tensor) -> Tensor:
+    """Share of voxels whose Jacobian determinant, by forward differences, is not positive."""
+    ndim = u.shape[1]
+    columns = []
+    for axis in range(ndim):
+        step = u.diff(dim=axis + 2)
+        for other in range(ndim):
+            step = step.narrow(other + 2, 0, u.shape[other + 2] - 1)
+        identity = torch.zeros(ndim, device=u.device)
+        identity[axis] = 1
+        columns.append(step + identity.view(1, ndim, *[1] * ndim))
+    jacobian = torch.stack(columns, dim=-1).movedim(1, -2)
+    return (torch.linalg.det(jacobian) <= 0).float().mean()

@@ -1,0 +1,248 @@
+"""Training steps of the suite beside those of the published code.
+
+    python benchmarks/train.py [--device cpu|cuda] [--filter NAME] [--repeats N] [--json FILE]
+
+Same network, pairs and batch, in turn in one process. The table gives our seconds per step and peak
+memory, how many times as much the baseline (benchmarks/baseline.py) takes, the share of our step
+that goes into getting the batch, and the floating-point operations of our step as a share of what a
+large matrix product reaches on the same device.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import nibabel
+import numpy as np
+import plain
+import tifffile
+import torch
+from baseline import Baseline
+from measure import peak_bytes, seconds, synchronize
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.data.arrays import IMAGES, LABELS
+from bench.data.augmentation import Augmentation
+from bench.data.loading import TrainingPairs
+from bench.data.prepared import PreparedDataset
+from bench.devices import make_fabric, network_precision
+from bench.extractors.frozen import Extractor
+from bench.extractors.segmenter import Segmenter
+from bench.models import VoxelMorph
+from bench.registration import Registration
+from bench.regularizers import Diffusion
+from bench.settings import TrainerSettings
+from bench.similarity import MSE, NCC, DeepSim
+from bench.trainee import Trainee
+from bench.training import single_step
+
+SIZES = {
+    "64x64x64": (4, (64, 64, 64)),
+    "160x192x16": (1, (160, 192, 16)),
+    "2x512x688": (2, (512, 688)),
+}
+GPU_SIZES = {"160x192x224": (1, (160, 192, 224))}
+METRICS = ("mse", "ncc", "deepsim_seg")
+CHANNELS = (32, 64, 128)
+SUBJECTS, CLASSES, WEIGHT = 4, 4, 0.5
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set of smooth random images: in the suite's cache, and as files.
+
+    Attributes:
+        dataset: As the suite has it.
+        files: Image and labels of each subject.
+    """
+
+    dataset: PreparedDataset
+    files: list[tuple[Path, Path]]
+
+
+def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
+    """Writes images and labels both ways."""
+    generator = torch.Generator().manual_seed(0)
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    coarse = torch.rand(SUBJECTS, 1, *[max(2, s // 8) for s in shape], generator=generator)
+    images = torch.nn.functional.interpolate(coarse, size=shape, mode=mode)
+    labels = (images * CLASSES).long().clamp(max=CLASSES - 1).to(torch.uint8).numpy()
+    images = images.half().numpy()
+    np.save(folder / IMAGES, images)
+    np.save(folder / LABELS, labels)
+    index = {
+        "name": "random",
+        "fingerprint": "",
+        "ids": [str(i) for i in range(SUBJECTS)],
+        "class_names": [str(i) for i in range(CLASSES)],
+        "spacing": [1.0] * len(shape),
+        "shape": list(shape),
+        "channels": 1,
+        "step": None,
+        "splits": ["train"] * SUBJECTS,
+        "places": [["random", None]] * SUBJECTS,
+        "given": {},
+    }
+    files = []
+    for i in range(SUBJECTS):
+        paths = []
+        for name, array in (("image", images), ("labels", labels)):
+            if len(shape) == 2:
+                paths.append(folder / f"{name}{i}.tif")
+                tifffile.imwrite(paths[-1], array[i, 0])
+            else:
+                paths.append(folder / f"{name}{i}.nii.gz")
+                content = array[i, 0] if name == "labels" else array[i, 0].astype(np.float32)
+                nibabel.save(nibabel.Nifti1Image(content, np.eye(4)), paths[-1])
+        files.append((paths[0], paths[1]))
+    return Data(PreparedDataset(folder, index, {"train": "cross"}), files)
+
+
+def make_steps(
+    metric: str, batch: int, data: Data, device: str, folder: Path
+) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
+    """A step our way and one the baseline's way, and what gets our batch."""
+    dataset = data.dataset
+    settings = TrainerSettings(
+        steps=1 << 30, batch_size=batch, lr=1e-4, validate_every=1 << 30, accelerator=device
+    )
+    extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
+    ours = {
+        "mse": MSE,
+        "ncc": NCC,
+        "deepsim_seg": lambda: DeepSim(Extractor(extractor, network_precision(settings))),
+    }[metric]()
+    training = TrainingPairs(dataset, Augmentation(), seed=0)
+    task = Registration("", make_network(dataset.ndim), {}, ours, Diffusion(), WEIGHT, training)
+    trainee = Trainee(make_fabric(settings), task, settings, folder)
+
+    def our_step() -> None:
+        trainee.network.train()
+        trainee.stepped(single_step([trainee], trainee.state.step)[0])
+
+    their_extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
+    features = Extractor(their_extractor.to(device))
+
+    def deepsim(warped: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        levels = zip(features(warped), features(fixed), strict=True)
+        return 1 - torch.stack([plain.cosine(*both) for both in levels]).mean()
+
+    theirs = {
+        "mse": torch.nn.functional.mse_loss,
+        "ncc": plain.ncc,
+        "deepsim_seg": deepsim,
+    }[metric]
+    baseline = Baseline(
+        make_network(dataset.ndim),
+        theirs,
+        WEIGHT,
+        data.files,
+        dataset.pairs("train"),
+        batch,
+        CLASSES,
+        device,
+    )
+    return (
+        {"ours": our_step, "baseline": baseline},
+        lambda: training.batch(range(batch), torch.device(device)),
+    )
+
+
+def make_network(ndim: int) -> VoxelMorph:
+    """The registration network."""
+    return VoxelMorph(ndim, 1, channels=CHANNELS, norm=False, dropout=False)
+
+
+def operations(step: Callable[[], object]) -> int:
+    """Floating-point operations of a step's matrix products and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def limit(device: str) -> float:
+    """Operations per second of a large product of bfloat16 matrices."""
+    size = 8192 if device == "cuda" else 2048
+    a, b = torch.rand(2, size, size, device=device).bfloat16()
+    times = []
+    for _ in range(6):
+        synchronize(device)
+        start = time.perf_counter()
+        a @ b
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(times[1:])
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--filter", default="", help="only cases whose name contains this")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
+    arguments = parser.parse_args()
+    device = arguments.device
+    most = limit(device)
+    rows = []
+    for size, (batch, shape) in (SIZES | (GPU_SIZES if device == "cuda" else {})).items():
+        for metric in METRICS:
+            name = f"{metric} {size}"
+            if arguments.filter in name:
+                with tempfile.TemporaryDirectory() as folder:
+                    row = measure(metric, batch, shape, device, arguments.repeats, Path(folder))
+                rows.append({"case": name, **row})
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
+    title = f"training steps, {where}, torch {torch.__version__}; limit {most / 1e12:.2f} TFLOP/s"
+    if arguments.json:
+        content = {"title": title, "limit": most, "rows": rows}
+        arguments.json.write_text(json.dumps(content, indent=1))
+    Console(width=120).print(table(title, rows, most))
+
+
+def measure(
+    metric: str, batch: int, shape: tuple[int, ...], device: str, repeats: int, folder: Path
+) -> dict:
+    """Seconds, bytes and operations of one case."""
+    data = make_data(folder, shape)
+    steps, get_batch = make_steps(metric, batch, data, device, folder)
+    times = seconds({**steps, "batch": get_batch}, repeats, device)
+    flops = operations(steps["ours"])
+    memory = {name: peak_bytes(step, device) for name, step in steps.items()}
+    return {"seconds": times, "bytes": memory, "flops": flops}
+
+
+def table(title: str, rows: list[dict], most: float) -> Table:
+    """Our figures, and the baseline's as multiples."""
+    made = Table(title=title)
+    made.add_column("case")
+    headings = ("s/step", "baseline, times", "MB", "baseline, times", "batch", "of the limit")
+    for heading in headings:
+        made.add_column(heading, justify="right")
+    for row in rows:
+        medians = {name: statistics.median(own) for name, own in row["seconds"].items()}
+        ours, memory = medians["ours"], row["bytes"]
+        made.add_row(
+            row["case"],
+            f"{ours:.3f}",
+            f"{medians['baseline'] / ours:.2f}",
+            f"{memory['ours'] / 1e6:.0f}",
+            f"{memory['baseline'] / memory['ours']:.2f}",
+            f"{medians['batch'] / ours:.2%}",
+            f"{row['flops'] / ours / most:.0%}",
+        )
+    return made
+
+
+if __name__ == "__main__":
+    main()
