@@ -1,5 +1,6 @@
 """Time and peak memory of an action, on a processor or a GPU."""
 
+import argparse
 import ctypes
 import gc
 import re
@@ -11,6 +12,20 @@ import torch
 
 Action = Callable[[], object]
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+
+
+def parse_arguments(doc: str) -> argparse.Namespace:
+    """The options that the benchmarks share.
+
+    Args:
+        doc: The script's docstring.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--filter", default="", help="only cases whose name contains this")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
+    return parser.parse_args()
 
 
 def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[str, list[float]]:

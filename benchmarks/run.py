@@ -6,7 +6,6 @@ Each case runs all ways in turn, forward and backward; the table gives our media
 memory, and how many times as much the others take. Compare times within one table only.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from cases import cases
-from measure import peak_bytes, seconds
+from measure import parse_arguments, peak_bytes, seconds
 from rich.console import Console
 from rich.table import Table
 
@@ -25,12 +24,7 @@ OTHERS = ("straightforward", "MONAI")
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--filter", default="", help="only cases whose name contains this")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__)
     device = arguments.device
     chosen = [(n, make) for n, make in cases(device) if arguments.filter in n]
     rows = [

@@ -8,7 +8,6 @@ that goes into getting the batch, and the floating-point operations of our step 
 large matrix product reaches on the same device.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -26,7 +25,7 @@ import plain
 import tifffile
 import torch
 from baseline import Baseline
-from measure import peak_bytes, seconds, synchronize
+from measure import parse_arguments, peak_bytes, seconds, synchronize
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
@@ -186,12 +185,7 @@ def limit(device: str) -> float:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--filter", default="", help="only cases whose name contains this")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(__doc__)
     device = arguments.device
     most = limit(device)
     rows = []
