@@ -1,9 +1,9 @@
 """A training step in the way of the published code, by our own hand: what ours is measured against.
 
-Contiguous float32 without autocast; images and labels are decoded from their files for each sample;
-labels are one-hot and warped with gradient whatever the metric; local NCC by dense window
-convolutions; the fixed image's features are computed in each step; Dice and folding are computed
-from each training batch, and the loss is fetched from the device.
+Contiguous float32 without autocast; activations never in place; images and labels are decoded from
+their files for each sample; labels are one-hot and warped with gradient whatever the metric; local
+NCC by dense window convolutions; the fixed image's features are computed in each step; Dice and
+folding are computed from each training batch, and the loss is fetched from the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,6 +46,9 @@ class Baseline:
         device: str,
     ) -> None:
         self.network = network.to(device)
+        for layer in network.modules():
+            if isinstance(layer, nn.LeakyReLU):
+                layer.inplace = False
         self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
         self.similarity = similarity
         self.weight = weight

@@ -6,11 +6,15 @@ import gc
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 Action = Callable[[], object]
+Result = TypeVar("Result")
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 
 
@@ -63,6 +67,12 @@ def peak_bytes(action: Action, device: str) -> int:
     before = _status("VmRSS")
     action()
     return _status("VmHWM") - before
+
+
+def in_fresh_process(function: Callable[..., Result], *arguments: object) -> Result:
+    """What a function gives in a process of its own, where nothing lies about from before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def synchronize(device: str) -> None:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from cases import cases
-from measure import parse_arguments, peak_bytes, seconds
+from measure import in_fresh_process, parse_arguments, peak_bytes, seconds
 from rich.console import Console
 from rich.table import Table
 
@@ -26,18 +26,25 @@ def main() -> None:
     """Prints the table."""
     arguments = parse_arguments(__doc__)
     device = arguments.device
-    chosen = [(n, make) for n, make in cases(device) if arguments.filter in n]
     rows = [
-        {"case": name, "seconds": seconds(make(), arguments.repeats, device)}
-        for name, make in chosen
+        {
+            "case": name,
+            "seconds": seconds(make(), arguments.repeats, device),
+            "bytes": in_fresh_process(memory, name, device),
+        }
+        for name, make in cases(device)
+        if arguments.filter in name
     ]
-    for row, (_, make) in zip(rows, chosen, strict=True):
-        row["bytes"] = {name: peak_bytes(action, device) for name, action in make().items()}
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
     title = f"forward and backward, {where}, torch {torch.__version__}"
     if arguments.json:
         arguments.json.write_text(json.dumps({"title": title, "rows": rows}, indent=1))
     Console(width=120).print(_table(title, rows))
+
+
+def memory(case: str, device: str) -> dict[str, int]:
+    """Peak memory of each way of a case."""
+    return {name: peak_bytes(act, device) for name, act in dict(cases(device))[case]().items()}
 
 
 def _table(title: str, rows: list[dict]) -> Table:

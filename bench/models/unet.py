@@ -38,9 +38,9 @@ def stage(
     layers: list[nn.Module] = [Norm(ndim, inputs)] if norm else []
     layers += [
         convolution(ndim, inputs, outputs, kernel=4 if down else 3, stride=2 if down else 1),
-        nn.LeakyReLU(NEGATIVE_SLOPE),
+        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         convolution(ndim, outputs, outputs, kernel=3),
-        nn.LeakyReLU(NEGATIVE_SLOPE),
+        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
     ]
     if dropout:
         layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
@@ -51,9 +51,9 @@ def head(ndim: int, inputs: int, outputs: int, last_kernel: int) -> nn.Sequentia
     """Three convolutions at full resolution: two of the input's width, one to the outputs."""
     return nn.Sequential(
         convolution(ndim, inputs, inputs, kernel=3),
-        nn.LeakyReLU(NEGATIVE_SLOPE),
+        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         convolution(ndim, inputs, inputs, kernel=3),
-        nn.LeakyReLU(NEGATIVE_SLOPE),
+        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         convolution(ndim, inputs, outputs, kernel=last_kernel),
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.similarity.base import Similarity
-from bench.similarity.box import box_sum
+from bench.similarity.box import box_sum_
 from bench.similarity.pair import Pair
 
 FLOOR, CEILING = 1e-3, 1e3  # of the local variance, in shares of its mean over the image
@@ -128,7 +128,7 @@ class _Descriptor:
                 squares = torch.zeros_like(image)
                 near, far = _overlap(image, difference)
                 torch.sub(far, near, out=_overlap(squares, difference)[0]).square_()
-                self.distances[difference] = box_sum(squares, 2 * radius + 1).div_(self.patch)
+                self.distances[difference] = box_sum_(squares, 2 * radius + 1).div_(self.patch)
         self.least = self.distance(channels[0]).clone()
         self.where_least = torch.zeros_like(self.least, dtype=torch.uint8)
         total = self.least.clone()
@@ -163,7 +163,7 @@ class _Descriptor:
         """Gradient with respect to the image, from that with respect to the distances."""
         gradient = torch.zeros_like(self.image)
         for difference, of_distance in of_distances.items():
-            of_squares = box_sum(of_distance, 2 * self.radius + 1).mul_(2 / self.patch)
+            of_squares = box_sum_(of_distance, 2 * self.radius + 1).mul_(2 / self.patch)
             near, far = _overlap(self.image, difference)
             change = (far - near).mul_(_overlap(of_squares, difference)[0])
             near_gradient, far_gradient = _overlap(gradient, difference)

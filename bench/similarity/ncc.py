@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.similarity.base import Similarity
-from bench.similarity.box import box_sum
+from bench.similarity.box import box_sum, box_sum_
 from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
@@ -128,7 +128,7 @@ def _correlation(
     """
     voxels = window ** (image.ndim - 2)
     mean, other_mean = (box_sum(x, window).div_(voxels) for x in (image, other))
-    cross = box_sum(image * other, window).sub_(mean * other_mean, alpha=voxels)
+    cross = box_sum_(image * other, window).sub_(mean * other_mean, alpha=voxels)
     other_variance = _variance(other, other_mean, window).add_(floor * voxels)
     ratio = _variance(image, mean, window).add_(floor * voxels).mul_(other_variance).add_(EPSILON)
     torch.div(cross, ratio, out=ratio)
@@ -140,15 +140,15 @@ def _correlation(
     del other_variance
     offset = other_mean.mul_(d_cross).add_(mean.mul_(twice_d_variance))
     del mean
-    torch.mul(box_sum(d_cross, window), other, out=gradient)
+    torch.mul(box_sum_(d_cross, window), other, out=gradient)
     del cross, d_cross
-    gradient.addcmul_(image, box_sum(twice_d_variance, window))
+    gradient.addcmul_(image, box_sum_(twice_d_variance, window))
     del ratio, twice_d_variance
-    gradient.sub_(box_sum(offset, window))
+    gradient.sub_(box_sum_(offset, window))
     return total
 
 
 def _variance(image: Tensor, mean: Tensor, window: int) -> Tensor:
     """Unnormalized variance in the window; rounding cannot make it negative."""
     voxels = window ** (image.ndim - 2)
-    return box_sum(image * image, window).sub_(mean * mean, alpha=voxels).clamp_(min=0)
+    return box_sum_(image * image, window).sub_(mean * mean, alpha=voxels).clamp_(min=0)
