@@ -13,9 +13,10 @@ from bench.data.loading import PairBatch, TrainingPairs
 from bench.devices import make_fabric
 from bench.errors import ConfigError, OutOfMemory
 from bench.models.flow import displacement_of
+from bench.models.layout import to_channels_last
 from bench.registration import Registration
 from bench.settings import TrainerSettings
-from bench.trainee import Callback, Trainee, to_channels_last
+from bench.trainee import Callback, Trainee
 from bench.training import Losses, add_means, train
 
 

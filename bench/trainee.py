@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.checkpoints import save_network
 from bench.errors import Diverged
+from bench.models.layout import to_channels_last
 from bench.schedule import Schedule
 from bench.settings import TrainerSettings
 from bench.store import BEST, HISTORY, write_csv
@@ -103,7 +104,7 @@ class Trainee:
         self.scores: dict[str, float] = {}
         task.prepare(fabric.device)
         to_channels_last(task.network)
-        self.optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr)
+        self.optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
         self.network, self.wrapped_optimizer = fabric.setup(task.network, self.optimizer)
         self.state = TrainingState.resume(folder, task.network, self.optimizer, self.schedule)
@@ -192,9 +193,3 @@ class Trainee:
             f"{self.task.name}: {what}. Try a lower trainer.lr (now {self.settings.lr:g}), "
             f"trainer.precision=float32, or {self.task.advice}."
         )
-
-
-def to_channels_last(network: nn.Module) -> None:
-    """Puts a network's weights into the layout that convolutions are fastest in."""
-    three = any(isinstance(layer, nn.Conv3d) for layer in network.modules())
-    network.to(memory_format=torch.channels_last_3d if three else torch.channels_last)  # type: ignore[call-overload]

@@ -19,6 +19,7 @@ from bench.devices import make_fabric
 from bench.distributed import launch
 from bench.errors import Diverged, Interrupted, OutOfMemory
 from bench.interrupts import collected_signals
+from bench.memory import keep_freed_memory
 from bench.progress import TrainingProgress
 from bench.seeding import derive_seed
 from bench.settings import TrainerSettings
@@ -124,6 +125,8 @@ def train(fabric: Fabric, trainees: Sequence[Trainee], step: Step, seed: int) ->
     Raises:
         Interrupted: If SIGINT or SIGTERM came; the last states have been saved.
     """
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     settings, name = trainees[0].settings, trainees[0].task.name
     if len(trainees) > 1:
         name += f" and {len(trainees) - 1} more"

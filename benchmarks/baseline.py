@@ -1,9 +1,10 @@
 """A training step in the way of the published code, by our own hand: what ours is measured against.
 
-Contiguous float32 without autocast; activations never in place; images and labels are decoded from
-their files for each sample; labels are one-hot and warped with gradient whatever the metric; local
-NCC by dense window convolutions; the fixed image's features are computed in each step; Dice and
-folding are computed from each training batch, and the loss is fetched from the device.
+Contiguous float32 without autocast; activations never in place, maps concatenated; images and
+labels are decoded from their files for each sample; labels are one-hot and warped with gradient
+whatever the metric; local NCC by dense window convolutions; the fixed image's features are computed
+in each step; Dice and folding are computed from each training batch, and the loss is fetched from
+the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.models import VoxelMorph
+
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -24,7 +27,7 @@ class Baseline:
     """Training steps of one network.
 
     Args:
-        network: (moving, fixed) -> u, float32.
+        network: The registration network, float32.
         similarity: Of warped and fixed image.
         weight: λ.
         files: Image and labels of each subject.
@@ -36,7 +39,7 @@ class Baseline:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: VoxelMorph,
         similarity: Similarity,
         weight: float,
         files: Sequence[tuple[Path, Path]],
@@ -67,7 +70,7 @@ class Baseline:
         moving_image, moving_labels = self._read(moving)
         fixed_image, fixed_labels = self._read(fixed)
         self.network.train()
-        u = self.network(moving_image, fixed_image)
+        u = self._displacement(moving_image, fixed_image)
         warped = plain.warp(moving_image, u)
         warped_labels = plain.warp(moving_labels, u)
         loss = self.similarity(warped, fixed_image) + self.weight * plain.diffusion(u)
@@ -80,6 +83,10 @@ class Baseline:
             "dice": plain.hard_dice(warped_labels, fixed_labels).item(),
             "folding": plain.folding(u.detach()).item(),
         }
+
+    def _displacement(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        backbone, head = self.network.network.backbone, self.network.network.head
+        return head([backbone(torch.cat([moving, fixed], dim=1))])
 
     def _read(self, subjects: Sequence[int]) -> tuple[Tensor, Tensor]:
         images, labels = [], []

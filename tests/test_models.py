@@ -10,7 +10,7 @@ from bench.errors import ConfigError, Unsupported
 from bench.instantiation import build
 from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.flow import displacement_of
-from bench.models.unet import FullResolution, UNet, head
+from bench.models.unet import FullResolution, Head, UNet
 from bench.spatial import integrate
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
@@ -142,9 +142,24 @@ def test_last_skip_is_the_input_itself():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_head_of_parts_equals_that_of_the_whole(shape):
+    head = Head(len(shape), 5, 2, last_kernel=3).double()
+    whole = torch.rand(2, 5, *shape, dtype=torch.float64, requires_grad=True)
+    parts = [part.detach().requires_grad_() for part in whole.split([3, 2], dim=1)]
+    expected, found = head([whole]), head(parts)
+    torch.testing.assert_close(found, expected)
+    expected.square().sum().backward()
+    theirs = [p.grad.clone() for p in head.parameters()]
+    head.zero_grad()
+    found.square().sum().backward()
+    torch.testing.assert_close(torch.cat([part.grad for part in parts], 1), whole.grad)
+    torch.testing.assert_close([p.grad for p in head.parameters()], theirs)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_full_resolution_keeps_any_size(shape):
     backbone = UNet(len(shape), 1, [4, 6], norm=False, dropout=False)
-    network = FullResolution(backbone, head(len(shape), backbone.outputs, 5, last_kernel=1))
+    network = FullResolution(backbone, Head(len(shape), backbone.outputs, 5, last_kernel=1))
     assert network(torch.rand(2, 1, *shape)).shape == (2, 5, *shape)
 
 

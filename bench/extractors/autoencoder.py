@@ -49,7 +49,8 @@ class Autoencoder(FullResolutionFeatures):
         mostly padding it does so within ten steps.
         """
         mean = images.mean(dim=[0, *range(2, images.ndim)]).clamp(0.01, 0.99)
-        last = self.network.head[-1]  # type: ignore[index]
+        last = self.network.head[-1]
+        assert isinstance(last.bias, Tensor)
         last.bias.data.copy_(mean.logit())
 
     def loss(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> Tensor:

@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from bench.models.layout import to_channels_last
+
 
 class FeatureNetwork(Protocol):
     """What a network must offer to serve as an extractor.
@@ -35,6 +37,7 @@ class Extractor:
 
     def __init__(self, network: nn.Module, precision: torch.dtype = torch.float32) -> None:
         self.network = network.eval().requires_grad_(False)
+        to_channels_last(network)
         self.precision = precision
         self.levels: int = network.levels  # type: ignore[assignment]
         self.factors: Sequence[int] = network.factors  # type: ignore[assignment]

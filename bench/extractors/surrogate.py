@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.models.unet import Encoder, FullResolution, UNet, head
+from bench.models.unet import Encoder, FullResolution, Head, UNet
 from bench.spatial import crop_to, pad_to_multiple
 
 
@@ -78,7 +78,7 @@ class FullResolutionFeatures(EncoderFeatures):
     ) -> None:
         super().__init__(ndim, image_channels, channels)
         backbone = UNet(ndim, image_channels, channels, norm, dropout, skips)
-        self.network = FullResolution(backbone, head(ndim, backbone.outputs, outputs, 1))
+        self.network = FullResolution(backbone, Head(ndim, backbone.outputs, outputs, 1))
 
     @property
     def encoder(self) -> Encoder:

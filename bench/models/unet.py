@@ -3,15 +3,17 @@
 Source: Czolbe et al., MIDL 2021 and MIA 2023 (network description and published code).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
 from bench.spatial import crop_to, pad_to_multiple
 
 NEGATIVE_SLOPE = 0.2
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def convolution(ndim: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
@@ -47,15 +49,41 @@ def stage(
     return nn.Sequential(*layers)
 
 
-def head(ndim: int, inputs: int, outputs: int, last_kernel: int) -> nn.Sequential:
-    """Three convolutions at full resolution: two of the input's width, one to the outputs."""
-    return nn.Sequential(
-        convolution(ndim, inputs, inputs, kernel=3),
-        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-        convolution(ndim, inputs, inputs, kernel=3),
-        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
-        convolution(ndim, inputs, outputs, kernel=last_kernel),
-    )
+class Head(nn.Sequential):
+    """Three convolutions at full resolution: two of the input's width, one to the outputs.
+
+    Args:
+        ndim: 2 or 3 spatial axes.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        last_kernel: Edge of the last convolution's kernel.
+    """
+
+    def __init__(self, ndim: int, inputs: int, outputs: int, last_kernel: int) -> None:
+        super().__init__(
+            convolution(ndim, inputs, inputs, kernel=3),
+            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+            convolution(ndim, inputs, inputs, kernel=3),
+            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+            convolution(ndim, inputs, outputs, kernel=last_kernel),
+        )
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+        """(B, outputs, *S) from maps (B, C_i, *S) that together are the input.
+
+        They are convolved each with its share of the weights and never put together: the largest
+        map of all need not be, and a part without gradient costs none.
+        """
+        first, *others = self
+        assert isinstance(first, nn.Conv2d | nn.Conv3d)
+        weights = first.weight.split([part.shape[1] for part in parts], dim=1)
+        convolve: Callable[..., Tensor] = {4: F.conv2d, 5: F.conv3d}[parts[0].ndim]
+        x = convolve(parts[0], weights[0], first.bias, padding=first.padding)
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            x += convolve(part, weight, padding=first.padding)
+        for layer in others:
+            x = layer(x)
+        return x
 
 
 class Encoder(nn.ModuleList):
@@ -107,8 +135,9 @@ class UNet(nn.Module):
         skips: Whether encoder stages are concatenated in the decoder.
 
     Attributes:
-        outputs: Channels of what `decode` returns.
+        outputs: Channels of the output.
         stride: What the input's spatial axes must be multiples of.
+        channels_last: Whether the weights are in that layout; the input is brought into it.
     """
 
     def __init__(
@@ -125,6 +154,7 @@ class UNet(nn.Module):
         widths = [inputs, *channels]
         self.skips = skips
         self.stride = self.encoder.stride
+        self.channels_last = False
         self.decoder = nn.ModuleList()
         current = widths[-1]
         for width, skip in zip(reversed(channels), reversed(widths[:-1]), strict=True):
@@ -137,34 +167,37 @@ class UNet(nn.Module):
             scale_factor=2, mode="bilinear" if ndim == 2 else "trilinear", align_corners=False
         )
 
-    def decode(self, x: Tensor, stages: list[Tensor]) -> Tensor:
-        """Full-resolution features from the input and what the encoder made of it."""
+    def parts(self, x: Tensor) -> list[Tensor]:
+        """What `forward` returns before it is concatenated: features and, with skips, the input."""
+        x = pad_to_multiple(x, self.stride)
+        if self.channels_last:
+            x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
+        stages = self.encoder(x)
         skips = [x, *stages[:-1]]
-        x = stages[-1]
+        parts = [stages[-1]]
         for layer in self.decoder:
-            x = self.upsample(layer(x))
+            joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+            upsampled = self.upsample(layer(joined))
             skip = skips.pop()
-            if self.skips:
-                x = torch.cat([x, skip.to(x.dtype)], dim=1)
-        return x
+            parts = [upsampled, skip.to(upsampled.dtype)] if self.skips else [upsampled]
+        return parts
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) of any size to (B, outputs, *S padded to a multiple of the stride)."""
-        x = pad_to_multiple(x, self.stride)
-        return self.decode(x, self.encoder(x))
+        return torch.cat(self.parts(x), dim=1)
 
 
 class FullResolution(nn.Module):
     """A U-Net and a head, from an image of any size to a map of the same size."""
 
-    def __init__(self, backbone: UNet, head: nn.Module) -> None:
+    def __init__(self, backbone: UNet, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) to (B, head's outputs, *S)."""
-        return crop_to(self.head(self.backbone(x)), x.shape[2:])
+        return crop_to(self.head(self.backbone.parts(x)), x.shape[2:])
 
 
 def check_channels(channels: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bench.errors import ConfigError
 from bench.models.flow import Integrated, check_integrate, integrated, near_zero
-from bench.models.unet import FullResolution, UNet, head
+from bench.models.unet import FullResolution, Head, UNet
 
 
 class VoxelMorph(nn.Module):
@@ -43,7 +43,7 @@ class VoxelMorph(nn.Module):
         if not flow_std > 0:
             raise ConfigError(f"model.flow_std={flow_std}: must be a number above 0.")
         backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)
-        flow = head(ndim, backbone.outputs, ndim, last_kernel=3)
+        flow = Head(ndim, backbone.outputs, ndim, last_kernel=3)
         near_zero(flow[-1], flow_std)
         self.network = FullResolution(backbone, flow)
         self.integrate = integrate
