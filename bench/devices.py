@@ -13,8 +13,18 @@ def accelerator(settings: TrainerSettings) -> str:
     """`cuda`, `mps` or `cpu`: what the settings ask for, or the best there is for `auto`.
 
     Raises:
-        ConfigError: If the accelerator asked for is not there.
+        ConfigError: If the accelerator asked for is not there, or cannot do what is asked of it.
     """
+    kind = _accelerator(settings)
+    if settings.compile == "graphs" and kind != "cuda":
+        raise ConfigError(
+            f"trainer.compile=graphs: needs a CUDA device, and this training is on {kind}. Use "
+            "trainer.compile=true."
+        )
+    return kind
+
+
+def _accelerator(settings: TrainerSettings) -> str:
     present = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -17,6 +17,7 @@ NOT_IDENTIFYING = {
         "checkpoint_every",
         "on_oom",
         "accelerator",
+        "compile",
         "devices",
         "pack",
         "progress",

@@ -29,6 +29,8 @@ class TrainerSettings:
         on_oom: `fail`, or `halve`: out of memory, training goes on with half the batch and twice
             the accumulation, which gives the same numbers unless there is batch normalization.
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
+        compile: Whether networks are compiled, see `bench.compilation`; `graphs` replays their
+            steps as CUDA graphs, too.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: Number of devices; the batch is divided among them.
         pack: Runs of a sweep that are trained together if they differ in λ only.
@@ -50,6 +52,7 @@ class TrainerSettings:
     early_stopping: int | None = None
     on_oom: str = "fail"
     precision: str = "auto"
+    compile: bool | str = False
     accelerator: str = "auto"
     devices: int = 1
     pack: int = 1
@@ -101,8 +104,9 @@ class TrainerSettings:
             f"a multiple of trainer.devices={self.devices}",
             self.batch_size % self.devices == 0,
         )
-
+        self._require("compile", "true, false or graphs", self.compile in (True, False, "graphs"))
         self._require("pack", "1 with trainer.devices above 1", self.pack == 1 or self.devices == 1)
+        self._require("pack", "1 with trainer.compile", self.pack == 1 or not self.compile)
 
     def halved(self) -> "TrainerSettings | None":
         """The same steps in forward passes of half the size; None if they cannot be halved."""

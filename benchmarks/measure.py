@@ -5,7 +5,7 @@ import ctypes
 import gc
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,16 +15,18 @@ import torch
 
 Action = Callable[[], object]
 Result = TypeVar("Result")
-M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
 
 
-def parse_arguments(doc: str) -> argparse.Namespace:
-    """The options that the benchmarks share.
+def parse_arguments(doc: str, suites: Sequence[str]) -> argparse.Namespace:
+    """The options of the benchmarks.
 
     Args:
         doc: The script's docstring.
+        suites: What there is to measure, the default first.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--suite", choices=suites, default=suites[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--filter", default="", help="only cases whose name contains this")
     parser.add_argument("--repeats", type=int, default=3)
@@ -32,11 +34,25 @@ def parse_arguments(doc: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def seconds(actions: Mapping[str, Action], repeats: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each repeat of each action, run in turn after one warm-up."""
+def seconds(
+    actions: Mapping[str, Action],
+    repeats: int,
+    device: str,
+    before: Mapping[str, Action] | None = None,
+) -> dict[str, list[float]]:
+    """Seconds of each repeat of each action, run in turn after one warm-up.
+
+    Args:
+        actions: What is timed.
+        repeats: How often.
+        device: Where it runs.
+        before: What is done before an action, untimed.
+    """
     times: dict[str, list[float]] = {name: [] for name in actions}
     for repeat in range(repeats + 1):
         for name, action in actions.items():
+            if before and name in before:
+                before[name]()
             synchronize(device)
             start = time.perf_counter()
             action()
@@ -50,7 +66,8 @@ def peak_bytes(action: Action, device: str) -> int:
     """Most memory that is in use at any time of an action, beyond what is in use before it.
 
     On a processor: of the process, as Linux counts it. Buffers are then taken from the system one
-    by one and given back, which costs time: measure times first.
+    by one and given back, which costs time: measure times first. What an action keeps of what it
+    frees counts.
     """
     gc.collect()
     if device == "cuda":
@@ -67,6 +84,15 @@ def peak_bytes(action: Action, device: str) -> int:
     before = _status("VmRSS")
     action()
     return _status("VmHWM") - before
+
+
+def give_memory_back() -> None:
+    """Returns what is free to the system, and lets the C library do so as it does by default."""
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(M_MMAP_MAX, 1 << 16)
+    libc.mallopt(M_MMAP_THRESHOLD, 1 << 17)
+    libc.mallopt(M_TRIM_THRESHOLD, 1 << 17)
+    libc.malloc_trim(0)
 
 
 def in_fresh_process(function: Callable[..., Result], *arguments: object) -> Result:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.devices import accelerator
 from bench.errors import ConfigError
 from bench.settings import TrainerSettings
 
@@ -33,6 +34,7 @@ OPTIONAL = "must be null or a whole number of at least 1."
         ("plateau_patience", -1, "must be a whole number of at least 0."),
         ("plateau_patience", 0.5, "must be a whole number of at least 0."),
         ("precision", "float16", "must be one of auto, float32, bfloat16."),
+        ("compile", "yes", "must be true, false or graphs."),
         ("accelerator", "gpu", "must be one of auto, cpu, cuda, mps."),
     ],
 )
@@ -45,6 +47,20 @@ def test_value_that_is_not_allowed_is_named_with_what_is(name, value, words):
 def test_batch_must_divide_among_the_devices():
     with pytest.raises(ConfigError, match=r"batch_size=4: must be a multiple of trainer.devices=3"):
         TrainerSettings(**VALID, devices=3)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [({"devices": 2}, "trainer.devices above 1"), ({"compile": True}, "compile")],
+)
+def test_pack_goes_alone(other, words):
+    with pytest.raises(ConfigError, match=f"trainer.pack=2: must be 1 with .*{words}"):
+        TrainerSettings(**VALID, pack=2, **other)
+
+
+def test_graphs_need_a_cuda_device():
+    with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, and this .* cpu"):
+        accelerator(TrainerSettings(**VALID, compile="graphs", accelerator="cpu"))
 
 
 def test_section_may_hold_further_keys_and_be_overridden():
