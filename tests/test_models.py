@@ -10,7 +10,7 @@ from bench.errors import ConfigError, Unsupported
 from bench.instantiation import build
 from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.flow import displacement_of
-from bench.models.unet import FullResolution, Head, UNet
+from bench.models.unet import FullResolution, Head, UNet, convolution
 from bench.spatial import integrate
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
@@ -139,6 +139,22 @@ def test_last_skip_is_the_input_itself():
     network = UNet(2, 2, [4, 6], norm=False, dropout=False)
     image = torch.rand(1, 2, 8, 12)
     assert torch.equal(network(image)[:, -2:], image)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6), (4, 2, 8), (2, 2, 2), (3, 4, 5)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (4, 2)])
+def test_bfloat16_gradient_is_right_on_small_maps(kernel, stride, shape):
+    torch.manual_seed(0)
+    layer = convolution(3, 16, 16, kernel, stride)
+    x = torch.randn(2, 16, *shape)
+    found = []
+    for enabled in (False, True):
+        junk = [torch.full((size,), torch.nan) for size in (1_000, 30_000, 1_000_000)]
+        del junk  # so that reading what was not written shows
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = layer(x)
+        found.append(torch.autograd.grad(y.float().square().sum(), layer.weight)[0])
+    torch.testing.assert_close(found[1], found[0], rtol=0.05, atol=0.02 * found[0].abs().max())
 
 
 @pytest.mark.parametrize("shape", SHAPES)

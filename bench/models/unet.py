@@ -16,9 +16,23 @@ NEGATIVE_SLOPE = 0.2
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
+class Convolution3d(nn.Conv3d):
+    """A 3D convolution, in float32 where the bfloat16 one is wrong.
+
+    On processors with AVX-512 BF16 the gradient of the weights comes out as whatever lay in memory
+    for maps of two voxels along the first or second axis (oneDNN 3.12, torch 2.13).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and min(x.shape[2:4]) <= 2:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
+
+
 def convolution(ndim: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
     """A 2D or 3D convolution with the padding that keeps (or, at stride 2, halves) the size."""
-    layer = {2: nn.Conv2d, 3: nn.Conv3d}[ndim]
+    layer = {2: nn.Conv2d, 3: Convolution3d}[ndim]
     return layer(inputs, outputs, kernel, stride, padding=1 if kernel > 1 else 0)
 
 
