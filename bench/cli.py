@@ -1,6 +1,7 @@
 """`python -m bench`: commands on results and data sets."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from bench.data.commands import app as data
 from bench.errors import BenchError, ConfigError
 from bench.messages import explain
 from bench.run_commands import app as runs
+from bench.store import PANELS, Folder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data, name="data")
@@ -81,22 +83,62 @@ def robustness(
     print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
 
 
+Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")]
+ResultsFolder = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+OnePair = Annotated[
+    str | None, typer.Option("--pair", help="MOVING,FIXED; by default that of median Dice.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Figure without suffix; by default RESULTS/panels/KIND-DATASET."),
+]
+
+
 @app.command()
 def panel(
-    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")],
-    pair: Annotated[
-        str | None, typer.Option(help="MOVING,FIXED; by default the test pair of median Dice.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Figure without suffix; by default RESULTS/panels/DATASET.")
-    ] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
 ) -> None:
     """Draw one test pair as several trained networks register it; the report shows it."""
     from bench.panel import draw
+
+    _draw("panel", draw, run, pair, out, results)
+
+
+@app.command()
+def landscape(
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+) -> None:
+    """Draw metrics of runs while a test pair's moving image is shifted; the report shows it."""
+    from bench.inspection import landscape
+
+    _draw("landscape", landscape, run, pair, out, results)
+
+
+@app.command()
+def features(
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+) -> None:
+    """Draw feature maps of the extractors of runs on a test pair; the report shows them."""
+    from bench.inspection import features
+
+    _draw("features", features, run, pair, out, results)
+
+
+def _draw(
+    kind: str,
+    draw: Callable[[list[Folder], str | None, Path], list[Path]],
+    names: list[str],
+    pair: str | None,
+    out: Path | None,
+    results: Path,
+) -> None:
+    """Draws a figure of runs, by default where the report finds it, and prints its files."""
     from bench.run_commands import find_run
 
-    for path in draw([find_run(results, own) for own in run], pair, out, results):
+    folders = [find_run(results, name) for name in names]
+    summary = folders[0].summary() or {}
+    out = out or results / PANELS / f"{kind}-{summary.get('dataset')}"
+    for path in draw(folders, pair, out):
         print(path)
 
 

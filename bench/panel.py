@@ -9,27 +9,23 @@ import torch
 from bench.analysis.plots.panel import Registered, draw_panel
 from bench.analysis.style import save, styled
 from bench.data.loading import PairBatch, read_pairs
-from bench.data.prepared import PreparedDataset
 from bench.devices import single_device
 from bench.errors import StoreError
 from bench.registration import register
-from bench.robustness import load_run
 from bench.spatial import jacobian_determinant, warp
-from bench.store import PAIRS, PANELS, Folder
+from bench.store import PAIRS, Folder
+from bench.trained import load_network
 
 UNREGISTERED = "unregistered"
 
 
-def draw(
-    folders: Sequence[Folder], pair: str | None, out: Path | None, results: Path
-) -> list[Path]:
+def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
     """Writes the panel as PNG and PDF.
 
     Args:
         folders: Finished runs on the same test pairs.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix; None for `panels/DATASET` in the results.
-        results: Folder of the results.
+        out: Where to, without suffix.
 
     Returns:
         The files.
@@ -38,12 +34,11 @@ def draw(
         StoreError: If a run has not finished, runs have different test pairs, or there is no such
             pair.
     """
-    moving, fixed = median_pair(folders) if pair is None else _split(pair)
+    moving, fixed = find_pair(folders, pair)
     batch, columns = register_pair(folders, moving, fixed)
     labels = None if batch.read_segmentations is None else batch.read_segmentations()[1]
     summary = folders[0].summary()
     assert summary is not None
-    out = out or results / PANELS / summary["dataset"]
     out.parent.mkdir(parents=True, exist_ok=True)
     with styled():
         figure = draw_panel(
@@ -56,24 +51,33 @@ def draw(
     return [out.with_suffix(".png"), out.with_suffix(".pdf")]
 
 
-def _split(pair: str) -> tuple[str, str]:
-    parts = pair.split(",")
-    if len(parts) != 2:
-        raise StoreError(f"--pair {pair}: must be MOVING,FIXED.")
-    return parts[0], parts[1]
-
-
-def median_pair(folders: Sequence[Folder]) -> tuple[str, str]:
-    """Moving and fixed subject of the test pair of median Dice, averaged over runs.
-
-    Without labels, the first pair.
+def find_pair(folders: Sequence[Folder], pair: str | None) -> tuple[str, str]:
+    """Moving and fixed subject of a test pair that all runs have.
 
     Args:
         folders: Finished runs on the same test pairs.
+        pair: MOVING,FIXED; None for the test pair of median Dice.
 
     Raises:
-        StoreError: If a run has not finished, or runs have different test pairs.
+        StoreError: If a run has not finished, runs have different test pairs, or there is no such
+            pair.
     """
+    tables = _test_pairs(folders)
+    if pair is None:
+        return median_pair(tables)
+    parts = pair.split(",")
+    if len(parts) != 2:
+        raise StoreError(f"--pair {pair}: must be MOVING,FIXED.")
+    if tuple(parts) not in tables[0].index:
+        raise StoreError(
+            f"--pair {pair}: is no test pair of {folders[0].path.name}. They are named "
+            "MOVING,FIXED; pairs.csv of a run lists them."
+        )
+    return parts[0], parts[1]
+
+
+def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
+    """Scores of the runs by moving and fixed subject."""
     tables = []
     for folder in folders:
         if folder.summary() is None:
@@ -83,9 +87,18 @@ def median_pair(folders: Sequence[Folder]) -> tuple[str, str]:
     for folder, table in zip(folders, tables, strict=True):
         if not table.index.equals(tables[0].index):
             raise StoreError(
-                f"{folder.path.name}: has other test pairs than {folders[0].path.name}; a panel "
+                f"{folder.path.name}: has other test pairs than {folders[0].path.name}; a figure "
                 "shows one pair."
             )
+    return tables
+
+
+def median_pair(tables: Sequence[pd.DataFrame]) -> tuple[str, str]:
+    """The test pair of median Dice, averaged over runs; without labels, the first pair.
+
+    Args:
+        tables: Scores of runs by moving and fixed subject.
+    """
     if "dice" not in tables[0]:
         return tuple(tables[0].index[0])
     dice = sum(table["dice"] for table in tables).sort_values(kind="stable").dropna()
@@ -99,35 +112,21 @@ def register_pair(
 
     Args:
         folders: Finished runs on one data set.
-        moving: A subject.
-        fixed: Another one.
-
-    Raises:
-        StoreError: If there is no such test pair.
+        moving: Moving subject of a test pair.
+        fixed: Its fixed subject.
     """
     columns: list[Registered] = []
     for folder in folders:
-        summary = folder.summary()
-        assert summary is not None
-        experiment, dataset, model = load_run(folder, summary["data"])
-        batch = read_pairs(
-            dataset, [_find(dataset, moving, fixed)], single_device(experiment.settings)
-        )
+        experiment, dataset, model = load_network(folder)
+        names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
+        pair = dataset.pairs("test")[names.index((moving, fixed))]
+        batch = read_pairs(dataset, [pair], single_device(experiment.settings))
         u, _ = register(model, batch)
         if not columns:
             columns.append(_registered(UNREGISTERED, batch, torch.zeros_like(u)))
-        columns.append(_registered(f"{summary['metric']}\nλ = {summary['weight']:g}", batch, u))
+        label = f"{experiment['metric']['name']}\nλ = {experiment.weight:g}"
+        columns.append(_registered(label, batch, u))
     return batch, columns
-
-
-def _find(dataset: PreparedDataset, moving: str, fixed: str) -> tuple[int, int]:
-    pairs = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
-    if (moving, fixed) not in pairs:
-        raise StoreError(
-            f"--pair {moving},{fixed}: is no test pair of {dataset.name}. They are named "
-            "MOVING,FIXED; pairs.csv of a run lists them."
-        )
-    return dataset.pairs("test")[pairs.index((moving, fixed))]
 
 
 def _registered(label: str, batch: PairBatch, u: torch.Tensor) -> Registered:

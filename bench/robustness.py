@@ -2,23 +2,15 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-import yaml
-from omegaconf import OmegaConf
 
-from bench.config import Experiment
 from bench.corruptions import check_corruption, corrupt
-from bench.data.cache import prepare
-from bench.data.prepared import PreparedDataset
 from bench.devices import single_device
 from bench.errors import StoreError
-from bench.execution import load_model
-from bench.experiment import make_source
-from bench.instantiation import build
 from bench.registration import score_test_pairs
-from bench.store import CONFIG, ROBUSTNESS, Folder, write_csv
+from bench.store import ROBUSTNESS, Folder, write_csv
+from bench.trained import load_network
 
 
 def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
@@ -40,8 +32,7 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         StoreError: If the run has not finished, or its data are no longer what it was trained on.
     """
     check_corruption(corruption, tuple(levels))
-    summary = folder.summary()
-    if summary is None:
+    if folder.summary() is None:
         raise StoreError(
             f"{folder.path.name}: has not finished; only trained networks can be tested again."
         )
@@ -50,7 +41,7 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         done = known.loc[known["corruption"] == corruption, "level"].unique()
         missing = [level for level in dict.fromkeys(levels) if level not in done]
         if missing:
-            experiment, dataset, model = load_run(folder, summary["data"])
+            experiment, dataset, model = load_network(folder)
         for level in missing:
             disturb = functools.partial(corrupt, corruption, level)
             device = single_device(experiment.settings)
@@ -70,27 +61,3 @@ def known_rows(folder: Folder) -> pd.DataFrame:
     if not folder.file(ROBUSTNESS).exists():
         return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})
     return pd.read_csv(folder.file(ROBUSTNESS), dtype={"moving": str, "fixed": str})
-
-
-def load_run(folder: Folder, fingerprint: str) -> tuple[Experiment, PreparedDataset, Any]:
-    """A finished run's experiment, data and trained network.
-
-    Args:
-        folder: The run.
-        fingerprint: Of the data that it was trained on.
-
-    Raises:
-        StoreError: If the data are others now.
-    """
-    config = yaml.safe_load(folder.file(CONFIG).read_text())
-    config["results_dir"] = str(folder.path.parent.parent)
-    experiment = Experiment.from_config(OmegaConf.create(config))
-    dataset = prepare(make_source(experiment), experiment.cache)
-    if dataset.fingerprint != fingerprint:
-        raise StoreError(
-            f"{folder.path.name}: the files of {dataset.name} are no longer those it was trained "
-            "on; put them back, or run it anew."
-        )
-    section = {key: value for key, value in experiment["model"].items() if key != "name"}
-    model = build(section, "model", ndim=dataset.ndim, image_channels=dataset.channels)
-    return experiment, dataset, load_model(folder, model, experiment)

@@ -25,6 +25,16 @@ from bench.store import PANELS
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
 NO_TESTS = pd.DataFrame()
+PANEL_CAPTIONS = {  # by the command that draws it
+    "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
+    "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
+    "Jacobian (black where it folds), the difference to the fixed image.",
+    "landscape": "What each metric says while the moving image of a test pair of {dataset} is "
+    "shifted along an axis, from its least to its largest value. The pair is not registered: the "
+    "least value need not be at 0.",
+    "features": "Feature maps that the metrics on {dataset} compare: of each level of each "
+    "extractor those that vary most over the fixed image of a test pair, shown to its left.",
+}
 
 
 def write_report(request: Request, out: Path) -> Findings:
@@ -131,20 +141,16 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
 
 
 def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[str, str]]:
-    """The panels that `python -m bench panel` has drawn of the data sets."""
+    """The figures that other commands have drawn of the data sets."""
     pictures = []
     for dataset in dict.fromkeys(own.dataset for own in found.comparisons):
-        drawn = request.results / PANELS / dataset
-        if not drawn.with_suffix(".png").exists():
-            continue
-        for suffix in (".png", ".pdf"):
-            shutil.copyfile(drawn.with_suffix(suffix), folder / f"panel-{dataset}{suffix}")
-        caption = (
-            f"One test pair of {dataset} as each network registers it: the warped image, contours "
-            "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the "
-            "signed Jacobian (black where it folds), the difference to the fixed image."
-        )
-        pictures.append({"name": f"panel-{dataset}", "caption": caption})
+        for kind, caption in PANEL_CAPTIONS.items():
+            name = f"{kind}-{dataset}"
+            drawn = [request.results / PANELS / f"{name}{suffix}" for suffix in (".png", ".pdf")]
+            if all(file.exists() for file in drawn):
+                for file in drawn:
+                    shutil.copyfile(file, folder / file.name)
+                pictures.append({"name": name, "caption": caption.format(dataset=dataset)})
     return pictures
 
 

@@ -53,7 +53,7 @@ def test_level_0_is_the_test_and_others_are_added_once(
         raise AssertionError("tested twice")
 
     with monkeypatch.context() as patched:
-        patched.setattr(robustness, "load_run", twice)
+        patched.setattr(robustness, "load_network", twice)
         again = bench(*command, "0.3")
     assert again.code == 0
     assert "0.3" in again.out

@@ -1,0 +1,64 @@
+"""What finished runs have trained: their networks and metrics, on the data they were trained on."""
+
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from bench.assembly import build_parts
+from bench.config import Experiment
+from bench.data.cache import prepare
+from bench.data.prepared import PreparedDataset
+from bench.devices import single_device
+from bench.errors import StoreError
+from bench.experiment import make_source
+from bench.extractors.obtain import train_or_load
+from bench.extractors.transfer import Origin, find_transfers
+from bench.instantiation import build
+from bench.recording import load_model
+from bench.registration import extractors_of
+from bench.store import CONFIG, Folder
+
+
+def load_network(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
+    """A finished run's experiment, data and trained network.
+
+    Raises:
+        StoreError: If it has not finished, or the data are others now.
+    """
+    experiment, dataset, _ = _load_data(folder)
+    section = {key: value for key, value in experiment["model"].items() if key != "name"}
+    model = build(section, "model", ndim=dataset.ndim, image_channels=dataset.channels)
+    return experiment, dataset, load_model(folder, model, experiment)
+
+
+def load_metric(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
+    """A finished run's experiment, data and metric, with its trained extractors, on the device.
+
+    Raises:
+        StoreError: If it has not finished, or the data are others now.
+    """
+    experiment, dataset, data = _load_data(folder)
+    parts = build_parts(experiment, dataset, find_transfers(experiment))
+    for network, section, origin in parts.surrogates:
+        train_or_load(network, origin or Origin(experiment, section, dataset, data))
+    for extractor in extractors_of(parts.similarity):
+        extractor.to(single_device(experiment.settings))
+    return experiment, dataset, parts.similarity
+
+
+def _load_data(folder: Folder) -> tuple[Experiment, PreparedDataset, dict[str, Any]]:
+    summary = folder.summary()
+    if summary is None:
+        raise StoreError(f"{folder.path.name}: has not finished; nothing has been trained.")
+    config = yaml.safe_load(folder.file(CONFIG).read_text())
+    config["results_dir"] = str(folder.path.parent.parent)
+    experiment = Experiment.from_config(OmegaConf.create(config))
+    source = make_source(experiment)
+    dataset = prepare(source, experiment.cache)
+    if dataset.fingerprint != summary["data"]:
+        raise StoreError(
+            f"{folder.path.name}: the files of {dataset.name} are no longer those it was trained "
+            "on; put them back, or run it anew."
+        )
+    return experiment, dataset, {"fingerprint": dataset.fingerprint, "settings": source.settings()}
