@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.spatial import central_jacobian_determinant, jacobian_determinant, warp
+from bench.spatial import central_jacobian_determinant, jacobian_determinant
 
 SMALLEST_DETERMINANT = 1e-9
 LARGEST_DETERMINANT = 1e9
@@ -114,25 +114,21 @@ def score_displacement(displacement: Tensor) -> dict[str, float]:
 
 
 def score_labels(
-    moving: Tensor, fixed: Tensor, displacement: Tensor, classes: int, spacing: Sequence[float]
+    warped: np.ndarray, fixed: np.ndarray, classes: int, spacing: Sequence[float]
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Scores of overlap of one pair.
 
     Args:
-        moving: Moving label map (1, 1, *S).
-        fixed: Fixed label map (1, 1, *S).
-        displacement: (1, D, *S), voxels.
+        warped: Warped moving label map (*S), whole numbers.
+        fixed: Fixed label map (*S).
         classes: Number of classes, background included.
         spacing: Edge lengths of a voxel in mm.
 
     Returns:
         The pair's scores, and `dice` and `hd95` of each class.
     """
-    warped = warp(moving, displacement, mode="nearest")
-    dice = dice_per_class(warped, fixed, classes)
-    distances = hd95_per_class(
-        warped[0, 0].cpu().numpy(), fixed[0, 0].cpu().numpy(), classes, spacing
-    )
+    dice = dice_per_class(torch.from_numpy(warped), torch.from_numpy(fixed), classes)
+    distances = hd95_per_class(warped, fixed, classes, spacing)
     scores = {
         "dice": foreground_dice(dice),
         "dice_published": published_dice(dice),

@@ -1,10 +1,12 @@
 """Registration as a task for the trainer, and the registration of test pairs."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,10 @@ from bench.models.flow import displacement_of
 from bench.settings import TrainerSettings
 from bench.similarity import Pair, Similarity
 from bench.spatial import warp
+from bench.workers import MOST, workers
 
 Network = Callable[..., Tensor]
+TOGETHER = 2 * MOST  # test pairs that are registered before their labels are scored
 
 
 class Registration:
@@ -168,6 +172,8 @@ def score_test_pairs(
 ) -> Iterator[TestedPair]:
     """Registers and scores every test pair; the first is registered twice to warm up.
 
+    Nothing else is computed while a pair is registered, since that is timed.
+
     Args:
         network: Trained, in eval mode, on the device.
         dataset: The prepared data set.
@@ -175,28 +181,87 @@ def score_test_pairs(
         disturb: Changes an image (1, C, *S) of a pair, given the pair's number and 0 for its
             moving, 1 for its fixed image.
     """
+    pairs = list(enumerate(dataset.pairs("test")))
     classes = len(dataset.class_names)
-    for number, (moving, fixed) in enumerate(dataset.pairs("test")):
-        batch = read_pairs(dataset, [(moving, fixed)], device)
-        batch.moving = disturb(batch.moving, number, 0)
-        batch.fixed = disturb(batch.fixed, number, 1)
-        if number == 0:
-            register(network, batch)
-        u, seconds = register(network, batch)
-        scored = []
-        for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
-            scores = {**score_displacement(displacement), "seconds": duration}
-            per_class: list[dict[str, float]] = []
-            if batch.read_segmentations is not None:
-                overlap, per_class = score_labels(
-                    *batch.read_segmentations(), displacement, classes, dataset.spacing
-                )
-                scores |= overlap
-            scored.append((scores, per_class))
-        (before, classes_before), (after, classes_after) = scored
-        yield TestedPair(
-            dataset.ids[moving], dataset.ids[fixed], before, after, classes_before, classes_after
+    voxels = math.prod(dataset.shape) * classes * len(pairs) if dataset.has_labels else 0
+    with workers(voxels) as pool:
+        for first in range(0, len(pairs), TOGETHER):
+            some = [
+                _registered(network, dataset, device, disturb, number, pair)
+                for number, pair in pairs[first : first + TOGETHER]
+            ]
+            submitted = [
+                [pool.submit(score_labels, *maps, classes, dataset.spacing) for maps in own.maps]
+                for own in some
+            ]
+            for own, futures in zip(some, submitted, strict=True):
+                yield own.tested([future.result() for future in futures])
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A test pair whose displacements are scored, and whose label maps are not.
+
+    Attributes:
+        moving: Id of the moving subject.
+        fixed: Id of the fixed subject.
+        scores: Of the identity and of the registration.
+        maps: Warped and fixed label map (*S) under both; none without labels.
+    """
+
+    moving: str
+    fixed: str
+    scores: list[dict[str, float]]
+    maps: list[tuple[np.ndarray, np.ndarray]]
+
+    def tested(self, of_labels: Sequence[tuple[dict, list[dict]]]) -> TestedPair:
+        """The pair with the scores of its labels."""
+        before, after = self.scores
+        if not of_labels:
+            return TestedPair(self.moving, self.fixed, before, after, [], [])
+        (overlap_before, classes_before), (overlap_after, classes_after) = of_labels
+        return TestedPair(
+            self.moving,
+            self.fixed,
+            before | overlap_before,
+            after | overlap_after,
+            classes_before,
+            classes_after,
         )
+
+
+def _registered(
+    network: Network,
+    dataset: Any,
+    device: torch.device,
+    disturb: Callable[[Tensor, int, int], Tensor],
+    number: int,
+    pair: tuple[int, int],
+) -> _Registered:
+    batch = read_pairs(dataset, [pair], device)
+    batch.moving = disturb(batch.moving, number, 0)
+    batch.fixed = disturb(batch.fixed, number, 1)
+    if number == 0:
+        register(network, batch)
+    u, seconds = register(network, batch)
+    both, maps = [], []
+    for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
+        both.append({**score_displacement(displacement), "seconds": duration})
+        if batch.read_segmentations is not None:
+            maps.append(label_maps(*batch.read_segmentations(), displacement))
+    return _Registered(dataset.ids[pair[0]], dataset.ids[pair[1]], both, maps)
+
+
+def label_maps(moving: Tensor, fixed: Tensor, u: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Warped and fixed label map (*S) of a pair, for `score_labels`.
+
+    Args:
+        moving: Moving label map (1, 1, *S).
+        fixed: Fixed label map (1, 1, *S).
+        u: (1, D, *S), voxels.
+    """
+    warped = warp(moving, u, mode="nearest")
+    return warped[0, 0].cpu().numpy(), fixed[0, 0].cpu().numpy()
 
 
 def _synchronize(device: torch.device) -> None:

@@ -28,6 +28,7 @@ from bench.evaluation import score_displacement, score_labels
 from bench.experiment import make_source
 from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin
+from bench.registration import label_maps
 from bench.similarity import Pair
 from bench.store import write_csv
 
@@ -70,7 +71,8 @@ def main() -> None:
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
             )
             assert batch.read_segmentations is not None
-            overlap, _ = score_labels(*batch.read_segmentations(), u, classes, dataset.spacing)
+            maps = label_maps(*batch.read_segmentations(), u)
+            overlap, _ = score_labels(*maps, classes, dataset.spacing)
             scores = {**overlap, **score_displacement(u)}
             rows.append([before, after, *(scores[name] for name in SCORES)])
             names = {"moving": dataset.ids[pair[0]], "fixed": dataset.ids[pair[1]]}

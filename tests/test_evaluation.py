@@ -19,6 +19,7 @@ from bench.evaluation import (
     sdlogj,
     summarize,
 )
+from bench.registration import label_maps
 from bench.scores import SCORES
 
 SHAPES = [(17, 22), (10, 13, 15)]
@@ -196,9 +197,9 @@ def test_scores_of_labels_are_those_of_the_warped_map():
     moving[..., 3:6, 4:8] = 1
     fixed = moving.roll(2, dims=2)
     u = torch.zeros(1, 2, 12, 12)
-    before, classes_before = score_labels(moving, fixed, u, 2, (2.0, 1.0))
+    before, classes_before = score_labels(*label_maps(moving, fixed, u), 2, (2.0, 1.0))
     u[:, 0] = -2
-    after, classes_after = score_labels(moving, fixed, u, 2, (2.0, 1.0))
+    after, classes_after = score_labels(*label_maps(moving, fixed, u), 2, (2.0, 1.0))
     assert before["dice"] == pytest.approx(1 / 3)
     assert before["hd95"] == pytest.approx(4)
     assert after == {"dice": 1, "dice_published": 1, "hd95": 0}
