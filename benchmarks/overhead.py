@@ -1,0 +1,94 @@
+"""Measures what the trainer's loop adds to its steps: logging, progress bar, checkpoints.
+
+    python benchmarks/overhead.py [--steps N] [--repeats N]
+
+Trainings of N steps through the loop, with a history row and a resumable state at their end (and
+every 50 steps), in turn with the same steps in a bare loop. Validation itself is left out.
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from train import make_data
+
+from bench.data.augmentation import Augmentation
+from bench.data.loading import TrainingPairs
+from bench.devices import make_fabric
+from bench.models import VoxelMorph
+from bench.registration import Registration
+from bench.regularizers import Diffusion
+from bench.settings import TrainerSettings
+from bench.similarity import NCC
+from bench.trainee import Trainee
+from bench.training import fit, single_step
+
+CASES = {"8 of 80x96": (8, (80, 96)), "1 of 64x64x64": (1, (64, 64, 64))}
+CHANNELS = (16, 32, 64)
+
+
+class Unvalidated(Registration):
+    """A registration whose validation takes no time."""
+
+    def validate(self, network, settings, device):
+        return {"loss": 0.0, "dice": 0.0}
+
+
+def main() -> None:
+    """Prints a line for each case."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    for name, (batch, shape) in CASES.items():
+        loop, bare = measure(batch, shape, arguments.steps, arguments.repeats)
+        print(f"{name}: {1e3 * bare:.1f} ms a step, the loop adds {loop / bare - 1:.2%}")
+
+
+def measure(batch: int, shape: tuple[int, ...], steps: int, repeats: int) -> tuple[float, float]:
+    """Median seconds per step, through the loop and bare."""
+    settings = TrainerSettings(
+        steps=steps, batch_size=batch, lr=1e-4, validate_every=50, clip_norm=1.0
+    )
+    found: dict[str, list[float]] = {"loop": [], "bare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        data = make_data(Path(folder), shape)
+
+        def task() -> Unvalidated:
+            torch.manual_seed(0)
+            network = VoxelMorph(len(shape), 1, CHANNELS, norm=False, dropout=False)
+            training = TrainingPairs(data.dataset, Augmentation(), seed=0)
+            return Unvalidated("", network, {}, NCC(), Diffusion(), 0.5, training)
+
+        def through_loop(where: Path, steps: int) -> None:
+            fit(task(), replace(settings, steps=steps), where, seed=0)
+
+        def bare(where: Path, steps: int) -> None:
+            trainee = Trainee(make_fabric(settings), task(), settings, where)
+            trainee.network.train()
+            for number in range(steps):
+                losses = single_step([trainee], number)
+            float(losses[0]["loss"])
+
+        numbers = itertools.count()
+        for repeat in range(repeats + 1):
+            for name, action in (("loop", through_loop), ("bare", bare)):
+                where = Path(folder) / str(next(numbers))
+                where.mkdir()
+                start = time.perf_counter()
+                action(where, steps if repeat else 5)
+                if repeat:
+                    found[name].append((time.perf_counter() - start) / steps)
+    return statistics.median(found["loop"]), statistics.median(found["bare"])
+
+
+if __name__ == "__main__":
+    main()
