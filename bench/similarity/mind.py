@@ -30,7 +30,8 @@ class MIND(Similarity):
     MICCAI 2013; radius and dilation as in Czolbe et al., MIA 2023.
 
     Differentiable in the warped image; the mean that v is clamped by counts as constant. No
-    descriptor is kept: both passes hold patch distances only, half as many as there are channels.
+    descriptor is kept: both passes hold the patch distances of one image, half as many as there
+    are channels.
 
     Args:
         radius: Of a patch in voxels; its edge is 2 radius + 1.
@@ -45,17 +46,21 @@ class MIND(Similarity):
         self.dilation = dilation
 
     def __call__(self, pair: Pair) -> Tensor:
-        ndim = pair.warped.ndim - 2
-        reach = [self.radius + self.dilation] * (2 * ndim)
-        first, second = (
-            F.pad(image.flatten(0, 1)[:, None], reach, mode="replicate")
-            for image in (pair.warped, pair.fixed.detach())
-        )
-        return _MIND.apply(first, second, self.radius, self.dilation)
+        reach = [self.radius + self.dilation] * (2 * pair.warped.dim() - 4)
+        images = (image.flatten(0, 1)[:, None] for image in (pair.warped, pair.fixed.detach()))
+        values = [
+            _MIND.apply(
+                *(F.pad(image, reach, mode="replicate") for image in both),
+                self.radius,
+                self.dilation,
+            )
+            for both in zip(*(image.split(1) for image in images), strict=True)
+        ]
+        return torch.stack(values).mean()
 
 
 class _MIND(torch.autograd.Function):
-    """The metric of two padded images (N, 1, *S), and its gradient with respect to the first.
+    """The metric of two padded images (1, 1, *S), and its gradient with respect to the first.
 
     The distance of the patches around x + a and x + b is a box sum of (I(y) - I(y + b - a))^2,
     seen from x + a. Two channels share each difference b - a, so there are half as many box sums

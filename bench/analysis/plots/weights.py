@@ -69,4 +69,4 @@ def _scale(panel: Any, comparison: Comparison) -> None:
         panel.set_xscale("log", base=2)
     elif len(positive):
         panel.set_xscale("symlog", base=2, linthresh=positive.min())
-    panel.xaxis.set_major_formatter("{x:g}")
+    panel.xaxis.set_major_formatter("{x:.2g}")
