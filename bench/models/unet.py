@@ -3,36 +3,21 @@
 Source: Czolbe et al., MIDL 2021 and MIA 2023 (network description and published code).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
+from bench.models.convolution import CHANNELS_LAST, Convolution2d, Convolution3d, convolve
 from bench.spatial import crop_to, pad_to_multiple
 
 NEGATIVE_SLOPE = 0.2
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-class Convolution3d(nn.Conv3d):
-    """A 3D convolution, in float32 where the bfloat16 one is wrong.
-
-    On processors with AVX-512 BF16 the gradient of the weights comes out as whatever lay in memory
-    for maps of two voxels along the first or second axis (oneDNN 3.12, torch 2.13).
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and min(x.shape[2:4]) <= 2:
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())
-        return super().forward(x)
 
 
 def convolution(ndim: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
     """A 2D or 3D convolution with the padding that keeps (or, at stride 2, halves) the size."""
-    layer = {2: nn.Conv2d, 3: Convolution3d}[ndim]
+    layer = {2: Convolution2d, 3: Convolution3d}[ndim]
     return layer(inputs, outputs, kernel, stride, padding=1 if kernel > 1 else 0)
 
 
@@ -91,7 +76,6 @@ class Head(nn.Sequential):
         first, *others = self
         assert isinstance(first, nn.Conv2d | nn.Conv3d)
         weights = first.weight.split([part.shape[1] for part in parts], dim=1)
-        convolve: Callable[..., Tensor] = {4: F.conv2d, 5: F.conv3d}[parts[0].ndim]
         x = convolve(parts[0], weights[0], first.bias, padding=first.padding)
         for part, weight in zip(parts[1:], weights[1:], strict=True):
             x += convolve(part, weight, padding=first.padding)
