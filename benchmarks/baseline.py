@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models import VoxelMorph
+from bench.models.convolution import double
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
@@ -86,7 +87,13 @@ class Baseline:
 
     def _displacement(self, moving: Tensor, fixed: Tensor) -> Tensor:
         backbone, head = self.network.network.backbone, self.network.network.head
-        return head([backbone(torch.cat([moving, fixed], dim=1))])
+        x = torch.cat([moving, fixed], dim=1)
+        stages = backbone.encoder(x)
+        skips = [x, *stages[:-1]]
+        x = stages[-1]
+        for stage in backbone.decoder:
+            x = torch.cat([double(nn.Sequential.forward(stage, x)), skips.pop()], dim=1)
+        return nn.Sequential.forward(head, x)
 
     def _read(self, subjects: Sequence[int]) -> tuple[Tensor, Tensor]:
         images, labels = [], []

@@ -158,18 +158,19 @@ def test_bfloat16_gradient_is_right_on_small_maps(kernel, stride, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_head_of_parts_equals_that_of_the_whole(shape):
-    head = Head(len(shape), 5, 2, last_kernel=3).double()
-    whole = torch.rand(2, 5, *shape, dtype=torch.float64, requires_grad=True)
-    parts = [part.detach().requires_grad_() for part in whole.split([3, 2], dim=1)]
-    expected, found = head([whole]), head(parts)
+@pytest.mark.parametrize("skips", [0, 2])
+def test_joining_equals_concatenating(shape, skips):
+    head = Head(len(shape), 3 + skips, 2, last_kernel=3).double()
+    half = torch.rand(2, 3, *shape, dtype=torch.float64, requires_grad=True)
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    doubled = torch.nn.functional.interpolate(half, scale_factor=2, mode=mode)
+    skip = torch.rand(2, skips, *doubled.shape[2:], dtype=torch.float64, requires_grad=True)
+    inputs = [half, skip, *head.parameters()] if skips else [half, *head.parameters()]
+    expected = torch.nn.Sequential.forward(head, torch.cat([doubled, skip], dim=1))
+    found = head(half, skip if skips else None)
     torch.testing.assert_close(found, expected)
-    expected.square().sum().backward()
-    theirs = [p.grad.clone() for p in head.parameters()]
-    head.zero_grad()
-    found.square().sum().backward()
-    torch.testing.assert_close(torch.cat([part.grad for part in parts], 1), whole.grad)
-    torch.testing.assert_close([p.grad for p in head.parameters()], theirs)
+    theirs = torch.autograd.grad(expected.square().sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), inputs), theirs)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

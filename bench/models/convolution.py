@@ -1,4 +1,4 @@
-"""Convolutions as `torch.nn` has them, with gradients of the weights that suit a processor."""
+"""Convolutions as `torch.nn` has them, with less work and memory for their gradients."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 CONVOLVE = {4: F.conv2d, 5: F.conv3d}
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+LINEAR = {4: "bilinear", 5: "trilinear"}
 VECTOR = 16  # output channels that a processor computes at a time
 FEW = 8  # channels beyond full vectors from which on another vector is as fast
 
@@ -27,6 +28,11 @@ class Convolution3d(nn.Conv3d):
         return convolve(x, self.weight, self.bias, self.stride, self.padding)
 
 
+def double(x: Tensor) -> Tensor:
+    """A map of twice the size, by linear interpolation; (B, C, *S) to (B, C, *2S)."""
+    return F.interpolate(x, scale_factor=2, mode=LINEAR[x.ndim], align_corners=False)
+
+
 def convolve(
     x: Tensor,
     weight: Tensor,
@@ -41,27 +47,39 @@ def convolve(
     float32: with AVX-512 BF16 the gradient of the weights comes out as whatever lay in memory
     there (oneDNN 3.12, torch 2.13).
     """
-    plain = CONVOLVE[x.ndim]
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return plain(x, weight, bias, stride, padding)
-    if x.ndim == 5 and min(x.shape[2:4]) <= 2:
+    if _is_small_volume(x.shape, x.device):
         with torch.autocast("cpu", enabled=False):
-            return plain(x.float(), weight, bias, stride, padding)
-    if not (torch.is_grad_enabled() and _has_few_left(x, weight, stride, padding)):
-        return plain(x, weight, bias, stride, padding)
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        x, weight = x.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-    return _Convolution.apply(x, weight, bias)
+            return CONVOLVE[x.ndim](x.float(), weight, bias, stride, padding)
+    each = [stride] * (x.ndim - 2) if isinstance(stride, int) else list(stride)
+    around = [padding] * (x.ndim - 2) if isinstance(padding, int) else list(padding)
+    if (
+        _is_for_gradients()
+        and weight.requires_grad
+        and all(step == 1 for step in each)
+        and around == _same(weight)
+        and _few_left(x, weight)
+    ):
+        return _apply(x, weight, bias, doubles=False)
+    return CONVOLVE[x.ndim](x, weight, bias, stride, padding)
+
+
+def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolves `double(x)` by an odd kernel, keeping the size, without keeping the doubled map.
+
+    What the gradients need of it is interpolated anew.
+    """
+    shape = [*x.shape[:2], *[2 * size for size in x.shape[2:]]]
+    if not _is_for_gradients() or _is_small_volume(shape, x.device):
+        return convolve(double(x), weight, bias, padding=_same(weight))
+    return _apply(x, weight, bias, doubles=True)
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """Gradient with respect to the weights of a convolution of odd kernel that keeps the size.
 
-    Output channels beyond a multiple of 16 cost a processor as much as 16 do, or more. For those,
-    map and gradient change places: the gradient is convolved, to as many outputs as the map has
-    channels, which is the same sum with the kernel turned round.
+    Output channels beyond a multiple of 16 cost a processor as much as 16 do, or more. Where they
+    are few, map and gradient change places for them: the gradient is convolved, to as many outputs
+    as the map has channels, which is the same sum with the kernel turned round.
 
     Args:
         x: (B, C, *S), what is convolved.
@@ -71,55 +89,76 @@ def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (O, C, *K).
     """
+    if not _few_left(x, weight):
+        return _gradients(x, gradient, weight, (False, True))[1]
     full = len(weight) - len(weight) % VECTOR
     layout = CHANNELS_LAST[x.ndim]
     few = gradient[:, full:].contiguous(memory_format=layout)
-    turned = _plain_weight_gradient(few, x, weight[full:].transpose(0, 1))
+    turned = _gradients(few, x, weight[full:].transpose(0, 1), (False, True))[1]
     rest = turned.transpose(0, 1).flip(list(range(2, x.ndim)))
     if not full:
         return rest
     most = gradient[:, :full].contiguous(memory_format=layout)
-    return torch.cat([_plain_weight_gradient(x, most, weight[:full]), rest])
+    return torch.cat([_gradients(x, most, weight[:full], (False, True))[1], rest])
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution of odd kernel that keeps the size."""
+    """A convolution of odd kernel that keeps the size, of a map or of the doubled map."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return CONVOLVE[x.ndim](x, weight, bias, padding=_same(weight))
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, doubles: bool) -> Tensor:
+        return CONVOLVE[x.ndim](double(x) if doubles else x, weight, bias, padding=_same(weight))
 
     @staticmethod
     def setup_context(
-        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor
+        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, bool], output: Tensor
     ) -> None:
-        x, weight, _ = inputs
+        x, weight, _, ctx.doubles = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        of_x, of_weight, of_bias = ctx.needs_input_grad
-        by_bias = gradient.sum([0, *range(2, gradient.ndim)]) if of_bias else None
-        by_weight = weight_gradient(x, gradient, weight) if of_weight else None
-        by_x = _gradients(x, gradient, weight, (True, False))[0] if of_x else None
-        return by_x, by_weight, by_bias
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+        by_x = by_weight = by_bias = None
+        if of_bias:
+            by_bias = gradient.sum([0, *range(2, gradient.ndim)])
+        convolved = double(x) if ctx.doubles else x
+        if of_weight:
+            by_weight = weight_gradient(convolved, gradient, weight)
+        if of_x:
+            by_x = _gradients(convolved, gradient, weight, (True, False))[0]
+            if ctx.doubles:
+                by_x = _double_gradient(by_x, x.shape)
+        return by_x, by_weight, by_bias, None
 
 
-def _has_few_left(
-    x: Tensor, weight: Tensor, stride: Sequence[int] | int, padding: Sequence[int] | int | str
-) -> bool:
-    """Whether `weight_gradient` can be used and was measured to be faster."""
-    each = [stride] * (x.ndim - 2) if isinstance(stride, int) else list(stride)
-    around = [padding] * (x.ndim - 2) if isinstance(padding, int) else list(padding)
+def _apply(x: Tensor, weight: Tensor, bias: Tensor | None, doubles: bool) -> Tensor:
+    """`_Convolution`, in autocast's precision."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, weight = x.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    return _Convolution.apply(x, weight, bias, doubles)
+
+
+def _is_for_gradients() -> bool:
+    """Whether gradients may be asked for; a compiler sees to them by itself."""
+    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _is_small_volume(shape: Sequence[int], device: torch.device) -> bool:
+    return device.type == "cpu" and len(shape) == 5 and min(shape[2:4]) <= 2
+
+
+def _few_left(x: Tensor, weight: Tensor) -> bool:
+    """Whether changing places was measured to be faster."""
     return (
-        weight.requires_grad
-        and 0 < len(weight) % VECTOR <= FEW
-        and x.shape[1] > FEW
-        and all(step == 1 for step in each)
-        and around == _same(weight)
+        x.device.type == "cpu"
+        and 0 < len(weight) % VECTOR <= FEW < x.shape[1]
         and x.is_contiguous(memory_format=CHANNELS_LAST[x.ndim])
     )
 
@@ -127,10 +166,6 @@ def _has_few_left(
 def _same(weight: Tensor) -> list[int]:
     """The padding that keeps the size under an odd kernel; -1 for an even one."""
     return [k // 2 if k % 2 else -1 for k in weight.shape[2:]]
-
-
-def _plain_weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    return _gradients(x, gradient, weight, (False, True))[1]
 
 
 def _gradients(
@@ -152,3 +187,13 @@ def _gradients(
         [*wanted, False],
     )
     return by_x, by_weight
+
+
+def _double_gradient(gradient: Tensor, shape: Sequence[int]) -> Tensor:
+    """Gradient with respect to a map of that shape, from that with respect to the doubled one."""
+    size, factors = gradient.shape[2:], [2.0] * (gradient.ndim - 2)
+    if gradient.ndim == 4:
+        backward = torch.ops.aten.upsample_bilinear2d_backward
+    else:
+        backward = torch.ops.aten.upsample_trilinear3d_backward
+    return backward(gradient, size, shape, False, *factors)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
-from bench.models.convolution import CHANNELS_LAST, Convolution2d, Convolution3d, convolve
+from bench.models.convolution import (
+    CHANNELS_LAST,
+    Convolution2d,
+    Convolution3d,
+    convolve,
+    convolve_doubled,
+    double,
+)
 from bench.spatial import crop_to, pad_to_multiple
 
 NEGATIVE_SLOPE = 0.2
@@ -32,10 +39,40 @@ class Norm(nn.Module):
         return self.layer(x.float())
 
 
+class Joining(nn.Sequential):
+    """Layers of which the first convolves a doubled map together with another one."""
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B, outputs, *2S) from a map (B, C, *S) and one (B, K, *2S), C + K the input's channels.
+
+        They are convolved each with its share of the weights and never put together: the largest
+        map of all need not be, and one without gradient costs none.
+        """
+        first, *others = self
+        assert isinstance(first, nn.Conv2d | nn.Conv3d)
+        own, rest = first.weight.tensor_split([x.shape[1]], dim=1)
+        x = convolve_doubled(x, own, first.bias)
+        if skip is not None:
+            x += convolve(skip.to(x.dtype), rest, padding=first.padding)
+        for layer in others:
+            x = layer(x)
+        return x
+
+
 def stage(
-    ndim: int, inputs: int, outputs: int, *, down: bool, norm: bool, dropout: bool
+    ndim: int,
+    inputs: int,
+    outputs: int,
+    *,
+    dropout: bool,
+    norm: bool = False,
+    down: bool = False,
+    joins: bool = False,
 ) -> nn.Sequential:
-    """[norm] - conv - LeakyReLU - conv - LeakyReLU - [dropout]; halves the size if `down`."""
+    """[norm] - conv - LeakyReLU - conv - LeakyReLU - [dropout].
+
+    The first convolution halves the size if `down`, and joins maps if `joins`.
+    """
     layers: list[nn.Module] = [Norm(ndim, inputs)] if norm else []
     layers += [
         convolution(ndim, inputs, outputs, kernel=4 if down else 3, stride=2 if down else 1),
@@ -45,10 +82,10 @@ def stage(
     ]
     if dropout:
         layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
-    return nn.Sequential(*layers)
+    return Joining(*layers) if joins else nn.Sequential(*layers)
 
 
-class Head(nn.Sequential):
+class Head(Joining):
     """Three convolutions at full resolution: two of the input's width, one to the outputs.
 
     Args:
@@ -66,22 +103,6 @@ class Head(nn.Sequential):
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
             convolution(ndim, inputs, outputs, kernel=last_kernel),
         )
-
-    def forward(self, parts: Sequence[Tensor]) -> Tensor:
-        """(B, outputs, *S) from maps (B, C_i, *S) that together are the input.
-
-        They are convolved each with its share of the weights and never put together: the largest
-        map of all need not be, and a part without gradient costs none.
-        """
-        first, *others = self
-        assert isinstance(first, nn.Conv2d | nn.Conv3d)
-        weights = first.weight.split([part.shape[1] for part in parts], dim=1)
-        x = convolve(parts[0], weights[0], first.bias, padding=first.padding)
-        for part, weight in zip(parts[1:], weights[1:], strict=True):
-            x += convolve(part, weight, padding=first.padding)
-        for layer in others:
-            x = layer(x)
-        return x
 
 
 class Encoder(nn.ModuleList):
@@ -103,7 +124,7 @@ class Encoder(nn.ModuleList):
     ) -> None:
         check_channels(channels)
         super().__init__(
-            stage(ndim, before, after, down=True, norm=norm, dropout=dropout)
+            stage(ndim, before, after, dropout=dropout, norm=norm, down=True)
             for before, after in zip([inputs, *channels], channels, strict=False)
         )
         self.stride = 2 ** len(channels)
@@ -156,33 +177,29 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList()
         current = widths[-1]
         for width, skip in zip(reversed(channels), reversed(widths[:-1]), strict=True):
-            self.decoder.append(
-                stage(ndim, current, width, down=False, norm=False, dropout=dropout)
-            )
+            joins = len(self.decoder) > 0
+            self.decoder.append(stage(ndim, current, width, dropout=dropout, joins=joins))
             current = width + skip if skips else width
         self.outputs = current
-        self.upsample = nn.Upsample(
-            scale_factor=2, mode="bilinear" if ndim == 2 else "trilinear", align_corners=False
-        )
 
-    def parts(self, x: Tensor) -> list[Tensor]:
-        """What `forward` returns before it is concatenated: features and, with skips, the input."""
+    def halves(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What `forward` doubles and concatenates: features, and the input if there are skips."""
         x = pad_to_multiple(x, self.stride)
         if self.channels_last:
             x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
         stages = self.encoder(x)
-        skips = [x, *stages[:-1]]
-        parts = [stages[-1]]
-        for layer in self.decoder:
-            joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-            upsampled = self.upsample(layer(joined))
-            skip = skips.pop()
-            parts = [upsampled, skip.to(upsampled.dtype)] if self.skips else [upsampled]
-        return parts
+        skips = [x, *stages[:-1]] if self.skips else [None] * len(stages)
+        first, *others = self.decoder
+        features = first(stages[-1])
+        for layer in others:
+            features = layer(features, skips.pop())
+        return features, skips.pop()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) of any size to (B, outputs, *S padded to a multiple of the stride)."""
-        return torch.cat(self.parts(x), dim=1)
+        features, skip = self.halves(x)
+        features = double(features)
+        return features if skip is None else torch.cat([features, skip.to(features.dtype)], dim=1)
 
 
 class FullResolution(nn.Module):
@@ -195,7 +212,7 @@ class FullResolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) to (B, head's outputs, *S)."""
-        return crop_to(self.head(self.backbone.parts(x)), x.shape[2:])
+        return crop_to(self.head(*self.backbone.halves(x)), x.shape[2:])
 
 
 def check_channels(channels: Sequence[int]) -> None:
