@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from bench.errors import ConfigError
 from bench.models.convolution import (
     CHANNELS_LAST,
+    Chain,
     Convolution2d,
     Convolution3d,
     convolve,
     convolve_doubled,
     double,
+    run,
 )
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -39,7 +41,7 @@ class Norm(nn.Module):
         return self.layer(x.float())
 
 
-class Joining(nn.Sequential):
+class Joining(Chain):
     """Layers of which the first convolves a doubled map together with another one."""
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -54,9 +56,7 @@ class Joining(nn.Sequential):
         x = convolve_doubled(x, own, first.bias)
         if skip is not None:
             x += convolve(skip.to(x.dtype), rest, padding=first.padding)
-        for layer in others:
-            x = layer(x)
-        return x
+        return run(others, x)
 
 
 def stage(
@@ -68,7 +68,7 @@ def stage(
     norm: bool = False,
     down: bool = False,
     joins: bool = False,
-) -> nn.Sequential:
+) -> Chain:
     """[norm] - conv - LeakyReLU - conv - LeakyReLU - [dropout].
 
     The first convolution halves the size if `down`, and joins maps if `joins`.
@@ -82,7 +82,7 @@ def stage(
     ]
     if dropout:
         layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
-    return Joining(*layers) if joins else nn.Sequential(*layers)
+    return Joining(*layers) if joins else Chain(*layers)
 
 
 class Head(Joining):
