@@ -21,6 +21,7 @@ NOT_IDENTIFYING = {
         "devices",
         "pack",
         "progress",
+        "recompute",
     },
     "regularizer": {"scale"},
     "metric": {"weights"},

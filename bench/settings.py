@@ -31,6 +31,8 @@ class TrainerSettings:
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
         compile: Whether networks are compiled, see `bench.compilation`; `graphs` replays their
             steps as CUDA graphs, too.
+        recompute: Whether heads at full resolution are computed slab by slab and twice, which takes
+            longer and less memory.
         accelerator: `auto`, `cpu`, `cuda` or `mps`.
         devices: Number of devices; the batch is divided among them.
         pack: Runs of a sweep that are trained together if they differ in λ only.
@@ -53,6 +55,7 @@ class TrainerSettings:
     on_oom: str = "fail"
     precision: str = "auto"
     compile: bool | str = False
+    recompute: bool = False
     accelerator: str = "auto"
     devices: int = 1
     pack: int = 1
@@ -106,7 +109,11 @@ class TrainerSettings:
         )
         self._require("compile", "true, false or graphs", self.compile in (True, False, "graphs"))
         self._require("pack", "1 with trainer.devices above 1", self.pack == 1 or self.devices == 1)
-        self._require("pack", "1 with trainer.compile", self.pack == 1 or not self.compile)
+        self._require("recompute", "true or false", isinstance(self.recompute, bool))
+        for name in ("compile", "recompute"):
+            self._require(
+                "pack", f"1 with trainer.{name}", self.pack == 1 or not getattr(self, name)
+            )
 
     def halved(self) -> "TrainerSettings | None":
         """The same steps in forward passes of half the size; None if they cannot be halved."""

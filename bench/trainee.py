@@ -13,6 +13,7 @@ from bench.checkpoints import save_network
 from bench.compilation import compile_network
 from bench.errors import Diverged
 from bench.models.layout import to_channels_last
+from bench.models.unet import recompute
 from bench.schedule import Schedule
 from bench.settings import TrainerSettings
 from bench.store import BEST, HISTORY, write_csv
@@ -108,6 +109,8 @@ class Trainee:
         self.optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr, fused=True)
         self.schedule = Schedule(self.optimizer, settings)
         self.network, self.wrapped_optimizer = fabric.setup(task.network, self.optimizer)
+        if settings.recompute:
+            recompute(task.network)
         if settings.compile:
             compile_network(task.network, fabric.device, graphs=settings.compile == "graphs")
         self.state = TrainingState.resume(folder, task.network, self.optimizer, self.schedule)

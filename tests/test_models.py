@@ -10,7 +10,7 @@ from bench.errors import ConfigError, Unsupported
 from bench.instantiation import build
 from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.flow import displacement_of
-from bench.models.unet import FullResolution, Head, UNet, convolution
+from bench.models.unet import FullResolution, Head, UNet, convolution, recompute
 from bench.spatial import integrate
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
@@ -178,6 +178,45 @@ def test_full_resolution_keeps_any_size(shape):
     backbone = UNet(len(shape), 1, [4, 6], norm=False, dropout=False)
     network = FullResolution(backbone, Head(len(shape), backbone.outputs, 5, last_kernel=1))
     assert network(torch.rand(2, 1, *shape)).shape == (2, 5, *shape)
+
+
+@pytest.mark.parametrize("shape", [(21, 16), (38, 9, 12)])
+@pytest.mark.parametrize("skips", [True, False])
+def test_recomputing_changes_neither_output_nor_gradients(shape, skips):
+    ndim = len(shape)
+    backbone = UNet(ndim, 1, [4, 6], norm=False, dropout=False, skips=skips)
+    network = FullResolution(backbone, Head(ndim, backbone.outputs, 2, last_kernel=3)).double()
+    image = torch.rand(2, 1, *shape, dtype=torch.float64)
+    found = []
+    for again in (False, True):
+        if again:
+            recompute(network)
+        output = network(image)
+        gradients = torch.autograd.grad(output.square().sum(), list(network.parameters()))
+        found.append((output.detach(), *gradients))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_recomputing_keeps_no_maps_of_the_head():
+    kept = []
+    backbone = UNet(2, 1, [4], norm=False, dropout=False)
+    network = FullResolution(backbone, Head(2, backbone.outputs, 2, last_kernel=3))
+    for again in (False, True):
+        if again:
+            recompute(network)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved, sizes=sizes: sizes.append(saved.shape[2:]) or saved, lambda saved: saved
+        ):
+            network(torch.rand(1, 1, 32, 32))
+        kept.append(sum(tuple(size) == (32, 32) for size in sizes))
+    assert kept[1] < kept[0]
+
+
+def test_recomputing_says_what_it_cannot_do(capsys):
+    recompute(torch.nn.Conv2d(1, 1, 3))
+    said = "trainer.recompute: Conv2d has no head at full resolution, going on without\n"
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("channels", [[], [0], [4, -1], [4, 2.5], [True], ["4"]])

@@ -35,6 +35,7 @@ OPTIONAL = "must be null or a whole number of at least 1."
         ("plateau_patience", 0.5, "must be a whole number of at least 0."),
         ("precision", "float16", "must be one of auto, float32, bfloat16."),
         ("compile", "yes", "must be true, false or graphs."),
+        ("recompute", "no", "must be true or false."),
         ("accelerator", "gpu", "must be one of auto, cpu, cuda, mps."),
     ],
 )
@@ -51,7 +52,11 @@ def test_batch_must_divide_among_the_devices():
 
 @pytest.mark.parametrize(
     ("other", "words"),
-    [({"devices": 2}, "trainer.devices above 1"), ({"compile": True}, "compile")],
+    [
+        ({"devices": 2}, "trainer.devices above 1"),
+        ({"compile": True}, "compile"),
+        ({"recompute": True}, "recompute"),
+    ],
 )
 def test_pack_goes_alone(other, words):
     with pytest.raises(ConfigError, match=f"trainer.pack=2: must be 1 with .*{words}"):

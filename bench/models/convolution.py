@@ -139,7 +139,7 @@ def _slab_by_slab(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """Gradient of the weights as a sum over slabs, each of which needs little memory."""
     size, halo, layout = x.shape[2], weight.shape[2] // 2, CHANNELS_LAST[x.ndim]
     thickness = max(LEAST_SLAB, -(-size // SLABS))
-    total = torch.zeros_like(weight, dtype=torch.float32)
+    total = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
     for first in range(0, size, thickness):
         end = min(first + thickness, size)
         slab = x[:, :, max(first - halo, 0) : end + halo]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.errors import ConfigError
 from bench.models.convolution import (
@@ -22,6 +23,8 @@ from bench.models.convolution import (
 from bench.spatial import crop_to, pad_to_multiple
 
 NEGATIVE_SLOPE = 0.2
+SLABS = 4  # of a head that recomputes
+REACH = 2  # of a head, in voxels before doubling: interpolation and three convolutions of edge 3
 
 
 def convolution(ndim: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
@@ -203,16 +206,53 @@ class UNet(nn.Module):
 
 
 class FullResolution(nn.Module):
-    """A U-Net and a head, from an image of any size to a map of the same size."""
+    """A U-Net and a head, from an image of any size to a map of the same size.
+
+    Attributes:
+        recomputes: Whether the head runs slab by slab and once more for the gradients, which keeps
+            none of its maps.
+    """
 
     def __init__(self, backbone: UNet, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.recomputes = False
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *S) to (B, head's outputs, *S)."""
-        return crop_to(self.head(*self.backbone.halves(x)), x.shape[2:])
+        features, skip = self.backbone.halves(x)
+        head = self._head_by_slabs if self.recomputes else self.head
+        return crop_to(head(features, skip), x.shape[2:])
+
+    def _head_by_slabs(self, features: Tensor, skip: Tensor | None) -> Tensor:
+        """The same as the head: a slab's neighbourhood holds all that its voxels depend on."""
+        size = features.shape[2]
+        thickness = -(-size // SLABS)
+        slabs = []
+        for first in range(0, size, thickness):
+            end = min(first + thickness, size)
+            low, high = max(first - REACH, 0), min(end + REACH, size)
+            own = None if skip is None else skip[:, :, 2 * low : 2 * high]
+            slab = checkpoint(
+                self.head,
+                features[:, :, low:high],
+                own,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            slabs.append(slab[:, :, 2 * (first - low) : 2 * (end - low)])
+        return torch.cat(slabs, dim=2)
+
+
+def recompute(network: nn.Module) -> None:
+    """Lets a network keep fewer maps for its gradients, or says in a line that it cannot."""
+    able = [layer for layer in network.modules() if isinstance(layer, FullResolution)]
+    for layer in able:
+        layer.recomputes = True
+    if not able:
+        name = type(network).__name__
+        print(f"trainer.recompute: {name} has no head at full resolution, going on without")
 
 
 def check_channels(channels: Sequence[int]) -> None:
