@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--noise", type=float, default=0.0, help="is added to both images")
     parser.add_argument("--csv", type=Path, help="writes a row per pair and weight into this file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     experiment = Experiment.from_config(compose(arguments.overrides))
     source = make_source(experiment)
     dataset = prepare(source, experiment.cache)

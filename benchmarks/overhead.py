@@ -1,9 +1,10 @@
-"""Measures what the trainer's loop adds to its steps: logging, progress bar, checkpoints.
+"""Measures what a training takes beside its steps: the loop, and validation.
 
     python benchmarks/overhead.py [--steps N] [--repeats N]
 
 Trainings of N steps through the loop, with a history row and a resumable state at their end (and
-every 50 steps), in turn with the same steps in a bare loop. Validation itself is left out.
+every 50 steps), in turn with the same steps in a bare loop. Validation is left out there, and timed
+by itself.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from bench.trainee import Trainee
 from bench.training import fit, single_step
 
 CASES = {"8 of 80x96": (8, (80, 96)), "1 of 64x64x64": (1, (64, 64, 64))}
+PAIRS = 16  # that `trainer=short` validates on, at most
 CHANNELS = (16, 32, 64)
 
 
@@ -49,16 +51,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     for name, (batch, shape) in CASES.items():
-        loop, bare = measure(batch, shape, arguments.steps, arguments.repeats)
-        print(f"{name}: {1e3 * bare:.1f} ms a step, the loop adds {loop / bare - 1:.2%}")
+        loop, bare, validation = measure(batch, shape, arguments.steps, arguments.repeats)
+        print(
+            f"{name}: {1e3 * bare:.1f} ms a step, the loop adds {loop / bare - 1:.2%}, validating "
+            f"{PAIRS} pairs takes as long as {PAIRS * validation / bare:.1f} steps"
+        )
 
 
-def measure(batch: int, shape: tuple[int, ...], steps: int, repeats: int) -> tuple[float, float]:
-    """Median seconds per step, through the loop and bare."""
+def measure(
+    batch: int, shape: tuple[int, ...], steps: int, repeats: int
+) -> tuple[float, float, float]:
+    """Median seconds per step, through the loop and bare, and per validated pair."""
     settings = TrainerSettings(
         steps=steps, batch_size=batch, lr=1e-4, validate_every=50, clip_norm=1.0
     )
-    found: dict[str, list[float]] = {"loop": [], "bare": []}
+    found: dict[str, list[float]] = {"loop": [], "bare": [], "validation": []}
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), shape)
 
@@ -87,7 +94,18 @@ def measure(batch: int, shape: tuple[int, ...], steps: int, repeats: int) -> tup
                 action(where, steps if repeat else 5)
                 if repeat:
                     found[name].append((time.perf_counter() - start) / steps)
-    return statistics.median(found["loop"]), statistics.median(found["bare"])
+            found["validation"].append(seconds_per_pair(task(), settings))
+    loop, bare_, validation = (statistics.median(times) for times in found.values())
+    return loop, bare_, validation
+
+
+def seconds_per_pair(task: Registration, settings: TrainerSettings) -> float:
+    """Time that validation takes, by pair."""
+    network = make_fabric(settings).setup(task.network).eval()
+    start = time.perf_counter()
+    with torch.no_grad():
+        Registration.validate(task, network, settings, torch.device("cpu"))
+    return (time.perf_counter() - start) / len(task.dataset.pairs("val"))
 
 
 if __name__ == "__main__":

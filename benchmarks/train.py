@@ -47,7 +47,8 @@ SIZES = {
 LARGE_SIZES = {"160x192x224": (1, (160, 192, 224))}  # on a processor only if asked for
 METRICS = ("mse", "ncc", "deepsim_seg")
 CHANNELS = (32, 64, 128)
-SUBJECTS, CLASSES, WEIGHT = 4, 4, 0.5
+SPLITS = ["train"] * 4 + ["val"] * 2
+CLASSES, WEIGHT = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
     """Writes images and labels both ways."""
     generator = torch.Generator().manual_seed(0)
     mode = "bilinear" if len(shape) == 2 else "trilinear"
-    coarse = torch.rand(SUBJECTS, 1, *[max(2, s // 8) for s in shape], generator=generator)
+    coarse = torch.rand(len(SPLITS), 1, *[max(2, s // 8) for s in shape], generator=generator)
     images = torch.nn.functional.interpolate(coarse, size=shape, mode=mode)
     labels = (images * CLASSES).long().clamp(max=CLASSES - 1).to(torch.uint8).numpy()
     images = images.half().numpy()
@@ -76,18 +77,18 @@ def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
     index = {
         "name": "random",
         "fingerprint": "",
-        "ids": [str(i) for i in range(SUBJECTS)],
+        "ids": [str(i) for i in range(len(SPLITS))],
         "class_names": [str(i) for i in range(CLASSES)],
         "spacing": [1.0] * len(shape),
         "shape": list(shape),
         "channels": 1,
         "step": None,
-        "splits": ["train"] * SUBJECTS,
-        "places": [["random", None]] * SUBJECTS,
+        "splits": SPLITS,
+        "places": [["random", None]] * len(SPLITS),
         "given": {},
     }
     files = []
-    for i in range(SUBJECTS):
+    for i in range(len(SPLITS)):
         paths = []
         for name, array in (("image", images), ("labels", labels)):
             if len(shape) == 2:
@@ -98,7 +99,7 @@ def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
                 content = array[i, 0] if name == "labels" else array[i, 0].astype(np.float32)
                 nibabel.save(nibabel.Nifti1Image(content, np.eye(4)), paths[-1])
         files.append((paths[0], paths[1]))
-    return Data(PreparedDataset(folder, index, {"train": "cross"}), files)
+    return Data(PreparedDataset(folder, index, {"train": "cross", "val": "mirrored"}), files)
 
 
 def make_steps(
