@@ -44,7 +44,11 @@ SIZES = {
     "160x192x16": (1, (160, 192, 16)),
     "2x512x688": (2, (512, 688)),
 }
-LARGE_SIZES = {"160x192x224": (1, (160, 192, 224))}  # on a processor only if asked for
+RECOMPUTED = "recomputed"  # ours by `trainer.recompute=true`
+LARGE_SIZES = {  # on a processor only if asked for
+    "160x192x224": (1, (160, 192, 224)),
+    f"160x192x224 {RECOMPUTED}": (1, (160, 192, 224)),
+}
 METRICS = ("mse", "ncc", "deepsim_seg")
 CHANNELS = (32, 64, 128)
 SPLITS = ["train"] * 4 + ["val"] * 2
@@ -103,12 +107,17 @@ def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
 
 
 def make_steps(
-    metric: str, batch: int, data: Data, device: str, folder: Path
+    metric: str, batch: int, data: Data, device: str, folder: Path, recompute: bool = False
 ) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
     """A step our way and one the baseline's way, and what gets our batch."""
     dataset = data.dataset
     settings = TrainerSettings(
-        steps=1 << 30, batch_size=batch, lr=1e-4, validate_every=1 << 30, accelerator=device
+        steps=1 << 30,
+        batch_size=batch,
+        lr=1e-4,
+        validate_every=1 << 30,
+        accelerator=device,
+        recompute=recompute,
     )
     extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
     ours = {
@@ -183,7 +192,10 @@ def measure(device: str, chosen: str, repeats: int) -> dict:
     most = limit(device)
     large = device == "cuda" or any(size in chosen for size in LARGE_SIZES)
     rows = [
-        {"case": f"{metric} {size}", **measure_case(metric, batch, shape, device, repeats)}
+        {
+            "case": f"{metric} {size}",
+            **measure_case(metric, batch, shape, device, repeats, RECOMPUTED in size),
+        }
         for size, (batch, shape) in (SIZES | (LARGE_SIZES if large else {})).items()
         for metric in METRICS
         if chosen in f"{metric} {size}"
@@ -192,7 +204,12 @@ def measure(device: str, chosen: str, repeats: int) -> dict:
 
 
 def measure_case(
-    metric: str, batch: int, shape: tuple[int, ...], device: str, repeats: int
+    metric: str,
+    batch: int,
+    shape: tuple[int, ...],
+    device: str,
+    repeats: int,
+    recompute: bool,
 ) -> dict:
     """Seconds of each way and of getting a batch, bytes of each way, operations of ours.
 
@@ -201,7 +218,7 @@ def measure_case(
     """
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), shape)
-        steps, get_batch = make_steps(metric, batch, data, device, Path(folder))
+        steps, get_batch = make_steps(metric, batch, data, device, Path(folder), recompute)
         before = {}
         if device == "cpu":
 
@@ -213,17 +230,24 @@ def measure_case(
         times = seconds({"batch": get_batch, **steps}, repeats, device, before)
         flops = operations(steps["ours"])
     memory = {
-        way: in_fresh_process(peak_memory, way, metric, batch, shape, device)
+        way: in_fresh_process(peak_memory, way, metric, batch, shape, device, recompute)
         for way in ("ours", "baseline")
     }
     return {"seconds": times, "bytes": memory, "flops": flops}
 
 
-def peak_memory(way: str, metric: str, batch: int, shape: tuple[int, ...], device: str) -> int:
+def peak_memory(
+    way: str,
+    metric: str,
+    batch: int,
+    shape: tuple[int, ...],
+    device: str,
+    recompute: bool = False,
+) -> int:
     """Most bytes in use in a step."""
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), shape)
-        steps, _ = make_steps(metric, batch, data, device, Path(folder))
+        steps, _ = make_steps(metric, batch, data, device, Path(folder), recompute)
         if way == "ours" and device == "cpu":
             keep_freed_memory()
         return peak_bytes(steps[way], device)
