@@ -50,9 +50,7 @@ class Baseline:
         device: str,
     ) -> None:
         self.network = network.to(device)
-        for layer in network.modules():
-            if isinstance(layer, nn.LeakyReLU):
-                layer.inplace = False
+        plain_activations(network)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
         self.similarity = similarity
         self.weight = weight
@@ -103,6 +101,13 @@ class Baseline:
             one_hot = F.one_hot(torch.from_numpy(label.astype(np.int64)), self.classes)
             labels.append(one_hot.movedim(-1, 0).float())
         return torch.stack(images)[:, None].to(self.device), torch.stack(labels).to(self.device)
+
+
+def plain_activations(network: nn.Module) -> None:
+    """Lets activations keep their inputs."""
+    for layer in network.modules():
+        if isinstance(layer, nn.LeakyReLU):
+            layer.inplace = False
 
 
 def decode(path: Path) -> np.ndarray:

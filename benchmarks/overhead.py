@@ -94,17 +94,22 @@ def measure(
                 action(where, steps if repeat else 5)
                 if repeat:
                     found[name].append((time.perf_counter() - start) / steps)
-            found["validation"].append(seconds_per_pair(task(), settings))
+            where = Path(folder) / f"validation{repeat}"
+            where.mkdir()
+            seconds = seconds_per_pair(Trainee(make_fabric(settings), task(), settings, where))
+            if repeat:
+                found["validation"].append(seconds)
     loop, bare_, validation = (statistics.median(times) for times in found.values())
     return loop, bare_, validation
 
 
-def seconds_per_pair(task: Registration, settings: TrainerSettings) -> float:
+def seconds_per_pair(trainee: Trainee) -> float:
     """Time that validation takes, by pair."""
-    network = make_fabric(settings).setup(task.network).eval()
+    task = trainee.task
+    trainee.network.eval()
     start = time.perf_counter()
     with torch.no_grad():
-        Registration.validate(task, network, settings, torch.device("cpu"))
+        Registration.validate(task, trainee.network, trainee.settings, trainee.fabric.device)
     return (time.perf_counter() - start) / len(task.dataset.pairs("val"))
 
 

@@ -17,16 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FIRST_STEP = """
 import runpy, sys, time
-from bench import training
-step = training.single_step
-def first(*arguments):
-    result = step(*arguments)
-    print("first step", time.time(), flush=True)
-    training.single_step = step
-    return result
-training.single_step = first
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+from bench import training
+step = training.single_step
+def timed(*arguments):
+    print("step at", time.time(), flush=True)
+    return step(*arguments)
+training.single_step = timed
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -44,7 +42,7 @@ def main() -> None:
         for repeat in range(arguments.repeats + 1):
             start = time.time()
             said = run([sys.executable, "-c", FIRST_STEP, *command, "force=true"])
-            (moment,) = (line.split()[-1] for line in said if line.startswith("first step"))
+            moment = next(line.split()[-1] for line in said if line.startswith("step at"))
             answered = time.time()
             run([sys.executable, *command])
             if repeat:

@@ -13,6 +13,7 @@ from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingPairs
 from bench.errors import ConfigError, Diverged
 from bench.models import VoxelMorph
+from bench.models.layout import to_channels_last
 from bench.packing import Packed, fit_pack, try_packing
 from bench.registration import Registration
 from bench.settings import TrainerSettings
@@ -101,6 +102,34 @@ def test_each_network_of_a_pack_learns_what_it_learns_alone(
             )
         load_network(folder / BEST, task.network)
     assert [trainee.fitted().steps for trainee in trainees] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_of_usual_widths_are_called_as_alone(ndim, precision):
+    torch.manual_seed(0)
+    networks = [
+        VoxelMorph(ndim, 1, (16, 32), norm=False, dropout=False, flow_std=0.1) for _ in "ab"
+    ]
+    for network in networks:
+        to_channels_last(network)
+    pair = torch.rand(2, 1, 1, *(16, 24, 8)[:ndim])
+    layout = {2: torch.channels_last, 3: torch.channels_last_3d}[ndim]
+    pair = [image.contiguous(memory_format=layout) for image in pair]
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        together = Packed(networks)(*pair)
+        alone = torch.stack([network(*pair) for network in networks])
+    assert together.dtype == alone.dtype
+    largest = alone.abs().max().item()
+    tolerance = 0.03 if precision == "bfloat16" else 1e-4
+    torch.testing.assert_close(together, alone, rtol=tolerance, atol=tolerance * largest)
+    found = [
+        torch.autograd.grad(u.float().square().mean(), list(networks[1].parameters()))
+        for u in (together[1], alone[1])
+    ]
+    for own, exact in zip(*found, strict=True):
+        largest = exact.abs().max().item()
+        torch.testing.assert_close(own, exact, rtol=tolerance, atol=5 * tolerance * largest)
 
 
 def test_features_of_fixed_images_are_computed_once_for_all(tiny_datasets, tmp_path):

@@ -12,7 +12,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 LINEAR = {4: "bilinear", 5: "trilinear"}
 VECTOR = 16  # output channels that a processor computes at a time
 FEW = 8  # channels beyond full vectors from which on another vector is as fast
-SLABS, LEAST_SLAB = 8, 8  # of a map, one copied at a time; thickness in voxels
+SLABS, LEAST_SLAB = 8, 8  # of a map, one used at a time; thickness in voxels
 
 
 class Convolution2d(nn.Conv2d):
@@ -92,12 +92,11 @@ def convolve(
     around = [padding] * (x.ndim - 2) if isinstance(padding, int) else list(padding)
     keeps_size = all(step == 1 for step in each) and around == _same(weight)
     assert keeps_size or slope is None
-    if _is_for_gradients() and (slope is not None or (keeps_size and _few_left(x, weight))):
-        return _apply(x, weight, bias, doubles=False, slope=slope)
-    if _is_small_volume(x.shape, x.device):
-        with torch.autocast("cpu", enabled=False):
-            return CONVOLVE[x.ndim](x.float(), weight, bias, stride, padding)
-    return CONVOLVE[x.ndim](x, weight, bias, stride, padding)
+    tensors = _cast(x, weight, bias, x.shape[2:])
+    with torch.autocast(x.device.type, enabled=False):
+        if _is_for_gradients() and (slope is not None or (keeps_size and _few_left(x, weight))):
+            return _Convolution.apply(*tensors, False, slope)
+        return CONVOLVE[x.ndim](*tensors, stride, padding)
 
 
 def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -106,7 +105,9 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     What the gradients need of it is interpolated anew.
     """
     if _is_for_gradients():
-        return _apply(x, weight, bias, doubles=True, slope=None)
+        tensors = _cast(x, weight, bias, [2 * size for size in x.shape[2:]])
+        with torch.autocast(x.device.type, enabled=False):
+            return _Convolution.apply(*tensors, True, None)
     return convolve(double(x), weight, bias, padding=_same(weight))
 
 
@@ -153,9 +154,10 @@ def _slab_by_slab(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution of odd kernel that keeps the size, of a map or of the doubled map."""
+    """A convolution of odd kernel that keeps the size, of a map or of the doubled map.
 
-    generate_vmap_rule = True
+    Its gradients have none of their own.
+    """
 
     @staticmethod
     def forward(
@@ -169,6 +171,7 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
@@ -183,33 +186,38 @@ class _Convolution(torch.autograd.Function):
             if ctx.doubles:
                 by_x = _double_gradient(by_x, x.shape)
             if ctx.slope is not None:
-                _times_slope(by_x, x, ctx.slope)
+                torch.ops.aten.leaky_relu_backward.grad_input(
+                    by_x, x, ctx.slope, True, grad_input=by_x
+                )
         return by_x, by_weight, by_bias, None, None
 
 
-def _apply(
-    x: Tensor, weight: Tensor, bias: Tensor | None, doubles: bool, slope: float | None
-) -> Tensor:
-    """`_Convolution` in autocast's precision, or in float32 where `convolve` wants that."""
+def _cast(
+    x: Tensor, weight: Tensor, bias: Tensor | None, size: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """In autocast's precision, or float32 for small volumes; vmap would hide them from autocast.
+
+    Args:
+        x: Map.
+        weight: Of the convolution.
+        bias: Of the convolution.
+        size: Of the map that is convolved.
+    """
     device = x.device.type
-    shape = [*x.shape[:2], *[(2 if doubles else 1) * size for size in x.shape[2:]]]
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    if dtype is not None and _is_small_volume(shape, x.device):
-        dtype = torch.float32
-    if dtype is not None:
-        x, weight = x.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-    with torch.autocast(device, enabled=False):
-        return _Convolution.apply(x, weight, bias, doubles, slope)
+    if not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+        return x, weight, bias
+    small = device == "cpu" and len(size) == 3 and min(size[:2]) <= 2
+    dtype = torch.float32 if small else torch.get_autocast_dtype(device)
+    return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def _is_for_gradients() -> bool:
-    """Whether gradients may be asked for; a compiler sees to them by itself."""
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
-
-
-def _is_small_volume(shape: Sequence[int], device: torch.device) -> bool:
-    return device.type == "cpu" and len(shape) == 5 and min(shape[2:4]) <= 2
+    """Whether gradients may be asked for, and neither a compiler nor vmap sees to them."""
+    return (
+        torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
 
 
 def _few_left(x: Tensor, weight: Tensor) -> bool:
@@ -249,12 +257,6 @@ def _gradients(
         [*wanted, False],
     )
     return by_x, by_weight
-
-
-def _times_slope(gradient: Tensor, activated: Tensor, slope: float) -> None:
-    """LeakyReLU's gradient from what it returned, in place; slab by slab, vmap wants copies."""
-    for g, a in zip(gradient.chunk(SLABS, 2), activated.chunk(SLABS, 2), strict=True):
-        g.copy_(torch.ops.aten.leaky_relu_backward(g, a, slope, True))
 
 
 def _double_gradient(gradient: Tensor, shape: Sequence[int]) -> Tensor:
