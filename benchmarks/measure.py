@@ -62,12 +62,14 @@ def seconds(
     return times
 
 
-def peak_bytes(action: Action, device: str) -> int:
+def peak_bytes(action: Action, device: str, exact: bool = True) -> int:
     """Most memory that is in use at any time of an action, beyond what is in use before it.
 
-    On a processor: of the process, as Linux counts it. Buffers are then taken from the system one
-    by one and given back, which costs time: measure times first. What an action keeps of what it
-    frees counts.
+    Args:
+        action: What is measured, after running once.
+        device: Where it runs. On a processor memory is that of the process, as Linux counts it.
+        exact: Whether buffers are taken from the system one by one and given back, which costs
+            time: measure times first. Otherwise what the process keeps of what it frees counts.
     """
     gc.collect()
     if device == "cuda":
@@ -77,7 +79,8 @@ def peak_bytes(action: Action, device: str) -> int:
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     libc = ctypes.CDLL("libc.so.6")
-    libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
+    if exact:
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
     action()
     libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
