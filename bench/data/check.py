@@ -122,9 +122,8 @@ def check(source: Source) -> CheckReport:
 def _open(
     source: Source, subject: Subject, found: dict[tuple[int, int], LabelReport]
 ) -> tuple[Raw | None, Sample]:
-    try:
-        raw = source.read(subject)
-    except NotImplementedError:
+    raw = source.read(subject)
+    if raw is None:
         sample = source.load(subject)
         _count_labels(source, sample.labels, found)
         return None, sample

@@ -66,21 +66,23 @@ class Source(ABC):
             DataError: If the folder is missing, empty, or not laid out as it should be.
         """
 
-    def read(self, subject: Subject) -> Raw:
-        """Reads the files of one subject; generated data sets have none.
+    def read(self, subject: Subject) -> Raw | None:
+        """Reads the files of one subject; a generated data set has none and returns None.
 
         Raises:
             DataError: If a file cannot be read or does not hold what it should.
         """
-        raise NotImplementedError
+        return None
 
     def load(self, subject: Subject) -> Sample:
-        """Reads and preprocesses one subject.
+        """Reads and preprocesses one subject; a generated data set makes it here.
 
         Raises:
             DataError: If a file cannot be read or does not hold what it should.
         """
-        return self.preprocess(subject, self.read(subject))
+        raw = self.read(subject)
+        assert raw is not None, f"{type(self).__name__} must define read or load"
+        return self.preprocess(subject, raw)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
         """What is trained on, from what the files hold.

@@ -13,6 +13,7 @@ LINEAR = {4: "bilinear", 5: "trilinear"}
 VECTOR = 16  # output channels that a processor computes at a time
 FEW = 8  # channels beyond full vectors from which on another vector is as fast
 SLABS, LEAST_SLAB = 8, 8  # of a map, one used at a time; thickness in voxels
+SMALL = 2**22  # elements of a map that is used as a whole
 
 
 class Convolution2d(nn.Conv2d):
@@ -137,8 +138,12 @@ def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _slab_by_slab(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the weights as a sum over slabs, each of which needs little memory."""
-    size, halo, layout = x.shape[2], weight.shape[2] // 2, CHANNELS_LAST[x.ndim]
+    """Gradient of the weights as a sum over slabs of a large map, which need little memory."""
+    layout = CHANNELS_LAST[x.ndim]
+    if x.numel() <= SMALL:
+        x, gradient = (map_.contiguous(memory_format=layout) for map_ in (x, gradient))
+        return _gradients(x, gradient, weight, (False, True))[1]
+    size, halo = x.shape[2], weight.shape[2] // 2
     thickness = max(LEAST_SLAB, -(-size // SLABS))
     total = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
     for first in range(0, size, thickness):
