@@ -1,11 +1,11 @@
 """Measures the suite beside the straightforward way to do the same, side by side in one process.
 
-    python benchmarks/run.py [--suite metrics|train] [--device cpu|cuda] [--filter NAME]
-                             [--repeats N] [--json FILE]
+    python benchmarks/run.py [--suite metrics|train|breakdown] [--device cpu|cuda]
+                             [--filter NAME] [--repeats N] [--json FILE]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
-`train`: whole training steps beside those of the published code. Compare times within one table
-only.
+`train`: whole training steps beside those of the published code. `breakdown`: where their time
+goes. Compare times within one table only.
 """
 
 import json
@@ -14,13 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import breakdown
 import metrics
 import torch
 import train
 from measure import parse_arguments
 from rich.console import Console
 
-SUITES = {"metrics": metrics, "train": train}
+SUITES = {"metrics": metrics, "train": train, "breakdown": breakdown}
 
 
 def main() -> None:

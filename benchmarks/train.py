@@ -3,15 +3,17 @@
 Same network, pairs and batch, in turn in one process. The table gives our seconds per step and peak
 memory, how many times as much the baseline (benchmarks/baseline.py) takes, the share of our step
 that goes into getting the batch, and the floating-point operations of our step as a share of what a
-large matrix product reaches on the same device.
+large matrix product reaches on the same device. Variants of our step, such as "ncc 64x64x64
+float32", are measured on a GPU, or if the filter names them.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -39,18 +41,22 @@ from bench.similarity import MSE, NCC, DeepSim
 from bench.trainee import Trainee
 from bench.training import single_step
 
+LARGE = "160x192x224"  # on a processor only if asked for
 SIZES = {
     "64x64x64": (4, (64, 64, 64)),
     "160x192x16": (1, (160, 192, 16)),
     "2x512x688": (2, (512, 688)),
-}
-RECOMPUTED = "recomputed"  # ours by `trainer.recompute=true`
-LARGE_SIZES = {  # on a processor only if asked for
-    "160x192x224": (1, (160, 192, 224)),
-    f"160x192x224 {RECOMPUTED}": (1, (160, 192, 224)),
+    LARGE: (1, (160, 192, 224)),
 }
 METRICS = ("mse", "ncc", "deepsim_seg")
+VARIANTS: dict[str, dict[str, Any]] = {  # settings of ours; on a processor only if asked for
+    "": {},
+    "float32": {"precision": "float32"},
+    "compiled": {"compile": True},
+    "recomputed": {"recompute": True},
+}
 WAYS = ("ours", "baseline")
+KINDS = ("bytes", "bytes in use")  # of the process as it trains, and in use; the same on a GPU
 CHANNELS = (32, 64, 128)
 SPLITS = ["train"] * 4 + ["val"] * 8
 CLASSES, WEIGHT = 4, 0.5
@@ -108,7 +114,7 @@ def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
 
 
 def make_steps(
-    metric: str, batch: int, data: Data, device: str, folder: Path, recompute: bool = False
+    metric: str, batch: int, data: Data, device: str, folder: Path, variant: str = ""
 ) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
     """A step our way and one the baseline's way, and what gets our batch."""
     dataset = data.dataset
@@ -118,7 +124,7 @@ def make_steps(
         lr=1e-4,
         validate_every=1 << 30,
         accelerator=device,
-        recompute=recompute,
+        **VARIANTS[variant],
     )
     extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
     ours = {
@@ -189,82 +195,106 @@ def limit(device: str) -> float:
     return 2 * size**3 / statistics.median(times[1:])
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is measured: a metric, at a size of `SIZES`, in one of the `VARIANTS`."""
+
+    metric: str
+    size: str
+    variant: str
+
+    @property
+    def name(self) -> str:
+        """As the table has it."""
+        return f"{self.metric} {self.size} {self.variant}".strip()
+
+
+def cases(device: str, chosen: str) -> Iterator[Case]:
+    """Those whose names contain `chosen`; the large size and the variants where they are usual."""
+    for size in SIZES:
+        for metric in METRICS:
+            for variant in VARIANTS:
+                case = Case(metric, size, variant)
+                on_gpu = device == "cuda" and (not variant or metric == "ncc")
+                asked = (size != LARGE or LARGE in chosen) and variant in chosen
+                if chosen in case.name and (on_gpu or asked):
+                    yield case
+
+
 def measure(device: str, chosen: str, repeats: int) -> dict:
     """Seconds, bytes and operations of the cases whose names contain `chosen`."""
     most = limit(device)
-    large = device == "cuda" or any(name in chosen for name in (*LARGE_SIZES, RECOMPUTED))
     rows = [
-        {
-            "case": f"{metric} {size}",
-            **measure_case(metric, batch, shape, device, repeats, RECOMPUTED in size),
-        }
-        for size, (batch, shape) in (SIZES | (LARGE_SIZES if large else {})).items()
-        for metric in METRICS
-        if chosen in f"{metric} {size}"
+        {"case": case.name, **measure_case(case, device, repeats)} for case in cases(device, chosen)
     ]
     return {"what": f"training steps, limit {most / 1e12:.2f} TFLOP/s", "limit": most, "rows": rows}
 
 
-def measure_case(
-    metric: str,
-    batch: int,
-    shape: tuple[int, ...],
-    device: str,
-    repeats: int,
-    recompute: bool,
-) -> dict:
+def measure_case(case: Case, device: str, repeats: int) -> dict:
     """Seconds of each way and of getting a batch, bytes of each way, operations of ours.
 
     On a processor the baseline has the C library's default way with freed memory, and ours its
     own, to which it returns by two steps that are not timed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        data = make_data(Path(folder), shape)
-        steps, get_batch = make_steps(metric, batch, data, device, Path(folder), recompute)
+        steps, get_batch = make_case(case, device, Path(folder))
         before = {}
         if device == "cpu":
-
-            def settle() -> None:
-                keep_freed_memory()
-                for _ in range(2):
-                    steps["ours"]()
-
-            before = {"ours": settle, "baseline": give_memory_back}
+            before = {"ours": lambda: settle(steps["ours"]), "baseline": give_memory_back}
         times = seconds({"batch": get_batch, **steps}, repeats, device, before)
         flops = operations(steps["ours"])
-    case = (metric, batch, shape, device, recompute)
-    memory = {
-        kind: {way: in_fresh_process(peak_memory, way, kind, *case) for way in WAYS}
-        for kind in ("bytes", "bytes in use")
-    }
+        if device == "cuda":
+            peak = {way: peak_bytes(steps[way], device) for way in WAYS}
+            memory = {kind: peak for kind in KINDS}
+    if device == "cpu":
+        memory = {
+            kind: {way: in_fresh_process(peak_memory, way, kind, case) for way in WAYS}
+            for kind in KINDS
+        }
     return {"seconds": times, **memory, "flops": flops}
 
 
-def peak_memory(
-    way: str,
-    kind: str,
-    metric: str,
-    batch: int,
-    shape: tuple[int, ...],
-    device: str,
-    recompute: bool,
-) -> int:
-    """Most bytes of a step: of the process as it trains, or those in use."""
+def make_case(
+    case: Case, device: str, folder: Path
+) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
+    """The steps of a case, and what gets our batch, on data in a folder."""
+    batch, shape = SIZES[case.size]
+    return make_steps(case.metric, batch, make_data(folder, shape), device, folder, case.variant)
+
+
+def settle(step: Callable[[], object]) -> None:
+    """Sets the suite's way with freed memory, and steps until no new pages are asked for."""
+    keep_freed_memory()
+    for _ in range(2):
+        step()
+
+
+def peak_memory(way: str, kind: str, case: Case) -> int:
+    """Most bytes of a step on a processor."""
+    exact = kind == "bytes in use"
     with tempfile.TemporaryDirectory() as folder:
-        data = make_data(Path(folder), shape)
-        steps, _ = make_steps(metric, batch, data, device, Path(folder), recompute)
-        exact = kind == "bytes in use"
-        if way == "ours" and device == "cpu" and not exact:
+        steps, _ = make_case(case, "cpu", Path(folder))
+        if way == "ours" and not exact:
             keep_freed_memory()
-        return peak_bytes(steps[way], device, exact)
+        return peak_bytes(steps[way], "cpu", exact)
 
 
 def table(title: str, result: dict) -> Table:
     """Our figures, and the baseline's as multiples."""
     made = Table(title=title)
-    made.add_column("case")
+    made.add_column("case", no_wrap=True)
     times = "baseline, times"
-    headings = ("s/step", times, "MB", times, "MB in use", times, "batch", "of the limit")
+    headings = (
+        "s/step",
+        "steps/s",
+        times,
+        "MB",
+        times,
+        "MB in use",
+        times,
+        "batch",
+        "of the limit",
+    )
     for heading in headings:
         made.add_column(heading, justify="right")
     for row in result["rows"]:
@@ -272,12 +302,13 @@ def table(title: str, result: dict) -> Table:
         ours = medians["ours"]
         memory = [
             text
-            for own in (row["bytes"], row["bytes in use"])
+            for own in (row[kind] for kind in KINDS)
             for text in (f"{own['ours'] / 1e6:.0f}", f"{own['baseline'] / own['ours']:.2f}")
         ]
         made.add_row(
             row["case"],
             f"{ours:.3f}",
+            f"{1 / ours:.2f}",
             f"{medians['baseline'] / ours:.2f}",
             *memory,
             f"{medians['batch'] / ours:.2%}",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a GPU is needed for, in one go: the tests marked gpu, both benchmarks, and the hippocampus
+# What a GPU is needed for, in one go: the tests marked gpu, the benchmarks, and the hippocampus
 # set at the papers' weights, for docs/benchmarks.md and docs/results.md.
 #
 #   scripts/gpu_check.sh HIPPOCAMPUS OUT
@@ -25,7 +25,7 @@ cd "$(dirname "$0")/.."
 echo "== tests"
 $python -m pytest -q -m gpu tests | tee "$out/tests.txt"
 
-for suite in metrics train; do
+for suite in metrics train breakdown; do
   echo "== benchmarks, $suite"
   $python benchmarks/run.py --suite "$suite" --device "$device" --repeats "$repeats" \
     --filter "${FILTER:-}" --json "$out/$suite.json" | tee "$out/$suite.txt"
