@@ -11,8 +11,8 @@ from torch.profiler import ProfilerActivity, profile
 from train import cases, make_case, settle
 
 KINDS = {  # the first pattern that an operation's name contains
-    "convolutions' gradients": r"conv.*backward",
-    "convolutions": r"conv",
+    "convolution, backward": r"conv.*backward",
+    "convolution": r"conv",
     "upsampling": r"upsample",
     "activations": r"relu",
     "warping": r"grid_sampl",
