@@ -25,9 +25,9 @@ class Contrastive(EncoderFeatures):
 
     Each image is seen twice: as it is, and under a random affine map; either with random changes
     of intensity, and cropped at random, since where an image was cut off must not tell its places
-    apart. At each level, places are drawn that both views show, mostly on the foreground. The
-    features of both views at a place attract, those of other places repel: InfoNCE over all places
-    of the batch, on projections that only serve training. Source: Li et al., arXiv:2212.01577, for
+    apart. At each level, places of the foreground are drawn that both views show. The features of
+    both views at a place attract, those of other places repel: InfoNCE over all places of the
+    batch, on projections that only serve training. Source: Li et al., arXiv:2212.01577, for
     contrastive features as a metric; van den Oord et al., arXiv:1807.03748, for InfoNCE; dense
     contrast after Wang et al., CVPR 2021.
 
@@ -39,7 +39,7 @@ class Contrastive(EncoderFeatures):
         norm: Batch normalization in the encoder.
         dropout: Dropout of whole channels.
         projection: Width of the projections.
-        places: Places drawn per image and level.
+        places: Places drawn per image and level, if both views show so many.
         temperature: Of InfoNCE.
         views: Ranges of `affine` and `intensity`, see `bench.data.augmentation`; and `crop`, the
             largest share that is cut off at each side of the foreground.
@@ -86,36 +86,38 @@ class Contrastive(EncoderFeatures):
         return self.stages
 
     def forward(self, image: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Unit projections (places, projection) of both views, for each level.
+        """Unit projections (places of all images, projection) of both views, for each level.
 
         Views and places are drawn by torch's random numbers in training, and are always the same
-        in evaluation.
+        in evaluation. There are fewer places where the views share fewer.
         """
+        kinds = 6  # what is drawn independently: the map, two boxes, two intensities, places
         if self.training:
-            seeds = torch.randint(2**62, (3, len(image))).tolist()
+            seeds = torch.randint(2**62, (kinds, len(image))).tolist()
         else:
-            seeds = [list(range(i, 3 * len(image), 3)) for i in range(3)]
+            seeds = [list(range(i, kinds * len(image), kinds)) for i in range(kinds)]
         u = self.affine.displacement(image.shape[2:], seeds[0], image.device)
         moved = warp(image, u)
         shown = [
-            _random_box(x, self.crop, own) for x, own in ((image, seeds[1]), (moved, seeds[2]))
+            _random_box(x, self.crop, own)
+            for x, own in zip((image, moved), seeds[1:3], strict=True)
         ]
         first, second = (
             self.features(torch.where(box > 0, self.intensity(x, own), _least(x)))
-            for x, box, own in zip((image, moved), shown, seeds[1:], strict=True)
+            for x, box, own in zip((image, moved), shown, seeds[3:5], strict=True)
         )
-        preferred = _inside(u) * (moved > _least(moved)).any(dim=1, keepdim=True)
-        preferred = preferred * shown[1] * warp(shown[0], u, mode="nearest")
+        common = _inside(u) * (moved > _least(moved)).any(dim=1, keepdim=True)
+        common = common * shown[1] * warp(shown[0], u, mode="nearest")
         found = []
         for a, b, factor, project in zip(
             first, second, self.factors, self.projections, strict=True
         ):
-            chosen = self._draw(coarsen(preferred, factor, b.shape[2:]), seeds[2])
+            chosen, valid = self._draw(coarsen(common, factor, b.shape[2:]), seeds[5])
             pair = []
             for features in (warp_level(a.float(), u, factor), b.float()):
                 flat = features.flatten(2)
                 at = flat.gather(2, chosen[:, None].expand(-1, flat.shape[1], -1))
-                projected = project(at.transpose(1, 2).flatten(0, 1))
+                projected = project(at.transpose(1, 2)[valid])
                 pair.append(F.normalize(projected.float(), dim=1))
             found.append((pair[0], pair[1]))
         return found
@@ -142,13 +144,19 @@ class Contrastive(EncoderFeatures):
             hits.append((nearest == own).float().mean())
         return {"matched": float(torch.stack(hits).mean())}
 
-    def _draw(self, preferred: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Random places of a level, (B, places), where `preferred` is above 0 before others."""
-        score = preferred.flatten(1).gt(0).float()
-        for row, seed in zip(score, seeds, strict=True):
-            random = torch.Generator().manual_seed(seed)
-            row += torch.rand(row.shape, generator=random).to(row.device)
-        return score.topk(min(self.places, score.shape[1]), dim=1).indices
+    def _draw(self, common: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Random places of a level where `common` is above 0; if it never is, anywhere.
+
+        Returns:
+            Places (B, places), and which of them count: an image may have fewer.
+        """
+        random = torch.stack(
+            [torch.rand(common[0].numel(), generator=_random(seed)) for seed in seeds]
+        )
+        score = random.to(common.device) + common.flatten(1).gt(0)
+        found = score.topk(min(self.places, score.shape[1]), dim=1)
+        valid = found.values >= 1
+        return found.indices, valid | ~valid.any(dim=1, keepdim=True)
 
 
 def _ranges(views: Mapping[str, Any] | None) -> tuple[RandomAffine, RandomIntensity, float]:
@@ -195,17 +203,22 @@ def _least(image: Tensor) -> Tensor:
 def _random_box(image: Tensor, crop: float, seeds: Sequence[int]) -> Tensor:
     """1 within a random part of the foreground's bounding box, and 0 elsewhere; (B, 1, *S)."""
     foreground = (image > _least(image)).any(dim=1)
+    axes = range(1, foreground.ndim)
+    drawn = torch.stack([torch.rand(len(axes), 2, generator=_random(seed)) for seed in seeds])
+    cuts = (crop * drawn).to(image.device)
     box = torch.ones_like(image[:, :1])
-    for row, own, seed in zip(box, foreground, seeds, strict=True):
-        random = torch.Generator().manual_seed(seed)
-        for axis in range(own.ndim):
-            cut = (crop * torch.rand(2, generator=random)).tolist()
-            others = [other for other in range(own.ndim) if other != axis]
-            where = own.any(dim=others).nonzero() if own.any() else own.new_zeros(0)
-            if crop == 0 or len(where) < 2:
-                continue
-            low, high = int(where[0]), int(where[-1]) + 1
-            first, end = low + round(cut[0] * (high - low)), high - round(cut[1] * (high - low))
-            row.narrow(axis + 1, 0, first).zero_()
-            row.narrow(axis + 1, end, row.shape[axis + 1] - end).zero_()
+    for axis in axes:
+        size = foreground.shape[axis]
+        line = foreground.any(dim=[other for other in axes if other != axis]).int()
+        low, high = line.argmax(1), size - line.flip(1).argmax(1)
+        cut = (cuts[:, axis - 1] * (high - low)[:, None]).round()
+        place = torch.arange(size, device=image.device)
+        inside = (place >= (low + cut[:, 0])[:, None]) & (place < (high - cut[:, 1])[:, None])
+        # without a cut all of the image is seen, padding too
+        inside |= torch.full_like(inside, crop == 0)
+        box *= inside.view(len(image), 1, *(size if own == axis else 1 for own in axes))
     return box
+
+
+def _random(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
