@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.similarity.base import Similarity
-from bench.similarity.box import box_sum, box_sum_
+from bench.similarity.box import box_moments, box_sum_
 from bench.similarity.masks import check_mask, mask_supports, mask_weights
 from bench.similarity.pair import Pair
 
@@ -126,11 +126,10 @@ def _correlation(
     Writes the gradient of its negative with respect to `image`. Buffers are used again as soon as
     what they hold is not needed any more.
     """
-    voxels = window ** (image.ndim - 2)
-    mean, other_mean = (box_sum(x, window).div_(voxels) for x in (image, other))
-    cross = box_sum_(image * other, window).sub_(mean * other_mean, alpha=voxels)
-    other_variance = _variance(other, other_mean, window).add_(floor * voxels)
-    ratio = _variance(image, mean, window).add_(floor * voxels).mul_(other_variance).add_(EPSILON)
+    noise = floor * window ** (image.ndim - 2)
+    mean, other_mean, variance, other_variance, cross = box_moments(image, other, window)
+    other_variance.add_(noise)
+    ratio = variance.add_(noise).mul_(other_variance).add_(EPSILON)
     torch.div(cross, ratio, out=ratio)
     total = cross.mul_(ratio).mul_(share).sum()
     if gradient is None:
@@ -146,9 +145,3 @@ def _correlation(
     del ratio, twice_d_variance
     gradient.sub_(box_sum_(offset, window))
     return total
-
-
-def _variance(image: Tensor, mean: Tensor, window: int) -> Tensor:
-    """Unnormalized variance in the window; rounding cannot make it negative."""
-    voxels = window ** (image.ndim - 2)
-    return box_sum_(image * image, window).sub_(mean * mean, alpha=voxels).clamp_(min=0)

@@ -1,6 +1,7 @@
 """Normalized mutual information."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from bench.similarity.pair import Pair
 SIGMA = 1 / (2 * math.sqrt(2 * math.log(2)))  # of a Gaussian of full width 1 at half maximum
 REACH = 2  # bins on each side in which a voxel's window is not below 1e-7
 SMALLEST = 1e-12
-CHUNK = 1 << 15
+STEPS = 16  # of rounding, that an image may differ by and still be constant
+CHUNK = {"cpu": 1 << 15, "cuda": 1 << 18}  # voxels that are looked at at a time
 
 
 class NMI(Similarity):
@@ -58,8 +60,13 @@ class NMI(Similarity):
         """Intensities in bins, (B * C, voxels); the range is that of `whole`."""
         flat = whole.detach().flatten(0, 1).flatten(1)
         low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-        scale = (self.bins - 1 - 2 * REACH) / (high - low).clamp(min=SMALLEST)
-        return (image.flatten(0, 1).flatten(1) - low) * scale + REACH
+        rounding = STEPS * torch.finfo(flat.dtype).eps * torch.maximum(low.abs(), high.abs())
+        spread = high - low
+        inner = (self.bins - 1 - 2 * REACH) / spread.clamp(min=SMALLEST)
+        scale = torch.where(spread > rounding, inner, 0)  # a constant image stays in one bin
+        positions = (image.flatten(0, 1).flatten(1) - low) * scale + REACH
+        # interpolation leaves the range by rounding, which a narrow range magnifies
+        return positions.clamp(REACH - 0.5, self.bins - 0.5 - REACH)
 
 
 class _NMI(torch.autograd.Function):
@@ -90,8 +97,7 @@ class _NMI(torch.autograd.Function):
         result = torch.empty_like(first)
         for row, (a, b) in enumerate(zip(first, second, strict=True)):
             table = (of_joint[row] * (gradient[row] / a.numel())).to(a.dtype).flatten()
-            for start in range(0, a.numel(), CHUNK):
-                part = slice(start, start + CHUNK)
+            for part in _chunks(a):
                 index, ours, theirs = _windows(a[part], b[part], of_joint.shape[1])
                 offsets = torch.arange(-REACH, REACH + 1, device=a.device, dtype=a.dtype)[:, None]
                 by_window = (table[index] * theirs).sum(1)
@@ -103,12 +109,16 @@ class _NMI(torch.autograd.Function):
 def _histogram(first: Tensor, second: Tensor, bins: int) -> Tensor:
     """Joint histogram (bins, bins) of sum 1, float64, of two rows of positions."""
     total = first.new_zeros(bins * bins, dtype=torch.float64)
-    for start in range(0, first.numel(), CHUNK):
-        part = slice(start, start + CHUNK)
+    for part in _chunks(first):
         index, ours, theirs = _windows(first[part], second[part], bins)
-        weights = ours[:, None] * theirs
-        total += torch.bincount(index.flatten(), weights.flatten(), minlength=bins * bins)
+        weights = (ours[:, None] * theirs).flatten()
+        total += weights.new_zeros(bins * bins).scatter_add_(0, index.flatten(), weights)
     return (total / first.numel()).view(bins, bins)
+
+
+def _chunks(row: Tensor) -> Iterator[slice]:
+    size = CHUNK.get(row.device.type, CHUNK["cuda"])
+    return (slice(start, start + size) for start in range(0, row.numel(), size))
 
 
 def _windows(first: Tensor, second: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -268,6 +268,26 @@ def test_ncc_of_constant_images_is_one_without_nan(level):
     assert torch.isfinite(u.grad).all()
 
 
+@pytest.mark.parametrize("shape", [(60, 50), (24, 20, 22)])
+@pytest.mark.parametrize("white", [1, 2, 255])
+@pytest.mark.parametrize("saturated", ["moving", "fixed", "both"])
+def test_bright_plateaus_lose_nothing_to_rounding(shape, white, saturated):
+    texture, other = images(shape, batch=1, dtype=torch.float64)
+    pair = [white * (0.8 + 0.1 * texture), white * (0.5 + 0.4 * other)]
+    for image, name in zip(pair, ("moving", "fixed"), strict=True):
+        if saturated in (name, "both"):
+            image[:, :, 9:] = white
+
+    def metric(warped, fixed):
+        return NCC()(warped_to(warped, fixed))
+
+    exact, direction = value_and_gradient(metric, *pair)
+    value, gradient = value_and_gradient(metric, *(image.float() for image in pair))
+    assert value.item() == pytest.approx(exact.item(), abs=1e-5)
+    scale = direction.abs().max().item()
+    torch.testing.assert_close(gradient.double(), direction, rtol=0, atol=1e-4 * scale)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("level", [0.0, 0.3, 200.0])
 def test_no_option_makes_constant_images_nan(options, level):

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from similarity_pairs import Allocations, images, value_and_gradient, warped_to
+from similarity_pairs import Allocations, displacement, images, value_and_gradient, warped_to
 
 from bench.errors import ConfigError
-from bench.similarity import NMI
+from bench.similarity import NMI, Pair
 from bench.similarity import nmi as module
 
 SIZES = [((17, 22), 1, 1), ((17, 22), 2, 2), ((10, 13, 15), 2, 1), ((6, 7, 8), 1, 2)]
@@ -116,6 +116,20 @@ def test_constant_images_are_finite(level):
         assert torch.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("shape", [(24, 20), (10, 13, 15)])
+@pytest.mark.parametrize("fraction", [1, 0.2])
+@pytest.mark.parametrize("level", [0.3, 200.0])
+def test_a_constant_image_that_is_warped_is_finite(shape, fraction, level):
+    moving, fixed = images(shape)
+    moving[1] = level  # interpolation leaves this by rounding
+    u = displacement(shape).requires_grad_()
+    value = NMI(fraction=fraction)(Pair(moving, fixed, u))
+    value.backward()
+    assert 0 < value.item() < 1 + 1e-6
+    assert u.grad[0].abs().max() > 0
+    assert u.grad[1].abs().max() == 0
+
+
 def test_channels_and_pairs_are_averaged():
     warped, fixed = related((17, 22), batch=2, channels=2)
     apart = [
@@ -163,14 +177,14 @@ def test_a_fraction_below_one_voxel_looks_at_one():
 def test_chunks_change_nothing(monkeypatch):
     warped, fixed = related((17, 22), batch=2)
     whole = value_and_gradient(lambda i: NMI()(warped_to(i, fixed)), warped)
-    monkeypatch.setattr(module, "CHUNK", 50)
+    monkeypatch.setattr(module, "CHUNK", {"cpu": 50, "cuda": 50})
     parts = value_and_gradient(lambda i: NMI()(warped_to(i, fixed)), warped)
     torch.testing.assert_close(whole, parts, rtol=1e-12, atol=1e-15)
 
 
 def test_neither_pass_holds_more_than_a_few_values_per_voxel():
     warped, fixed = images((800, 800), batch=1)
-    assert warped.numel() > 10 * module.CHUNK
+    assert warped.numel() > 10 * module.CHUNK["cpu"]
     pair = warped_to(warped.requires_grad_(), fixed)
     with Allocations(warped, fixed) as allocations:
         NMI(64)(pair).backward()
