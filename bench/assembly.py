@@ -26,6 +26,7 @@ from bench.seeding import derive_seed
 from bench.similarity import Pair
 from bench.store import WEIGHTS
 
+LEAST = 3  # voxels along an axis: central differences take one on each side
 Surrogates = list[tuple[nn.Module, Mapping[str, Any], Origin | None]]
 
 
@@ -65,6 +66,12 @@ def build_parts(
     """
     for split in SPLITS:
         dataset.pairs(split)
+    if min(dataset.shape) < LEAST:
+        raise Unsupported(
+            f"dataset={dataset.name} has images of shape {dataset.shape}: each axis must have at "
+            f"least {LEAST} voxels, or derivatives along it do not exist. Choose another "
+            "dataset.shape, or take slices as 2D images."
+        )
     surrogates: Surrogates = []
     similarity = build_similarity(
         experiment["metric"], experiment, dataset, surrogates, transfers or {}

@@ -147,6 +147,18 @@ def mean_of_finite(values: Sequence[float]) -> float:
     return sum(finite) / len(finite) if finite else math.nan
 
 
+def validation_means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each value over validation pairs or images.
+
+    Dice leaves out pairs without foreground, where it is NaN. Nothing else may be NaN unseen.
+    """
+    means = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        means[name] = mean_of_finite(values) if name == "dice" else sum(values) / len(values)
+    return means
+
+
 def summarize(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, dict]:
     """Mean, standard deviation and count of each score over pairs, leaving out NaN.
 

@@ -17,6 +17,7 @@ from bench.evaluation import (
     foreground_dice,
     score_displacement,
     score_labels,
+    validation_means,
 )
 from bench.models.flow import displacement_of
 from bench.settings import TrainerSettings
@@ -63,11 +64,8 @@ class Registration:
         self.advice = f"a larger regularizer.weight (now {weight:g})"
 
     def prepare(self, device: torch.device) -> None:
-        """Moves the metric, if it has weights, and its extractors to the device."""
-        if isinstance(self.similarity, nn.Module):
-            self.similarity.to(device)
-        for extractor in extractors_of(self.similarity):
-            extractor.to(device)
+        """Moves the metric to the device."""
+        move_metric(self.similarity, device)
 
     def loss(
         self, network: Network, positions: Sequence[int], device: torch.device
@@ -96,7 +94,7 @@ class Registration:
                     warped = warp(moving, u[i : i + 1], mode="nearest")
                     row["dice"] = foreground_dice(dice_per_class(warped, fixed, self.classes))
                 rows.append(row)
-        return {name: _mean(row[name] for row in rows) for name in rows[0]}
+        return validation_means(rows)
 
     def losses(self, batch: PairBatch, u: Tensor, regularized: Tensor) -> dict[str, Tensor]:
         """`loss`, `similarity` and unweighted `regularization` of a batch under a displacement.
@@ -118,18 +116,25 @@ class Registration:
         }
 
 
-def _mean(values: Iterator[float]) -> float:
-    """Mean over all values; losses must not hide a NaN, Dice leaves absent classes out itself."""
-    collected = list(values)
-    return sum(collected) / len(collected)
+def parts_of(similarity: Any) -> Iterator[Any]:
+    """The metric and, if it is made of others, all of those."""
+    yield similarity
+    for term in getattr(similarity, "terms", {}).values():
+        yield from parts_of(term)
 
 
 def extractors_of(similarity: Any) -> list[Any]:
     """The extractors in a metric and in the terms it is made of."""
-    found = [similarity.extractor] if hasattr(similarity, "extractor") else []
-    for term in getattr(similarity, "terms", {}).values():
-        found += extractors_of(term)
-    return found
+    return [part.extractor for part in parts_of(similarity) if hasattr(part, "extractor")]
+
+
+def move_metric(similarity: Any, device: torch.device) -> None:
+    """Moves what has weights in a metric, extractors and modules, to the device."""
+    for part in parts_of(similarity):
+        if isinstance(part, nn.Module):
+            part.to(device)
+    for extractor in extractors_of(similarity):
+        extractor.to(device)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bench.extractors.obtain import train_or_load
 from bench.extractors.transfer import Origin, find_transfers
 from bench.instantiation import build
 from bench.recording import load_model
-from bench.registration import extractors_of
+from bench.registration import move_metric
 from bench.store import CONFIG, Folder
 
 
@@ -42,8 +42,7 @@ def load_metric(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
     parts = build_parts(experiment, dataset, find_transfers(experiment))
     for network, section, origin in parts.surrogates:
         train_or_load(network, origin or Origin(experiment, section, dataset, data))
-    for extractor in extractors_of(parts.similarity):
-        extractor.to(single_device(experiment.settings))
+    move_metric(parts.similarity, single_device(experiment.settings))
     return experiment, dataset, parts.similarity
 
 

@@ -18,6 +18,7 @@ from bench.evaluation import (
     score_labels,
     sdlogj,
     summarize,
+    validation_means,
 )
 from bench.registration import label_maps
 from bench.scores import SCORES
@@ -217,3 +218,11 @@ def test_summary_leaves_nan_out_and_says_how_many_it_counted():
     }
     assert table["hd95"] == {"mean": 3.0, "std": None, "n": 1}
     assert table["folding"] == {"mean": None, "std": None, "n": 0}
+
+
+def test_validation_leaves_pairs_without_foreground_out_of_dice_alone():
+    rows = [{"loss": 1.0, "dice": 0.5}, {"loss": 2.0, "dice": math.nan}, {"loss": 6.0, "dice": 0.7}]
+    assert validation_means(rows) == {"loss": 3.0, "dice": pytest.approx(0.6)}
+    rows[0]["loss"] = math.nan
+    assert math.isnan(validation_means(rows)["loss"])
+    assert math.isnan(validation_means([rows[1]])["dice"])

@@ -12,6 +12,7 @@ from bench.data.loading import (
     read_images,
     read_segmentations,
 )
+from bench.evaluation import validation_means
 from bench.settings import TrainerSettings
 
 
@@ -64,4 +65,4 @@ class SurrogateTask:
             output = network(image)
             loss = float(self.network.loss(output, image, labels))  # type: ignore[operator]
             rows.append({"loss": loss, **self.network.score(output, image, labels)})  # type: ignore[operator]
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        return validation_means(rows)

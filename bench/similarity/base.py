@@ -8,7 +8,7 @@ from bench.similarity.pair import Pair
 
 
 class Similarity(ABC):
-    """Base class of the metrics here; any callable with these two methods serves as well."""
+    """Base class of the metrics here; any callable will do, `supports` is optional."""
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
         """Why the metric cannot work on such images, or None if it can.

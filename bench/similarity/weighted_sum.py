@@ -13,7 +13,7 @@ class WeightedSum(Similarity):
     """D = sum of factors[name] * terms[name](pair).
 
     Args:
-        terms: Metrics by name.
+        terms: Metrics by name; `supports` is optional.
         factors: A factor for each of them, by the same names.
     """
 
@@ -26,7 +26,7 @@ class WeightedSum(Similarity):
         reasons = [
             f"{name}: {reason}"
             for name, term in self.terms.items()
-            if (reason := term.supports(ndim, channels, labels))
+            if hasattr(term, "supports") and (reason := term.supports(ndim, channels, labels))
         ]
         return "; ".join(reasons) or None
 

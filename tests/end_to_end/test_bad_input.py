@@ -331,6 +331,17 @@ def test_model_that_does_not_fit_the_images_is_refused(
     assert run_folders(results) == []
 
 
+def test_volume_of_one_slice_is_refused(results: Path, run: Command) -> None:
+    demo = [word for word in DEMO3D if not word.startswith("dataset.shape")]
+    outcome = run("metric=mse", *demo, "dataset.shape=[1,24,24]", at(results))
+    assert outcome.line == (
+        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, or "
+        "derivatives along it do not exist. Choose another dataset.shape, or take slices as 2D "
+        "images."
+    )
+    assert run_folders(results) == []
+
+
 HIPPOCAMPUS = ["dataset=hippocampus", "dataset.shape=[12,16,12]", "metric=mse", *TRAINING]
 BRAIN = ["dataset=brain", "dataset.classes=3", "metric=mse", *TRAINING]
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from similarity_pairs import Counted, displacement, images
+from torch import nn
 
 from bench.errors import ConfigError
+from bench.registration import move_metric
 from bench.similarity import MSE, NCC, LabelMSE, Pair, WeightedSum
 
 
@@ -73,3 +75,31 @@ def test_terms_share_the_labels_they_read():
     terms = {"labels": LabelMSE(), "masked": MSE("labels")}
     WeightedSum(terms, {"labels": 1, "masked": 1})(pair_of(displacement((17, 22)), labels))
     assert labels.calls == 1
+
+
+class Weighted(nn.Module):
+    """A metric of the user's own: a network, and no `supports`."""
+
+    def __init__(self):
+        super().__init__()
+        self.channels = nn.Conv2d(1, 2, 1)
+
+    def forward(self, pair):
+        return (self.channels(pair.warped) - self.channels(pair.fixed)).abs().mean()
+
+
+def test_terms_need_no_supports():
+    metric = WeightedSum({"own": Weighted(), "labels": LabelMSE()}, {"own": 1.0, "labels": 1.0})
+    assert metric.supports(2, 1, True) is None
+    assert metric.supports(2, 1, False) == "labels: needs labels, and the data set has none"
+    assert metric(pair_of(displacement((17, 22)))) > 0
+
+
+def test_weights_of_terms_are_moved_too():
+    alone, term = Weighted(), Weighted()
+    inner = WeightedSum({"own": term, "mse": MSE()}, {"own": 1.0, "mse": 1.0})
+    outer = WeightedSum({"inner": inner, "ncc": NCC()}, {"inner": 1.0, "ncc": 1.0})
+    for metric in (alone, outer):
+        move_metric(metric, torch.device("meta"))
+    assert alone.channels.weight.is_meta
+    assert term.channels.weight.is_meta
