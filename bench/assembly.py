@@ -1,6 +1,7 @@
 """Building what a run is made of from its configuration, and trying whether it goes together."""
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bench.data.loading import read_pairs
 from bench.data.prepared import PreparedDataset
 from bench.data.subject import SPLITS
 from bench.devices import network_precision
-from bench.errors import ConfigError, Unsupported
+from bench.errors import BenchError, ConfigError, Unsupported
 from bench.extractors.frozen import Extractor
 from bench.extractors.obtain import build_extractor
 from bench.extractors.official import official_weights
@@ -24,6 +25,7 @@ from bench.models.flow import displacement_of
 from bench.registration import extractors_of
 from bench.seeding import derive_seed
 from bench.similarity import Pair
+from bench.similarity.base import reason_against
 from bench.store import WEIGHTS
 
 LEAST = 3  # voxels along an axis: central differences take one on each side
@@ -77,8 +79,7 @@ def build_parts(
         experiment["metric"], experiment, dataset, surrogates, transfers or {}
     )
     name = experiment["metric"]["name"]
-    supports = getattr(similarity, "supports", lambda *_: None)
-    reason = supports(dataset.ndim, dataset.channels, dataset.has_labels)
+    reason = reason_against(similarity, dataset.ndim, dataset.channels, dataset.has_labels)
     for network, _, origin in surrogates:
         learned, called = (
             (origin.dataset, origin.dataset.name) if origin else (dataset, "the data set")
@@ -115,10 +116,11 @@ def build_similarity(
 ) -> Any:
     """Builds a metric, its terms and its extractors; notes the networks that are to be trained.
 
-    `name` and `weights` belong to the suite; all other keys are arguments of the class, which
-    keeps its default where one is null.
+    `name` belongs to the suite, and `weights` to a pretrained extractor; all other keys are
+    arguments of the class, which keeps its default where one is null. Whatever the class draws
+    at random follows from the run's seed.
     """
-    own = ("name", "weights")
+    own = ("name", "weights") if "extractor" in section else ("name",)
     arguments = {k: v for k, v in section.items() if k not in own and v is not None}
     further: dict[str, Any] = {}
     if "extractor" in arguments:
@@ -138,6 +140,7 @@ def build_similarity(
             )
             for name, term in arguments.pop("terms").items()
         }
+    torch.manual_seed(derive_seed(experiment.seed, dataset.name, place))
     return build(arguments, "metric", **further)
 
 
@@ -176,13 +179,42 @@ def try_out(parts: Parts, dataset: PreparedDataset, experiment: Experiment) -> N
                 f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
                 f"{wanted} is needed, one channel per axis."
             )
-        pair = Pair(
-            batch.moving, batch.fixed, u, batch.read_segmentations, len(dataset.class_names)
+        _value(f"regularizer={experiment['regularizer']['name']}", parts.regularizer, regularized)
+    pair = Pair(
+        batch.moving,
+        batch.fixed,
+        u.detach().requires_grad_(),
+        batch.read_segmentations,
+        len(dataset.class_names),
+    )
+    if not _value(f"metric={metric}", parts.similarity, pair).requires_grad:
+        raise ConfigError(
+            f"metric={metric} has no gradient in the displacement: nothing can be learned from it. "
+            "It must look at pair.warped, pair.warped_labels or pair.u."
         )
-        for what, value in (
-            (f"metric={metric}", parts.similarity(pair)),
-            (f"regularizer={experiment['regularizer']['name']}", parts.regularizer(regularized)),
-        ):
-            if not isinstance(value, Tensor) or value.ndim != 0:
-                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise ConfigError(f"{what} returns {shape}; it must return a scalar tensor.")
+
+
+def _value(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
+    """What a metric or regularizer returns, a finite scalar.
+
+    Raises:
+        ConfigError: If it is none, or fails.
+    """
+    try:
+        value = function(argument)
+    except BenchError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)[::-1]
+        own = next((frame for frame in frames if "site-packages" not in frame.filename), frames[0])
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{what} fails on the first training pair: {type(error).__name__}: {reason} "
+            f"({own.filename}:{own.lineno})"
+        ) from error
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ConfigError(f"{what} returns {shape}; it must return a scalar tensor.")
+    if not value.isfinite():
+        raise ConfigError(f"{what} is {value.item()} on the first training pair, before training.")
+    return value

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, own_cause
 from bench.settings import TrainerSettings
 from bench.store import CACHE
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
 UNTUNED_WEIGHT = 1.0
+NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
 def register_resolvers() -> None:
@@ -88,11 +90,10 @@ class Experiment:
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
-            if isinstance(error.__cause__, ConfigError):  # of a resolver of ours
-                raise error.__cause__ from None
-            raise
+            raise own_cause(error) or error from None  # a resolver of ours explains itself
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        _check_names(sections)
         weight = sections["regularizer"]["weight"]
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not (is_number and 0 <= weight < math.inf):
@@ -156,6 +157,21 @@ class Experiment:
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
         """The trainer's settings for an extractor: the run's, with the extractor's own steps."""
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def _check_names(sections: Mapping[str, Any]) -> None:
+    """Raises ConfigError for unknown sections, and for names that are no part of a folder's."""
+    known = {*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"}
+    unknown = sorted(set(sections) - known)
+    if unknown:
+        raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
+    for section in ("dataset", "metric"):
+        name = sections[section]["name"]
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{section}.name={name}: must be letters, digits, '.', '_', '+' and '-', beginning "
+                "with a letter or digit; folders are called by it."
+            )
 
 
 def extractor_sections(

@@ -38,3 +38,11 @@ class OutOfMemory(BenchError):
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal after its state had been saved; ends a sweep too."""
+
+
+def own_cause(error: BaseException) -> BenchError | None:
+    """The fault of ours that an error, such as one of Hydra's, was raised from or in handling."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, BenchError):
+        cause = cause.__cause__ or cause.__context__
+    return cause

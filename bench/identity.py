@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from bench.config import Experiment
@@ -27,6 +29,8 @@ NOT_IDENTIFYING = {
     "metric": {"weights"},
     "extractor": {"dataset", "root"},
 }
+
+PARTS = ("metric", "regularizer", "model")  # sections whose classes may be the user's own
 
 
 def digest(content: Any) -> str:
@@ -58,7 +62,7 @@ def extractor_identity(
 
         return {"_target_": extractor["_target_"], "weights": weights_digest(extractor["weights"])}
     trainer = {**experiment["trainer"], "steps": extractor["steps"]}
-    return {
+    return _with_code(extractor) | {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
         "extractor": _identifying("extractor", extractor),
@@ -78,7 +82,7 @@ def run_identity(
         transfers: From `bench.extractors.transfer.find_transfers`.
     """
     metric = _identifying("metric", experiment["metric"])
-    return {
+    return _with_code(*(experiment[section] for section in PARTS)) | {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
         "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
@@ -99,11 +103,50 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
     regularizer.pop("weight")
     model = experiment["model"]
     own = dataset_identity(experiment, data)
-    return {"dataset": own, **sections, "regularizer": regularizer, "model": model}
+    code = _with_code(*(experiment[section] for section in PARTS))
+    return code | {"dataset": own, **sections, "regularizer": regularizer, "model": model}
+
+
+def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
+    code = own_code(*sections)
+    return {"code": code} if code else {}
+
+
+def own_code(*sections: Any) -> dict[str, str]:
+    """Hashes of the files that define classes outside the suite, by what `_target_` names.
+
+    A class of the suite counts by the schema; the user's own change without one.
+    """
+    found: dict[str, str] = {}
+    for section in sections:
+        if isinstance(section, Mapping):
+            found |= own_code(*section.values())
+            target = section.get("_target_")
+            if isinstance(target, str) and not target.startswith("bench."):
+                file = _defining_file(target)
+                if file is not None:  # else building it says that there is none
+                    found[target] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def _defining_file(target: str) -> Path | None:
+    module = target.rpartition(".")[0]
+    while module:
+        try:
+            spec = find_spec(module)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin)
+        module = module.rpartition(".")[0]  # a class within a class
+    return None
 
 
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING[section]}
+    without = NOT_IDENTIFYING[section]
+    if section == "metric" and "extractor" not in content:
+        without = set()  # `weights` is an argument like any other
+    return {k: v for k, v in content.items() if k not in without}
 
 
 def _with_extractor_ids(

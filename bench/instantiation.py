@@ -5,7 +5,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, ConfigError, own_cause
 
 
 def build(section: dict[str, Any], where: str, **further: Any) -> Any:
@@ -25,7 +25,7 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
     except BenchError:
         raise
     except (InstantiationException, TypeError) as error:
-        own = _own_cause(error)
+        own = own_cause(error)
         if own is not None:
             raise own from None
         reason = " ".join(str(error.__cause__ or error).split())
@@ -33,11 +33,3 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
             f"class that can be imported, and give its arguments in conf/{where}/."
         ) from error
-
-
-def _own_cause(error: BaseException) -> BenchError | None:
-    """The fault of a part that is built within the section, which Hydra wraps in its own."""
-    cause = error.__cause__
-    while cause is not None and not isinstance(cause, BenchError):
-        cause = cause.__cause__
-    return cause

@@ -4,10 +4,10 @@ import errno
 import re
 
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.config import GROUPS, options
-from bench.errors import BenchError
+from bench.errors import BenchError, own_cause
 
 CANNOT_WRITE = {
     errno.ENOSPC,
@@ -20,6 +20,7 @@ CANNOT_WRITE = {
     errno.EEXIST,
     errno.EIO,
 }
+CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
 PLUGINS = {
     "joblib": "local",
     "submitit_slurm": "slurm",
@@ -34,8 +35,10 @@ def explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, MissingConfigException):
         return explain_missing(error)
+    if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
+        return explain_unknown(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return _one_line(error)
+        return str(own_cause(error) or _one_line(error))
     if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
         return explain_unwritable(error)
     return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
@@ -58,6 +61,17 @@ def explain_missing(error: MissingConfigException) -> str:
                 f"pip install 'registration-bench[{extra}]' gets it."
             )
     return _one_line(error)
+
+
+def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
+    """One line for a setting that does not exist."""
+    name = str(error.full_key)
+    section = name.rpartition(".")[0]
+    known = ", ".join(sorted(str(key) for key in error.parent_node or ()))
+    line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
+    if section in CLASSES:
+        line += f" +{name}=VALUE adds an argument for a class of your own."
+    return line
 
 
 def explain_unwritable(error: OSError) -> str:

@@ -132,10 +132,18 @@ class TrainerSettings:
         """Reads the settings out of a resolved `trainer` section.
 
         Args:
-            config: The section, which may hold further keys.
+            config: The section; `name`, `surrogate` and `dropout` are others' to read.
             overrides: Values that replace those of the section (an extractor's own).
+
+        Raises:
+            ConfigError: If a value is out of range, or a key unknown.
         """
         known = {field.name for field in fields(cls)}
+        unknown = sorted(set(config) - known - {"name", "surrogate", "dropout"})
+        if unknown:
+            raise ConfigError(
+                f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | {'dropout'}))}."
+            )
         values = {**config, **(overrides or {})}
         return cls(**{name: value for name, value in values.items() if name in known})
 

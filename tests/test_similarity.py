@@ -9,6 +9,7 @@ from bench.assembly import build_parts, build_similarity, load_pretrained
 from bench.errors import Unsupported
 from bench.registration import extractors_of
 from bench.similarity import NCC, LabelMSE, Pair
+from bench.similarity.base import reason_against
 
 SYMMETRIC = (
     "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
@@ -23,7 +24,7 @@ def build_metric(name, ndim, dataset, weights):
     if "weights" in experiment["metric"]:
         experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
     similarity = build_similarity(experiment["metric"], experiment, dataset, [], {})
-    reason = similarity.supports(ndim, dataset.channels, dataset.has_labels)
+    reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
     if reason is None:
         load_pretrained(similarity, experiment)
     return similarity, reason
@@ -98,7 +99,7 @@ class TestEveryMetric:
         _, metric, shape = case
         labels = Counted(shape)
         metric(Pair(*images(shape), displacement(shape), labels, 4))
-        needs_labels = metric.supports(len(shape), 1, labels=False) is not None
+        needs_labels = reason_against(metric, len(shape), 1, labels=False) is not None
         assert labels.calls == needs_labels
 
     def test_is_symmetric_where_it_claims_to_be(self, case):

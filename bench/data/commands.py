@@ -73,11 +73,12 @@ def check(
     from bench.data.check import check as check_source
     from bench.data.drawing import draw_sheet
 
-    source = make_source(_experiment(name, root, results, overrides))
+    experiment = _experiment(name, root, results, overrides)
+    source = make_source(experiment)
     report = check_source(source)
     print_check(report)
     if any(split.shown for split in report.splits.values()):
-        sheet = results / "data" / f"{source.name}-check.png"
+        sheet = experiment.results / "data" / f"{source.name}-check.png"
         draw_sheet(sheet, report)
         print(f"figure: {sheet}")
     if report.faults:
@@ -118,7 +119,7 @@ def preview(
             own = labels[role][i, 0].numpy() if labels else None
             pair.append((f"{what} {dataset.ids[members[role]]}", images[i, 0].numpy(), own))
         pairs.append((pair[0], pair[1]))
-    path = results / "data" / f"{dataset.name}-preview.png"
+    path = experiment.results / "data" / f"{dataset.name}-preview.png"
     draw_pairs(path, pairs, f"{dataset.name}: training pairs after augmentation")
     print(f"figure: {path}")
 

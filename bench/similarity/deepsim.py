@@ -47,11 +47,14 @@ class DeepSim(Similarity):
         mask: str | None = None,
     ) -> None:
         allowed = range(1, extractor.levels + 1)
-        if not levels or any(level not in allowed for level in levels):
+        listed = isinstance(levels, Sequence) and not isinstance(levels, str)
+        if not listed or not levels or any(level not in allowed for level in levels):
             raise ConfigError(
-                f"metric.levels={list(levels)}: the extractor has levels {list(allowed)}; "
-                "name one or more of them."
+                f"metric.levels={levels}: the extractor has levels {list(allowed)}; name one or "
+                "more of them in a list, such as [1,2]."
             )
+        if len(set(levels)) < len(levels):
+            raise ConfigError(f"metric.levels={levels}: name each level once.")
         if center not in (None, "features", "places"):
             raise ConfigError(f"metric.center={center}: must be null, features or places.")
         if warp not in ("images", "features"):

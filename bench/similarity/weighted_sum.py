@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from bench.similarity.base import Similarity
+from bench.similarity.base import Similarity, reason_against
 from bench.similarity.pair import Pair
 from bench.weighted import check_terms
 
@@ -26,7 +26,7 @@ class WeightedSum(Similarity):
         reasons = [
             f"{name}: {reason}"
             for name, term in self.terms.items()
-            if hasattr(term, "supports") and (reason := term.supports(ndim, channels, labels))
+            if (reason := reason_against(term, ndim, channels, labels))
         ]
         return "; ".join(reasons) or None
 

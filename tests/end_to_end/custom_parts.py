@@ -17,6 +17,11 @@ from bench.regularizers import Diffusion
 DISTURBANCE = "TEST_DISTURBANCE"
 
 
+def in_training(pair) -> bool:
+    """Whether the displacement comes from a network that is being trained."""
+    return pair.u.grad_fn is not None
+
+
 class L1:
     """A metric of the smallest kind: no base class, one method."""
 
@@ -37,8 +42,8 @@ class Disturbed(L1):
         self.steps = 0
 
     def __call__(self, pair) -> Tensor:
-        self.steps += torch.is_grad_enabled()
-        if self.steps == self.step and torch.is_grad_enabled():
+        self.steps += in_training(pair)
+        if self.steps == self.step and in_training(pair):
             if self.what == "error":
                 raise RuntimeError("the metric broke")
             os.kill(os.getpid(), signal.Signals[self.what])
@@ -53,7 +58,7 @@ class NanFrom(L1):
         self.steps = 0
 
     def __call__(self, pair) -> Tensor:
-        self.steps += torch.is_grad_enabled()
+        self.steps += in_training(pair)
         loss = super().__call__(pair)
         return loss * float("nan") if self.steps >= self.first else loss
 
@@ -65,7 +70,7 @@ class Named(L1):
         self.label = label
 
     def __call__(self, pair) -> Tensor:
-        if torch.is_grad_enabled() and self.label in os.environ.get("TEST_BROKEN", ""):
+        if in_training(pair) and self.label in os.environ.get("TEST_BROKEN", ""):
             raise RuntimeError(f"the metric {self.label} broke")
         return super().__call__(pair)
 
@@ -88,6 +93,39 @@ class Logged(Diffusion):
             while len(set(log.read_text().split())) < 2 and time.monotonic() < end:
                 time.sleep(0.05)
         return super().__call__(u)
+
+
+class Broken:
+    """A metric with a typing error."""
+
+    def __call__(self, pair) -> Tensor:
+        return (pair.waped - pair.fixed).abs().mean()
+
+
+class Unmoved:
+    """A metric that forgets to look at the warped image."""
+
+    def __call__(self, pair) -> Tensor:
+        return (pair.moving - pair.fixed).abs().mean()
+
+
+class NotANumber(L1):
+    """A metric that is NaN from the start."""
+
+    def __call__(self, pair) -> Tensor:
+        return super().__call__(pair) * float("nan")
+
+
+class RandomFeatures(nn.Module):
+    """A metric with a network of its own, drawn at random, and an argument called weights."""
+
+    def __init__(self, weights: str = "none") -> None:
+        super().__init__()
+        self.weights = weights
+        self.features = nn.Conv2d(1, 4, 3)
+
+    def forward(self, pair) -> Tensor:
+        return (self.features(pair.warped) - self.features(pair.fixed)).abs().mean()
 
 
 class PerVoxel:

@@ -76,8 +76,13 @@ def test_unknown_metric_ends_its_process_with_one_line(empty_results: Path) -> N
 
 def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
     line = run("metric=mse", *DEMO, at(empty_results), "trainer.stepz=3").line
-    assert "trainer.stepz" in line
-    assert "Key 'stepz' is not in struct" in line
+    assert line.startswith("Unknown trainer.stepz. Known in trainer: accelerator, accumulate, ")
+    assert "+trainer" not in line
+    line = run("metric=mse", *DEMO, at(empty_results), "metric.mesk=labels").line
+    assert line == (
+        "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE adds an "
+        "argument for a class of your own."
+    )
     assert not empty_results.exists()
 
 
@@ -97,6 +102,12 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("regularizer.weight=nan", "regularizer.weight=nan: must be a number of at least 0."),
         ("regularizer.weight=heavy", "regularizer.weight=heavy: must be a number of at least 0."),
         ("regularizer.scale=twice", "regularizer.scale=twice: must be a number"),
+        ("+trainer.stepz=3", "Unknown trainer.stepz. Known: accelerator, "),
+        ("+traner.steps=3", "Unknown traner. Known: dataset, "),
+        ("metric.name=a/b", "metric.name=a/b: must be letters, digits, '.', '_', '+' and '-', "),
+        ("metric.name=..", "metric.name=..: must be letters, digits, "),
+        ("metric.name=", "metric.name=: must be letters, digits, "),
+        ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must be letters, digits, "),
         ("seed=one", "seed=one: must be a whole number."),
         ("seed=1.5", "seed=1.5: must be a whole number."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
@@ -149,6 +160,19 @@ def test_bad_value_is_refused_before_anything_is_written(
             "metric._target_=bench.similarity.MSE: cannot be built (",
         ),
         (
+            ["metric._target_=custom_parts.Broken"],
+            "metric=mse fails on the first training pair: AttributeError: 'Pair' object has no "
+            "attribute 'waped' (",
+        ),
+        (
+            ["metric._target_=custom_parts.Unmoved"],
+            "metric=mse has no gradient in the displacement: nothing can be learned from it.",
+        ),
+        (
+            ["metric._target_=custom_parts.NotANumber"],
+            "metric=mse is nan on the first training pair, before training.",
+        ),
+        (
             ["metric._target_=custom_parts.PerVoxel"],
             "metric=mse returns (1, 1, 32, 40); it must return a scalar tensor.",
         ),
@@ -182,8 +206,11 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
                 "metric.levels=[3]",
                 "trainer.surrogate.autoencoder.channels=[4,8]",
             ],
-            "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them.",
+            "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them in a ",
         ),
+        (["metric=deepsim_ae", "metric.levels=2"], "metric.levels=2: the extractor has levels"),
+        (["metric=deepsim_ae", "metric.levels=[1,1]"], "metric.levels=[1, 1]: name each level on"),
+        (["metric=ncc_sup", "metric.factors.ncc=-1"], "metric.factors.ncc=-1: must be a number of"),
         (["metric=deepsim_seg", "metric.levels=[0,1]"], "metric.levels=[0, 1]: the extractor has"),
         (["metric=deepsim_csr", "metric.levels=[]"], "metric.levels=[]: the extractor has levels"),
         (

@@ -1,5 +1,6 @@
 """The same command again: finished runs are found, forced runs are done anew, seeds hold."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -44,6 +45,44 @@ def test_finished_run_is_found_without_importing_torch(results: Path, run: Comma
     (row,) = [line for line in again.stdout.splitlines() if "Dice  " in line]
     assert f"{dice:.3f}" in row
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == changed
+
+
+def test_edited_metric_of_the_users_own_is_another_run(
+    results: Path, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    command = ["metric=mse", "metric.name=own", "metric._target_=edited.Own", *DEMO, at(results)]
+
+    def write(power: int) -> None:
+        (tmp_path / "edited.py").write_text(
+            "class Own:\n"
+            "    def __call__(self, pair):\n"
+            f"        return (pair.warped - pair.fixed).abs().pow({power}).mean()\n"
+        )
+        importlib.invalidate_caches()
+        sys.modules.pop("edited", None)
+
+    write(1)
+    assert run(*command).code == 0
+    first = only_run(results)
+    assert "has finished before" in run(*command).out
+    write(2)
+    assert "has finished before" not in run(*command).out
+    (second,) = set(run_folders(results)) - {first}
+    assert read_summary(first)["validation"] != read_summary(second)["validation"]
+
+
+def test_metric_with_a_random_network_is_the_same_each_time(
+    tmp_path: Path, demo_cache: Path, run: Command
+) -> None:
+    own = ["metric=mse", "metric.name=own", "metric._target_=custom_parts.RandomFeatures"]
+    found = []
+    for name in ("first", "second"):
+        results = with_cache(tmp_path / name, demo_cache)
+        assert run(*own, "+metric.weights=here.pt", *DEMO, at(results)).code == 0
+        found.append(numbers(read_summary(only_run(results))))
+    assert found[0] == found[1]
 
 
 def test_forced_run_is_done_anew(results: Path, run: Command) -> None:

@@ -1,5 +1,8 @@
 """Weighted sums of metrics."""
 
+import math
+import re
+
 import pytest
 import torch
 from similarity_pairs import Counted, displacement, images
@@ -42,7 +45,7 @@ def test_terms_and_factors_must_have_the_same_names(terms, factors):
         WeightedSum(terms, factors)
 
 
-@pytest.mark.parametrize("factors", [{"mse": 1, "ncc": 1}, {"mse": 3.0, "ncc": -0.5}])
+@pytest.mark.parametrize("factors", [{"mse": 1, "ncc": 1}, {"mse": 3.0, "ncc": 0.0}])
 def test_gradient_is_the_sum_of_the_terms_gradients(factors):
     u = displacement((17, 22)).requires_grad_()
     terms = {"mse": MSE(), "ncc": NCC(5)}
@@ -103,3 +106,10 @@ def test_weights_of_terms_are_moved_too():
         move_metric(metric, torch.device("meta"))
     assert alone.channels.weight.is_meta
     assert term.channels.weight.is_meta
+
+
+@pytest.mark.parametrize("factor", [-0.1, math.inf, math.nan, True, "much"])
+def test_factors_that_reward_a_loss_or_are_no_numbers_are_refused(factor):
+    words = f"metric.factors.a={factor}: must be a number of at least 0."
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        WeightedSum({"a": MSE()}, {"a": factor})
