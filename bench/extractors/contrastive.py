@@ -25,9 +25,10 @@ class Contrastive(EncoderFeatures):
 
     Each image is seen twice: as it is, and under a random affine map; either with random changes
     of intensity, and cropped at random, since where an image was cut off must not tell its places
-    apart. At each level, places of the foreground are drawn that both views show. The features of
-    both views at a place attract, those of other places repel: InfoNCE over all places of the
-    batch, on projections that only serve training. Source: Li et al., arXiv:2212.01577, for
+    apart. At each level places are drawn, first of the foreground that both views show, and where
+    a coarse level has too few of these, of the rest, padding too. The features of both views at a
+    place attract, those of other places repel: InfoNCE over all places of the batch, on
+    projections that only serve training. Source: Li et al., arXiv:2212.01577, for
     contrastive features as a metric; van den Oord et al., arXiv:1807.03748, for InfoNCE; dense
     contrast after Wang et al., CVPR 2021.
 
@@ -39,7 +40,7 @@ class Contrastive(EncoderFeatures):
         norm: Batch normalization in the encoder.
         dropout: Dropout of whole channels.
         projection: Width of the projections.
-        places: Places drawn per image and level, if both views show so many.
+        places: Places drawn per image and level.
         temperature: Of InfoNCE.
         views: Ranges of `affine` and `intensity`, see `bench.data.augmentation`; and `crop`, the
             largest share that is cut off at each side of the foreground.
@@ -86,10 +87,10 @@ class Contrastive(EncoderFeatures):
         return self.stages
 
     def forward(self, image: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Unit projections (places of all images, projection) of both views, for each level.
+        """Unit projections (places, projection) of both views, for each level.
 
         Views and places are drawn by torch's random numbers in training, and are always the same
-        in evaluation. There are fewer places where the views share fewer.
+        in evaluation.
         """
         kinds = 6  # what is drawn independently: the map, two boxes, two intensities, places
         if self.training:
@@ -112,12 +113,12 @@ class Contrastive(EncoderFeatures):
         for a, b, factor, project in zip(
             first, second, self.factors, self.projections, strict=True
         ):
-            chosen, valid = self._draw(coarsen(common, factor, b.shape[2:]), seeds[5])
+            chosen = self._draw(coarsen(common, factor, b.shape[2:]), seeds[5])
             pair = []
             for features in (warp_level(a.float(), u, factor), b.float()):
                 flat = features.flatten(2)
                 at = flat.gather(2, chosen[:, None].expand(-1, flat.shape[1], -1))
-                projected = project(at.transpose(1, 2)[valid])
+                projected = project(at.transpose(1, 2).flatten(0, 1))
                 pair.append(F.normalize(projected.float(), dim=1))
             found.append((pair[0], pair[1]))
         return found
@@ -144,19 +145,13 @@ class Contrastive(EncoderFeatures):
             hits.append((nearest == own).float().mean())
         return {"matched": float(torch.stack(hits).mean())}
 
-    def _draw(self, common: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Random places of a level where `common` is above 0; if it never is, anywhere.
-
-        Returns:
-            Places (B, places), and which of them count: an image may have fewer.
-        """
+    def _draw(self, common: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Random places of a level, (B, places), where `common` is above 0 before others."""
         random = torch.stack(
             [torch.rand(common[0].numel(), generator=_random(seed)) for seed in seeds]
         )
         score = random.to(common.device) + common.flatten(1).gt(0)
-        found = score.topk(min(self.places, score.shape[1]), dim=1)
-        valid = found.values >= 1
-        return found.indices, valid | ~valid.any(dim=1, keepdim=True)
+        return score.topk(min(self.places, score.shape[1]), dim=1).indices
 
 
 def _ranges(views: Mapping[str, Any] | None) -> tuple[RandomAffine, RandomIntensity, float]:
@@ -202,11 +197,13 @@ def _least(image: Tensor) -> Tensor:
 
 def _random_box(image: Tensor, crop: float, seeds: Sequence[int]) -> Tensor:
     """1 within a random part of the foreground's bounding box, and 0 elsewhere; (B, 1, *S)."""
+    box = torch.ones_like(image[:, :1])
+    if crop == 0:
+        return box
     foreground = (image > _least(image)).any(dim=1)
     axes = range(1, foreground.ndim)
     drawn = torch.stack([torch.rand(len(axes), 2, generator=_random(seed)) for seed in seeds])
     cuts = (crop * drawn).to(image.device)
-    box = torch.ones_like(image[:, :1])
     for axis in axes:
         size = foreground.shape[axis]
         line = foreground.any(dim=[other for other in axes if other != axis]).int()
@@ -214,8 +211,6 @@ def _random_box(image: Tensor, crop: float, seeds: Sequence[int]) -> Tensor:
         cut = (cuts[:, axis - 1] * (high - low)[:, None]).round()
         place = torch.arange(size, device=image.device)
         inside = (place >= (low + cut[:, 0])[:, None]) & (place < (high - cut[:, 1])[:, None])
-        # without a cut all of the image is seen, padding too
-        inside |= torch.full_like(inside, crop == 0)
         box *= inside.view(len(image), 1, *(size if own == axis else 1 for own in axes))
     return box
 
