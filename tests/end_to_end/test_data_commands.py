@@ -68,7 +68,7 @@ def test_check_takes_settings_as_run_does(cells: Path, tmp_path: Path, bench: Co
     arguments = ("check", "phc_u373", f"dataset.root={cells}", "dataset.shape=[16,24]")
     assert bench("data", *arguments, *results).code == 0
     outcome = bench("data", *arguments[:3], "dataset.shap=[16,24]", *results)
-    assert "Could not override 'dataset.shap'" in outcome.line
+    assert outcome.line.startswith("Unknown dataset.shap. Known in dataset: _target_, ")
 
 
 def test_unknown_data_set_is_told_with_those_known(bench: Command) -> None:
