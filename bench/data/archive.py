@@ -59,7 +59,10 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
                 if not (member.isfile() or member.isdir()):
                     raise _refused(archive, member.name, "is neither a file nor a folder")
             _check_room(archive, sum(member.size for member in members), folder)
-            file.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):
+                file.extractall(folder, filter="data")
+            else:  # Python below 3.11.4; what the filter refuses has been refused above
+                file.extractall(folder)
     except DAMAGED as error:
         raise _damaged(archive, error) from error
 
