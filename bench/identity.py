@@ -136,7 +136,7 @@ def _defining_file(target: str) -> Path | None:
             spec = find_spec(module)
         except (ImportError, ValueError):
             spec = None
-        if spec is not None and spec.origin is not None:
+        if spec is not None and spec.has_location and spec.origin is not None:
             return Path(spec.origin)
         module = module.rpartition(".")[0]  # a class within a class
     return None

@@ -148,6 +148,10 @@ def test_bad_value_is_refused_before_anything_is_written(
             "No module named 'nowhere'",
         ),
         (
+            ["metric._target_=builtins.abs"],
+            "metric._target_=builtins.abs: cannot be built (",
+        ),
+        (
             ["metric._target_=custom_parts.L3"],
             "metric._target_=custom_parts.L3: cannot be built (Error loading 'custom_parts.L3'",
         ),
