@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
@@ -88,6 +88,7 @@ def launch(main: Callable[[], Any]) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help()
         return
+    sys.argv[1:] = _overrides_last(sys.argv[1:])
     register_resolvers()
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
@@ -112,6 +113,15 @@ def launch(main: Callable[[], Any]) -> None:
         if announced:
             sys.exit(1)
         _exit(explain(error))
+
+
+def _overrides_last(arguments: Sequence[str]) -> list[str]:
+    """Options may stand between overrides, as in `metric=mse -m seed=0,1`; Hydra stops there."""
+
+    def is_override(argument: str) -> bool:
+        return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+    return sorted(arguments, key=is_override)
 
 
 def print_help() -> None:

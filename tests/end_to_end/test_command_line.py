@@ -74,6 +74,16 @@ def test_composed_configuration_is_printed_and_nothing_is_run(
     assert resolved["regularizer"]["weight"] == 4
 
 
+def test_options_may_stand_between_overrides(empty_results: Path, run: Command) -> None:
+    planned = run("metric=mse", "-m", "seed=0,1", *DEMO, "plan=true", at(empty_results))
+    assert planned.code == 0, planned.err
+    assert planned.out == run("-m", "metric=mse", "seed=0,1", *DEMO, "plan=true").out
+    printed = run("seed=3", "--cfg", "job", "metric=mse", "~tracker")
+    config = yaml.safe_load(printed.out)
+    assert (config["seed"], config["metric"]["name"]) == (3, "mse")
+    assert "tracker" not in config
+
+
 @pytest.fixture
 def two_runs(results: Path, run: Command) -> Path:
     outcome = run("-m", "metric=mse,ncc", *DEMO, at(results))
