@@ -28,7 +28,8 @@ class NCC(Similarity):
     of D; without a floor, windows that hold nothing but faint noise weigh as much as edges.
 
     Args:
-        window: Edge of the window in voxels, odd; `whole` takes the image as one window.
+        window: Edge of the window in voxels, odd and at most the image's shortest axis; `whole`
+            takes the image as one window.
         mask: Which voxels' windows count, see `bench.similarity.masks`; a global window sees
             nothing but these.
         floor: Variance of a voxel that is added to both variances of a window, in squared
@@ -56,10 +57,10 @@ class NCC(Similarity):
         if isinstance(self.window, str):
             return _global_ncc(pair.warped, pair.fixed, weights)
         smallest = min(pair.fixed.shape[2:])
-        if self.window > 2 * smallest - 1:
+        if self.window > smallest:
             raise ConfigError(
                 f"metric.window={self.window}: is larger than the images, whose shortest axis has "
-                f"{smallest} voxels. Take at most {2 * smallest - 1}, or {WHOLE} for the image."
+                f"{smallest} voxels. Take a smaller one, or {WHOLE} for the image."
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
 

@@ -27,7 +27,7 @@ OPTIONS = [
     {"window": "whole", "mask": "foreground"},
     {"window": "whole", "mask": "labels"},
 ]
-SMALL = [(4, 5), (3, 3, 4)]
+SMALL = [(5, 7), (5, 6, 7)]
 
 
 def padded_images(shape, channels=1, dtype=torch.float64):
@@ -55,7 +55,7 @@ def dense_ncc(warped, fixed, window):
     return 1 - (cross**2 / (variance_i * variance_j + 1e-5)).mean()
 
 
-@pytest.mark.parametrize("shape", [(17, 22), (10, 13, 15), (5, 6)])
+@pytest.mark.parametrize("shape", [(17, 22), (10, 13, 15), (9, 10)])
 @pytest.mark.parametrize("window", [1, 3, 5, 9])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_ncc_and_its_gradient_agree_with_a_dense_convolution(shape, window, channels):
@@ -310,14 +310,14 @@ def test_ncc_refuses_a_window_that_has_no_centre(window):
         NCC(window)
 
 
-@pytest.mark.parametrize(("shape", "most"), [((5, 6), 9), ((4, 3, 5), 5)])
+@pytest.mark.parametrize(("shape", "most"), [((5, 6), 5), ((4, 3, 5), 3)])
 def test_a_window_that_is_larger_than_the_image_is_refused(shape, most):
     pair = unmoved(*images(shape))
     assert torch.isfinite(NCC(most)(pair))
     with pytest.raises(
         ConfigError,
         match=rf"metric.window={most + 2}: is larger than the images, whose shortest axis has "
-        rf"{min(shape)} voxels. Take at most {most}, or whole for the image",
+        rf"{min(shape)} voxels. Take a smaller one, or whole for the image",
     ):
         NCC(most + 2)(pair)
 
