@@ -129,7 +129,7 @@ def test_runs_of_an_experiment_file_are_valid_experiments(name):
         for group in {"dataset", "metric"} & set(chosen):
             assert found[group]["name"] == chosen[group]
         assert found.weight > 0
-        assert found["seed"] == 0
+        assert found["seed"] == int(chosen.get("seed", 0))
         assert not found["plan"]
 
 
