@@ -15,7 +15,7 @@ from bench.spatial import coarsen, warp, warp_level
 
 VIEWS: dict[str, Any] = {
     "affine": {"rotation": 15, "scale": (0.8, 1.25), "shear": 0.1, "translation": 4},
-    "intensity": {"noise": 0.1, "gain": 0.3, "bias": 0.3},
+    "intensity": {"noise": 0.1, "gain": 0.5, "bias": 0.6},
     "crop": 0.3,
 }
 
