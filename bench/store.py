@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import Busy, StoreError
 
-SCHEMA = 3
+SCHEMA = 4
 RUNS, EXTRACTORS, CACHE, WEIGHTS = "runs", "extractors", "cache", "weights"
 HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
 CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (

@@ -95,7 +95,8 @@ class RandomAffine:
         lines = [torch.arange(size, device=device) - (size - 1) / 2 for size in shape]
         points = torch.stack(torch.meshgrid(*lines, indexing="ij")).flatten(1)
         change = maps[:, :, :ndim] - torch.eye(ndim, device=device)
-        moved = change @ points + maps[:, :, ndim:]
+        with torch.autocast(device.type, enabled=False):  # u in bfloat16 would be a staircase
+            moved = change @ points + maps[:, :, ndim:]
         return moved.view(len(seeds), ndim, *shape)
 
 

@@ -72,6 +72,16 @@ def test_displacement_is_the_map_minus_the_identity_at_every_point(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_displacement_is_float32_under_autocast(shape):
+    def field():
+        return RandomAffine(rotation=15).displacement(shape, [1, 2], CPU)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = field()
+    torch.testing.assert_close(inside, field(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_zero_strength_is_the_identity_bit_for_bit(shape):
     affine = RandomAffine()
     assert affine.is_identity
