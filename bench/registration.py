@@ -129,10 +129,13 @@ def extractors_of(similarity: Any) -> list[Any]:
 
 
 def move_metric(similarity: Any, device: torch.device) -> None:
-    """Moves what has weights in a metric, extractors and modules, to the device."""
+    """Moves what has weights in a metric, extractors and modules, to the device.
+
+    Modules are frozen: they evaluate, and nothing is learned by them.
+    """
     for part in parts_of(similarity):
         if isinstance(part, nn.Module):
-            part.to(device)
+            part.to(device).eval().requires_grad_(False)
     for extractor in extractors_of(similarity):
         extractor.to(device)
 

@@ -98,6 +98,17 @@ def test_terms_need_no_supports():
     assert metric(pair_of(displacement((17, 22)))) > 0
 
 
+def test_a_network_of_the_users_own_learns_nothing():
+    own = Weighted()
+    metric = WeightedSum({"own": own, "mse": MSE()}, {"own": 1.0, "mse": 1.0})
+    move_metric(metric, torch.device("cpu"))
+    assert not own.training
+    pair = pair_of(displacement((17, 22)).requires_grad_())
+    metric(pair).backward()
+    assert pair.u.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in own.parameters())
+
+
 def test_weights_of_terms_are_moved_too():
     alone, term = Weighted(), Weighted()
     inner = WeightedSum({"own": term, "mse": MSE()}, {"own": 1.0, "mse": 1.0})
