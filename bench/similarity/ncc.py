@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Unsupported
 from bench.similarity.base import Similarity
 from bench.similarity.box import box_moments, box_sum_
 from bench.similarity.masks import check_mask, mask_supports, mask_weights
@@ -58,9 +58,10 @@ class NCC(Similarity):
             return _global_ncc(pair.warped, pair.fixed, weights)
         smallest = min(pair.fixed.shape[2:])
         if self.window > smallest:
-            raise ConfigError(
-                f"metric.window={self.window}: is larger than the images, whose shortest axis has "
-                f"{smallest} voxels. Take a smaller one, or {WHOLE} for the image."
+            raise Unsupported(
+                f"NCC's window={self.window} is larger than the images, whose shortest axis has "
+                f"{smallest} voxels. Take a smaller one, or {WHOLE} for the image: metric.window, "
+                "or metric.terms.NAME.window in a sum."
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
 

@@ -224,8 +224,12 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
         (["metric=mse", "metric.mask=brain"], "metric.mask=brain: must be null, foreground or lab"),
         (
             ["metric=ncc", "metric.window=33"],
-            "metric.window=33: is larger than the images, whose shortest axis has 32 voxels. Take "
-            "a smaller one, or whole for the image.",
+            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels. Take a "
+            "smaller one, or whole for the image: metric.window, or metric.terms.NAME.window in a",
+        ),
+        (
+            ["metric=ncc_sup", "metric.terms.ncc.window=33"],
+            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels.",
         ),
         (["metric=nmi", "metric.bins=1"], "metric.bins=1: must be a whole number of at least 6, "),
         (["metric=nmi", "metric.fraction=0"], "metric.fraction=0: must be above 0 and at most 1."),

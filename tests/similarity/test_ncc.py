@@ -15,7 +15,7 @@ from similarity_pairs import (
     warped_to,
 )
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Unsupported
 from bench.similarity import NCC, Pair
 
 OPTIONS = [
@@ -315,8 +315,8 @@ def test_a_window_that_is_larger_than_the_image_is_refused(shape, most):
     pair = unmoved(*images(shape))
     assert torch.isfinite(NCC(most)(pair))
     with pytest.raises(
-        ConfigError,
-        match=rf"metric.window={most + 2}: is larger than the images, whose shortest axis has "
+        Unsupported,
+        match=rf"NCC's window={most + 2} is larger than the images, whose shortest axis has "
         rf"{min(shape)} voxels. Take a smaller one, or whole for the image",
     ):
         NCC(most + 2)(pair)
