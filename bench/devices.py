@@ -10,7 +10,7 @@ from bench.settings import TrainerSettings
 
 
 def accelerator(settings: TrainerSettings) -> str:
-    """`cuda`, `mps` or `cpu`: what the settings ask for, or the best there is for `auto`.
+    """`cuda` or `cpu`: what the settings ask for, or the best there is for `auto`.
 
     Raises:
         ConfigError: If the accelerator asked for is not there, or cannot do what is asked of it.
@@ -27,7 +27,6 @@ def accelerator(settings: TrainerSettings) -> str:
 def _accelerator(settings: TrainerSettings) -> str:
     present = {
         "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if settings.accelerator == "auto":
@@ -52,7 +51,6 @@ def network_precision(settings: TrainerSettings) -> torch.dtype:
     fast = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "cpu": torch.cpu._is_avx512_bf16_supported,
-        "mps": lambda: False,
     }[kind]()
     return torch.bfloat16 if fast else torch.float32
 
@@ -87,8 +85,6 @@ def device_name(settings: TrainerSettings) -> str:
     kind = accelerator(settings)
     if kind == "cuda":
         return torch.cuda.get_device_name()
-    if kind == "mps":
-        return "Apple GPU"
     return _processor()
 
 

@@ -13,7 +13,7 @@ from bench.data.loading import TrainingPairs, read_pairs
 from bench.data.prepared import PreparedDataset
 from bench.devices import device_name, single_device
 from bench.environment import environment
-from bench.extractors.obtain import train_or_load
+from bench.extractors.obtain import obtain_extractors
 from bench.extractors.transfer import Origin
 from bench.memory import peak, reset_peak
 from bench.packing import fit_pack, try_packing
@@ -48,7 +48,7 @@ def execute(
     experiment = run.experiment
     parts = build_parts(experiment, dataset, transfers)
     run.start(environment(device_name(experiment.settings)))
-    obtain_extractors(parts, experiment, dataset, data)
+    obtain_extractors(parts.surrogates, experiment, dataset, data)
     task = make_task(run, parts, training_pairs(experiment, dataset))
     device = single_device(experiment.settings)
     with tracked(run) as tracker:
@@ -88,7 +88,7 @@ def execute_pack(
     try_packing([own.model for own in parts], (batch.moving, batch.fixed))
     for run in runs:
         run.start(environment(device_name(first.settings)))
-    obtain_extractors(parts[0], first, dataset, data)
+    obtain_extractors(parts[0].surrogates, first, dataset, data)
     training = training_pairs(first, dataset)
     tasks = [make_task(run, own, training) for run, own in zip(runs, parts, strict=True)]
     for task in tasks:
@@ -119,14 +119,6 @@ def execute_pack(
                 tracker.close(failed=True)
                 outcomes.append(error)
         return outcomes
-
-
-def obtain_extractors(
-    parts: Parts, experiment: Experiment, dataset: PreparedDataset, data: Mapping[str, Any]
-) -> None:
-    """Fills the metric's extractors from the store, trained first where they are missing."""
-    for network, section, origin in parts.surrogates:
-        train_or_load(network, origin or Origin(experiment, section, dataset, data))
 
 
 def training_pairs(experiment: Experiment, dataset: PreparedDataset) -> TrainingPairs:

@@ -27,13 +27,14 @@ class TrainerSettings:
         plateau_patience: Validations without a better loss before that.
         early_stopping: Validations without a better loss before training ends; None never.
         on_oom: `fail`, or `halve`: out of memory, training goes on with half the batch and twice
-            the accumulation, which gives the same numbers unless there is batch normalization.
+            the accumulation, which gives the same numbers unless there is batch normalization or
+            contrast within the batch.
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
         compile: Whether networks are compiled, see `bench.compilation`; `graphs` replays their
             steps as CUDA graphs, too.
         recompute: Whether heads at full resolution are computed slab by slab and twice, which takes
             longer and less memory.
-        accelerator: `auto`, `cpu`, `cuda` or `mps`.
+        accelerator: `auto`, `cpu` or `cuda`.
         devices: Number of devices; the batch is divided among them.
         pack: Runs of a sweep that are trained together if they differ in λ only.
         progress: Whether a progress bar is drawn.
@@ -99,8 +100,8 @@ class TrainerSettings:
         )
         self._require(
             "accelerator",
-            "one of auto, cpu, cuda, mps",
-            self.accelerator in ("auto", "cpu", "cuda", "mps"),
+            "one of auto, cpu, cuda",
+            self.accelerator in ("auto", "cpu", "cuda"),
         )
         self._require(
             "batch_size",

@@ -1,19 +1,21 @@
 """What finished runs have trained: their networks and metrics, on the data they were trained on."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 import yaml
 from omegaconf import OmegaConf
 
-from bench.assembly import build_parts
+from bench.assembly import Parts, build_parts
 from bench.config import Experiment
 from bench.data.cache import prepare
 from bench.data.prepared import PreparedDataset
 from bench.devices import single_device
 from bench.errors import StoreError
 from bench.experiment import make_source
-from bench.extractors.obtain import train_or_load
-from bench.extractors.transfer import Origin, find_transfers
+from bench.extractors.obtain import obtain_extractors
+from bench.extractors.transfer import find_transfers
 from bench.instantiation import build
 from bench.recording import load_model
 from bench.registration import move_metric
@@ -39,11 +41,25 @@ def load_metric(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
         StoreError: If it has not finished, or the data are others now.
     """
     experiment, dataset, data = _load_data(folder)
+    device = single_device(experiment.settings)
+    return experiment, dataset, ready_parts(experiment, dataset, data, device).similarity
+
+
+def ready_parts(
+    experiment: Experiment, dataset: PreparedDataset, data: Mapping[str, Any], device: torch.device
+) -> Parts:
+    """What a run is made of, its metric ready for use: extractors trained, and on the device.
+
+    Args:
+        experiment: The experiment.
+        dataset: Its data.
+        data: Settings and fingerprint of the data.
+        device: Where the metric is used.
+    """
     parts = build_parts(experiment, dataset, find_transfers(experiment))
-    for network, section, origin in parts.surrogates:
-        train_or_load(network, origin or Origin(experiment, section, dataset, data))
-    move_metric(parts.similarity, single_device(experiment.settings))
-    return experiment, dataset, parts.similarity
+    obtain_extractors(parts.surrogates, experiment, dataset, data)
+    move_metric(parts.similarity, device)
+    return parts
 
 
 def _load_data(folder: Folder) -> tuple[Experiment, PreparedDataset, dict[str, Any]]:

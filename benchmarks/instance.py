@@ -20,18 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.assembly import build_parts
 from bench.config import Experiment, compose
 from bench.data import prepare
 from bench.data.loading import PairBatch, evenly_spaced, read_pairs
 from bench.evaluation import score_displacement, score_labels
 from bench.experiment import make_source
-from bench.extractors.obtain import train_or_load
-from bench.extractors.transfer import Origin
 from bench.registration import label_maps
 from bench.similarity import Pair
 from bench.store import write_csv
+from bench.trained import ready_parts
 
+CPU = torch.device("cpu")
 SPACING = 4  # voxels between two points of the grid
 STEP = 0.2  # Adam's, in voxels
 SCORES = ("dice", "folding", "sdlogj")
@@ -52,9 +51,7 @@ def main() -> None:
     source = make_source(experiment)
     dataset = prepare(source, experiment.cache)
     data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
-    parts = build_parts(experiment, dataset)
-    for network, section, origin in parts.surrogates:
-        train_or_load(network, origin or Origin(experiment, section, dataset, data))
+    parts = ready_parts(experiment, dataset, data, CPU)
     pairs = evenly_spaced(dataset.pairs(arguments.split), arguments.pairs)
     classes = len(dataset.class_names)
     where = f"{len(pairs)} {arguments.split} pairs of {dataset.name}"
@@ -65,7 +62,7 @@ def main() -> None:
     for weight in [float(text) for text in arguments.weights.split(",")]:
         rows = []
         for pair in pairs:
-            batch = read_pairs(dataset, [pair], torch.device("cpu"))
+            batch = read_pairs(dataset, [pair], CPU)
             _disturb(batch, arguments.noise)
             u, before, after = _register(
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes

@@ -22,16 +22,15 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from bench.assembly import build_parts
 from bench.config import Experiment, compose
 from bench.data import prepare
 from bench.data.loading import read_pairs
 from bench.experiment import make_source
-from bench.extractors.obtain import train_or_load
-from bench.extractors.transfer import Origin
 from bench.similarity import Pair
+from bench.trained import ready_parts
 
 METRICS = ("mse", "ncc", "nmi", "mind", "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice")
+CPU = torch.device("cpu")
 NOISE = 0.05
 Motion = Callable[[Tensor, tuple[int, ...]], Tensor]
 
@@ -64,10 +63,8 @@ def metrics(results: str) -> Iterator[tuple[str, Callable[[Pair], Tensor], Pair]
         source = make_source(experiment)
         dataset = prepare(source, experiment.cache)
         data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
-        parts = build_parts(experiment, dataset)
-        for network, section, _ in parts.surrogates:
-            train_or_load(network, Origin(experiment, section, dataset, data))
-        batch = read_pairs(dataset, dataset.pairs("test")[:1], torch.device("cpu"))
+        parts = ready_parts(experiment, dataset, data, CPU)
+        batch = read_pairs(dataset, dataset.pairs("test")[:1], CPU)
         assert batch.read_segmentations is not None
         labels = batch.read_segmentations()[1]
         generator = torch.Generator().manual_seed(0)

@@ -73,6 +73,8 @@ def peak_bytes(action: Action, device: str, exact: bool = True) -> int:
     """
     gc.collect()
     if device == "cuda":
+        action()
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         action()

@@ -1,13 +1,14 @@
 """Getting an extractor: from the store, or by training it once for all runs that need it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from bench.checkpoints import load_network
+from bench.config import Experiment
 from bench.data.augmentation import Augmentation
 from bench.data.loading import TrainingImages, evenly_spaced, read_images
 from bench.data.prepared import PreparedDataset
@@ -34,6 +35,25 @@ def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> n
         image_channels=dataset.channels,
         classes=max(1, len(dataset.class_names)),
     )
+
+
+def obtain_extractors(
+    surrogates: Sequence[tuple[nn.Module, Mapping[str, Any], Origin | None]],
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    data: Mapping[str, Any],
+) -> None:
+    """Fills the surrogate networks of a metric from the store, trained first if missing.
+
+    Args:
+        surrogates: Networks with their sections, and their origins if they learn on other data;
+            filled in place.
+        experiment: The experiment.
+        dataset: Its data.
+        data: Settings and fingerprint of the data.
+    """
+    for network, section, origin in surrogates:
+        train_or_load(network, origin or Origin(experiment, section, dataset, data))
 
 
 def train_or_load(network: nn.Module, origin: Origin) -> None:
