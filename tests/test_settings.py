@@ -36,7 +36,7 @@ OPTIONAL = "must be null or a whole number of at least 1."
         ("precision", "float16", "must be one of auto, float32, bfloat16."),
         ("compile", "yes", "must be true, false or graphs."),
         ("recompute", "no", "must be true or false."),
-        ("accelerator", "gpu", "must be one of auto, cpu, cuda, mps."),
+        ("accelerator", "gpu", "must be one of auto, cpu, cuda."),
     ],
 )
 def test_value_that_is_not_allowed_is_named_with_what_is(name, value, words):
