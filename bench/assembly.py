@@ -16,7 +16,7 @@ from bench.data.subject import SPLITS
 from bench.devices import network_precision
 from bench.errors import BenchError, ConfigError, Unsupported
 from bench.extractors.frozen import Extractor
-from bench.extractors.obtain import build_extractor
+from bench.extractors.obtain import Surrogates, build_extractor
 from bench.extractors.official import official_weights
 from bench.extractors.transfer import Origin
 from bench.extractors.vgg import VGG16
@@ -29,7 +29,6 @@ from bench.similarity.base import reason_against
 from bench.store import WEIGHTS
 
 LEAST = 3  # voxels along an axis: central differences take one on each side
-Surrogates = list[tuple[nn.Module, Mapping[str, Any], Origin | None]]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Getting an extractor: from the store, or by training it once for all runs that need it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from bench.tracking import open_tracker
 
 STARTING_IMAGES = 16
 NOT_OF_THE_NETWORK = ("steps", "dataset", "root")
+Surrogates = list[tuple[nn.Module, Mapping[str, Any], Origin | None]]
 
 
 def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> nn.Module:
@@ -38,7 +39,7 @@ def build_extractor(extractor: Mapping[str, Any], dataset: PreparedDataset) -> n
 
 
 def obtain_extractors(
-    surrogates: Sequence[tuple[nn.Module, Mapping[str, Any], Origin | None]],
+    surrogates: Surrogates,
     experiment: Experiment,
     dataset: PreparedDataset,
     data: Mapping[str, Any],
