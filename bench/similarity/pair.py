@@ -19,7 +19,7 @@ class Pair:
     Args:
         moving: (B, C, *S) float32.
         fixed: (B, C, *S) float32.
-        u: Displacement (B, D, *S) float32, voxels.
+        u: Displacement (B, D, *S) float32, voxels; None for the pair as it is.
         segmentations: Called when labels are first asked for; gives the label maps (B, 1, *S)
             of moving and fixed, whole numbers 0..classes-1. None if there are no labels.
         classes: Number of classes, background included.
@@ -31,17 +31,56 @@ class Pair:
         self,
         moving: Tensor,
         fixed: Tensor,
-        u: Tensor,
+        u: Tensor | None = None,
         segmentations: Callable[[], tuple[Tensor, Tensor]] | None = None,
         classes: int = 0,
         fixed_ids: tuple[int, ...] | None = None,
     ) -> None:
         self.moving = moving
         self.fixed = fixed
-        self.u = u
+        self._u = u
         self.classes = classes
         self.fixed_ids = fixed_ids
         self._read_segmentations = segmentations
+
+    def at(self, u: Tensor) -> "Pair":
+        """The same pair under another displacement; label maps are read once for both.
+
+        Args:
+            u: (B, D, *S) float32, voxels.
+        """
+        read = (lambda: self.segmentations) if self.has_labels else None
+        return Pair(self.moving, self.fixed, u, read, self.classes, self.fixed_ids)
+
+    def one(self, index: int) -> "Pair":
+        """One pair of the batch, as a batch of one."""
+        part = slice(index, index + 1)
+
+        def segmentations() -> tuple[Tensor, Tensor]:
+            moving, fixed = self.segmentations
+            return moving[part], fixed[part]
+
+        return Pair(
+            self.moving[part],
+            self.fixed[part],
+            None if self._u is None else self._u[part],
+            segmentations if self.has_labels else None,
+            self.classes,
+            None if self.fixed_ids is None else self.fixed_ids[part],
+        )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the pair has label maps."""
+        return self._read_segmentations is not None
+
+    @cached_property
+    def u(self) -> Tensor:
+        """Displacement (B, D, *S) float32, voxels."""
+        if self._u is not None:
+            return self._u
+        batch, _, *shape = self.moving.shape
+        return self.moving.new_zeros(batch, len(shape), *shape)
 
     @cached_property
     def warped(self) -> Tensor:
