@@ -14,11 +14,11 @@ from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
 from bench.models import VoxelMorph
 from bench.models.layout import to_channels_last
-from bench.packing import Packed
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine
 from bench.spatial import warp
+from bench.training.packing import Packed
 
 SIZES = {
     "160x192x16": (1, (160, 192, 16)),

@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.config import Experiment, compose
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
 from bench.data import prepare
-from bench.data.loading import PairBatch, evenly_spaced, read_pairs
-from bench.evaluation import score_displacement, score_labels
-from bench.experiment import make_source
-from bench.registration import label_maps
+from bench.data.batches.loading import PairBatch, evenly_spaced, read_pairs
+from bench.runs.lookup import make_source
+from bench.runs.trained import ready_parts
+from bench.scores.evaluation import score_displacement, score_labels
 from bench.similarity import Pair
-from bench.store import write_csv
-from bench.trained import ready_parts
+from bench.store.folder import write_csv
+from bench.tasks.registration.task import label_maps
 
 CPU = torch.device("cpu")
 SPACING = 4  # voxels between two points of the grid

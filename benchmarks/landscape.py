@@ -22,12 +22,13 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from bench.config import Experiment, compose
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
 from bench.data import prepare
-from bench.data.loading import read_pairs
-from bench.experiment import make_source
+from bench.data.batches.loading import read_pairs
+from bench.runs.lookup import make_source
+from bench.runs.trained import ready_parts
 from bench.similarity import Pair
-from bench.trained import ready_parts
 
 METRICS = ("mse", "ncc", "nmi", "mind", "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice")
 CPU = torch.device("cpu")

@@ -18,19 +18,20 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.config import Experiment, compose
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
+from bench.config.settings import TrainerSettings
 from bench.data import prepare
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs, read_pairs
-from bench.data.source import Source
-from bench.data.subject import SPLITS, Sample, Subject
-from bench.experiment import make_source
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs, read_pairs
+from bench.data.sources.source import Source
+from bench.data.sources.subject import SPLITS, Sample, Subject
 from bench.models import VoxelMorph
-from bench.registration import Registration
 from bench.regularizers import Diffusion
-from bench.settings import TrainerSettings
+from bench.runs.lookup import make_source
 from bench.similarity import NCC
-from bench.training import fit
+from bench.tasks.registration.task import Registration
+from bench.training.loop import fit
 
 CPU = torch.device("cpu")
 CASES = {

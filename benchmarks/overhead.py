@@ -21,16 +21,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from train import make_data
 
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs
-from bench.devices import make_fabric
+from bench.config.settings import TrainerSettings
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs
 from bench.models import VoxelMorph
-from bench.registration import Registration
 from bench.regularizers import Diffusion
-from bench.settings import TrainerSettings
 from bench.similarity import NCC
-from bench.trainee import Trainee
-from bench.training import fit, single_step
+from bench.tasks.registration.task import Registration
+from bench.training.devices import make_fabric
+from bench.training.loop import fit, single_step
+from bench.training.trainee import Trainee
 
 CASES = {"8 of 80x96": (8, (80, 96)), "1 of 64x64x64": (1, (64, 64, 64))}
 PAIRS = 16  # that `trainer=short` validates on, at most

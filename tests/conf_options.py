@@ -6,7 +6,9 @@ from typing import Any
 import hydra
 from omegaconf import OmegaConf
 
-from bench.config import CONF, Experiment, register_resolvers
+from bench.config.composition import register_resolvers
+from bench.config.experiment import Experiment
+from bench.config.groups import CONF
 
 TINY = {
     2: ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"],

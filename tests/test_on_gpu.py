@@ -7,14 +7,14 @@ from similarity_pairs import SHAPES, Counted, displacement, images
 from test_packing import folders, histories, settings, tasks
 from test_similarity import build_metric
 
-from bench.assembly import build_parts
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs
-from bench.packing import fit_pack
-from bench.registration import Registration, extractors_of, score_test_pairs
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs
+from bench.runs.assembly import build_parts
 from bench.similarity import Pair
 from bench.spatial import integrate, jacobian_determinant, warp
-from bench.training import fit
+from bench.tasks.registration.task import Registration, extractors_of, score_test_pairs
+from bench.training.loop import fit
+from bench.training.packing import fit_pack
 
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")

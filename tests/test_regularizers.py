@@ -8,14 +8,14 @@ import torch
 from conf_options import compose, names, section, tiny_experiment
 from scipy import ndimage
 
-from bench.assembly import build_parts
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs, read_pairs
+from bench.config.instantiation import build
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.errors import ConfigError
-from bench.instantiation import build
-from bench.registration import Registration
 from bench.regularizers import Bending, Diffusion, Elastic, Folding, WeightedSum
+from bench.runs.assembly import build_parts
 from bench.spatial import integrate
+from bench.tasks.registration.task import Registration
 
 SHAPES = [(17, 22), (10, 13, 15)]
 SMALL_SHAPES = [(4, 5), (3, 4, 2)]

@@ -3,5 +3,5 @@
 A network that is trained on a surrogate task is a module with `forward(image) -> output`,
 `loss(output, image, segmentation)`, `score(output, image, segmentation)` and `features(image)`,
 and the class attributes `task` and `needs_labels`; its settings are the `extractor` section of
-the metrics that use it. `bench.extractors.obtain` trains it once and stores it.
+the metrics that use it. `bench.runs.extractors` trains it once and stores it.
 """

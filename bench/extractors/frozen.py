@@ -32,7 +32,7 @@ class Extractor:
 
     Args:
         network: The trained network.
-        precision: Precision it computes in; see `bench.devices.network_precision`.
+        precision: Precision it computes in; see `bench.training.devices.network_precision`.
     """
 
     def __init__(self, network: nn.Module, precision: torch.dtype = torch.float32) -> None:

@@ -1,31 +1,12 @@
 """The official VGG-16 weights: where they are, what identifies them, how to get them."""
 
-import hashlib
 from pathlib import Path
 from urllib.error import URLError
 
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 DIGEST = "397923af"  # how the SHA-256 of the official file begins; part of its name
-
-
-def weights_digest(path: str | Path | None) -> str:
-    """What identifies the weights: the start of the file's SHA-256; the official one's if None.
-
-    Raises:
-        ConfigError: If the file cannot be read.
-    """
-    if path is None:
-        return DIGEST
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[: len(DIGEST)]
-    except OSError as error:
-        raise ConfigError(
-            f"metric.weights={path}: {error.strerror}. Give the official VGG-16 state dict "
-            f"({URL}), or metric.weights=null to download it."
-        ) from error
 
 
 def official_weights(folder: Path, url: str = URL) -> Path:

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.data.loading import (
+from bench.config.settings import TrainerSettings
+from bench.data.batches.loading import (
     TrainingImages,
     evenly_spaced,
     read_images,
     read_segmentations,
 )
-from bench.evaluation import validation_means
-from bench.settings import TrainerSettings
+from bench.scores.evaluation import validation_means
 
 
 class SurrogateTask:

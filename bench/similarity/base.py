@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.similarity.pair import Pair
+from bench.pair import Pair
 
 
 def reason_against(metric: Any, ndim: int, channels: int, labels: bool) -> str | None:

@@ -3,9 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.masks import check_mask, mask_supports, mask_weights
-from bench.similarity.pair import Pair
 
 
 class MSE(Similarity):

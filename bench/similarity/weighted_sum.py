@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from bench.config.terms import check_terms
+from bench.pair import Pair
 from bench.similarity.base import Similarity, reason_against
-from bench.similarity.pair import Pair
-from bench.weighted import check_terms
 
 
 class WeightedSum(Similarity):

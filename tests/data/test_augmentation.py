@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.augmentation import Augmentation, RandomAffine, RandomIntensity
-from bench.data.loading import TrainingImages, TrainingPairs
+from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
+from bench.data.batches.loading import TrainingImages, TrainingPairs
 from bench.errors import ConfigError
 from bench.spatial import jacobian_determinant, warp
 

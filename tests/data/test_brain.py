@@ -7,10 +7,10 @@ import torch
 from conf_options import experiment
 
 from bench.data import Brain, prepare
-from bench.data.loading import read_pairs
+from bench.data.batches.loading import read_pairs
 from bench.errors import DataError
-from bench.evaluation import dice_per_class, foreground_dice
-from bench.experiment import make_source
+from bench.runs.lookup import make_source
+from bench.scores.evaluation import dice_per_class, foreground_dice
 
 PAIRS = dict.fromkeys(("train", "val", "test"), "atlas")
 LISTING = "subject_id,SPLIT\na,train\nb,train\nc,val\nd,test\n"

@@ -13,10 +13,10 @@ import torch
 from image_files import write_nifti
 
 from bench.data import NiftiTable, arrays, prepare
-from bench.data.loading import read_images, read_segmentations
-from bench.data.nifti import read_volume
-from bench.data.source import Source
-from bench.data.subject import ATLAS, SPLITS, Sample, Subject
+from bench.data.batches.loading import read_images, read_segmentations
+from bench.data.files.nifti import read_volume
+from bench.data.sources.source import Source
+from bench.data.sources.subject import ATLAS, SPLITS, Sample, Subject
 from bench.errors import ConfigError, DataError
 
 

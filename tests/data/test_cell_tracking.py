@@ -9,10 +9,10 @@ from conf_options import experiment
 from image_files import write_sequence, write_tiff
 
 from bench.data import prepare
-from bench.data.loading import read_pairs
+from bench.data.batches.loading import read_pairs
 from bench.errors import ConfigError, DataError
-from bench.evaluation import dice_per_class, foreground_dice
-from bench.experiment import make_source
+from bench.runs.lookup import make_source
+from bench.scores.evaluation import dice_per_class, foreground_dice
 
 SPLITS = ("train", "val", "test")
 SHAPE = (16, 20)

@@ -10,7 +10,7 @@ from conf_options import experiment
 
 from bench.data import Decathlon, prepare
 from bench.errors import ConfigError, DataError
-from bench.experiment import make_source
+from bench.runs.lookup import make_source
 
 PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}
 

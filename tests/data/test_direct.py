@@ -9,9 +9,9 @@ import torch
 from image_files import write_nifti, write_tiff
 
 from bench.data import NiftiTable, TiffStacks, prepare
-from bench.data.augmentation import Augmentation, RandomAffine
-from bench.data.loading import TrainingImages, TrainingPairs, read_pairs
-from bench.data.subject import SPLITS
+from bench.data.batches.augmentation import Augmentation, RandomAffine
+from bench.data.batches.loading import TrainingImages, TrainingPairs, read_pairs
+from bench.data.sources.subject import SPLITS
 from bench.errors import DataError
 
 CPU = torch.device("cpu")

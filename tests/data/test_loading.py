@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bench.data import prepare
-from bench.data.augmentation import Augmentation, RandomAffine
-from bench.data.loading import (
+from bench.data.batches.augmentation import Augmentation, RandomAffine
+from bench.data.batches.loading import (
     Sampler,
     TrainingImages,
     TrainingPairs,
@@ -18,8 +18,8 @@ from bench.data.loading import (
     read_pairs,
     read_segmentations,
 )
-from bench.data.source import Source
-from bench.data.subject import SPLITS, Sample, Subject
+from bench.data.sources.source import Source
+from bench.data.sources.subject import SPLITS, Sample, Subject
 
 CPU = torch.device("cpu")
 STRONG = Augmentation(RandomAffine(rotation=20, scale=(0.9, 1.1), translation=2, flip=True))

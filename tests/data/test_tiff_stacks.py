@@ -7,7 +7,7 @@ from image_files import write_tiff
 
 from bench.data import TiffStacks, prepare
 from bench.errors import ConfigError, DataError
-from bench.experiment import make_source
+from bench.runs.lookup import make_source
 
 PAIRS = {"train": {"policy": "neighbours", "within": 1}, "val": "next", "test": "next"}
 SHAPE = (8, 10)

@@ -20,13 +20,13 @@ from similarity_pairs import (
 )
 from torch import nn
 
-from bench.assembly import build_parts
 from bench.data import prepare
-from bench.data.loading import read_pairs
+from bench.data.batches.loading import read_pairs
 from bench.errors import ConfigError
-from bench.experiment import make_source
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
+from bench.runs.assembly import build_parts
+from bench.runs.lookup import make_source
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
 from bench.similarity.deepsim import mean_cosine

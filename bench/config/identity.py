@@ -1,0 +1,201 @@
+"""What identifies runs and extractors: hashes of all that can change their numbers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.config.experiment import Experiment
+from bench.errors import ConfigError
+
+SCHEMA = 5  # version of the numbers and of what a run records
+
+# What cannot change the numbers, or changes them only through a value that is listed itself.
+NOT_IDENTIFYING = {
+    "trainer": {
+        "name",
+        "surrogate",
+        "dropout",
+        "checkpoint_every",
+        "on_oom",
+        "accelerator",
+        "compile",
+        "devices",
+        "progress",
+        "recompute",
+    },
+    "regularizer": {"scale"},
+    "metric": {"weights"},
+    "extractor": {"dataset", "root"},
+}
+
+PARTS = ("metric", "regularizer", "model")  # sections whose classes may be the user's own
+
+
+def digest(content: Any) -> str:
+    """Short hash of anything that JSON can hold."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What in the data determines the numbers.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+    """
+    own = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
+    return {**own, **data}
+
+
+def extractor_identity(
+    experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What determines the numbers of an extractor: data, network, training, seed.
+
+    Weights that come from a file count by the file's content.
+    """
+    if "weights" in extractor:
+        digest_ = "official" if extractor["weights"] is None else file_digest(extractor["weights"])
+        return {"_target_": extractor["_target_"], "weights": digest_}
+    trainer = {**experiment["trainer"], "steps": extractor["steps"]}
+    return _with_code(extractor) | {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "extractor": _identifying("extractor", extractor),
+        "trainer": _identifying("trainer", trainer),
+        "seed": experiment.seed,
+    }
+
+
+def run_identity(
+    experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What determines the numbers of a run; nothing about paths, devices or tracking.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+        transfers: From `bench.runs.transfer.find_transfers`.
+    """
+    metric = _identifying("metric", experiment["metric"])
+    return _with_code(*(experiment[section] for section in PARTS)) | {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
+        "regularizer": _identifying("regularizer", experiment["regularizer"])
+        | {"weight": experiment.weight},
+        "model": experiment["model"],
+        "trainer": _identifying("trainer", experiment["trainer"]),
+        "seed": experiment.seed,
+    }
+
+
+def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs have in common among which λ is chosen: all but λ and the seed."""
+    sections = {
+        section: _identifying(section, experiment[section]) for section in ("metric", "trainer")
+    }
+    regularizer = _identifying("regularizer", experiment["regularizer"])
+    regularizer.pop("weight")
+    model = experiment["model"]
+    own = dataset_identity(experiment, data)
+    code = _with_code(*(experiment[section] for section in PARTS))
+    return code | {"dataset": own, **sections, "regularizer": regularizer, "model": model}
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file of weights.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"metric.weights={path}: {error.strerror}. Give a file with a state dict, or "
+            "metric.weights=null for the official one."
+        ) from error
+
+
+def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
+    code = own_code(*sections)
+    return {"code": code} if code else {}
+
+
+def own_code(*sections: Any) -> dict[str, str]:
+    """Hashes of the files that define classes outside the suite, by what `_target_` names.
+
+    A class of the suite counts by the schema; the user's own change without one.
+    """
+    found: dict[str, str] = {}
+    for section in sections:
+        if isinstance(section, Mapping):
+            found |= own_code(*section.values())
+            target = section.get("_target_")
+            if isinstance(target, str) and not target.startswith("bench."):
+                file = _defining_file(target)
+                if file is not None:  # else building it says that there is none
+                    found[target] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def _defining_file(target: str) -> Path | None:
+    module = target.rpartition(".")[0]
+    while module:
+        try:
+            spec = find_spec(module)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is not None and spec.has_location and spec.origin is not None:
+            return Path(spec.origin)
+        module = module.rpartition(".")[0]  # a class within a class
+    return None
+
+
+def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    without = NOT_IDENTIFYING[section]
+    if section == "metric" and "extractor" not in content:
+        without = set()  # `weights` is an argument like any other
+    return {k: v for k, v in content.items() if k not in without}
+
+
+def _with_extractor_ids(
+    experiment: Experiment,
+    metric: Mapping[str, Any],
+    data: Mapping[str, Any],
+    transfers: Mapping[str, Any],
+    place: str,
+) -> dict[str, Any]:
+    found = dict(metric)
+    if place in transfers:
+        origin = transfers[place]
+        identity = extractor_identity(origin.experiment, origin.extractor, origin.data)
+        found["extractor"] = digest(identity)
+    elif "extractor" in found:
+        found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
+    if "terms" in found:
+        found["terms"] = {
+            name: _with_extractor_ids(
+                experiment, _identifying("metric", term), data, transfers, f"{place}.terms.{name}"
+            )
+            for name, term in found["terms"].items()
+        }
+    return found
+
+
+def run_name(experiment: Experiment, run_id: str) -> str:
+    """Name of a run's folder: readable, and unique by its hash."""
+    parts = (
+        experiment["dataset"]["name"],
+        experiment["metric"]["name"],
+        f"{experiment.weight:g}",
+        f"seed{experiment.seed}",
+        run_id,
+    )
+    return "-".join(parts)

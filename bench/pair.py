@@ -1,0 +1,116 @@
+"""A pair of images: what is registered, and what a similarity metric may look at."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import DataError
+from bench.spatial import warp
+
+
+class Pair:
+    """A batch of moving and fixed images and the displacement between them.
+
+    What is derived is computed when first asked for, and once: a metric that only looks at
+    images never pays for labels.
+
+    Args:
+        moving: (B, C, *S) float32.
+        fixed: (B, C, *S) float32.
+        u: Displacement (B, D, *S) float32, voxels; None for the pair as it is.
+        segmentations: Called when labels are first asked for; gives the label maps (B, 1, *S)
+            of moving and fixed, whole numbers 0..classes-1. None if there are no labels.
+        classes: Number of classes, background included.
+        ids: Moving and fixed subject of each pair; None where images have been changed.
+    """
+
+    def __init__(
+        self,
+        moving: Tensor,
+        fixed: Tensor,
+        u: Tensor | None = None,
+        segmentations: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        classes: int = 0,
+        ids: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        self.moving = moving
+        self.fixed = fixed
+        self._u = u
+        self.classes = classes
+        self.ids = None if ids is None else list(ids)
+        self._read_segmentations = segmentations
+
+    def at(self, u: Tensor) -> "Pair":
+        """The same pair under another displacement; label maps are read once for both.
+
+        Args:
+            u: (B, D, *S) float32, voxels.
+        """
+        read = (lambda: self.segmentations) if self.has_labels else None
+        return Pair(self.moving, self.fixed, u, read, self.classes, self.ids)
+
+    def one(self, index: int) -> "Pair":
+        """One pair of the batch, as a batch of one."""
+        part = slice(index, index + 1)
+
+        def segmentations() -> tuple[Tensor, Tensor]:
+            moving, fixed = self.segmentations
+            return moving[part], fixed[part]
+
+        return Pair(
+            self.moving[part],
+            self.fixed[part],
+            None if self._u is None else self._u[part],
+            segmentations if self.has_labels else None,
+            self.classes,
+            None if self.ids is None else self.ids[part],
+        )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the pair has label maps."""
+        return self._read_segmentations is not None
+
+    @cached_property
+    def u(self) -> Tensor:
+        """Displacement (B, D, *S) float32, voxels."""
+        if self._u is not None:
+            return self._u
+        batch, _, *shape = self.moving.shape
+        return self.moving.new_zeros(batch, len(shape), *shape)
+
+    @cached_property
+    def warped(self) -> Tensor:
+        """The moving image at p + u(p); (B, C, *S), differentiable in u."""
+        return warp(self.moving, self.u)
+
+    @cached_property
+    def warped_labels(self) -> Tensor:
+        """One-hot moving labels, warped linearly; (B, K, *S) in [0, 1], differentiable in u."""
+        return warp(one_hot(self.segmentations[0], self.classes), self.u)
+
+    @cached_property
+    def fixed_labels(self) -> Tensor:
+        """One-hot fixed labels; (B, K, *S) float32."""
+        return one_hot(self.segmentations[1], self.classes)
+
+    @cached_property
+    def segmentations(self) -> tuple[Tensor, Tensor]:
+        """Label maps of moving and fixed, as whole numbers; (B, 1, *S) each.
+
+        Raises:
+            DataError: If the data set has no labels.
+        """
+        if self._read_segmentations is None:
+            raise DataError(
+                "the metric asks for labels, but the data set has none: choose a metric that "
+                "works without labels, or add labels to the data set"
+            )
+        return self._read_segmentations()
+
+
+def one_hot(segmentation: Tensor, classes: int) -> Tensor:
+    """(B, 1, *S) whole numbers to (B, classes, *S) float32."""
+    return F.one_hot(segmentation.squeeze(1).long(), classes).movedim(-1, 1).float()
