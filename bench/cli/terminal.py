@@ -1,5 +1,6 @@
 """Tables on the terminal."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,22 @@ from rich.table import Table
 
 from bench.analysis.reading.durations import ago
 from bench.data.preprocessing.label_table import few
+from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES
 from bench.store.folder import FIGURE
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Prints how a run ended: its scores, or why it has none."""
+    name = outcome.folder.path.name
+    if outcome.summary is None:
+        assert outcome.left_out is not None
+        what, reason = outcome.left_out
+        print(f"{what}: {name}: {reason}", file=sys.stderr)
+        return
+    if outcome.before:
+        print(f"{name} has finished before; force=true runs it anew")
+    print_summary(outcome.summary, outcome.folder.path)
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:

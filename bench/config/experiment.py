@@ -17,6 +17,7 @@ from bench.config.settings import TrainerSettings
 from bench.errors import ConfigError, own_cause
 
 CACHE = "cache"  # folder of the caches below that of the results
+USES = ("metric", "regularizer", "trainer")  # by a network that is trained
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -57,6 +58,7 @@ class Experiment:
             )
         if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
             raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
             _check_extractor(place, section)
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
@@ -86,6 +88,11 @@ class Experiment:
         return self.config["seed"]
 
     @property
+    def uses(self) -> tuple[str, ...]:
+        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+        return tuple(self.config["model"].get("uses", USES))
+
+    @property
     def weight(self) -> float:
         """λ."""
         return float(self.config["regularizer"]["weight"])
@@ -111,6 +118,12 @@ class Experiment:
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
         """The trainer's settings for an extractor: the run's, with the extractor's own steps."""
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def _check_uses(uses: Any) -> None:
+    """Raises ConfigError unless a method says in a list which sections it uses."""
+    if not isinstance(uses, list | tuple) or not set(uses) <= set(USES):
+        raise ConfigError(f"model.uses={uses}: must be a list of some of {', '.join(USES)}.")
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:

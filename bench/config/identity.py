@@ -31,7 +31,8 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root"},
 }
 
-PARTS = ("metric", "regularizer", "model")  # sections whose classes may be the user's own
+DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
+PARTS = ("task", "metric", "regularizer", "model")  # sections whose classes may be the user's own
 
 
 def digest(content: Any) -> str:
@@ -72,39 +73,46 @@ def extractor_identity(
 
 
 def run_identity(
-    experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any] | None = None
+    experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
     """What determines the numbers of a run; nothing about paths, devices or tracking.
+
+    What the method does not use is left out: with a method that trains nothing, the trainer; with
+    one that minimizes nothing, metric and regularizer.
 
     Args:
         experiment: The experiment.
         data: Settings and fingerprint of the prepared data set.
-        transfers: From `bench.runs.transfer.find_transfers`.
+        extractors: The identities of the metric's extractors, by their place.
     """
-    metric = _identifying("metric", experiment["metric"])
-    return _with_code(*(experiment[section] for section in PARTS)) | {
+    identity = _method_identity(experiment) | {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
-        "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
-        "regularizer": _identifying("regularizer", experiment["regularizer"])
-        | {"weight": experiment.weight},
-        "model": experiment["model"],
-        "trainer": _identifying("trainer", experiment["trainer"]),
         "seed": experiment.seed,
     }
+    if "metric" in identity:
+        identity["metric"] = _with_extractor_ids(identity["metric"], extractors, "metric")
+    if "regularizer" in identity:
+        identity["regularizer"] |= {"weight": experiment.weight}
+    return identity
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """What runs have in common among which λ is chosen: all but λ and the seed."""
-    sections = {
-        section: _identifying(section, experiment[section]) for section in ("metric", "trainer")
-    }
-    regularizer = _identifying("regularizer", experiment["regularizer"])
-    regularizer.pop("weight")
-    model = experiment["model"]
-    own = dataset_identity(experiment, data)
-    code = _with_code(*(experiment[section] for section in PARTS))
-    return code | {"dataset": own, **sections, "regularizer": regularizer, "model": model}
+    return _method_identity(experiment) | {"dataset": dataset_identity(experiment, data)}
+
+
+def _method_identity(experiment: Experiment) -> dict[str, Any]:
+    """The task, the method, and of the other sections what the method uses."""
+    sections = {name: experiment[name] for name in ("task", "model")}
+    sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
+    if "regularizer" in sections:
+        sections["regularizer"].pop("weight")
+        if "trainer" not in sections:  # the validation pairs, by which λ is chosen
+            sections["trainer"] = {
+                "validation_pairs": experiment["trainer"].get("validation_pairs")
+            }
+    return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
 
 
 def file_digest(path: str | Path) -> str:
@@ -166,24 +174,14 @@ def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_extractor_ids(
-    experiment: Experiment,
-    metric: Mapping[str, Any],
-    data: Mapping[str, Any],
-    transfers: Mapping[str, Any],
-    place: str,
+    metric: Mapping[str, Any], extractors: Mapping[str, str], place: str
 ) -> dict[str, Any]:
-    found = dict(metric)
-    if place in transfers:
-        origin = transfers[place]
-        identity = extractor_identity(origin.experiment, origin.extractor, origin.data)
-        found["extractor"] = digest(identity)
-    elif "extractor" in found:
-        found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
+    found = _identifying("metric", metric)
+    if place in extractors:
+        found["extractor"] = extractors[place]
     if "terms" in found:
         found["terms"] = {
-            name: _with_extractor_ids(
-                experiment, _identifying("metric", term), data, transfers, f"{place}.terms.{name}"
-            )
+            name: _with_extractor_ids(term, extractors, f"{place}.terms.{name}")
             for name, term in found["terms"].items()
         }
     return found
@@ -191,11 +189,12 @@ def _with_extractor_ids(
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
-    parts = (
-        experiment["dataset"]["name"],
-        experiment["metric"]["name"],
-        f"{experiment.weight:g}",
-        f"seed{experiment.seed}",
-        run_id,
-    )
-    return "-".join(parts)
+    uses, model = experiment.uses, experiment["model"]["name"]
+    parts = [experiment["dataset"]["name"]]
+    if "metric" in uses:
+        parts.append(experiment["metric"]["name"])
+    if "metric" not in uses or model != DEFAULT_MODEL:
+        parts.append(model)
+    if "regularizer" in uses:
+        parts.append(f"{experiment.weight:g}")
+    return "-".join([*parts, f"seed{experiment.seed}", run_id])

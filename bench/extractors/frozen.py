@@ -1,12 +1,14 @@
 """A trained network as the metric sees it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from bench.models.layout import to_channels_last
+from bench.store.folder import WEIGHTS
 
 
 class FeatureNetwork(Protocol):
@@ -46,6 +48,11 @@ class Extractor:
         """Moves the network to a device, in place."""
         self.network.to(device)
         return self
+
+    def load(self, results: Path) -> None:
+        """Reads the weights of a pretrained network, downloaded into the results if need be."""
+        if hasattr(self.network, "load"):
+            self.network.load(results / WEIGHTS)
 
     def supports(self, ndim: int, channels: int) -> str | None:
         """Why it cannot read such images, or None if it can."""

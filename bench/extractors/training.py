@@ -1,4 +1,4 @@
-"""Surrogate tasks for the trainer."""
+"""Surrogate networks, for the trainer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from bench.data.batches.loading import (
 from bench.scores.evaluation import validation_means
 
 
-class SurrogateTask:
+class SurrogateTraining:
     """Trains a surrogate network on the images of the training split.
 
     Args:

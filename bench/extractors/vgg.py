@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
-from bench.extractors.official import URL
+from bench.extractors.official import URL, official_weights
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -73,6 +73,10 @@ class VGG16(nn.Module):
                 outputs.append(x)
             x = layer(x)
         return [*outputs, x]
+
+    def load(self, folder: Path) -> None:
+        """Reads the weights from `weights`, or the official ones, downloaded into the folder."""
+        self.load_official(Path(self.weights) if self.weights else official_weights(folder))
 
     def load_official(self, path: Path) -> "VGG16":
         """Reads the official state dict (keys `features.N.weight` and `.bias`).

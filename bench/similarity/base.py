@@ -1,17 +1,10 @@
 """What a similarity metric is."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor
 
 from bench.pair import Pair
-
-
-def reason_against(metric: Any, ndim: int, channels: int, labels: bool) -> str | None:
-    """Why a metric cannot work on such images, or None if it can or does not say."""
-    supports = getattr(metric, "supports", None)
-    return supports(ndim, channels, labels) if supports else None
 
 
 class Similarity(ABC):

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "classes.csv",
     "figure.png",
 )
+VALIDATION = "validation.csv"
 ROBUSTNESS = "robustness.csv"
+ROWS = (VALIDATION, PAIRS, CLASSES)  # written as they come where nothing is trained
 PANELS = "panels"  # folder of figures of one pair under several runs
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
@@ -58,6 +60,23 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
+
+
+def read_csv(path: Path, texts: Collection[str]) -> list[dict[str, Any]]:
+    """Rows that `write_csv` wrote, numbers to the last digit; no rows without a file.
+
+    Args:
+        path: The file.
+        texts: Columns of names, which are no numbers even if they look so; an empty cell is no
+            entry.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [
+            {k: v if k in texts else float(v) for k, v in row.items() if v}
+            for row in csv.DictReader(file)
+        ]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -175,6 +194,10 @@ class Folder:
         except (OSError, KeyError, ValueError):
             return 0
 
+    def is_resumable(self) -> bool:
+        """Whether an unfinished run has left something to go on from."""
+        return any(self.file(name).exists() for name in (LAST, *ROWS))
+
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""
         return read_json(self.file(FAILURE))
@@ -202,7 +225,7 @@ class Folder:
         """
         with self.claim():
             if self.summary() is None:
-                for name in (LAST, BEST, HISTORY, FAILURE, TRACEBACK):
+                for name in (LAST, BEST, HISTORY, *ROWS, FAILURE, TRACEBACK):
                     self.file(name).unlink(missing_ok=True)
 
     def set_aside(self) -> None:

@@ -4,6 +4,7 @@ import itertools
 
 import hydra
 import pytest
+from bench.runs.transfer import find_transfers
 from conf_options import experiment, tiny_experiment
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -18,7 +19,6 @@ from bench.config.identity import digest, run_identity, run_name
 from bench.data import prepare
 from bench.errors import BenchError, Diverged, Unsupported
 from bench.runs.lookup import make_source
-from bench.runs.transfer import find_transfers
 from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
