@@ -24,12 +24,12 @@ from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.data import prepare
 from bench.data.batches.loading import PairBatch, evenly_spaced, read_pairs
-from bench.runs.lookup import make_source
+from bench.data.setup import make_source
+from bench.pair import Pair
 from bench.runs.trained import ready_parts
 from bench.scores.evaluation import score_displacement, score_labels
-from bench.similarity import Pair
 from bench.store.folder import write_csv
-from bench.tasks.registration.task import label_maps
+from bench.tasks.registration.testing import label_maps
 
 CPU = torch.device("cpu")
 SPACING = 4  # voxels between two points of the grid
@@ -68,8 +68,8 @@ def main() -> None:
             u, before, after = _register(
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
             )
-            assert batch.read_segmentations is not None
-            maps = label_maps(*batch.read_segmentations(), u)
+            assert batch.has_labels
+            maps = label_maps(*batch.segmentations, u)
             overlap, _ = score_labels(*maps, classes, dataset.spacing)
             scores = {**overlap, **score_displacement(u)}
             rows.append([before, after, *(scores[name] for name in SCORES)])

@@ -26,9 +26,9 @@ from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
-from bench.runs.lookup import make_source
+from bench.data.setup import make_source
+from bench.pair import Pair
 from bench.runs.trained import ready_parts
-from bench.similarity import Pair
 
 METRICS = ("mse", "ncc", "nmi", "mind", "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice")
 CPU = torch.device("cpu")
@@ -66,8 +66,8 @@ def metrics(results: str) -> Iterator[tuple[str, Callable[[Pair], Tensor], Pair]
         data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
         parts = ready_parts(experiment, dataset, data, CPU)
         batch = read_pairs(dataset, dataset.pairs("test")[:1], CPU)
-        assert batch.read_segmentations is not None
-        labels = batch.read_segmentations()[1]
+        assert batch.has_labels
+        labels = batch.segmentations[1]
         generator = torch.Generator().manual_seed(0)
         moving = batch.fixed + NOISE * torch.randn(batch.fixed.shape, generator=generator)
         pair = Pair(moving, batch.fixed, moving, lambda labels=labels: (labels, labels))

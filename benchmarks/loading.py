@@ -24,13 +24,12 @@ from bench.config.settings import TrainerSettings
 from bench.data import prepare
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
+from bench.data.setup import make_source
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS, Sample, Subject
 from bench.models import VoxelMorph
 from bench.regularizers import Diffusion
-from bench.runs.lookup import make_source
 from bench.similarity import NCC
-from bench.tasks.registration.task import Registration
 from bench.training.loop import fit
 
 CPU = torch.device("cpu")

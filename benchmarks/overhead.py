@@ -27,7 +27,6 @@ from bench.data.batches.loading import TrainingPairs
 from bench.models import VoxelMorph
 from bench.regularizers import Diffusion
 from bench.similarity import NCC
-from bench.tasks.registration.task import Registration
 from bench.training.devices import make_fabric
 from bench.training.loop import fit, single_step
 from bench.training.trainee import Trainee

@@ -35,7 +35,6 @@ from bench.extractors.segmenter import Segmenter
 from bench.models import VoxelMorph
 from bench.regularizers import Diffusion
 from bench.similarity import MSE, NCC, DeepSim
-from bench.tasks.registration.task import Registration
 from bench.training.devices import make_fabric, network_precision
 from bench.training.loop import single_step
 from bench.training.memory import keep_freed_memory

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from bench.training.packing import fit_pack
 from conf_options import names, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images
 from test_packing import folders, histories, settings, tasks
@@ -9,12 +10,11 @@ from test_similarity import build_metric
 
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
-from bench.runs.assembly import build_parts
-from bench.similarity import Pair
+from bench.pair import Pair
+from bench.similarity.building import extractors_of
 from bench.spatial import integrate, jacobian_determinant, warp
-from bench.tasks.registration.task import Registration, extractors_of, score_test_pairs
+from bench.tasks.registration.assembly import build_parts
 from bench.training.loop import fit
-from bench.training.packing import fit_pack
 
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")

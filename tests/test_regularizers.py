@@ -13,9 +13,8 @@ from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.errors import ConfigError
 from bench.regularizers import Bending, Diffusion, Elastic, Folding, WeightedSum
-from bench.runs.assembly import build_parts
 from bench.spatial import integrate
-from bench.tasks.registration.task import Registration
+from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15)]
 SMALL_SHAPES = [(4, 5), (3, 4, 2)]

@@ -12,8 +12,7 @@ from torch import nn
 
 from bench.errors import ConfigError
 from bench.extractors.contrastive import Contrastive
-from bench.runs.extractors import build_extractor, train_or_load
-from bench.runs.transfer import Origin
+from bench.similarity.building import build_extractor
 from bench.store.folder import EXTRACTORS, HISTORY, list_folders
 
 SHAPES = [(17, 22), (10, 13, 15)]

@@ -19,10 +19,9 @@ from bench.extractors.frozen import Extractor
 from bench.extractors.official import official_weights, weights_digest
 from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
-from bench.runs.assembly import build_parts
-from bench.runs.extractors import build_extractor, train_or_load
-from bench.runs.transfer import Origin
+from bench.similarity.building import build_extractor
 from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15)]
 CHANNELS = [4, 6, 8]

@@ -10,8 +10,8 @@ from bench.errors import ConfigError, Unsupported
 from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.flow import displacement_of
 from bench.models.unet import FullResolution, Head, UNet, convolution, recompute, stage
-from bench.runs.assembly import build_parts
 from bench.spatial import integrate
+from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
 SMALLER = {

@@ -11,12 +11,10 @@ from image_files import write_nifti, write_sequence, write_tiff
 
 from bench.config.identity import digest, extractor_identity, run_identity
 from bench.data import Demo, prepare
+from bench.data.setup import make_source
 from bench.errors import ConfigError, Unsupported
-from bench.runs.assembly import build_parts
-from bench.runs.extractors import train_or_load
-from bench.runs.lookup import make_source
-from bench.runs.transfer import Origin, find_transfers
 from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.tasks.registration.assembly import build_parts
 
 METRICS = {
     "deepsim_ae": "autoencoder",

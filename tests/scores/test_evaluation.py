@@ -21,7 +21,7 @@ from bench.scores.evaluation import (
     validation_means,
 )
 from bench.scores.registry import SCORES
-from bench.tasks.registration.task import label_maps
+from bench.tasks.registration.testing import label_maps
 
 SHAPES = [(17, 22), (10, 13, 15)]
 

@@ -9,7 +9,6 @@ import torch
 
 from bench import workers as module
 from bench.scores.workers import ENOUGH, Immediately, workers
-from bench.tasks.registration.task import score_test_pairs
 
 
 class Still(torch.nn.Module):
@@ -40,7 +39,7 @@ def test_processes_give_the_scores_of_one(tiny_datasets, monkeypatch):
         assert isinstance(pool, ProcessPoolExecutor)
         return pool
 
-    monkeypatch.setattr("bench.tasks.registration.task.workers", two)
+    monkeypatch.setattr("bench.tasks.registration.testing.workers", two)
     assert repr(scored(tiny_datasets[3])) == repr(alone)  # NaN equals itself in writing
     dataset = tiny_datasets[3]
     assert asked == [

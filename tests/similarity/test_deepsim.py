@@ -22,15 +22,15 @@ from torch import nn
 
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
+from bench.data.setup import make_source
 from bench.errors import ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
-from bench.runs.assembly import build_parts
-from bench.runs.lookup import make_source
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
 from bench.similarity.deepsim import mean_cosine
 from bench.spatial import warp
+from bench.tasks.registration.assembly import build_parts
 
 OPTIONS = [
     {},

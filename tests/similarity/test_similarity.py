@@ -6,10 +6,10 @@ from conf_options import names, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
 
 from bench.errors import Unsupported
-from bench.runs.assembly import build_parts, build_similarity, load_pretrained
+from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
-from bench.similarity.base import reason_against
-from bench.tasks.registration.task import extractors_of
+from bench.similarity.building import extractors_of
+from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
     "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",

@@ -4,7 +4,6 @@ import itertools
 
 import hydra
 import pytest
-from bench.runs.transfer import find_transfers
 from conf_options import experiment, tiny_experiment
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -17,8 +16,8 @@ from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
 from bench.config.identity import digest, run_identity, run_name
 from bench.data import prepare
+from bench.data.setup import make_source
 from bench.errors import BenchError, Diverged, Unsupported
-from bench.runs.lookup import make_source
 from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
