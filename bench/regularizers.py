@@ -17,6 +17,11 @@ from bench.spatial import forward_differences, forward_jacobian, jacobian_determ
 Regularizer = Callable[[Tensor], Tensor]
 
 
+def each(regularizer: Regularizer, u: Tensor) -> Tensor:
+    """R of each of a batch of displacements (B, D, *S), as if it were alone; (B,)."""
+    return torch.stack([regularizer(one) for one in u.split(1)])
+
+
 class Diffusion:
     """Mean squared forward difference of the displacement.
 

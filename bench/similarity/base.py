@@ -1,8 +1,10 @@
 """What a similarity metric is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.pair import Pair
@@ -12,6 +14,19 @@ def reason_against(metric: Any, ndim: int, channels: int, labels: bool) -> str |
     """Why a metric cannot work on such images, or None if it can or does not say."""
     supports = getattr(metric, "supports", None)
     return supports(ndim, channels, labels) if supports else None
+
+
+def each(metric: Any, pair: Pair) -> Tensor:
+    """D of each pair of a batch, (B,), as if it were alone; for any callable on pairs."""
+    own = getattr(metric, "each", None)
+    return own(pair) if own else one_by_one(metric, pair)
+
+
+def one_by_one(metric: Callable[[Pair], Tensor], pair: Pair) -> Tensor:
+    """A metric of each pair of a batch, computed one after the other; (B,)."""
+    if len(pair.fixed) == 1:
+        return metric(pair)[None]
+    return torch.stack([metric(pair.one(index)) for index in range(len(pair.fixed))])
 
 
 class Similarity(ABC):
@@ -36,3 +51,11 @@ class Similarity(ABC):
         Returns:
             Float32 scalar, differentiable in `pair.u`.
         """
+
+    def each(self, pair: Pair) -> Tensor:
+        """D of each pair of the batch, as if it were alone.
+
+        Returns:
+            (B,) float32, differentiable in `pair.u`.
+        """
+        return one_by_one(self, pair)
