@@ -9,8 +9,8 @@ import torch
 from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
-from bench.extractors.training import SurrogateTraining
 from bench.errors import StoreError
+from bench.extractors.training import SurrogateTraining
 from bench.runs.training import carry_out
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
