@@ -29,7 +29,7 @@ from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
-from bench.similarity.deepsim import mean_cosine
+from bench.similarity.deepsim import mean_cosine, plain_mean_cosine
 from bench.spatial import warp
 
 OPTIONS = [
@@ -157,12 +157,6 @@ def test_mean_cosine_agrees_with_numpy(shape):
     squares = [(x.numpy().astype(float) ** 2).sum(1).clip(1e-6) for x in (a, b)]
     expected = np.mean(dot / np.sqrt(squares[0] * squares[1]))
     assert mean_cosine(a, b).item() == pytest.approx(expected, rel=1e-4)
-
-
-def plain_mean_cosine(a, b, weights=None):
-    norms = [x.square().sum(1, keepdim=True).clamp(min=1e-6) for x in (a, b)]
-    cosine = (a * b).sum(1, keepdim=True) / (norms[0] * norms[1]).sqrt()
-    return cosine.mean() if weights is None else (cosine * weights).sum()
 
 
 def maps(shape, batch=2, shared=False, dtype=torch.float64):
