@@ -14,7 +14,7 @@ SYMMETRIC = (
     "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
     "sum", "vgg",
 )  # fmt: skip
-TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg")  # metrics with a network to be trained
+TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg", "sum")  # with a network to be trained
 BLURRED = ("nmi",)  # metrics whose least value is above 0
 
 

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import grad
 
 CONVOLVE = {4: F.conv2d, 5: F.conv3d}
-INPUT_GRADIENT = {4: nn.grad.conv2d_input, 5: nn.grad.conv3d_input}
-WEIGHT_GRADIENT = {4: nn.grad.conv2d_weight, 5: nn.grad.conv3d_weight}
+INPUT_GRADIENT = {4: grad.conv2d_input, 5: grad.conv3d_input}
+WEIGHT_GRADIENT = {4: grad.conv2d_weight, 5: grad.conv3d_weight}
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 LINEAR = {4: "bilinear", 5: "trilinear"}
 SLABS, LEAST_SLAB = 8, 8  # of a map, one used at a time; thickness in voxels
