@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from conf_options import setup_of, tiny_experiment
 from torch import nn
 
+from bench.config.identity import file_digest
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
@@ -19,7 +20,8 @@ from bench.extractors.frozen import Extractor
 from bench.extractors.official import official_weights
 from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
-from bench.similarity.building import build_extractor
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import BEST, EXTRACTORS, list_folders
 from bench.tasks.registration.assembly import build_parts
 
@@ -301,10 +303,9 @@ class TestVGG:
 def test_weights_are_identified_by_their_content(tmp_path):
     path = tmp_path / "file.pth"
     path.write_bytes(b"content")
-    assert weights_digest(path) == hashlib.sha256(b"content").hexdigest()[:8]
-    assert weights_digest(None) == "397923af"
+    assert file_digest(path) == hashlib.sha256(b"content").hexdigest()
     with pytest.raises(ConfigError, match=r"metric.weights=.*nowhere.*: No such file or directory"):
-        weights_digest(tmp_path / "nowhere.pth")
+        file_digest(tmp_path / "nowhere.pth")
 
 
 class Quiet(SimpleHTTPRequestHandler):

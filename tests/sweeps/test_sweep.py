@@ -15,8 +15,9 @@ from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
 from bench.data import prepare
-from bench.data.setup import make_source
+from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
+from bench.runs.run import Run
 from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
