@@ -16,7 +16,7 @@ SCHEMA = 5  # version of the numbers and of what a run records
 NOT_IDENTIFYING = {
     "trainer": {
         "name",
-        "surrogate",
+        "budget",
         "dropout",
         "checkpoint_every",
         "on_oom",
