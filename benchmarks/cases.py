@@ -6,6 +6,7 @@ import monai.losses
 import monai.networks.blocks
 import plain
 import torch
+from bench.training.packing import Packed
 from measure import Action
 from torch import Tensor, nn
 
@@ -18,7 +19,6 @@ from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine
 from bench.spatial import warp
-from bench.training.packing import Packed
 
 SIZES = {
     "160x192x16": (1, (160, 192, 16)),

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from bench.pair import Pair
+from bench.pair import Pair, each
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class Objective:
             "similarity": similarity,
             "regularization": regularization,
         }
+
+    def each(self, pair: Pair, regularized: Tensor) -> tuple[Tensor, Tensor]:
+        """D and R of each pair of a batch, as if it were alone; (B,) both.
+
+        Args:
+            pair: The batch under its displacement.
+            regularized: What R is of: u, or the velocity that u comes from.
+        """
+        assert self.regularizer is not None
+        regularization = [self.regularizer(one) for one in regularized.split(1)]
+        return each(self.similarity, pair), torch.stack(regularization)
 
 
 class Method(Protocol):
