@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from bench.config.composition import register_resolvers
 from bench.config.experiment import Experiment
-from bench.config.groups import CONF
+from bench.config.groups import CONF, options
 
 TINY = {
     2: ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"],
@@ -25,8 +25,8 @@ SMALL = [
 
 
 def names(group: str) -> list[str]:
-    """Every option of a configuration group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """Every option of a configuration group that names its class."""
+    return [name for name in options(group) if name != "custom"]
 
 
 def compose_raw(overrides: list[str]) -> Any:
