@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment
+from bench.config.outside import code_outside
 from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
@@ -140,36 +140,6 @@ def file_digest(path: str | Path) -> str:
 def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
     code = code_outside(*sections)
     return {"code": code} if code else {}
-
-
-def code_outside(*sections: Any) -> dict[str, str]:
-    """Hashes of the files that define classes outside the suite, by what `_target_` names.
-
-    A class of the suite counts by the schema; others change without one.
-    """
-    found: dict[str, str] = {}
-    for section in sections:
-        if isinstance(section, Mapping):
-            found |= code_outside(*section.values())
-            target = section.get("_target_")
-            if isinstance(target, str) and not target.startswith("bench."):
-                file = _defining_file(target)
-                if file is not None:  # else building it says that there is none
-                    found[target] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return found
-
-
-def _defining_file(target: str) -> Path | None:
-    module = target.rpartition(".")[0]
-    while module:
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.has_location and spec.origin is not None:
-            return Path(spec.origin)
-        module = module.rpartition(".")[0]  # a class within a class
-    return None
 
 
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:

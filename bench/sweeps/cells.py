@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.identity import digest
-from bench.config.multirun import combinations, experiments
 from bench.config.instantiation import build
+from bench.config.multirun import combinations, experiments
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
