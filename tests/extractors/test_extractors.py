@@ -9,18 +9,19 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import tiny_experiment
+from conf_options import setup_of, tiny_experiment
 from torch import nn
 
+from bench.config.identity import file_digest
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
-from bench.config.identity import file_digest
 from bench.extractors.pretrained import official_file
 from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
-from bench.similarity.building import build_extractor
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import BEST, EXTRACTORS, list_folders
 from bench.tasks.registration.assembly import build_parts
 
@@ -160,24 +161,24 @@ def test_frozen_extractor_has_no_gradients_of_its_own_and_ignores_dropout():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def origin_of(experiment, dataset):
-    data = {"fingerprint": dataset.fingerprint, "settings": {}}
-    return Origin(experiment, experiment["metric"]["extractor"], dataset, data)
+def learner_of(experiment, dataset):
+    """A network of the experiment's extractor, with where it learns."""
+    section = experiment["metric"]["extractor"]
+    return Learner(build_extractor(section, dataset), setup_of(experiment, dataset), section)
 
 
 def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     experiment = tiny_experiment(
         2, "metric=deepsim_seg", f"results_dir={tmp_path}", "metric.extractor.steps=2"
     )
-    origin = origin_of(experiment, tiny_datasets[2])
-    section, dataset = origin.extractor, origin.dataset
-    networks = [build_extractor(section, dataset) for _ in range(2)]
-    train_or_load(networks[0], origin)
+    learners = [learner_of(experiment, tiny_datasets[2]) for _ in range(2)]
+    networks = [learner.network for learner in learners]
+    obtain_extractor(learners[0])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.status() == "finished"
     assert folder.path.name.startswith("demo-segmenter-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
-    train_or_load(networks[1], origin)
+    obtain_extractor(learners[1])
     assert folder.file(BEST).stat().st_mtime_ns == written
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -186,12 +187,13 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
 
 def test_training_of_an_autoencoder_starts_from_the_mean_of_its_images(tiny_datasets, tmp_path):
     overrides = ["metric=deepsim_ae", "metric.extractor.steps=1", "trainer.lr=1e-8"]
-    origin = origin_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), tiny_datasets[2])
     torch.manual_seed(0)
-    network = build_extractor(origin.extractor, origin.dataset)
-    images = read_images(origin.dataset, origin.dataset.members("train"), torch.device("cpu"))
+    dataset = tiny_datasets[2]
+    learner = learner_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), dataset)
+    network = learner.network
+    images = read_images(dataset, dataset.members("train"), torch.device("cpu"))
     before = network(images).mean()
-    train_or_load(network, origin)
+    obtain_extractor(learner)
     after = network(images).mean()
     assert abs(after - images.mean()) < 0.05 < abs(before - images.mean())
 
@@ -203,11 +205,11 @@ def test_extractor_of_0_steps_keeps_the_weights_of_its_seed_and_stores_nothing(
     def weights(seed):
         overrides = [f"metric={metric}", "metric.extractor.steps=0", f"results_dir={tmp_path}"]
         experiment = tiny_experiment(2, *overrides, f"seed={seed}")
-        parts = build_parts(experiment, tiny_datasets[2])
-        ((network, section, origin),) = parts.surrogates
-        assert (section["steps"], origin) == (0, None)
+        (learner,) = build_parts(setup_of(experiment, tiny_datasets[2])).learners
+        network = learner.network
+        assert learner.section["steps"] == 0
         built = {name: value.clone() for name, value in network.state_dict().items()}
-        train_or_load(network, origin_of(experiment, tiny_datasets[2]))
+        obtain_extractor(learner)
         assert not network.training
         assert not any(p.requires_grad for p in network.parameters())
         kept = network.state_dict()

@@ -7,8 +7,12 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 
-from bench import workers as module
+from bench.models.method import Objective
+from bench.models.network import NetworkMethod
+from bench.scores import workers as module
 from bench.scores.workers import ENOUGH, Immediately, workers
+from bench.store.folder import PAIRS
+from bench.tasks.registration.testing import score_pairs
 
 
 class Still(torch.nn.Module):
@@ -20,11 +24,14 @@ class Still(torch.nn.Module):
 
 def scored(dataset):
     """All but the seconds."""
-    pairs = list(score_test_pairs(Still(), dataset, torch.device("cpu")))
-    for pair in pairs:
-        del pair.after["seconds"]
-        assert not math.isnan(pair.after["hd95"])
-    return pairs
+    method = NetworkMethod(Still(), torch.float32)
+    nothing = Objective(None, None, 0.0)
+    cases = list(score_pairs(method, nothing, dataset, torch.device("cpu")))
+    for case in cases:
+        for row in (case.scores, *case.rows[PAIRS]):
+            del row["seconds"]
+        assert not math.isnan(case.scores["hd95"])
+    return cases
 
 
 def test_processes_give_the_scores_of_one(tiny_datasets, monkeypatch):
