@@ -9,6 +9,7 @@ import torch
 from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
+from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.training import carry_out
 from bench.seeding import derive_seed
@@ -38,7 +39,7 @@ def obtain_extractor(learner: Learner) -> None:
         experiment = learner.setup.experiment
         identity = extractor_identity(experiment, learner.section, learner.setup.data)
         dataset, seed = experiment["dataset"]["name"], experiment.seed
-        path = f"{dataset}-{network.task}-seed{seed}-{digest(identity)}"
+        path = f"{dataset}-{surrogate_network(network).task}-seed{seed}-{digest(identity)}"
         folder = Folder(experiment.results / EXTRACTORS / path)
         if folder.summary() is None:
             with folder.claim(wait=True):
@@ -53,7 +54,8 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
 
     network, setup = learner.network, learner.setup
     experiment, dataset = setup.experiment, setup.dataset
-    task = str(network.task)
+    learning = surrogate_network(network)
+    task = learning.task
     header = {
         "id": digest(identity),
         "dataset": dataset.name,
@@ -64,10 +66,10 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         dataset,
         Augmentation.from_config(experiment["dataset"]["augmentation"]),
         experiment.seed,
-        labels=bool(network.needs_labels),
+        labels=learning.needs_labels,
     )
     network.requires_grad_(True)
-    if hasattr(network, "start_from"):
+    if isinstance(network, StartsFromImages):
         members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
         network.start_from(read_images(dataset, members, torch.device("cpu")))
     surrogate = SurrogateTraining(
