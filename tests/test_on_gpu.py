@@ -16,6 +16,8 @@ from bench.pair import Pair
 from bench.similarity.building import extractors_of
 from bench.spatial import integrate, jacobian_determinant, warp
 from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.testing import score_pairs
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.loop import fit
 
 GPU = torch.device("cuda")

@@ -15,6 +15,7 @@ from bench.errors import ConfigError
 from bench.regularizers import Bending, Diffusion, Elastic, Folding, WeightedSum
 from bench.spatial import integrate
 from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.training import NetworkTraining
 
 SHAPES = [(17, 22), (10, 13, 15)]
 SMALL_SHAPES = [(4, 5), (3, 4, 2)]

@@ -10,6 +10,7 @@ from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
 from bench.errors import StoreError
+from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.training import carry_out
 from bench.seeding import derive_seed
@@ -67,7 +68,7 @@ def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:
     experiment = learner.setup.experiment
     identity = extractor_identity(experiment, learner.section, learner.setup.data)
     dataset, seed = experiment["dataset"]["name"], experiment.seed
-    name = f"{dataset}-{learner.network.task}-seed{seed}-{digest(identity)}"
+    name = f"{dataset}-{surrogate_network(learner.network).task}-seed{seed}-{digest(identity)}"
     return identity, Folder(experiment.results / EXTRACTORS / name)
 
 
@@ -76,7 +77,8 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
 
     network, setup = learner.network, learner.setup
     experiment, dataset = setup.experiment, setup.dataset
-    task = str(network.task)
+    learning = surrogate_network(network)
+    task = learning.task
     header = {
         "id": digest(identity),
         "dataset": dataset.name,
@@ -87,10 +89,10 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         dataset,
         Augmentation.from_config(experiment["dataset"]["augmentation"]),
         experiment.seed,
-        labels=bool(network.needs_labels),
+        labels=learning.needs_labels,
     )
     network.requires_grad_(True)
-    if hasattr(network, "start_from"):
+    if isinstance(network, StartsFromImages):
         members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
         network.start_from(read_images(dataset, members, torch.device("cpu")))
     surrogate = SurrogateTraining(

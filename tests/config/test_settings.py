@@ -69,7 +69,7 @@ def test_graphs_need_a_cuda_device():
 
 
 def test_section_may_hold_further_keys_and_be_overridden():
-    section = {**VALID, "name": "short", "surrogate": {"autoencoder": {}}, "early_stopping": 3}
+    section = {**VALID, "name": "short", "budget": "short", "early_stopping": 3}
     settings = TrainerSettings.from_config(section, {"steps": 7})
     assert (settings.steps, settings.batch_size, settings.early_stopping) == (7, 4, 3)
     assert settings.accumulate == 1

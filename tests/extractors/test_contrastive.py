@@ -12,7 +12,8 @@ from torch import nn
 
 from bench.errors import ConfigError
 from bench.extractors.contrastive import Contrastive
-from bench.similarity.building import build_extractor
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import EXTRACTORS, HISTORY, list_folders
 
 SHAPES = [(17, 22), (10, 13, 15)]

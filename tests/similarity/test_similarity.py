@@ -23,8 +23,10 @@ BLURRED = ("nmi",)  # metrics whose least value is above 0
 def build_metric(name, ndim, dataset, weights):
     """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
+        )
     similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
     reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
     if reason is None:
@@ -131,8 +133,10 @@ class TestEveryMetric:
 def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datasets, vgg_weights):
     dataset = tiny_datasets[ndim]
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={vgg_weights}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={vgg_weights}"
+        )
     _, reason = build_metric(name, ndim, dataset, vgg_weights)
     if reason is None:
         parts = build_parts(setup_of(experiment, dataset))
