@@ -207,7 +207,9 @@ def test_voxel_displacements_count_in_voxels_of_the_files(
     assert u.shape == (3, *SHAPE)
     image, warped = (np.asarray(nibabel.load(p).dataobj) for p in (pair.moving, found.files[0]))
     places = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")) + u
-    inside = np.logical_and.reduce([(p >= 0) & (p <= n - 1) for p, n in zip(places, SHAPE)])  # noqa: B905
+    inside = np.logical_and.reduce(
+        [(p >= 0) & (p <= n - 1) for p, n in zip(places, SHAPE, strict=True)]
+    )
     assert inside.mean() > 0.5
     expected = map_coordinates(image, places, order=1)
     np.testing.assert_allclose(warped[inside], expected[inside], atol=1e-2)
@@ -353,8 +355,8 @@ def test_slices_are_registered_alike(flat: tuple[Folder, Path], tmp_path: Path) 
         image = tifffile.imread(root / "image6.tif")
         places = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij")) + u
         inside = np.logical_and.reduce(
-            [(p >= 0) & (p <= n - 1) for p, n in zip(places, image.shape)]
-        )  # noqa: B905, E501
+            [(p >= 0) & (p <= n - 1) for p, n in zip(places, image.shape, strict=True)]
+        )
         expected = np.rint(map_coordinates(image.astype(float), places, order=1))
         assert np.abs(warped[inside].astype(float) - expected[inside]).max() <= 1
         assert 0 < found.after["dice"] < 1
@@ -430,6 +432,6 @@ def test_runs_that_cannot_be_used_are_refused(
     data = folder.file("data.json")
     content = data.read_text()
     data.unlink()
-    with pytest.raises(StoreError, match="has no readable data.json"):
+    with pytest.raises(StoreError, match=r"has no readable data\.json"):
         Registrar(folder)
     data.write_text(content)
