@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from bench.app import launch, run_job
+from bench.cli.app import launch, run_job
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

@@ -1,6 +1,6 @@
 """Entry point of `python -m bench`."""
 
-from bench.cli import main
+from bench.cli.commands import main
 
 if __name__ == "__main__":
     main()

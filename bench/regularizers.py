@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from bench.config.terms import check_terms
 from bench.errors import ConfigError
 from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
-from bench.weighted import check_terms
 
 Regularizer = Callable[[Tensor], Tensor]
 

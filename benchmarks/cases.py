@@ -6,6 +6,7 @@ import monai.losses
 import monai.networks.blocks
 import plain
 import torch
+from bench.training.packing import Packed
 from measure import Action
 from torch import Tensor, nn
 
@@ -14,7 +15,6 @@ from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
 from bench.models import VoxelMorph
 from bench.models.layout import to_channels_last
-from bench.packing import Packed
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine

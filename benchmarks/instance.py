@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.config import Experiment, compose
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
 from bench.data import prepare
-from bench.data.loading import PairBatch, evenly_spaced, read_pairs
-from bench.evaluation import score_displacement, score_labels
-from bench.experiment import make_source
-from bench.registration import label_maps
-from bench.similarity import Pair
-from bench.store import write_csv
-from bench.trained import ready_parts
+from bench.data.batches.loading import PairBatch, evenly_spaced, read_pairs
+from bench.data.setup import make_source
+from bench.pair import Pair
+from bench.runs.trained import ready_parts
+from bench.scores.evaluation import score_displacement, score_labels
+from bench.store.folder import write_csv
+from bench.tasks.registration.testing import label_maps
 
 CPU = torch.device("cpu")
 SPACING = 4  # voxels between two points of the grid
@@ -67,8 +68,8 @@ def main() -> None:
             u, before, after = _register(
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
             )
-            assert batch.read_segmentations is not None
-            maps = label_maps(*batch.read_segmentations(), u)
+            assert batch.has_labels
+            maps = label_maps(*batch.segmentations, u)
             overlap, _ = score_labels(*maps, classes, dataset.spacing)
             scores = {**overlap, **score_displacement(u)}
             rows.append([before, after, *(scores[name] for name in SCORES)])

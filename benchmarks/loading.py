@@ -18,19 +18,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.config import Experiment, compose
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
+from bench.config.settings import TrainerSettings
 from bench.data import prepare
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs, read_pairs
-from bench.data.source import Source
-from bench.data.subject import SPLITS, Sample, Subject
-from bench.experiment import make_source
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs, read_pairs
+from bench.data.setup import make_source
+from bench.data.sources.source import Source
+from bench.data.sources.subject import SPLITS, Sample, Subject
 from bench.models import VoxelMorph
-from bench.registration import Registration
+from bench.models.method import Objective
 from bench.regularizers import Diffusion
-from bench.settings import TrainerSettings
 from bench.similarity import NCC
-from bench.training import fit
+from bench.tasks.registration.training import NetworkTraining
+from bench.training.loop import fit
 
 CPU = torch.device("cpu")
 CASES = {
@@ -101,13 +103,11 @@ def time_waiting(steps: int) -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             dataset = prepare(source, Path(folder) / "cache")
-            task = Registration(
+            task = NetworkTraining(
                 name,
                 VoxelMorph(3, 1, channels=channels, norm=False, dropout=False),
                 {},
-                NCC(),
-                Diffusion(),
-                1.0,
+                Objective(NCC(), Diffusion(), 1.0),
                 Timed(dataset, augmentation, seed=0),
             )
             settings = TrainerSettings(

@@ -25,21 +25,22 @@ from measure import give_memory_back, in_fresh_process, peak_bytes, seconds, syn
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.data.arrays import IMAGES, LABELS
-from bench.data.augmentation import Augmentation
-from bench.data.loading import TrainingPairs
-from bench.data.prepared import PreparedDataset
-from bench.devices import make_fabric, network_precision
+from bench.config.settings import TrainerSettings
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs
+from bench.data.cache.arrays import IMAGES, LABELS
+from bench.data.cache.prepared import PreparedDataset
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
-from bench.memory import keep_freed_memory
 from bench.models import VoxelMorph
-from bench.registration import Registration
+from bench.models.method import Objective
 from bench.regularizers import Diffusion
-from bench.settings import TrainerSettings
 from bench.similarity import MSE, NCC, DeepSim
-from bench.trainee import Trainee
-from bench.training import single_step
+from bench.tasks.registration.training import NetworkTraining
+from bench.training.devices import make_fabric, network_precision
+from bench.training.loop import single_step
+from bench.training.memory import keep_freed_memory
+from bench.training.trainee import Trainee
 
 LARGE = "160x192x224"  # on a processor only if asked for
 SIZES = {
@@ -133,7 +134,8 @@ def make_steps(
         "deepsim_seg": lambda: DeepSim(Extractor(extractor, network_precision(settings))),
     }[metric]()
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    task = Registration("", make_network(dataset.ndim), {}, ours, Diffusion(), WEIGHT, training)
+    objective = Objective(ours, Diffusion(), WEIGHT)
+    task = NetworkTraining("", make_network(dataset.ndim), {}, objective, training)
     trainee = Trainee(make_fabric(settings), task, settings, folder)
 
     def our_step() -> None:

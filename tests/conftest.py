@@ -8,7 +8,7 @@ import torch
 from conf_options import tiny_experiment
 
 from bench.data import PreparedDataset, prepare
-from bench.experiment import make_source
+from bench.data.setup import make_source
 from bench.extractors.vgg import VGG16
 
 

@@ -1,19 +1,19 @@
 """Data sets: sources of subjects, preprocessing, cache, pairs, augmentation.
 
-A data set is one small class that lists and reads its subjects (`bench.data.source`) and one
-YAML in `conf/dataset/`. Nothing here but augmentation and loading imports torch, so that a
-finished run can be found without it.
+A data set is one small class that lists and reads its subjects (`bench.data.sources.source`) and
+one YAML in `conf/dataset/`. Nothing here but `bench.data.batches` imports torch, so that a finished
+run can be found without it.
 """
 
-from bench.data.brain import Brain
-from bench.data.cache import prepare
-from bench.data.cell_tracking import CellTracking
-from bench.data.decathlon import Decathlon
-from bench.data.demo import Demo
-from bench.data.nifti_table import NiftiTable
-from bench.data.oasis import Oasis
-from bench.data.prepared import PreparedDataset
-from bench.data.tiff_stacks import TiffStacks
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.preparing import prepare
+from bench.data.sources.brain import Brain
+from bench.data.sources.cell_tracking import CellTracking
+from bench.data.sources.decathlon import Decathlon
+from bench.data.sources.demo import Demo
+from bench.data.sources.nifti_table import NiftiTable
+from bench.data.sources.oasis import Oasis
+from bench.data.sources.tiff_stacks import TiffStacks
 
 __all__ = [
     "Brain",

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.data.cache import check_subjects
-from bench.data.prepared import PreparedDataset
-from bench.data.source import Source, index_pairs
-from bench.data.subject import ATLAS, SPLITS, Raw, Sample, Subject
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.preparing import check_subjects
+from bench.data.sources.source import Source, index_pairs
+from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError
 
 SHOWN = 6  # subjects per split on the contact sheet

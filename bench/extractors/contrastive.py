@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data.augmentation import Augmentation, RandomAffine, RandomIntensity
+from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
 from bench.errors import ConfigError
 from bench.extractors.surrogate import EncoderFeatures
 from bench.models.unet import Encoder
@@ -42,8 +42,8 @@ class Contrastive(EncoderFeatures):
         projection: Width of the projections.
         places: Places drawn per image and level.
         temperature: Of InfoNCE.
-        views: Ranges of `affine` and `intensity`, see `bench.data.augmentation`; and `crop`, the
-            largest share that is cut off at each side of the foreground.
+        views: Ranges of `affine` and `intensity`, see `bench.data.batches.augmentation`;
+            and `crop`, the largest share that is cut off at each side of the foreground.
     """
 
     task = "contrastive"

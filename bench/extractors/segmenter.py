@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.evaluation import dice_per_class, foreground_dice
 from bench.extractors.surrogate import FullResolutionFeatures
+from bench.scores.evaluation import dice_per_class, foreground_dice
 
 
 class Segmenter(FullResolutionFeatures):

@@ -1,9 +1,10 @@
 """Similarity metrics D(warped, fixed): losses, 0 is best.
 
 A metric is a callable `metric(pair) -> scalar` and one YAML in `conf/metric/` that names it by
-`_target_`; `bench.similarity.pair.Pair` says what a pair offers. See docs/metrics.md.
+`_target_`; `bench.pair.Pair` says what a pair offers. See docs/metrics.md.
 """
 
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.deepsim import DeepSim
 from bench.similarity.dice import Dice
@@ -12,7 +13,6 @@ from bench.similarity.mind import MIND
 from bench.similarity.mse import MSE
 from bench.similarity.ncc import NCC
 from bench.similarity.nmi import NMI
-from bench.similarity.pair import Pair
 from bench.similarity.weighted_sum import WeightedSum
 
 __all__ = [

@@ -1,17 +1,10 @@
 """What a similarity metric is."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor
 
-from bench.similarity.pair import Pair
-
-
-def reason_against(metric: Any, ndim: int, channels: int, labels: bool) -> str | None:
-    """Why a metric cannot work on such images, or None if it can or does not say."""
-    supports = getattr(metric, "supports", None)
-    return supports(ndim, channels, labels) if supports else None
+from bench.pair import Pair, one_by_one
 
 
 class Similarity(ABC):
@@ -36,3 +29,11 @@ class Similarity(ABC):
         Returns:
             Float32 scalar, differentiable in `pair.u`.
         """
+
+    def each(self, pair: Pair) -> Tensor:
+        """D of each pair of the batch, as if it were alone.
+
+        Returns:
+            (B,) float32, differentiable in `pair.u`.
+        """
+        return one_by_one(self, pair)

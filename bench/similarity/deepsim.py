@@ -1,6 +1,6 @@
 """Deep similarity: cosine of the features of a frozen network."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from bench.errors import ConfigError
 from bench.extractors.frozen import Extractor
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.masks import check_mask, mask_supports, mask_weights, normalized
-from bench.similarity.pair import Pair
 from bench.spatial import coarsen, warp_level
 
 SMALLEST_SQUARED_NORM = 1e-6
@@ -23,8 +23,7 @@ class DeepSim(Similarity):
     Squared norms are clamped from below at 1e-6, so places without features count as cosine 0.
     Source: Czolbe et al., MIDL 2021 and MIA 2023; the options are the latter's ablations.
 
-    The features of the fixed image are computed without gradient, once for all pairs of a batch
-    that share it, and are kept as long as the next batch has the same fixed image.
+    The features of the fixed image are computed without gradient.
 
     Args:
         extractor: Frozen network that gives a feature pyramid.
@@ -64,17 +63,28 @@ class DeepSim(Similarity):
         self.center = center
         self.warp = warp
         self.mask = check_mask(mask)
-        self._kept: tuple[Hashable, list[Tensor]] | None = None
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
         return self.extractor.supports(ndim, channels) or mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        fixed = self._fixed_features(pair)
+        return self._distance(pair, self._moving_features(pair), self._fixed_features(pair))
+
+    def each(self, pair: Pair) -> Tensor:
+        moving, fixed = self._moving_features(pair), self._fixed_features(pair)
+
+        def one(index: int) -> Tensor:
+            levels = [[level[index : index + 1] for level in side] for side in (moving, fixed)]
+            return self._distance(pair.one(index), *levels)
+
+        return torch.stack([one(index) for index in range(len(pair.fixed))])
+
+    def _distance(self, pair: Pair, moving: list[Tensor], fixed: list[Tensor]) -> Tensor:
+        """D from the features of the levels in use."""
         weights = mask_weights(self.mask, pair)
         cosines = []
-        for level, ours in zip(self.levels, self._moving_features(pair), strict=True):
-            theirs, own_weights = fixed[level], None
+        for level, ours, theirs in zip(self.levels, moving, fixed, strict=True):
+            own_weights = None
             if weights is not None:
                 factor = self.extractor.factors[level]
                 own_weights = normalized(coarsen(weights, factor, ours.shape[2:]))
@@ -89,26 +99,20 @@ class DeepSim(Similarity):
         if self.warp == "images":
             features = self.extractor(pair.warped)
             return [features[level] for level in self.levels]
-        with torch.no_grad():
-            features = self.extractor(pair.moving)
+        features = pair.keep((self, "moving"), lambda: self._features(pair.moving))
         return [
-            warp_level(features[level].float(), pair.u, self.extractor.factors[level])
-            for level in self.levels
+            warp_level(level_features.float(), pair.u, self.extractor.factors[level])
+            for level, level_features in zip(self.levels, features, strict=True)
         ]
 
     def _fixed_features(self, pair: Pair) -> list[Tensor]:
-        """Features of the fixed images; of the first one only if all are the same."""
-        ids = pair.fixed_ids
-        if ids is None:
-            with torch.no_grad():
-                return self.extractor(pair.fixed)
-        shared = len(set(ids)) == 1
-        key = (ids[:1] if shared else ids, pair.fixed.shape[1:], pair.fixed.device)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None
-            with torch.no_grad():
-                self._kept = key, self.extractor(pair.fixed[:1] if shared else pair.fixed)
-        return self._kept[1]
+        """Features of the fixed image, of the levels in use."""
+        return pair.keep((self, "fixed"), lambda: self._features(pair.fixed))
+
+    @torch.no_grad()
+    def _features(self, image: Tensor) -> list[Tensor]:
+        features = self.extractor(image)
+        return [features[level] for level in self.levels]
 
     def _centred(self, features: Tensor) -> Tensor:
         features = features.float()

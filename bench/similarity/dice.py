@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.labels import NEEDS_LABELS
-from bench.similarity.pair import Pair
 
 
 class Dice(Similarity):

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.pair import Pair
 from bench.similarity.base import Similarity
-from bench.similarity.pair import Pair
 
 NEEDS_LABELS = "needs labels, and the data set has none"
 

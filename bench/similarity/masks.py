@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from bench.errors import ConfigError
+from bench.pair import Pair
 from bench.similarity.labels import NEEDS_LABELS
-from bench.similarity.pair import Pair
 
 MASKS = (None, "foreground", "labels")
 

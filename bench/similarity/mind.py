@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import ConfigError
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.box import box_sum_
-from bench.similarity.pair import Pair
 
 FLOOR, CEILING = 1e-3, 1e3  # of the local variance, in shares of its mean over the image
 SMALLEST = 1e-12

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from bench.errors import ConfigError, Unsupported
+from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.box import box_moments, box_sum_
 from bench.similarity.masks import check_mask, mask_supports, mask_weights
-from bench.similarity.pair import Pair
 
 EPSILON = 1e-5
 SMALLEST = 1e-20

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.errors import ConfigError
+from bench.pair import Pair
 from bench.similarity.base import Similarity
-from bench.similarity.pair import Pair
 
 SIGMA = 1 / (2 * math.sqrt(2 * math.log(2)))  # of a Gaussian of full width 1 at half maximum
 REACH = 2  # bins on each side in which a voxel's window is not below 1e-7

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from bench.similarity.base import Similarity, reason_against
-from bench.similarity.pair import Pair
-from bench.weighted import check_terms
+from bench.config.terms import check_terms
+from bench.models.method import reason_against
+from bench.pair import Pair, each
+from bench.similarity.base import Similarity
 
 
 class WeightedSum(Similarity):
@@ -32,4 +33,10 @@ class WeightedSum(Similarity):
 
     def __call__(self, pair: Pair) -> Tensor:
         first, *others = (self.factors[name] * term(pair) for name, term in self.terms.items())
+        return sum(others, start=first)
+
+    def each(self, pair: Pair) -> Tensor:
+        first, *others = (
+            self.factors[name] * each(term, pair) for name, term in self.terms.items()
+        )
         return sum(others, start=first)

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import yaml
 
-from bench.scores import SCORES
-from bench.store import SCHEMA
+from bench.scores.registry import SCORES
+from bench.store.folder import SCHEMA
 
 CLASSES = ["background", "large", "small", "ghost"]
 

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from synthetic_store import config, fail_run, start_run, write_run
 
-from bench.analysis.comparisons import compare
-from bench.analysis.missing import find_missing
-from bench.analysis.records import read_records
+from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.missing import find_missing
+from bench.analysis.reading.records import read_records
 from bench.errors import ConfigError, StoreError
 
 

@@ -2,7 +2,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from bench.analysis.figures import draw_registration
+from bench.analysis.plots.registered import draw_registration
 
 
 @pytest.mark.parametrize("shape", [(20, 31), (12, 15, 10)])

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 from synthetic_store import config, write_run
 
-from bench.analysis.findings import Request
-from bench.analysis.report import write_report
+from bench.analysis.numbers.findings import Request
+from bench.analysis.report.writing import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt install chromium")

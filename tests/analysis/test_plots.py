@@ -5,16 +5,17 @@ import pandas as pd
 import pytest
 from synthetic_store import config, write_run
 
-from bench.analysis.comparisons import compare
+from bench.analysis.numbers.comparisons import compare
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
 from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks, joined
+from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks
 from bench.analysis.plots.weights import draw_weights
-from bench.analysis.published_values import published_weight_curves
-from bench.analysis.records import read_records
-from bench.analysis.style import METRICS, OTHERS, is_dark, lighter, looks, metric_order
+from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.published_values import published_weight_curves
+from bench.analysis.reading.records import read_records
 
 LABELS = ("mse", "ncc", "vgg")
 LOOKS = looks((label, label) for label in LABELS)

@@ -5,9 +5,9 @@ import sys
 import pytest
 from synthetic_store import config, fail_run, start_run, write_run
 
-from bench.analysis.records import read_records, training_settings
+from bench.analysis.reading.records import read_records, training_settings
 from bench.errors import StoreError
-from bench.scores import SCORES
+from bench.scores.registry import SCORES
 
 
 def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
@@ -95,7 +95,7 @@ def test_settings_of_a_training_leave_out_weight_seed_and_places():
 
 
 def test_reading_a_store_needs_no_torch():
-    code = "import sys, bench.analysis.records; print('torch' in sys.modules)"
+    code = "import sys, bench.analysis.reading.records; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

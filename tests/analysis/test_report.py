@@ -12,9 +12,9 @@ from golden_store import BEST_WEIGHTS, DATASETS, GAINS, PAIRS, SEEDS, TIE, write
 from synthetic_store import config, start_run, write_run
 from typer.testing import CliRunner
 
-from bench.analysis.findings import Request, find
-from bench.analysis.report import write_report
-from bench.cli import app
+from bench.analysis.numbers.findings import Request, find
+from bench.analysis.report.writing import write_report
+from bench.cli.commands import app
 from bench.errors import ConfigError, StoreError
 
 RANKING = sorted(GAINS, key=lambda metric: -GAINS[metric])
@@ -224,7 +224,7 @@ def test_report_that_fails_leaves_the_former_one(tmp_path, monkeypatch):
 
 
 def test_only_the_runs_of_an_experiment(tmp_path):
-    from bench.analysis.expected import expected_runs
+    from bench.analysis.reading.expected import expected_runs
 
     expected = expected_runs("demo")
     for settings in expected[:4]:
@@ -259,7 +259,7 @@ def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
 def test_report_imports_no_torch(tmp_path):
     write_run(tmp_path, config(), [0.5, 0.6])
     code = (
-        "import sys; from pathlib import Path; from bench.cli import app; "
+        "import sys; from pathlib import Path; from bench.cli.commands import app; "
         f"app(['report', '--results', {str(tmp_path)!r}], standalone_mode=False); "
         "print(sorted({'torch', 'monai', 'wandb'} & set(sys.modules)))"
     )
@@ -268,6 +268,9 @@ def test_report_imports_no_torch(tmp_path):
 
 
 def test_listing_runs_imports_nothing_of_the_report():
-    code = "import sys, bench.cli; print({'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, bench.cli.commands; "
+        "print({'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -2,9 +2,10 @@ import shlex
 
 import pytest
 
-from bench.analysis.expected import expected_runs, identity
-from bench.analysis.reproduce import commands
-from bench.config import Experiment, compose
+from bench.analysis.reading.expected import expected_runs, identity
+from bench.analysis.report.reproduce import commands
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
 
 
 def made_again(config):

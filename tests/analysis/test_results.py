@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 from synthetic_store import config, fail_run, write_run
 
-from bench.analysis.comparisons import compare
-from bench.analysis.published_values import (
+from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.reading.published_values import (
     published_dice,
     published_results,
     published_weight_curves,
 )
-from bench.analysis.records import read_records
-from bench.analysis.results import class_rows, result_rows, without_result
+from bench.analysis.reading.records import read_records
 
 DICE = np.array([[0.5, 0.6, 0.7], [0.7, 0.6, 0.8]])  # seeds by pairs
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.analysis.selection import CRITERIA, choose
+from bench.analysis.numbers.selection import CRITERIA, choose
 from bench.errors import ConfigError
 
 

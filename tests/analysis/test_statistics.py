@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.analysis.bootstrap import Bootstrap, cluster_pairs
-from bench.analysis.paired import pairwise, tied_with
-from bench.analysis.statistics import (
+from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
+from bench.analysis.numbers.paired import pairwise, tied_with
+from bench.analysis.numbers.statistics import (
     cohens_d,
     critical_difference,
     friedman,

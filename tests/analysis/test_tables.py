@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.markup import Cell, Table, escape_latex, html, latex, markdown
-from bench.analysis.published_values import published_results
-from bench.analysis.tables import class_table, rank, results_table, spread, statistics_table
+from bench.analysis.reading.published_values import published_results
+from bench.analysis.report.markup import Cell, Table, escape_latex, html, latex, markdown
+from bench.analysis.report.tables import class_table, rank, results_table, spread, statistics_table
 
 ROWS = pd.DataFrame(
     {

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from bench.analysis.terminal import print_runs, print_summary
-from bench.scores import SCORES
+from bench.cli.terminal import print_runs, print_summary
+from bench.scores.registry import SCORES
 
 
 def score(mean, std=0.1, n=4):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.cache import prepare
-from bench.data.source import Source
-from bench.data.subject import SPLITS, Sample, Subject
+from bench.data.cache.preparing import prepare
+from bench.data.sources.source import Source
+from bench.data.sources.subject import SPLITS, Sample, Subject
 
 
 class Counted(Source):

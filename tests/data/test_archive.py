@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from bench.data.archive import unpack
+from bench.data.getting.archive import unpack
 from bench.errors import DataError
 
 
@@ -104,6 +104,6 @@ def test_other_file_is_refused(tmp_path):
 def test_archive_larger_than_the_disk_is_refused(tmp_path, make, monkeypatch):
     path = make(tmp_path / "archive", MEMBERS)
     usage = type("Usage", (), {"free": 9999})
-    monkeypatch.setattr("bench.data.archive.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("bench.data.getting.archive.shutil.disk_usage", lambda folder: usage)
     refused(path, tmp_path / "out", r"unpacks to 0 MB, but .* has 0 MB free")
     assert list((tmp_path / "out").iterdir()) == []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.augmentation import Augmentation, RandomAffine, RandomIntensity
-from bench.data.loading import TrainingImages, TrainingPairs
+from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
+from bench.data.batches.loading import TrainingImages, TrainingPairs
 from bench.errors import ConfigError
 from bench.spatial import jacobian_determinant, warp
 
@@ -321,9 +321,7 @@ def test_labels_are_untouched_by_intensity(tiny_datasets, ndim, affine):
         for augmentation in (Augmentation(affine), Augmentation(affine, ALL))
     )
     assert not torch.equal(plain.moving, changed.moving)
-    for labels, expected in zip(
-        changed.read_segmentations(), plain.read_segmentations(), strict=True
-    ):
+    for labels, expected in zip(changed.segmentations, plain.segmentations, strict=True):
         assert torch.equal(labels, expected)
     images = [
         TrainingImages(dataset, augmentation, 0, labels=True).batch(range(3), CPU)

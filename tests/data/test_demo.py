@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.data import Demo
-from bench.data.subject import Subject
+from bench.data.sources.subject import Subject
 from bench.errors import ConfigError
 
 CLASSES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}

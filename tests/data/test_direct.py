@@ -9,9 +9,9 @@ import torch
 from image_files import write_nifti, write_tiff
 
 from bench.data import NiftiTable, TiffStacks, prepare
-from bench.data.augmentation import Augmentation, RandomAffine
-from bench.data.loading import TrainingImages, TrainingPairs, read_pairs
-from bench.data.subject import SPLITS
+from bench.data.batches.augmentation import Augmentation, RandomAffine
+from bench.data.batches.loading import TrainingImages, TrainingPairs, read_pairs
+from bench.data.sources.subject import SPLITS
 from bench.errors import DataError
 
 CPU = torch.device("cpu")
@@ -122,9 +122,7 @@ def assert_same_batch(one, other):
     assert torch.equal(one.fixed, other.fixed)
     assert (one.read_segmentations is None) == (other.read_segmentations is None)
     if one.read_segmentations:
-        for labels, expected in zip(
-            one.read_segmentations(), other.read_segmentations(), strict=True
-        ):
+        for labels, expected in zip(one.segmentations, other.segmentations, strict=True):
             assert labels.dtype == expected.dtype
             assert torch.equal(labels, expected)
 

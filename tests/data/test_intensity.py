@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.data.intensity import POLICIES, Intensity
+from bench.data.preprocessing.intensity import POLICIES, Intensity
 from bench.errors import ConfigError, DataError
 
 KINDS = [np.uint8, np.uint16, np.int16, np.float32]

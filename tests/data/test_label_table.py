@@ -4,8 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from bench.data.label_table import BACKGROUND, TABLES, LabelTable
-from bench.data.nifti import read_volume
+from bench.data.files.nifti import read_volume
+from bench.data.preprocessing.label_table import BACKGROUND, TABLES, LabelTable
 from bench.errors import ConfigError, DataError
 
 # FreeSurfer's ids of left and right structures, and of those in the middle.

@@ -4,10 +4,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from bench.data.intensity import Intensity
-from bench.data.label_table import LabelTable
-from bench.data.nifti import read_nifti, read_volume
-from bench.data.preprocessing import preprocess
+from bench.data.files.nifti import read_nifti, read_volume
+from bench.data.preprocessing.intensity import Intensity
+from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.steps import preprocess
 from bench.errors import ConfigError, DataError
 
 KEEP = Intensity()

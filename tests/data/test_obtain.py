@@ -9,10 +9,10 @@ import tifffile
 from conf_options import experiment
 from data.servers import Site, served
 
-from bench.data.obtain import is_ready, obtain
-from bench.download import CHUNK
+from bench.data.getting.download import CHUNK
+from bench.data.getting.obtain import is_ready, obtain
+from bench.data.setup import make_source
 from bench.errors import DataError
-from bench.experiment import make_source
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_interrupted_preparation_is_done_again(tree, tmp_path, monkeypatch):
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.data.obtain.os.replace", fails_at_third)
+        patch.setattr("bench.data.getting.obtain.os.replace", fails_at_third)
         with pytest.raises(KeyboardInterrupt):
             obtain(phc(root), {}, archive)
     assert is_ready(phc(root)) is None

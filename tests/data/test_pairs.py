@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.data.pairs import POLICIES, Members, make_policy
+from bench.data.sources.pairs import POLICIES, Members, make_policy
 from bench.errors import ConfigError, DataError
 
 MEMBERS = [3, 4, 7, 9, 10]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.source import Source
-from bench.data.subject import Raw, Subject
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Raw, Subject
 from bench.errors import ConfigError, DataError
 
 

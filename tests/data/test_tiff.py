@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from image_files import write_tiff
 
-from bench.data.tiff import count_pages, read_image, read_labels
+from bench.data.files.tiff import count_pages, read_image, read_labels
 from bench.errors import DataError
 
 GREY_PALETTE = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))  # 0 is white

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data import Demo
-from bench.data.subject import Sample, Subject
+from bench.data.sources.subject import Sample, Subject
 from bench.regularizers import Diffusion
 
 DISTURBANCE = "TEST_DISTURBANCE"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import SMALL, experiment
+from conf_options import SMALL, experiment, setup_of
 from scipy.ndimage import map_coordinates
 from similarity_pairs import (
     SHAPES,
@@ -20,17 +20,17 @@ from similarity_pairs import (
 )
 from torch import nn
 
-from bench.assembly import build_parts
 from bench.data import prepare
-from bench.data.loading import read_pairs
+from bench.data.batches.loading import read_pairs
+from bench.data.setup import make_source
 from bench.errors import ConfigError
-from bench.experiment import make_source
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
 from bench.similarity.deepsim import mean_cosine, plain_mean_cosine
 from bench.spatial import warp
+from bench.tasks.registration.assembly import build_parts
 
 OPTIONS = [
     {},
@@ -466,7 +466,7 @@ def test_features_of_a_real_volume_are_warped_with_a_gradient_that_leads_downhil
     for way in ("images", "features"):
         own = experiment([*overrides, "metric=deepsim_ae", f"metric.warp={way}", *SMALL[1:]])
         dataset = dataset or prepare(make_source(own), None)
-        metric = build_parts(own, dataset).similarity
+        metric = build_parts(setup_of(own, dataset)).objective.similarity
         batch = read_pairs(dataset, dataset.pairs("test")[:1], torch.device("cpu"))
         u = torch.full((1, 3, *dataset.shape), 0.7, requires_grad=True)
         values[way] = metric(Pair(batch.moving, batch.fixed, u))

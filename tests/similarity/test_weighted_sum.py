@@ -9,8 +9,8 @@ from similarity_pairs import Counted, displacement, images
 from torch import nn
 
 from bench.errors import ConfigError
-from bench.registration import move_metric
 from bench.similarity import MSE, NCC, LabelMSE, Pair, WeightedSum
+from bench.similarity.building import move_metric
 
 
 def pair_of(u, labels=None):

@@ -1,1 +1,1 @@
-"""Figures of a report, a file each; `bench.analysis.style` has what they share."""
+"""Figures of a report, a file each; `bench.analysis.plots.style` has what they share."""

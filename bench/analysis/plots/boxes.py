@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.comparisons import Comparison
-from bench.analysis.style import Look, add_title, is_dark, new_figure
-from bench.analysis.tables import rank
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.ranking import rank
+from bench.analysis.plots.style import Look, add_title, is_dark, new_figure
 
 WHISKERS = (10, 90)  # deciles, as in the papers
 WEIGHTS = {"best": ("black", "bold"), "second": ("black", "normal"), "": ("0.45", "normal")}

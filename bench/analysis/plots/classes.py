@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.analysis.comparisons import Comparison
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.results import class_values
 from bench.analysis.plots.boxes import boxes
-from bench.analysis.results import class_values
-from bench.analysis.style import Look, add_legend, new_figure
+from bench.analysis.plots.style import Look, add_legend, new_figure
 
 CLASSES_PER_ROW = 8
 GROUP = 0.84  # of the distance between classes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.style import new_figure
+from bench.analysis.plots.style import new_figure
 
 SHOWN = 6
 

@@ -6,21 +6,21 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.comparisons import Comparison
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks
 from bench.analysis.plots.robustness import draw_robustness, tested_corruptions
 from bench.analysis.plots.smoothness import draw_smoothness
+from bench.analysis.plots.style import Look, looks
 from bench.analysis.plots.weights import draw_weights
-from bench.analysis.published_values import (
+from bench.analysis.reading.published_values import (
     published_noise_curves,
     published_results,
     published_weight_curves,
 )
-from bench.analysis.results import UNREGISTERED
-from bench.analysis.style import Look, looks
 
 SMOOTHNESS = ("sdlogj", "logj_var_published", "folding")
 
@@ -45,7 +45,7 @@ def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[
 
     Args:
         comparisons: From `compare`.
-        rows: Of `bench.analysis.results`, of all comparisons.
+        rows: Of `bench.analysis.numbers.results`, of all comparisons.
     """
     known = looks((entry.label, entry.metric) for own in comparisons for entry in own.entries)
     labelled = [own for own in comparisons if own.scores("dice").notna().any(axis=None)]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.style import add_legend, looks, metric_order, new_figure
+from bench.analysis.plots.style import add_legend, looks, new_figure
+from bench.analysis.reading.metrics import metric_order
 
 AXES = ("first", "second", "third")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.figures import draw_contours, draw_grid, inside, plane_to_show
-from bench.analysis.style import new_figure
+from bench.analysis.plots.registered import draw_contours, draw_grid, inside, plane_to_show
+from bench.analysis.plots.style import new_figure
 
 ROWS = ("warped", "labels", "deformation grid", "log Jacobian", "difference")
 LARGEST_LOG = 1.5  # of the colours; folded voxels are black

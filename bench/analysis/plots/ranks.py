@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.statistics import critical_difference, friedman
-from bench.analysis.style import Look, marker, new_figure
+from bench.analysis.numbers.statistics import critical_difference, friedman
+from bench.analysis.plots.style import Look, marker, new_figure
 
 FEWEST_DATASETS, FEWEST_METRICS = 4, 3
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.comparisons import Comparison
-from bench.analysis.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.plots.style import Look, add_legend, marker, new_figure, point_handle
 
 UNITS = {
     "noise": "standard deviation of the noise",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.style import Look, add_legend, add_title, marker, new_figure, point_handle
-from bench.scores import SCORES
+from bench.analysis.plots.style import Look, add_legend, add_title, marker, new_figure, point_handle
+from bench.scores.registry import SCORES
 
 
 def draw_smoothness(
@@ -19,8 +19,8 @@ def draw_smoothness(
     """Dice upwards, smoothness to the right, less deformation on the left: best is upper left.
 
     Args:
-        rows: Of `bench.analysis.results` or of the papers, without the unregistered; intervals are
-            drawn where NAME_low and NAME_high are there.
+        rows: Of `bench.analysis.numbers.results` or of the papers, without the unregistered;
+            intervals are drawn where NAME_low and NAME_high are there.
         dice: Score upwards.
         smoothness: Score to the right, of each column of panels.
         looks: Of the labels.

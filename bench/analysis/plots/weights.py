@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.comparisons import Comparison
-from bench.analysis.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.plots.style import Look, add_legend, marker, new_figure, point_handle
 
 SHOWN = {"val_dice": "validation Dice", "val_folding": "validation folding"}
 RING: dict[str, Any] = {"markersize": 12, "fillstyle": "none"}

@@ -1,0 +1,1 @@
+"""What a report computes from rows: comparisons, choice of λ, statistics."""

@@ -1,0 +1,205 @@
+"""Which runs may be compared, and the λ that each way to register is shown with."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.numbers.naming import comparison_names, variant_labels
+from bench.analysis.numbers.selection import Choice, choose
+from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.records import BEFORE, Records, reading_settings, training_settings
+from bench.config.identity import digest
+from bench.errors import StoreError
+from bench.scores.registry import SCORES
+
+KEY = ["moving", "fixed"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One way to register in a comparison, under its chosen λ.
+
+    Attributes:
+        label: The metric, with what else tells it from others of the same metric.
+        metric: Name of the metric.
+        choice: The chosen λ and its runs.
+        pairs: Rows per seed and test pair: `seed`, `pair` (number of the test pair), scores.
+        classes: Rows per seed, test pair and class; empty without labels.
+        histories: Rows per seed and validation.
+        robustness: Rows per seed, corruption, level and test pair; empty if it was not tested.
+        path: Means over seeds for every λ, ascending: `weight`, `seeds`, `val_dice`,
+            `val_folding`, and the test scores.
+    """
+
+    label: str
+    metric: str
+    choice: Choice
+    pairs: pd.DataFrame
+    classes: pd.DataFrame
+    histories: pd.DataFrame
+    robustness: pd.DataFrame
+    path: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs on the same test pairs of the same data, by the same version of the store.
+
+    Attributes:
+        name: The data set, with what tells it from other comparisons on the same one.
+        dataset: Name of the data set.
+        classes: Names of the foreground classes.
+        subjects: Moving and fixed subject of each test pair, by its number.
+        entries: In the order of tables and figures.
+    """
+
+    name: str
+    dataset: str
+    classes: list[str]
+    subjects: pd.DataFrame
+    entries: list[Entry]
+
+    def scores(self, name: str) -> pd.DataFrame:
+        """One score, test pairs by labels: the mean over seeds, NaN if it is NaN for one."""
+        return pd.DataFrame({entry.label: _over_seeds(entry, name) for entry in self.entries})
+
+    def before(self, name: str) -> pd.Series:
+        """One score of u = 0 for each test pair."""
+        return _over_seeds(self.entries[0], name + BEFORE)
+
+
+def _over_seeds(entry: Entry, score: str) -> pd.Series:
+    return entry.pairs.groupby("pair")[score].agg(lambda values: values.mean(skipna=False))
+
+
+def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
+    """Splits finished runs into comparisons and chooses λ in each, on validation scores.
+
+    Runs are never averaged over data sets, contents of the data, the way they were read, test
+    pairs or versions of the store.
+
+    Args:
+        records: From `read_records`.
+        criterion: How λ is chosen, see `bench.analysis.numbers.selection`.
+
+    Raises:
+        ConfigError: If there is no such criterion.
+        StoreError: If two runs cannot be told apart.
+    """
+    choose((), criterion)  # refuses an unknown criterion even if nothing has finished
+    numbered = _number_pairs(records.pairs)
+    readings = {run: reading_settings(config) for run, config in records.configs.items()}
+    keys = {
+        run: _key(records.summaries[run], readings[run], rows)
+        for run, rows in numbered.groupby("run", sort=False)
+    }
+    names = comparison_names({key: readings[run] for run, key in keys.items()})
+    comparisons = []
+    for key in sorted(names, key=lambda own: names[own]):
+        runs = [run for run, own in keys.items() if own == key]
+        comparisons.append(_comparison(records, numbered, runs, names[key], criterion))
+    return comparisons
+
+
+def _number_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Numbers the test pairs of each run in the order of their subjects' names."""
+    ordered = pairs.sort_values(["run", *KEY], kind="stable")
+    return ordered.assign(pair=ordered.groupby("run").cumcount())
+
+
+def _key(
+    summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame
+) -> tuple[str, ...]:
+    subjects = rows[KEY].to_numpy().tolist()
+    return (
+        summary["dataset"],
+        f"schema {summary['schema']}",
+        f"data {str(summary.get('data'))[:8]}",
+        f"read as {digest(reading)}",
+        f"{len(subjects)} test pairs {digest(subjects)[:4]}",
+    )
+
+
+def _comparison(
+    records: Records, pairs: pd.DataFrame, runs: list[str], name: str, criterion: str
+) -> Comparison:
+    trainings = {run: training_settings(records.configs[run]) for run in runs}
+    summaries = [
+        {
+            **records.summaries[run],
+            "run": run,
+            "dataset": name,
+            "variant": records.summaries[run].get("variant") or digest(trainings[run]),
+        }
+        for run in runs
+    ]
+    _refuse_doubles(summaries)
+    labels = variant_labels(summaries, trainings)
+    entries = [
+        _entry(records, pairs, labels[key[1:]], choice, summaries)
+        for key, choice in choose(summaries, criterion).items()
+    ]
+    first = records.summaries[runs[0]]
+    subjects = pairs[pairs["run"] == runs[0]].set_index("pair")[KEY]
+    entries.sort(key=lambda entry: (metric_order(entry.metric), entry.label))
+    return Comparison(name, first["dataset"], list(first["classes"][1:]), subjects, entries)
+
+
+def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
+    seen: dict[tuple[Any, ...], str] = {}
+    for own in summaries:
+        key = (own["metric"], own["variant"], own["weight"], own["seed"])
+        if key in seen:
+            raise StoreError(
+                f"{seen[key]} and {own['run']} have the same metric, settings, weight and seed, "
+                "yet are two runs; their mean would mean nothing. Leave one out with --runs, or "
+                "delete it with `python -m bench runs rm ID`."
+            )
+        seen[key] = own["run"]
+
+
+def _entry(
+    records: Records,
+    pairs: pd.DataFrame,
+    label: str,
+    choice: Choice,
+    summaries: list[dict[str, Any]],
+) -> Entry:
+    seeds = {run["run"]: run["seed"] for run in choice.runs}
+    first = choice.runs[0]
+    own = [s for s in summaries if all(s[k] == first[k] for k in ("metric", "variant"))]
+
+    def rows(table: pd.DataFrame) -> pd.DataFrame:
+        chosen = table[table["run"].isin(list(seeds))]
+        return chosen.assign(seed=chosen["run"].map(seeds))
+
+    numbered = rows(pairs)
+    return Entry(
+        label,
+        first["metric"],
+        choice,
+        numbered,
+        rows(records.classes),
+        rows(records.histories),
+        rows(records.robustness),
+        _path(own),
+    )
+
+
+def _path(summaries: list[dict[str, Any]]) -> pd.DataFrame:
+    rows = [
+        {
+            "weight": own["weight"],
+            "seed": own["seed"],
+            "val_dice": own["validation"].get("dice"),
+            "val_folding": own["validation"].get("folding"),
+            **{name: own["scores"].get(name, {}).get("mean") for name in SCORES},
+        }
+        for own in summaries
+    ]
+    frame = pd.DataFrame(rows).astype(float)
+    by_weight = frame.groupby("weight")
+    means = by_weight.mean().drop(columns="seed")
+    return means.assign(seeds=by_weight.size()).reset_index()

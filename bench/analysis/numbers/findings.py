@@ -1,0 +1,107 @@
+"""The numbers of a report, before anything is written."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.analysis.numbers.comparisons import Comparison, compare
+from bench.analysis.numbers.missing import COLUMNS, find_missing
+from bench.analysis.numbers.paired import compare_all, compare_pairwise
+from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.reading.expected import of_experiment
+from bench.analysis.reading.records import Records, collect, read_records
+from bench.store.folder import list_folders
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a report is made of.
+
+    Attributes:
+        results: Folder of results.
+        runs: Which runs, by the names of their folders.
+        experiment: Only the runs of this file of conf/experiment.
+        select: How λ is chosen.
+        published: Whether to add the papers' values and their statistical test.
+    """
+
+    results: Path
+    runs: str = "*"
+    experiment: str | None = None
+    select: str = "val_dice"
+    published: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command that makes the report."""
+        parts = ["python -m bench report", f"--results {shlex.quote(str(self.results))}"]
+        if self.runs != "*":
+            parts.append(f"--runs {shlex.quote(self.runs)}")
+        if self.experiment is not None:
+            parts.append(f"--experiment {self.experiment}")
+        parts.append(f"--select {self.select}")
+        if self.published:
+            parts.append("--published")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers of a report.
+
+    Attributes:
+        records: The runs.
+        comparisons: What may be compared.
+        missing: Of `find_missing`, and the runs that an experiment lacks.
+        rows: Of `result_rows` and `without_result`.
+        classes: Of `class_rows`, a frame for each comparison that has classes.
+        pairs: Of `compare_pairwise`.
+        friedman: Of `compare_all`.
+    """
+
+    records: Records
+    comparisons: list[Comparison]
+    missing: pd.DataFrame
+    rows: pd.DataFrame
+    classes: list[pd.DataFrame]
+    pairs: pd.DataFrame
+    friedman: pd.DataFrame
+
+
+def find(request: Request) -> Findings:
+    """Reads a folder of results and computes what a report shows.
+
+    Raises:
+        StoreError: If there are no such runs, or two cannot be told apart.
+        ConfigError: If there is no such criterion or experiment.
+    """
+    if request.published and not list_folders(request.results):
+        records = collect([])  # the papers' values alone
+    else:
+        records = read_records(request.results, request.runs)
+    lacking = pd.DataFrame(columns=COLUMNS)
+    if request.experiment is not None:
+        records, not_run = of_experiment(records, request.experiment)
+        lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
+    comparisons = compare(records, request.select)
+    rows = [
+        frame for own in comparisons for frame in (result_rows(own), without_result(records, own))
+    ]
+    return Findings(
+        records,
+        comparisons,
+        stack([find_missing(records, comparisons), lacking], COLUMNS),
+        stack(rows, ["comparison", "dataset", "label"]),
+        [frame for own in comparisons if len(frame := class_rows(own))],
+        stack([compare_pairwise(own) for own in comparisons], ["comparison", "score", "p_holm"]),
+        stack([compare_all(own) for own in comparisons], ["comparison", "score"]),
+    )
+
+
+def stack(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Frames below each other; without any row, an empty frame of the columns."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)

@@ -1,0 +1,114 @@
+"""What a report lacks: runs that did not finish, seeds and metrics that were not run."""
+
+import pandas as pd
+
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.reading.records import Records
+
+COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
+UNFINISHED = {
+    "interrupted": "stopped before it had finished; the same command goes on",
+    "running": "has not finished yet",
+}
+
+
+def find_missing(records: Records, comparisons: list[Comparison]) -> pd.DataFrame:
+    """Everything that a reader of the report must know is not in it.
+
+    Args:
+        records: From `read_records`.
+        comparisons: From `compare`.
+
+    Returns:
+        Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value` or `split`.
+    """
+    rows = [*_split(comparisons), *_unfinished(records), *_seeds(comparisons)]
+    rows += [*_metrics(records, comparisons), *_values(comparisons)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(object).where(lambda v: v.notna(), "")
+
+
+def _split(comparisons: list[Comparison]) -> list[dict]:
+    by_dataset: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
+    reason = "runs that cannot be compared, each group with its own tables: {}"
+    return [
+        {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
+        for dataset, names in by_dataset.items()
+        if len(names) > 1
+    ]
+
+
+def _unfinished(records: Records) -> list[dict]:
+    rows = records.runs[records.runs["status"] != "finished"]
+    return [
+        {
+            "what": row["status"],
+            **{name: row[name] for name in ("dataset", "metric", "weight", "seed")},
+            "reason": UNFINISHED.get(row["status"], row["error"]),
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def _seeds(comparisons: list[Comparison]) -> list[dict]:
+    """Weights that were run with fewer seeds than the comparison has."""
+    rows = []
+    for comparison in comparisons:
+        most = max(entry.path["seeds"].max() for entry in comparison.entries)
+        for entry in comparison.entries:
+            fewer = entry.path[entry.path["seeds"] < most]
+            counts = [
+                f"{seeds:.0f} under λ = {weight:g}"
+                for weight, seeds in zip(fewer["weight"], fewer["seeds"], strict=True)
+            ]
+            if counts:
+                row = {"what": "no seed", "dataset": comparison.name, "metric": entry.label}
+                rows.append({**row, "reason": f"of {most:.0f} seeds, {', '.join(counts)}"})
+    return rows
+
+
+def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
+    """Metrics that have run on another data set, and were not even tried on this one."""
+    metrics = dict.fromkeys(entry.metric for own in comparisons for entry in own.entries)
+    tried = set(zip(records.runs["dataset"], records.runs["metric"], strict=True))
+    rows = []
+    for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons):
+        lacking = [metric for metric in metrics if (dataset, metric) not in tried]
+        if lacking:
+            reason = f"not run here, but on other data: {', '.join(lacking)}"
+            rows.append({"what": "no run", "dataset": dataset, "reason": reason})
+    return rows
+
+
+def _values(comparisons: list[Comparison]) -> list[dict]:
+    """Test pairs whose Dice could not be measured, and classes that no pair has."""
+    rows = []
+    for comparison in comparisons:
+        dice = comparison.scores("dice")
+        for label in dice:
+            lacking = int(dice[label].isna().sum())
+            if lacking:
+                reason = f"Dice of {lacking} of {len(dice)} test pairs is not a number; left out"
+                rows.append(
+                    {
+                        "what": "no value",
+                        "dataset": comparison.name,
+                        "metric": label,
+                        "reason": reason,
+                    }
+                )
+        for name in absent_classes(comparison):
+            reason = f"class {name} is absent from all test pairs"
+            rows.append({"what": "no value", "dataset": comparison.name, "reason": reason})
+    return rows
+
+
+def absent_classes(comparison: Comparison) -> list[str]:
+    """Classes whose Dice is defined for no test pair of any metric."""
+    tables = [entry.classes for entry in comparison.entries if len(entry.classes)]
+    if not tables:
+        return []
+    rows = pd.concat(tables)
+    present = set(rows.loc[rows["dice"].notna(), "class"])
+    return [name for name in comparison.classes if name not in present]

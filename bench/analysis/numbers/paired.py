@@ -1,0 +1,110 @@
+"""Statistics of a comparison: every pair of metrics on the same test pairs."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap, Clusters, cluster_pairs
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.statistics import (
+    cohens_d,
+    friedman,
+    holm,
+    rank_biserial,
+    wilcoxon,
+)
+from bench.scores.registry import SCORES
+
+ALPHA = 0.05
+TESTED = tuple(name for name in SCORES if name != "seconds")
+
+
+def clusters_of(comparison: Comparison) -> Clusters:
+    """What the bootstrap draws in a comparison."""
+    return cluster_pairs(list(comparison.subjects["moving"]), list(comparison.subjects["fixed"]))
+
+
+def pairwise(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Compares every two labels on the test pairs that both have a value for.
+
+    Args:
+        scores: Test pairs by labels; seeds are averaged already, and are no further samples.
+        bootstrap: Over the clusters of the test pairs.
+
+    Returns:
+        A row for each two labels: `first`, `second`, `n`, `left_out` (test pairs), mean
+        `difference` (first less second) with its 95 % interval `low` to `high`, `p` of Wilcoxon's
+        signed-rank test, `p_holm` corrected over the rows, `rank_biserial`, and `cohens_d` of the
+        published test.
+    """
+    rows = []
+    for first, second in combinations(scores, 2):
+        one, other = scores[first].to_numpy(), scores[second].to_numpy()
+        both = ~np.isnan(one - other)
+        differences = (one - other)[both]
+        low, high = bootstrap.interval(one - other)
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "n": int(both.sum()),
+                "left_out": int((~both).sum()),
+                "difference": float(differences.mean()) if both.any() else np.nan,
+                "low": low,
+                "high": high,
+                "p": wilcoxon(differences),
+                "rank_biserial": rank_biserial(differences),
+                "cohens_d": cohens_d(one[both], other[both]),
+            }
+        )
+    columns = ["first", "second", "n", "left_out", "difference", "low", "high", "p"]
+    frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "cohens_d"])
+    frame.insert(columns.index("p") + 1, "p_holm", holm(frame["p"].to_numpy(dtype=float)))
+    return frame
+
+
+def compare_pairwise(comparison: Comparison) -> pd.DataFrame:
+    """`pairwise` for every tested score; Holm's correction is within a score."""
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    tables = {name: pairwise(comparison.scores(name), bootstrap) for name in TESTED}
+    stacked = pd.concat(tables, names=["score"]).reset_index("score").reset_index(drop=True)
+    stacked.insert(0, "comparison", comparison.name)
+    return stacked
+
+
+def compare_all(comparison: Comparison) -> pd.DataFrame:
+    """Friedman's test over all labels, for every tested score, on pairs that all have a value for.
+
+    Returns:
+        Columns `comparison`, `score`, `labels`, `n`, `left_out`, `statistic`, `p`.
+    """
+    rows = []
+    for name in TESTED:
+        scores = comparison.scores(name)
+        complete = scores.dropna()
+        statistic, p = friedman(complete.to_numpy())
+        rows.append(
+            {
+                "comparison": comparison.name,
+                "score": name,
+                "labels": scores.shape[1],
+                "n": len(complete),
+                "left_out": len(scores) - len(complete),
+                "statistic": statistic,
+                "p": p,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tied_with(label: str, pairs: pd.DataFrame) -> set[str]:
+    """Labels that do not differ significantly from one, by corrected p.
+
+    Args:
+        label: The one, usually the best.
+        pairs: Rows of `pairwise` for one score.
+    """
+    concerned = pairs[(pairs["first"] == label) | (pairs["second"] == label)]
+    alike = concerned[concerned["p_holm"] >= ALPHA]
+    return (set(alike["first"]) | set(alike["second"])) - {label}

@@ -1,0 +1,133 @@
+"""The numbers of the main table: a row for each way to register, means over test pairs."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.comparisons import Comparison, Entry
+from bench.analysis.numbers.paired import clusters_of
+from bench.analysis.reading.published_values import published_dice
+from bench.analysis.reading.records import Records
+from bench.scores.registry import SCORES
+
+UNREGISTERED = "unregistered"
+
+
+def result_rows(comparison: Comparison) -> pd.DataFrame:
+    """Test scores of each entry of a comparison, the unregistered pairs first.
+
+    Every score is averaged over seeds for each test pair, then over the pairs that have it.
+
+    Returns:
+        Columns `comparison`, `dataset`, `label`, `metric`, `weight`, `at_border`, `seeds`, `n` and
+        `left_out` (test pairs with and without Dice), `gain` (mean change of Dice against the
+        unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
+        `training_seconds`, `published` and `difference` (the papers' Dice, and how far
+        `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
+        NAME_high (95 % interval of the mean) and NAME_n.
+    """
+    before = {name: comparison.before(name) for name in SCORES if name != "seconds"}
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    rows = [{"label": UNREGISTERED, **_scores(before, bootstrap)}]
+    columns = {name: comparison.scores(name) for name in SCORES}
+    for entry in comparison.entries:
+        scores = _scores({name: columns[name][entry.label] for name in SCORES}, bootstrap)
+        gain = (columns["dice"][entry.label] - comparison.before("dice")).mean()
+        rows.append({**_facts(comparison, entry), "gain": gain, **scores})
+    frame = pd.DataFrame(rows)
+    frame["difference"] = frame["dice_published"] - frame["published"]
+    frame.insert(0, "comparison", comparison.name)
+    frame.insert(1, "dataset", comparison.dataset)
+    return frame
+
+
+def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+    by_seed = entry.pairs.groupby("seed")["dice"].mean()
+    return {
+        "label": entry.label,
+        "metric": entry.metric,
+        "weight": entry.choice.weight,
+        "at_border": entry.choice.at_border,
+        "seeds": len(entry.choice.runs),
+        "seed_std": by_seed.std(),
+        "training_seconds": np.mean([run["training_seconds"] for run in entry.choice.runs]),
+        "published": published_dice(comparison.dataset, entry.metric),
+    }
+
+
+def _scores(columns: dict[str, pd.Series], bootstrap: Bootstrap) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, column in columns.items():
+        values = column.dropna().to_numpy()
+        low, high = bootstrap.interval(column.to_numpy())
+        found |= {
+            name: float(values.mean()) if len(values) else math.nan,
+            f"{name}_std": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+            f"{name}_low": low,
+            f"{name}_high": high,
+            f"{name}_n": len(values),
+        }
+    return {"n": found["dice_n"], "left_out": len(bootstrap.clusters) - found["dice_n"], **found}
+
+
+def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
+    """Metrics that were tried on a comparison's data set and have no finished run there.
+
+    Returns:
+        Columns `comparison`, `dataset`, `label`, `metric`, `state`: what their runs are.
+    """
+    runs = records.runs[records.runs["dataset"] == comparison.dataset]
+    finished = set(runs.loc[runs["status"] == "finished", "metric"])
+    rows = [
+        {
+            "comparison": comparison.name,
+            "dataset": comparison.dataset,
+            "label": metric,
+            "metric": metric,
+            "state": ", ".join(dict.fromkeys(own["status"])),
+        }
+        for metric, own in runs[~runs["metric"].isin(finished)].groupby("metric", sort=True)
+    ]
+    return pd.DataFrame(rows, columns=["comparison", "dataset", "label", "metric", "state"])
+
+
+def class_rows(comparison: Comparison) -> pd.DataFrame:
+    """Dice and HD95 of each class, averaged over seeds and then over the pairs that have it.
+
+    Returns:
+        Columns `comparison`, `class`, `label`, `n`, `dice`, `dice_std`, `hd95`, `hd95_std`; the
+        unregistered pairs first.
+    """
+    tables = [(entry.label, entry.classes) for entry in comparison.entries if len(entry.classes)]
+    if not tables:
+        return pd.DataFrame()
+    before = tables[0][1].drop(columns=["dice", "hd95"])
+    before = before.rename(columns={"dice_before": "dice", "hd95_before": "hd95"})
+    rows = []
+    for label, table in [(UNREGISTERED, before), *tables]:
+        values = class_values(table)
+        for name in comparison.classes:
+            own = values[values["class"] == name]
+            rows.append(
+                {
+                    "comparison": comparison.name,
+                    "class": name,
+                    "label": label,
+                    "n": int(own["dice"].notna().sum()),
+                    "dice": own["dice"].mean(),
+                    "dice_std": own["dice"].std(),
+                    "hd95": own["hd95"].mean(),
+                    "hd95_std": own["hd95"].std(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def class_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """Dice and HD95 of each test pair and class, averaged over seeds; NaN if one seed lacks it."""
+    grouped = rows.groupby(["moving", "fixed", "class"], sort=True)[["dice", "hd95"]]
+    complete = grouped.count().eq(grouped.size(), axis=0)
+    return grouped.mean().where(complete).reset_index()

@@ -1,0 +1,125 @@
+"""How figures look: one colour and one marker for each metric, everywhere."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.reading.metrics import METRICS
+
+OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
+RESOLUTION = 150  # dots per inch
+TITLE_WIDTH = 32  # characters
+SETTINGS = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and marker of one label."""
+
+    color: str
+    marker: str
+
+
+def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """The look of each label.
+
+    Labels of one metric share its marker; the second and further ones are lighter. Metrics that
+    have no place in `METRICS` take the looks of `OTHERS` in the order of their names.
+
+    Args:
+        labels: Pairs of label and metric.
+    """
+    metrics = dict(labels)
+    others = sorted(set(metrics.values()) - set(METRICS))
+    known = METRICS | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
+    found: dict[str, Look] = {}
+    for metric in known:
+        color, marker = known[metric]
+        own = sorted(label for label, of in metrics.items() if of == metric)
+        for i, label in enumerate(own):
+            found[label] = Look(lighter(color, i / (len(own) + 1)), marker)
+    return found
+
+
+def lighter(color: str, share: float) -> str:
+    """Mixes a colour `#rrggbb` with a share, 0 to 1, of white."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in parts)
+
+
+def is_dark(color: str) -> bool:
+    """Whether white is easier to see than black on a colour `#rrggbb`."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 110
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within it, figures are drawn in the style of the suite."""
+    from matplotlib import rc_context
+
+    return rc_context(SETTINGS)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of a size in inches that arranges its panels itself."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def add_title(panel: Any, text: str) -> None:
+    """Writes a title above a panel, in as many lines as it takes."""
+    panel.set_title(textwrap.fill(text, TITLE_WIDTH))
+
+
+def add_legend(figure: Any, handles: Sequence[Any]) -> None:
+    """Puts one legend below all panels, in as many columns as fit."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.5 + 0.085 * longest))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(max(columns, 1), len(handles))
+    )
+
+
+def point_handle(label: str, look: Look) -> Any:
+    """The entry of a label in a legend of points."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, linestyle="none", **marker(look))
+
+
+def marker(look: Look) -> dict[str, Any]:
+    """Options of `plot` for the marker of a look."""
+    return {
+        "color": look.color,
+        "marker": look.marker,
+        "markersize": 6,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.5,
+    }
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure as PNG and PDF, without the time: the same figure gives the same bytes.
+
+    Args:
+        figure: A matplotlib figure.
+        path: Where, without a suffix.
+    """
+    figure.savefig(path.with_suffix(".png"), dpi=RESOLUTION)
+    figure.set_layout_engine("none")  # it is laid out already
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

@@ -1,0 +1,1 @@
+"""The store and the papers' values as pandas frames."""

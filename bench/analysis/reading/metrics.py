@@ -1,0 +1,22 @@
+"""The metrics that the suite knows: their order, colour and marker, everywhere the same."""
+
+# Baselines in blues, semantic metrics in orange-reds, both from light to dark, so that they differ
+# in grey too; markers tell apart what is close.
+METRICS: dict[str, tuple[str, str]] = {
+    "mse": ("#a9cfea", "o"),
+    "ncc": ("#6baed6", "s"),
+    "ncc_sup": ("#3282be", "D"),
+    "nmi": ("#17559f", "^"),
+    "mind": ("#08244f", "v"),
+    "dice": ("#4fb3bf", "P"),
+    "vgg": ("#fdc38d", "<"),
+    "deepsim_ae": ("#f88d3c", ">"),
+    "deepsim_csr": ("#dd4f1c", "p"),
+    "deepsim_seg": ("#8f0d08", "X"),
+}
+
+
+def metric_order(metric: str) -> tuple[int, str]:
+    """Sorts metrics: baselines, semantic ones, then others by name."""
+    known = list(METRICS)
+    return (known.index(metric) if metric in known else len(known), metric)

@@ -1,0 +1,60 @@
+"""Tables about the report itself: what was run, and what is missing."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.paired import clusters_of
+from bench.analysis.reading.records import Records
+from bench.analysis.report.markup import Cell, Table
+
+
+def missing_table(missing: pd.DataFrame) -> Table:
+    """What the report lacks, of `find_missing`."""
+    caption = f"{len(missing)} thing{'s' * (len(missing) != 1)} that the report lacks."
+    headings = ["what", "data set", "metric", "λ", "seed", "reason"]
+    table = Table("missing", caption, headings, texts=6)
+    table.sections.append(
+        [[_cell(value) for value in row] for row in missing.itertuples(index=False)]
+    )
+    return table
+
+
+def _cell(value: object) -> Cell:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return Cell(text, text or None)
+
+
+def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table:
+    """What was run and on what, a row for each comparison."""
+    headings = ["data set", "data", "schema", "metrics", "λ", "seeds", "runs", "steps"]
+    headings += ["test pairs", "classes", "bootstrap draws"]
+    table = Table("overview", "What is compared with what.", headings, texts=1)
+    body = []
+    for own in comparisons:
+        first = records.summaries[own.entries[0].choice.runs[0]["run"]]
+        clusters = clusters_of(own)
+        paths = pd.concat([entry.path for entry in own.entries])
+        steps = {run["steps"] for entry in own.entries for run in entry.choice.runs}
+        texts = [
+            own.name,
+            str(first.get("data"))[:8],
+            str(first["schema"]),
+            str(len(own.entries)),
+            _span(entry.path["weight"].nunique() for entry in own.entries),
+            _span(int(count) for count in paths["seeds"]),
+            str(int(paths["seeds"].sum())),
+            _span(steps),
+            str(len(own.subjects)),
+            str(len(own.classes)),
+            f"{clusters.count} {clusters.unit}",
+        ]
+        body.append([Cell(text, text) for text in texts])
+    table.sections.append(body)
+    return table
+
+
+def _span(values: Iterable[int]) -> str:
+    known = sorted(set(values))
+    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"

@@ -1,0 +1,40 @@
+"""A report in Weights & Biases, beside the runs that it is about."""
+
+from pathlib import Path
+
+from bench.analysis.numbers.findings import Findings, Request
+from bench.config.composition import compose
+from bench.config.identity import digest
+from bench.store.tracking import open_tracker
+
+TABLES = {"results": "rows", "statistics": "pairs", "missing": "missing"}
+
+
+def publish(request: Request, found: Findings, folder: Path) -> None:
+    """Logs tables and figures as a run of job type `report`.
+
+    It joins the group of the experiment; without one, that of the data sets, which is where runs
+    outside of a sweep are. Settings are those that the runs were tracked with.
+
+    Args:
+        request: What the report is of.
+        found: Its numbers.
+        folder: Where it was written.
+    """
+    configs = [config["tracker"] for config in found.records.configs.values()]
+    used = [settings for settings in configs if settings["name"] == "wandb"]
+    settings = used[0] if used else dict(compose([]).tracker)
+    group = request.experiment or "+".join(dict.fromkeys(own.dataset for own in found.comparisons))
+    tracker = open_tracker(
+        {**settings, "group": group},
+        request.results,
+        run_id=f"report-{digest([request.command, *found.records.summaries])}",
+        name=f"report on {group}",
+        job_type="report",
+        config={"command": request.command, "runs": list(found.records.summaries)},
+    )
+    for name, frame in TABLES.items():
+        tracker.table(name, getattr(found, frame).astype(object))
+    for path in sorted((folder / "figures").glob("*.png")):
+        tracker.image(path.stem, path)
+    tracker.close()

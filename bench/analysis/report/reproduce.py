@@ -1,0 +1,88 @@
+"""The command that makes a run again, from its recorded configuration."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
+from bench.config.groups import GROUPS, option_files
+from bench.config.identity import NOT_IDENTIFYING
+
+CHOSEN = [group for group in GROUPS if group != "tracker"]
+SAID_ALREADY = {"regularizer.weight", "seed"}
+IRRELEVANT = {
+    *("results_dir", "force", "plan", "on_failure", "select", "refine", "tracker"),
+    *("dataset.cache", "dataset.about", "dataset.recommended"),
+    *(f"{group}.{name}" for group in ("trainer", "regularizer") for name in NOT_IDENTIFYING[group]),
+}  # to the numbers, or only through values that are said themselves
+
+
+def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each configuration; what it does not say is the default.
+
+    Args:
+        configs: Resolved configurations, as runs record them.
+    """
+    defaults: dict[tuple[str, ...], dict[str, Any]] = {}
+    lines = []
+    for config in configs:
+        choices = tuple(f"{group}={_option(group, config[group])}" for group in CHOSEN)
+        if choices not in defaults:
+            defaults[choices] = Experiment.from_config(compose(choices)).config
+        said = [f"regularizer.weight={config['regularizer']['weight']}", f"seed={config['seed']}"]
+        overrides = [*choices, *said, *_overrides(config, defaults[choices])]
+        lines.append("python run.py " + " ".join(shlex.quote(own) for own in overrides))
+    return lines
+
+
+def _option(group: str, section: Mapping[str, Any]) -> str:
+    """The option of the section's name, or the most similar: of its class, of its keys."""
+    files = {path.stem: path for path in option_files(group)}
+    if section["name"] in files:
+        return str(section["name"])
+
+    def difference(name: str) -> tuple[bool, int]:
+        option = yaml.safe_load(files[name].read_text())
+        other_class = option.get("_target_") != section.get("_target_")
+        return other_class, len(set(option) ^ set(section))
+
+    return min(files, key=difference)
+
+
+def _overrides(
+    config: Mapping[str, Any], default: Mapping[str, Any], place: str = ""
+) -> Iterator[str]:
+    """What tells a configuration from the default; null counts as not there."""
+    for name in {**default, **config}:
+        key = f"{place}{name}"
+        if key in IRRELEVANT | SAID_ALREADY:
+            continue
+        own, usual = config.get(name), default.get(name)
+        if name not in config:
+            if usual is not None:
+                yield f"~{key}"
+        elif name not in default:
+            yield f"+{key}={_written(own)}"
+        elif isinstance(own, Mapping) and isinstance(usual, Mapping):
+            yield from _overrides(own, usual, f"{key}.")
+        elif own != usual:
+            yield f"{key}={_written(own)}"
+
+
+def _written(value: Any) -> str:
+    """A value in Hydra's grammar of overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        plain = value and all(c.isalnum() or c in "_./-" for c in value)
+        return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_written(own) for own in value) + "]"
+    return repr(value)

@@ -1,0 +1,185 @@
+"""Tables of a report: what is best is bold, the second underlined, significant ties marked."""
+
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.numbers.paired import tied_with
+from bench.analysis.numbers.ranking import rank
+from bench.analysis.numbers.results import UNREGISTERED
+from bench.analysis.reading.durations import duration
+from bench.analysis.report.markup import NONE, Cell, Table
+from bench.scores.registry import SCORES
+
+ARROWS = {"max": "↑", "min": "↓"}
+HEADINGS = {
+    "comparison": "data set",
+    "label": "metric",
+    "weight": "λ",
+    "seeds": "seeds",
+    "n": "pairs",
+    "gain": "Δ Dice",
+    "published": "papers' Dice",
+    "difference": "Dice (published) − papers'",
+    "training_seconds": "training",
+    "state": "state",
+    **{
+        name: f"{score.title}{f' [{score.unit}]' if score.unit else ''} {ARROWS[score.best]}"
+        for name, score in SCORES.items()
+    },
+}
+COLUMNS = [
+    *(
+        "comparison",
+        "label",
+        "state",
+        "weight",
+        "seeds",
+        "n",
+        "dice",
+        "gain",
+        "hd95",
+        "folding",
+        "sdlogj",
+    ),
+    *("dice_published", "published", "difference", "logj_var_published", "seconds"),
+    "training_seconds",
+]
+MARKED = [name for name in SCORES if name != "seconds"]
+
+
+def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: str) -> Table:
+    """The main table.
+
+    Args:
+        rows: Of `bench.analysis.numbers.results`, or of the papers; columns they lack are left out.
+        pairs: Of `compare_pairwise`, for the ties; may be empty.
+        name: Of its files.
+        caption: What heads it.
+    """
+    columns = [own for own in COLUMNS if own in rows and rows[own].notna().any()]
+    table = Table(name, caption, [HEADINGS[own] for own in columns], 2 + ("state" in columns))
+    for comparison, own in rows.groupby("comparison", sort=False):
+        marks = {
+            score: rank(own.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
+            for score in MARKED
+            if score in columns
+        }
+        ties = {score: _ties(pairs, str(comparison), score, marks[score]) for score in marks}
+        table.sections.append(
+            [
+                [
+                    _cell(row, column, marks.get(column, {}), ties.get(column, set()))
+                    for column in columns
+                ]
+                for row in own.to_dict("records")
+            ]
+        )
+    return table
+
+
+def _ties(pairs: pd.DataFrame, comparison: str, score: str, marks: dict[str, str]) -> set[str]:
+    best = [label for label, mark in marks.items() if mark == "best"]
+    if pairs.empty or not best:
+        return set()
+    own = pairs[(pairs["comparison"] == comparison) & (pairs["score"] == score)]
+    return set.union(*(tied_with(label, own) for label in best)) - set(best)
+
+
+def _cell(row: dict[str, Any], column: str, marks: dict[str, str], ties: set[str]) -> Cell:
+    value, label = row[column], row["label"]
+    if value is None or value != value:
+        return Cell("" if column == "state" else NONE)
+    if column in SCORES:
+        text = spread(value, row.get(f"{column}_std"), SCORES[column].digits)
+        return Cell(text, value, marks.get(label, ""), label in ties)
+    return Cell(_text(row, column, value), value)
+
+
+def _text(row: dict[str, Any], column: str, value: Any) -> str:
+    if column == "weight":
+        return f"{value:g}" + (" (border)" if row["at_border"] else "")
+    if column == "n":
+        left_out = row.get("left_out", 0)
+        return f"{value:.0f} of {value + left_out:.0f}" if left_out else f"{value:.0f}"
+    if column == "seeds":
+        return f"{value:.0f}"
+    if column == "published":
+        return f"{value:.3f}"
+    if column in ("gain", "difference"):
+        return f"{value:+.3f}".replace("-", "−")
+    return duration(value) if column == "training_seconds" else str(value)
+
+
+def spread(mean: float, std: float | None, digits: int) -> str:
+    """Mean, and the standard deviation where it is known."""
+    known = std is not None and std == std
+    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if known else "")
+
+
+def class_table(rows: pd.DataFrame, name: str) -> Table:
+    """Dice of each class by metric, for one comparison; a class that no pair has says `absent`.
+
+    Args:
+        rows: Of `class_rows`.
+        name: Of its files.
+    """
+    labels = list(dict.fromkeys(rows["label"]))
+    caption = (
+        f"Dice per class on {rows['comparison'].iloc[0]}, mean ± standard deviation over pairs."
+    )
+    table = Table(name, caption, ["class", "pairs", *labels], texts=1)
+    body = []
+    for class_name, own in rows.groupby("class", sort=False):
+        by_label = own.set_index("label")
+        marks = rank(by_label["dice"].drop(UNREGISTERED), "dice")
+        count = int(by_label["n"].min())
+        cells = [Cell(str(class_name), str(class_name)), Cell(str(count), count)]
+        for label in labels:
+            mean, std = by_label.loc[label, ["dice", "dice_std"]]
+            text = "absent" if mean != mean else spread(mean, std, SCORES["dice"].digits)
+            cells.append(Cell(text, None if mean != mean else mean, marks.get(label, "")))
+        body.append(cells)
+    table.sections.append(body)
+    return table
+
+
+def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bool) -> Table:
+    """Every two metrics of a comparison on one score.
+
+    Args:
+        pairs: Rows of `compare_pairwise` of one comparison and score.
+        name: Of its files.
+        caption: What heads it.
+        published: Whether to add the papers' test: uncorrected p and unpaired Cohen's d.
+    """
+    headings = ["metric", "against", "pairs", "left out", "difference", "95 % interval"]
+    headings += ["p (Holm)", "rank-biserial"]
+    if published:
+        headings += ["p uncorrected (published)", "Cohen's d (published)"]
+    table = Table(name, caption, headings, texts=2)
+    digits = 4
+    body = []
+    for row in pairs.to_dict("records"):
+        cells = [Cell(row[key], row[key]) for key in ("first", "second")]
+        cells += [Cell(str(row[key]), row[key]) for key in ("n", "left_out")]
+        cells.append(_signed(row["difference"], digits))
+        interval = f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}".replace("-", "−")
+        cells.append(Cell(interval if row["low"] == row["low"] else NONE, row["low"]))
+        cells += [_probability(row["p_holm"]), _signed(row["rank_biserial"], 2)]
+        if published:
+            cells += [_probability(row["p"]), _signed(row["cohens_d"], 2)]
+        body.append(cells)
+    table.sections.append(body)
+    return table
+
+
+def _signed(value: float, digits: int) -> Cell:
+    text = NONE if value != value else f"{value:+.{digits}f}".replace("-", "−")
+    return Cell(text, None if value != value else value)
+
+
+def _probability(value: float) -> Cell:
+    if value != value:
+        return Cell(NONE)
+    return Cell("< 0.0001" if value < 1e-4 else f"{value:.4f}", value)

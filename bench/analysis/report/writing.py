@@ -1,0 +1,208 @@
+"""Writes a report: tables, figures and a page, in place of the former one."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.analysis.numbers.findings import Findings, Request, find, stack
+from bench.analysis.plots.gallery import Drawing, draw_all, draw_published, file_name
+from bench.analysis.plots.style import save, styled
+from bench.analysis.reading.published_values import published_results
+from bench.analysis.report import markup
+from bench.analysis.report.markup import Table
+from bench.analysis.report.overview import missing_table, overview_table
+from bench.analysis.report.page import render
+from bench.analysis.report.reproduce import commands
+from bench.analysis.report.tables import class_table, results_table, statistics_table
+from bench.errors import StoreError
+from bench.store.folder import PANELS
+
+PAGE = "index.html"
+MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
+NO_TESTS = pd.DataFrame()
+PANEL_CAPTIONS = {  # by the command that draws it
+    "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
+    "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
+    "Jacobian (black where it folds), the difference to the fixed image.",
+    "landscape": "What each metric says while the moving image of a test pair of {dataset} is "
+    "shifted along an axis, from its least to its largest value. The pair is not registered: the "
+    "least value need not be at 0.",
+    "features": "Feature maps that the metrics on {dataset} compare: of each level of each "
+    "extractor those that vary most over the fixed image of a test pair, shown to its left.",
+}
+
+
+def write_report(request: Request, out: Path) -> Findings:
+    """Writes a report to the side, and puts it in place of the former one when it is complete.
+
+    Args:
+        request: What of.
+        out: Folder of the report: `index.html`, `tables/` and `figures/`.
+
+    Raises:
+        StoreError: If there are no such runs, or if the folder holds something else.
+        ConfigError: If there is no such criterion or experiment.
+    """
+    if out.exists() and not all((out / own).is_file() for own in MARKS):
+        raise StoreError(
+            f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
+            "another one."
+        )
+    found = find(request)
+    partial, former = (out.with_name(f".{out.name}.{state}") for state in ("partial", "former"))
+    for place in (partial, former):
+        shutil.rmtree(place, ignore_errors=True)
+    for name in ("tables", "figures"):
+        (partial / name).mkdir(parents=True)
+    _write(request, found, partial)
+    if out.exists():
+        out.rename(former)
+    partial.rename(out)
+    shutil.rmtree(former, ignore_errors=True)
+    return found
+
+
+def _write(request: Request, found: Findings, folder: Path) -> None:
+    content = {**_tables(request, found), **_draw(request, found, folder / "figures")}
+    _write_tables(content, folder / "tables")
+    _write_frames(request, found, folder / "tables")
+    runs = found.records.runs
+    content |= {
+        "results": request.results,
+        "criterion": request.select,
+        "total": len(runs),
+        "finished": int((runs["status"] == "finished").sum()),
+        "runs": _runs(found),
+        "command": request.command,
+    }
+    (folder / PAGE).write_text(render(content, folder / "figures"), encoding="utf-8")
+
+
+def _tables(request: Request, found: Findings) -> dict[str, Any]:
+    caption = "Test scores at the chosen λ, means over test pairs ± standard deviation."
+    papers = "The papers' test means (Czolbe et al., MIA 2023), by their own definitions."
+    published = results_table(published_results(), NO_TESTS, "published", papers)
+    classes = [
+        class_table(rows, f"classes-{file_name(rows['comparison'].iloc[0])}")
+        for rows in found.classes
+    ]
+    return {
+        "missing": missing_table(found.missing),
+        "overview": overview_table(found.records, found.comparisons),
+        "main": results_table(found.rows, found.pairs, "results", caption),
+        "class_tables": classes,
+        "statistics": list(_statistics(request, found)),
+        "friedman": list(_friedman(found.friedman)),
+        "published": published if request.published else None,
+    }
+
+
+def _statistics(request: Request, found: Findings) -> Sequence[Table]:
+    dice = found.pairs[found.pairs["score"] == "dice"]
+    return [
+        statistics_table(
+            own,
+            f"statistics-{file_name(str(name))}",
+            f"Dice on {name}, every two metrics.",
+            request.published,
+        )
+        for name, own in dice.groupby("comparison", sort=False)
+        if own["n"].any()
+    ]
+
+
+def _friedman(rows: pd.DataFrame) -> Sequence[str]:
+    dice = rows[rows["score"] == "dice"]
+    return [
+        f"{row['comparison']}: Friedman's test over {row['labels']} metrics on the Dice of "
+        f"{row['n']} test pairs ({row['left_out']} left out): χ² = {row['statistic']:.2f}, "
+        f"p = {row['p']:.2g}."
+        for row in dice.to_dict("records")
+        if row["p"] == row["p"]
+    ]
+
+
+def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
+    def picture(drawing: Drawing) -> dict[str, str]:
+        save(drawing.figure, folder / drawing.name)
+        return {"name": drawing.name, "caption": drawing.caption}
+
+    with styled():
+        drawn = [picture(own) for own in draw_all(found.comparisons, found.rows)]
+        return {
+            "pictures": drawn + _copy_panels(request, found, folder),
+            "published_picture": picture(draw_published()) if request.published else None,
+        }
+
+
+def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[str, str]]:
+    """The figures that other commands have drawn of the data sets."""
+    pictures = []
+    for dataset in dict.fromkeys(own.dataset for own in found.comparisons):
+        for kind, caption in PANEL_CAPTIONS.items():
+            name = f"{kind}-{dataset}"
+            drawn = [request.results / PANELS / f"{name}{suffix}" for suffix in (".png", ".pdf")]
+            if all(file.exists() for file in drawn):
+                for file in drawn:
+                    shutil.copyfile(file, folder / file.name)
+                pictures.append({"name": name, "caption": caption.format(dataset=dataset)})
+    return pictures
+
+
+def _write_tables(content: dict[str, Any], folder: Path) -> None:
+    files: dict[str, list[Table]] = {
+        "results": [content["main"]],
+        "classes": content["class_tables"],
+        "statistics": content["statistics"],
+        "missing": [content["missing"]],
+        "published": [content["published"]] if content["published"] else [],
+    }
+    for name, tables in files.items():
+        for suffix, write in ((".md", markup.markdown), (".tex", markup.latex)):
+            text = "\n".join(write(table) for table in tables if table.rows)
+            if text:
+                (folder / f"{name}{suffix}").write_text(text, encoding="utf-8")
+
+
+def _write_frames(request: Request, found: Findings, folder: Path) -> None:
+    pairs = found.pairs
+    if not request.published:
+        pairs = pairs.drop(columns="cohens_d", errors="ignore")
+    frames = {
+        "results": found.rows,
+        "classes": stack(found.classes, ["comparison", "class", "label"]),
+        "statistics": pairs,
+        "friedman": found.friedman,
+        "missing": found.missing,
+        "runs": found.records.runs.reset_index(names="run"),
+    }
+    if request.published:
+        frames["published"] = published_results()
+    for name, frame in frames.items():
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def _runs(found: Findings) -> list[dict[str, str]]:
+    """Details of the runs of the chosen λ."""
+    records = found.records
+    names = [
+        run["run"]
+        for own in found.comparisons
+        for entry in own.entries
+        for run in entry.choice.runs
+    ]
+    lines = commands(records.configs[name] for name in names)
+    return [
+        {
+            "name": name,
+            "command": line,
+            "config": yaml.safe_dump(records.configs[name], sort_keys=False),
+            "environment": json.dumps(records.environments[name], indent=1),
+        }
+        for name, line in zip(names, lines, strict=True)
+    ]

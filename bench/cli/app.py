@@ -1,0 +1,154 @@
+"""The command line of run.py: Hydra's, with our help and one line per error."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from bench.cli.messages import explain
+from bench.cli.terminal import print_outcome
+from bench.config.composition import register_resolvers
+from bench.config.groups import GROUPS, options
+from bench.sweeps.callback import Failed, Planned, check_sweep, command
+from bench.sweeps.gpus import deal_gpu
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+HELP = """Runs one experiment: trains a registration network under one metric and tests it.
+
+  python run.py                                         the embedded demo
+  python run.py metric=ncc dataset=hippocampus          one experiment
+  python run.py -m metric=mse,ncc regularizer.scale=0.5,1,2 seed=0,1   a sweep
+"""
+SETTINGS = {
+    "seed=N": "separates repetitions (default 0)",
+    "force=true": "runs a finished run anew",
+    "plan=true": "prints what would run, and what it will cost",
+    "on_failure=stop": "ends a sweep with the first run that fails",
+    "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
+    "refine=N": "rounds of further λ after a sweep, while the best one is at the border",
+    "results_dir=DIR": "where everything is written (default results)",
+    "dataset.root=PATH": "where a data set's files lie",
+    "regularizer.weight=X": "the weight λ; by default the tuned one for data set and metric",
+    "regularizer.scale=X": "a factor on that default",
+    "trainer.steps=N": "any other value of the configuration, by its path",
+    "--cfg job": "prints the composed configuration",
+    "--hydra-help": "prints Hydra's own options",
+}
+
+
+def run_job(config: DictConfig) -> None:
+    """Hydra's task function: runs one experiment.
+
+    In a sweep an error is told when it happens; then it is Hydra's to collect, so that the other
+    runs go on.
+    """
+    from bench.runs.lookup import run
+
+    hydra = HydraConfig.get()
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    if hydra.runtime.choices["hydra/launcher"] == "local":
+        deal_gpu(hydra.job.num)
+    try:
+        check_sweep(config)
+        if config.plan:
+            from bench.sweeps.tables import print_plan
+
+            print_plan(_single_cell(config))
+            return
+        print_outcome(run(config, in_sweep))
+    except Exception as error:
+        if in_sweep:
+            overrides = " ".join(hydra.overrides.task)
+            print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
+            if config.on_failure == "continue":
+                raise
+        raise Failed(error) from error
+
+
+def _single_cell(config: DictConfig) -> list[Any]:
+    from bench.config.experiment import Experiment
+    from bench.sweeps.cells import Cell, look_up
+
+    cells = [Cell([], Experiment.from_config(config))]
+    look_up(cells)
+    return cells
+
+
+def launch(main: Callable[[], Any]) -> None:
+    """Runs a Hydra application: answers --help, and reports what goes wrong in one line.
+
+    With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print_help()
+        return
+    register_resolvers()
+    with_traceback = os.environ.get(FULL_ERROR) == "1"
+    os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
+    announced = False
+    arguments = _overrides_last(sys.argv[1:])
+    try:
+        with command(arguments) as given:
+            try:
+                _call(main, arguments)
+                while further := given.further_runs():
+                    for others in further:
+                        _call(main, others)
+            finally:
+                announced = given.close()
+    except Planned:
+        return
+    except KeyboardInterrupt as interrupt:
+        _exit(str(interrupt) or "Interrupted. The same command starts again.", 130)
+    except (Failed, Exception) as caught:
+        error = caught.error if isinstance(caught, Failed) else caught
+        if with_traceback:
+            raise error from None
+        if announced:
+            sys.exit(1)
+        _exit(explain(error))
+
+
+def _call(main: Callable[[], Any], arguments: Sequence[str]) -> None:
+    """Calls a Hydra application with arguments, which it takes from `sys.argv` only."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        main()
+    finally:
+        sys.argv = before
+
+
+def _overrides_last(arguments: Sequence[str]) -> list[str]:
+    """Options may stand between overrides, as in `metric=mse -m seed=0,1`; Hydra stops there."""
+
+    def is_override(argument: str) -> bool:
+        return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+    return sorted(arguments, key=is_override)
+
+
+def print_help() -> None:
+    """Prints the groups and the options of each, with a line each."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(HELP)
+    for group in GROUPS:
+        console.print(f"[bold]{group}=[/bold]")
+        for option, line in options(group).items():
+            console.print(f"  {option:<22}{line}", soft_wrap=True)
+        console.print()
+    console.print("[bold]further settings[/bold]")
+    for setting, line in SETTINGS.items():
+        console.print(f"  {setting:<22}{line}", soft_wrap=True)
+
+
+def _exit(line: str, code: int = 1) -> NoReturn:
+    sys.stdout.flush()
+    print(line, file=sys.stderr)
+    sys.exit(code)

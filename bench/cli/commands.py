@@ -1,0 +1,167 @@
+"""`python -m bench`: commands on results and data sets."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.cli.data_commands import app as data
+from bench.cli.messages import explain
+from bench.cli.register_command import register
+from bench.cli.run_commands import app as runs
+from bench.errors import BenchError, ConfigError
+from bench.store.folder import PANELS, Folder
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(data, name="data")
+app.add_typer(runs, name="runs")
+app.command()(register)
+
+
+@app.callback()
+def bench() -> None:
+    """Commands on results and data sets."""
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    runs: Annotated[str, typer.Option(help="Only runs whose folders are named so.")] = "*",
+    experiment: Annotated[
+        str | None, typer.Option(help="Only the runs of conf/experiment/NAME.yaml.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report; by default report in the results.")
+    ] = None,
+    select: Annotated[
+        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+    ] = "val_dice",
+    published: Annotated[
+        bool, typer.Option("--published", help="Add the papers' values, and their test.")
+    ] = False,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log tables and figures to Weights & Biases as well.")
+    ] = False,
+) -> None:
+    """Write tables, figures and a page on the results."""
+    from bench.analysis.numbers.findings import Request
+    from bench.analysis.report.writing import write_report
+
+    folder = out or results / "report"
+    request = Request(results, runs, experiment, select, published)
+    found = write_report(request, folder)
+    if wandb:
+        from bench.analysis.report.publish import publish
+
+        publish(request, found, folder)
+    for row in found.missing.to_dict("records"):
+        values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
+        print("missing:", *filter(None, values))
+    print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
+
+
+@app.command()
+def robustness(
+    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")],
+    corruption: Annotated[
+        str, typer.Option(help="What disturbs the images: noise, blur, bias, contrast.")
+    ] = "noise",
+    levels: Annotated[str | None, typer.Option(help="How much of it, such as 0,0.05,0.1.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Test trained networks again on disturbed images; the report draws what comes out."""
+    from bench.cli.run_commands import find_run
+    from bench.cli.terminal import print_robustness
+    from bench.inspection.corruptions import LEVELS, check_corruption
+    from bench.inspection.robustness import retest
+
+    check_corruption(corruption, ())
+    chosen = parse_levels(levels) if levels else LEVELS[corruption]
+    folders = [find_run(results, own) for own in run]
+    print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
+
+
+Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")]
+ResultsFolder = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+OnePair = Annotated[
+    str | None, typer.Option("--pair", help="MOVING,FIXED; by default that of median Dice.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Figure without suffix; by default RESULTS/panels/KIND-DATASET."),
+]
+
+
+@app.command()
+def panel(
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+) -> None:
+    """Draw one test pair as several trained networks register it; the report shows it."""
+    from bench.inspection.panel import draw
+
+    _draw("panel", draw, run, pair, out, results)
+
+
+@app.command()
+def landscape(
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+) -> None:
+    """Draw metrics of runs while a test pair's moving image is shifted; the report shows it."""
+    from bench.inspection.metrics import landscape
+
+    _draw("landscape", landscape, run, pair, out, results)
+
+
+@app.command()
+def features(
+    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+) -> None:
+    """Draw feature maps of the extractors of runs on a test pair; the report shows them."""
+    from bench.inspection.metrics import features
+
+    _draw("features", features, run, pair, out, results)
+
+
+def _draw(
+    kind: str,
+    draw: Callable[[list[Folder], str | None, Path], list[Path]],
+    names: list[str],
+    pair: str | None,
+    out: Path | None,
+    results: Path,
+) -> None:
+    """Draws a figure of runs, by default where the report finds it, and prints its files."""
+    from bench.cli.run_commands import find_run
+
+    folders = [find_run(results, name) for name in names]
+    summary = folders[0].summary() or {}
+    out = out or results / PANELS / f"{kind}-{summary.get('dataset')}"
+    for path in draw(folders, pair, out):
+        print(path)
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Numbers separated by commas.
+
+    Raises:
+        ConfigError: If one is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--levels {text}: must be numbers separated by commas, such as 0,0.05,0.1."
+        ) from None
+
+
+def main() -> None:
+    """Runs a command; a fault the user can mend is one line."""
+    try:
+        app()
+    except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)

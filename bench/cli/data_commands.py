@@ -1,0 +1,138 @@
+"""`python -m bench data`: list, get, check and look at data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
+from bench.config.groups import headline, option_files
+from bench.data.getting.obtain import is_ready, obtain
+from bench.data.setup import make_source
+from bench.errors import BenchError, DataError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+Name = Annotated[str, typer.Argument(help="A data set of conf/dataset/.")]
+Root = Annotated[Path | None, typer.Option("--root", help="Its folder, as dataset.root.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings as for run.py, such as dataset.shape=[64,64,64]."),
+]
+
+
+@app.command("list")
+def list_datasets() -> None:
+    """List data sets: what they are, licence, size, where they must lie, whether they are there."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for path in option_files("dataset"):
+        experiment = _experiment(path.stem, None, Path("results"), None)
+        about = experiment["dataset"].get("about", {})
+        count = is_ready(make_source(experiment))
+        ready = f"[bold]ready, {count} subjects[/]" if count is not None else "not there"
+        facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
+        if "root" in experiment["dataset"]:
+            facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
+        console.print(f"[bold]{path.stem:<14}[/]{ready}")
+        for line in (headline(path), "; ".join(facts)):
+            console.print(f"{'':<14}{line}", soft_wrap=True)
+
+
+@app.command()
+def prepare(
+    name: Name,
+    overrides: Overrides = None,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", help="An archive that was downloaded by hand.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Get a data set: download it or take an archive, unpack, check, put in place."""
+    experiment = _experiment(name, root, Path("results"), overrides)
+    source = make_source(experiment)
+    if "root" not in experiment["dataset"]:
+        print(f"{name} is embedded; there is nothing to prepare")
+        return
+    before = is_ready(source)
+    count = obtain(source, experiment["dataset"].get("about", {}), archive)
+    how = "was ready before" if before is not None else "is ready"
+    print(f"{name} {how}: {count} subjects in {source.root}")
+
+
+@app.command()
+def check(
+    name: Name,
+    overrides: Overrides = None,
+    root: Root = None,
+    results: Results = Path("results"),
+) -> None:
+    """Open every file, print what is in them and what is wrong, and draw a contact sheet."""
+    from bench.analysis.plots.dataset import draw_sheet
+    from bench.cli.terminal import print_check
+    from bench.data.check import check as check_source
+
+    experiment = _experiment(name, root, results, overrides)
+    source = make_source(experiment)
+    report = check_source(source)
+    print_check(report)
+    if any(split.shown for split in report.splits.values()):
+        sheet = experiment.results / "data" / f"{source.name}-check.png"
+        draw_sheet(sheet, report)
+        print(f"figure: {sheet}")
+    if report.faults:
+        raise DataError(
+            f"dataset {source.name} cannot be used: {len(report.faults)} "
+            f"{'fault' if len(report.faults) == 1 else 'faults'}, the first: {report.faults[0]}"
+        )
+    print(f"dataset {source.name} can be used")
+
+
+@app.command()
+def preview(
+    name: Name,
+    overrides: Overrides = None,
+    root: Root = None,
+    results: Results = Path("results"),
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of pairs.")] = 6,
+) -> None:
+    """Draw training pairs as they are trained on, after augmentation."""
+    import torch
+
+    from bench.analysis.plots.dataset import draw_pairs
+    from bench.data.batches.augmentation import Augmentation
+    from bench.data.batches.loading import TrainingPairs
+    from bench.data.cache.preparing import prepare as open_dataset
+
+    experiment = _experiment(name, root, results, overrides)
+    dataset = open_dataset(make_source(experiment), experiment.cache)
+    augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+    training = TrainingPairs(dataset, augmentation, experiment.seed)
+    batch = training.batch(range(count), torch.device("cpu"))
+    labels = batch.segmentations if batch.has_labels else None
+    pairs = []
+    for i in range(count):
+        members = training.pairs[training.sampler[i]]
+        pair = []
+        for role, (what, images) in enumerate((("moving", batch.moving), ("fixed", batch.fixed))):
+            own = labels[role][i, 0].numpy() if labels else None
+            pair.append((f"{what} {dataset.ids[members[role]]}", images[i, 0].numpy(), own))
+        pairs.append((pair[0], pair[1]))
+    path = experiment.results / "data" / f"{dataset.name}-preview.png"
+    draw_pairs(path, pairs, f"{dataset.name}: training pairs after augmentation")
+    print(f"figure: {path}")
+
+
+def _experiment(
+    name: str, root: Path | None, results: Path, overrides: list[str] | None
+) -> Experiment:
+    if name not in {path.stem for path in option_files("dataset")}:
+        known = ", ".join(path.stem for path in option_files("dataset"))
+        raise BenchError(f"Unknown dataset {name!r}. Known: {known}. Add conf/dataset/{name}.yaml.")
+    own = [f"dataset={name}", f"results_dir={results}", "tracker=none"]
+    if root is not None:
+        own.append(f"dataset.root='{root}'")
+    return Experiment.from_config(compose([*own, *(overrides or [])]))

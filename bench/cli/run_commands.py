@@ -1,0 +1,128 @@
+"""`python -m bench runs`: what there is, one run in full, and getting rid of some."""
+
+import csv
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.terminal import print_run, print_runs, print_summary
+from bench.errors import BenchError
+from bench.store.folder import CONFIG, TRACEBACK, Folder, describe, list_folders
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+
+
+@app.callback()
+def runs(
+    context: typer.Context,
+    results: Results = Path("results"),
+    format: Annotated[Format, typer.Option(help="How rows are printed.")] = Format.table,
+) -> None:
+    """List runs: status, data set, metric, weight, seed, scores, age, id."""
+    context.obj = results
+    if context.invoked_subcommand is not None:
+        return
+    rows = [describe(folder) for folder in _folders(results)]
+    if format is Format.json:
+        print(json.dumps(rows, indent=1))
+    elif format is Format.csv:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        print_runs(rows)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Its id, or the name of its folder.")],
+    results: Annotated[Path | None, typer.Option("--results")] = None,
+) -> None:
+    """Show one run: status, scores, files, configuration, and why it failed."""
+    folder = find_run(results or context.obj, run)
+    print_run(describe(folder), folder.path)
+    summary = folder.summary()
+    if summary:
+        print_summary(summary, folder.path)
+    for name in (TRACEBACK, CONFIG):
+        if folder.file(name).exists():
+            print(f"{name}:\n{folder.file(name).read_text().rstrip()}")
+
+
+@app.command()
+def rm(
+    context: typer.Context,
+    run: Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    results: Annotated[Path | None, typer.Option("--results")] = None,
+) -> None:
+    """Delete runs; one that is running is refused."""
+    for folder in _chosen(results or context.obj, run or [], failed):
+        folder.remove()
+        print(f"removed {folder.path.name}")
+
+
+@app.command()
+def reset(
+    context: typer.Context,
+    run: Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
+    results: Annotated[Path | None, typer.Option("--results")] = None,
+) -> None:
+    """Let unfinished runs start anew, rather than go on from their last state."""
+    for folder in _chosen(results or context.obj, run or [], failed):
+        if folder.summary():
+            raise BenchError(
+                f"{folder.path.name} has finished. force=true runs it anew and keeps its result "
+                "until then; `runs rm` deletes it."
+            )
+        folder.reset()
+        print(f"reset {folder.path.name}")
+
+
+def _folders(results: Path) -> list[Folder]:
+    if not results.is_dir():
+        raise BenchError(f"--results {results}: no such folder. Runs are written by run.py.")
+    return list_folders(results)
+
+
+def find_run(results: Path, name: str) -> Folder:
+    """The run of an id, or of a folder's name.
+
+    Raises:
+        BenchError: If there is no such run, or more than one.
+    """
+    folders = _folders(results)
+    found = [f for f in folders if f.path.name == name or f.path.name.endswith(f"-{name}")]
+    if len(found) != 1:
+        what = "no run" if not found else f"{len(found)} runs"
+        raise BenchError(
+            f"{name}: {what} of this id in {results}. `python -m bench runs --results {results}` "
+            "lists the ids."
+        )
+    return found[0]
+
+
+def _chosen(results: Path, names: list[str], failed: bool) -> list[Folder]:
+    if bool(names) == failed:
+        raise BenchError("Name the runs by their ids, or say --failed.")
+    if failed:
+        return [folder for folder in _folders(results) if folder.status() == "failed"]
+    return [find_run(results, name) for name in names]

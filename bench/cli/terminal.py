@@ -1,0 +1,174 @@
+"""Tables on the terminal."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.analysis.reading.durations import ago
+from bench.data.preprocessing.label_table import few
+from bench.runs.lookup import Outcome
+from bench.scores.registry import SCORES
+from bench.store.folder import FIGURE
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Prints how a run ended: its scores, or why it has none."""
+    name = outcome.folder.path.name
+    if outcome.summary is None:
+        assert outcome.left_out is not None
+        what, reason = outcome.left_out
+        print(f"{what}: {name}: {reason}", file=sys.stderr)
+        return
+    if outcome.before:
+        print(f"{name} has finished before; force=true runs it anew")
+    print_summary(outcome.summary, outcome.folder.path)
+
+
+def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
+    """Prints a run's scores before and after registration, the better one bold.
+
+    Args:
+        summary: The run's summary.
+        folder: The run's folder, for the path of its figure.
+    """
+    title = "{metric} on {dataset}, λ = {weight:g}, seed {seed}, {steps} steps".format(**summary)
+    table = Table(title=title, title_justify="left")
+    for heading in ("score", "before", "after", "pairs"):
+        table.add_column(heading, justify="left" if heading == "score" else "right")
+    for name, score in SCORES.items():
+        before, after = summary["scores_before"][name], summary["scores"][name]
+        cells = [_cell(value, score.digits) for value in (before, after)]
+        known = [value["mean"] for value in (before, after)]
+        if None not in known and known[0] != known[1] and name != "seconds":
+            better = known[1] > known[0] if score.best == "max" else known[1] < known[0]
+            cells[better] = f"[bold]{cells[better]}[/bold]"
+        unit = f" [{score.unit}]" if score.unit else ""
+        table.add_row((score.title + unit).replace("[", r"\["), *cells, str(after["n"]))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"figure: {folder / FIGURE}", soft_wrap=True)
+
+
+def print_runs(rows: list[dict[str, Any]]) -> None:
+    """Prints one line per run: status, what was run, mean scores."""
+    table = Table()
+    names = ["status", "dataset", "metric", "weight", "seed", *SCORES, "written", "id"]
+    for name in names:
+        table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
+    for row in rows:
+        table.add_row(*(_plain(row.get(name), name) for name in names))
+    wide = Console(highlight=False, width=1000)
+    console = Console(highlight=False, width=wide.measure(table).maximum)
+    console.print(table)
+    console.print("* by the published definition", soft_wrap=True)
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['id']} {row['status']}: {row['error']}", soft_wrap=True)
+
+
+def print_robustness(tested: Mapping[str, Any]) -> None:
+    """Prints mean Dice and folding of each run at each level of a corruption.
+
+    Args:
+        tested: Frames of `bench.inspection.robustness.retest` by the runs' names.
+    """
+    frames = [rows.groupby("level")[["dice", "folding"]].mean() for rows in tested.values()]
+    corruption = next(iter(tested.values()))["corruption"].iloc[0]
+    table = Table(title=f"test Dice (folding) under {corruption}", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for level in frames[0].index:
+        table.add_column(f"{level:g}", justify="right")
+    for name, means in zip(tested, frames, strict=True):
+        cells = [f"{row.dice:.3f} ({row.folding:.4f})" for row in means.itertuples()]
+        table.add_row(name, *cells)
+    wide = Console(highlight=False, width=1000)
+    Console(highlight=False, width=wide.measure(table).maximum).print(table)
+
+
+def print_run(row: Mapping[str, Any], path: Path) -> None:
+    """Prints what identifies one run, where it stands and what lies in its folder."""
+    console = Console(highlight=False)
+    for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
+        console.print(f"{name}: {row.get(name, '–')}", soft_wrap=True)
+    console.print(f"last written: {ago(row['written'])}")
+    if "error" in row:
+        console.print(f"error: {escape(row['error'])}", soft_wrap=True)
+    files = ", ".join(sorted(file.name for file in path.iterdir()))
+    console.print(f"{path}: {files}", soft_wrap=True)
+
+
+def _cell(value: Mapping[str, float | None], digits: int) -> str:
+    if value["mean"] is None:
+        return "–"
+    spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
+    return f"{value['mean']:.{digits}f}{spread}"
+
+
+def _plain(value: Any, name: str) -> str:
+    if value is None:
+        return "–"
+    if name == "written":
+        return ago(value)
+    if name in SCORES:
+        return f"{value:.{SCORES[name].digits}f}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def print_check(report: Any) -> None:
+    """Prints what `bench data check` found.
+
+    Args:
+        report: A `bench.data.check.CheckReport`.
+    """
+    console = Console(highlight=False)
+    splits = report.splits.values()
+    table = Table(title=f"{report.name}: splits", title_justify="left")
+    for heading in ("", *report.splits):
+        table.add_column(heading, overflow="fold")
+    for name, cells in (
+        ("subjects", [str(split.subjects) for split in splits]),
+        ("pairs", ["" if split.pairs is None else str(split.pairs) for split in splits]),
+        ("shape", [_kinds(split.shapes) for split in splits]),
+        ("spacing, mm", [_kinds(split.spacings) for split in splits]),
+        ("stored as", [_kinds(split.orientations) for split in splits]),
+        ("intensity", [_span(split.stored) for split in splits]),
+        ("normalized", [_span(split.normalized) for split in splits]),
+    ):
+        if any(cells):
+            table.add_row(name, *cells)
+    console.print(table)
+    if report.labels:
+        labels = Table(title=f"{report.name}: labels", title_justify="left")
+        for heading in ("class", "ids", "voxels", "share", "subjects"):
+            labels.add_column(heading, justify="left" if heading == "class" else "right")
+        total = sum(label.voxels for label in report.labels)
+        for label in report.labels:
+            share = f"{label.voxels / total:.3%}"
+            ids = few(sorted(label.ids), 4)
+            labels.add_row(label.name, ids, str(label.voxels), share, str(label.subjects))
+        console.print(labels)
+    for note in report.notes:
+        console.print(f"note: {escape(note)}", soft_wrap=True)
+    for fault in report.faults:
+        console.print(f"[bold red]fault:[/] {escape(fault)}", soft_wrap=True)
+
+
+def _kinds(counter: Mapping[Any, int]) -> str:
+    """The values of a counter: the only one, or how many with the least and the greatest."""
+    shown = [_joined(value) for value in sorted(counter)]
+    if len(shown) < 3:
+        return ", ".join(shown)
+    return f"{len(shown)} kinds, {shown[0]} to {shown[-1]}"
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else " x ".join(f"{part:g}" for part in value)
+
+
+def _span(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"

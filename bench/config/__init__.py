@@ -1,0 +1,1 @@
+"""Composition, checks, building of objects, identity."""

@@ -1,0 +1,175 @@
+"""A composed configuration, resolved and checked."""
+
+import copy
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config.composition import compose
+from bench.config.groups import CONF, GROUPS
+from bench.config.settings import TrainerSettings
+from bench.errors import ConfigError, own_cause
+
+CACHE = "cache"  # folder of the caches below that of the results
+USES = ("metric", "regularizer", "trainer")  # by a network that is trained
+NAME = re.compile(r"[^\W_][\w.+-]*")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A composed configuration, resolved and checked.
+
+    Attributes:
+        config: Every section as plain dicts and lists.
+        settings: The trainer's settings for the registration.
+        composed: The configuration before interpolations were resolved.
+    """
+
+    config: dict[str, Any]
+    settings: TrainerSettings
+    composed: DictConfig = field(repr=False)
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> "Experiment":
+        """Resolves and checks a configuration.
+
+        Raises:
+            ConfigError: Naming the value, what is allowed and what to do.
+        """
+        try:
+            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise own_cause(error) or error from None  # a resolver of ours explains itself
+        assert isinstance(plain, dict)
+        sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        _check_names(sections)
+        weight = sections["regularizer"]["weight"]
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (is_number and 0 <= weight < math.inf):
+            raise ConfigError(
+                f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
+                "values from 0.005 to 2."
+            )
+        if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
+            raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        _check_uses(sections["model"].get("uses", USES))
+        for place, section in extractor_sections(sections["metric"]):
+            _check_extractor(place, section)
+        return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
+
+    def on(self, dataset: str, root: str | None) -> "Experiment":
+        """The same experiment on another data set, with what that one recommends.
+
+        Args:
+            dataset: An option of the group.
+            root: Its folder; None for the default.
+        """
+        config = copy.deepcopy(self.composed)
+        with open_dict(config):
+            cache = config.dataset.get("cache")
+            config.dataset = compose([f"dataset={dataset}"]).dataset
+            config.dataset.cache = cache
+            if root is not None:
+                config.dataset.root = root
+        return Experiment.from_config(config)
+
+    def with_config(self, config: Mapping[str, Any]) -> "Experiment":
+        """Another experiment by its resolved configuration, with this one's results folder."""
+        return Experiment.from_config(
+            OmegaConf.create({**config, "results_dir": self["results_dir"]})
+        )
+
+    def __getitem__(self, section: str) -> Any:
+        return self.config[section]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.config["seed"]
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+        return tuple(self.config["model"].get("uses", USES))
+
+    @property
+    def weight(self) -> float:
+        """λ."""
+        return float(self.config["regularizer"]["weight"])
+
+    @property
+    def results(self) -> Path:
+        """Folder that everything is written to."""
+        return Path(self.config["results_dir"])
+
+    @property
+    def cache(self) -> Path | None:
+        """Folder of the caches; None if `dataset.cache=none`."""
+        place = self.config["dataset"].get("cache")
+        if str(place).lower() == "none" and place is not None:
+            return None
+        return self.results / CACHE if place is None else Path(place)
+
+    def source_arguments(self) -> dict[str, Any]:
+        """The section `dataset` without what other parts read from it."""
+        others = ("recommended", "augmentation", "cache", "about")
+        return {key: value for key, value in self["dataset"].items() if key not in others}
+
+    def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
+        """The trainer's settings for an extractor: the run's, with the steps of its section."""
+        return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def _check_uses(uses: Any) -> None:
+    """Raises ConfigError unless a method says in a list which sections it uses."""
+    if not isinstance(uses, list | tuple) or not set(uses) <= set(USES):
+        raise ConfigError(f"model.uses={uses}: must be a list of some of {', '.join(USES)}.")
+
+
+def _check_names(sections: Mapping[str, Any]) -> None:
+    """Raises ConfigError for unknown sections, and for names that are no part of a folder's."""
+    known = {*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"}
+    unknown = sorted(set(sections) - known)
+    if unknown:
+        raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
+    for section in ("dataset", "metric"):
+        name = sections[section]["name"]
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{section}.name={name}: must be letters, digits, '.', '_', '+' and '-', beginning "
+                "with a letter or digit; folders are called by it."
+            )
+
+
+def extractor_sections(
+    metric: Mapping[str, Any], place: str = "metric"
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The `extractor` sections of a metric and its terms, each with its place."""
+    if "extractor" in metric:
+        yield place, metric["extractor"]
+    for name, term in metric.get("terms", {}).items():
+        yield from extractor_sections(term, f"{place}.terms.{name}")
+
+
+def _check_extractor(place: str, section: Any) -> None:
+    """Raises ConfigError unless an `extractor` section says what is to be trained, and where."""
+    option = f"{place}.extractor"
+    if not isinstance(section, Mapping) or "_target_" not in section:
+        raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
+    steps, dataset = section.get("steps"), section.get("dataset")
+    counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
+    if "state_dict" not in section and not counted:
+        raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
+    if dataset is not None and not isinstance(dataset, str):
+        raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
+    if dataset is None and section.get("root") is not None:
+        raise ConfigError(
+            f"{option}.root={section['root']}: is the folder of another data set; name that one by "
+            f"{option}.dataset. The data set's own folder is dataset.root."
+        )

@@ -1,0 +1,173 @@
+"""What identifies runs and extractors: hashes of all that can change their numbers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.config.experiment import Experiment
+from bench.config.outside import code_outside
+from bench.errors import ConfigError
+
+SCHEMA = 5  # version of the numbers and of what a run records
+
+# What cannot change the numbers, or changes them only through a value that is listed itself.
+NOT_IDENTIFYING = {
+    "trainer": {
+        "name",
+        "budget",
+        "dropout",
+        "checkpoint_every",
+        "on_oom",
+        "accelerator",
+        "compile",
+        "devices",
+        "progress",
+        "recompute",
+    },
+    "regularizer": {"scale"},
+    "extractor": {"dataset", "root"},
+}
+
+DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
+PARTS = (
+    "task",
+    "metric",
+    "regularizer",
+    "model",
+)  # sections whose classes may lie outside the suite
+
+
+def digest(content: Any) -> str:
+    """Short hash of anything that JSON can hold."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What in the data determines the numbers.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+    """
+    sampled = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
+    return {**sampled, **data}
+
+
+def extractor_identity(
+    experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What determines the numbers of an extractor: data, network, training, seed.
+
+    A pretrained one counts by its section and the content of its file; where that is null, the
+    class names the file.
+    """
+    if "state_dict" in extractor:
+        file = extractor["state_dict"]
+        content = None if file is None else file_digest(file)
+        return _with_code(extractor) | {**extractor, "state_dict": content}
+    trainer = {**experiment["trainer"], "steps": extractor["steps"]}
+    return _with_code(extractor) | {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "extractor": _identifying("extractor", extractor),
+        "trainer": _identifying("trainer", trainer),
+        "seed": experiment.seed,
+    }
+
+
+def run_identity(
+    experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
+) -> dict[str, Any]:
+    """What determines the numbers of a run; nothing about paths, devices or tracking.
+
+    What the method does not use is left out: with a method that trains nothing, the trainer; with
+    one that minimizes nothing, metric and regularizer.
+
+    Args:
+        experiment: The experiment.
+        data: Settings and fingerprint of the prepared data set.
+        extractors: The identities of the metric's extractors, by their place.
+    """
+    identity = _method_identity(experiment) | {
+        "schema": SCHEMA,
+        "dataset": dataset_identity(experiment, data),
+        "seed": experiment.seed,
+    }
+    if "metric" in identity:
+        identity["metric"] = _with_extractor_ids(identity["metric"], extractors, "metric")
+    if "regularizer" in identity:
+        identity["regularizer"] |= {"weight": experiment.weight}
+    return identity
+
+
+def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs have in common among which λ is chosen: all but λ and the seed."""
+    return _method_identity(experiment) | {"dataset": dataset_identity(experiment, data)}
+
+
+def _method_identity(experiment: Experiment) -> dict[str, Any]:
+    """The task, the method, and of the other sections what the method uses."""
+    sections = {name: experiment[name] for name in ("task", "model")}
+    sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
+    if "regularizer" in sections:
+        sections["regularizer"].pop("weight")
+        if "trainer" not in sections:  # the validation pairs, by which λ is chosen
+            sections["trainer"] = {
+                "validation_pairs": experiment["trainer"].get("validation_pairs")
+            }
+    return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file with a state dict.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"metric.extractor.state_dict={path}: {error.strerror}. Give a file with a state dict, "
+            "or null for the official one."
+        ) from error
+
+
+def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
+    code = code_outside(*sections)
+    return {"code": code} if code else {}
+
+
+def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
+
+
+def _with_extractor_ids(
+    metric: Mapping[str, Any], extractors: Mapping[str, str], place: str
+) -> dict[str, Any]:
+    found = _identifying("metric", metric)
+    if place in extractors:
+        found["extractor"] = extractors[place]
+    if "terms" in found:
+        found["terms"] = {
+            name: _with_extractor_ids(term, extractors, f"{place}.terms.{name}")
+            for name, term in found["terms"].items()
+        }
+    return found
+
+
+def run_name(experiment: Experiment, run_id: str) -> str:
+    """Name of a run's folder: readable, and unique by its hash."""
+    uses, model = experiment.uses, experiment["model"]["name"]
+    parts = [experiment["dataset"]["name"]]
+    if "metric" in uses:
+        parts.append(experiment["metric"]["name"])
+    if "metric" not in uses or model != DEFAULT_MODEL:
+        parts.append(model)
+    if "regularizer" in uses:
+        parts.append(f"{experiment.weight:g}")
+    return "-".join([*parts, f"seed{experiment.seed}", run_id])

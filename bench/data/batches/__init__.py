@@ -1,0 +1,1 @@
+"""From the prepared data set to augmented batches on the device."""

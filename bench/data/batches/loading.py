@@ -1,0 +1,180 @@
+"""From the memory-mapped data set to batches on the device.
+
+Sample number n of a training is the same whatever the batch size and the number of devices (up to
+rounding), and whatever the step at which the training was resumed: the order of each round through
+the data and each augmentation are seeded by their place, and nothing is remembered.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.batches.augmentation import Augmentation
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.sources.pairs import Pairs
+from bench.pair import Pair
+from bench.seeding import derive_seed
+from bench.spatial import warp
+
+
+class Sampler:
+    """Endless shuffled rounds through `count` items.
+
+    Args:
+        count: Number of items.
+        seed: Determines the order.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._round = lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, number: int) -> np.ndarray:
+        return np.random.default_rng(derive_seed(self.seed, "round", number)).permutation(
+            self.count
+        )
+
+    def __getitem__(self, position: int) -> int:
+        number, place = divmod(position, self.count)
+        return int(self._round(number)[place])
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"count": self.count, "seed": self.seed}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class TrainingPairs:
+    """Augmented training pairs by sample number.
+
+    Args:
+        dataset: The data set.
+        augmentation: Random changes.
+        seed: The run's seed; all metrics and weights of one seed see the same samples.
+    """
+
+    def __init__(self, dataset: PreparedDataset, augmentation: Augmentation, seed: int) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.seed = derive_seed(seed, dataset.name, "augmentation")
+        self._order = derive_seed(seed, dataset.name, "pairs")
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """(moving, fixed) indices of the training pairs."""
+        return self.dataset.pairs("train")
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The order of the training pairs."""
+        return Sampler(len(self.pairs), self._order)
+
+    def batch(self, positions: Sequence[int], device: torch.device) -> Pair:
+        """The samples at these positions."""
+        pairs = [self.pairs[self.sampler[position]] for position in positions]
+        pair = read_pairs(self.dataset, pairs, device)
+        moving, fixed = pair.moving, pair.fixed
+        affine, intensity = self.augmentation.affine, self.augmentation.intensity
+        if not intensity.is_identity:
+            moving, fixed = (
+                intensity(image, [derive_seed(self.seed, name, position) for position in positions])
+                for name, image in (("moving", moving), ("fixed", fixed))
+            )
+        u: Tensor | None = None
+        if not affine.is_identity:
+            seeds = [derive_seed(self.seed, position) for position in positions]
+            u = affine.displacement(self.dataset.shape, seeds, device)
+            moving, fixed = warp(moving, u), warp(fixed, u)
+
+        def segmentations() -> tuple[Tensor, Tensor]:
+            first, second = pair.segmentations
+            if u is None:
+                return first, second
+            return warp(first, u, mode="nearest"), warp(second, u, mode="nearest")
+
+        return Pair(moving, fixed, None, segmentations if pair.has_labels else None, pair.classes)
+
+
+class TrainingImages:
+    """Augmented training images by sample number, for surrogate tasks.
+
+    Args:
+        dataset: The data set; only its training split is read.
+        augmentation: Random changes.
+        seed: The run's seed.
+        labels: Whether segmentations are read.
+    """
+
+    def __init__(
+        self, dataset: PreparedDataset, augmentation: Augmentation, seed: int, labels: bool
+    ) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.labels = labels
+        self.members = dataset.members("train")
+        self.sampler = Sampler(len(self.members), derive_seed(seed, dataset.name, "images"))
+        self.seed = derive_seed(seed, dataset.name, "image augmentation")
+
+    def batch(self, positions: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Images (B, C, *S) and segmentations (B, 1, *S) at these positions."""
+        members = [self.members[self.sampler[position]] for position in positions]
+        image = read_images(self.dataset, members, device)
+        labels = read_segmentations(self.dataset, members, device) if self.labels else None
+        affine, intensity = self.augmentation.affine, self.augmentation.intensity
+        image = intensity(image, [derive_seed(self.seed, "image", i) for i in positions])
+        if affine.is_identity:
+            return image, labels
+        seeds = [derive_seed(self.seed, position) for position in positions]
+        u = affine.displacement(self.dataset.shape, seeds, device)
+        return warp(image, u), None if labels is None else warp(labels, u, mode="nearest")
+
+
+def read_images(dataset: PreparedDataset, members: Sequence[int], device: torch.device) -> Tensor:
+    """(B, C, *S) float32 of these subjects."""
+    images = torch.from_numpy(dataset.images[list(members)]).to(device).float()
+    return images if dataset.step in (None, 1.0) else images.mul_(dataset.step)
+
+
+def read_segmentations(
+    dataset: PreparedDataset, members: Sequence[int], device: torch.device
+) -> Tensor:
+    """(B, 1, *S) uint8 of these subjects, int32 beyond 256 classes; there must be labels."""
+    assert dataset.labels is not None
+    labels = dataset.labels[list(members)]
+    if labels.dtype != np.uint8:
+        labels = labels.astype(np.int32)
+    return torch.from_numpy(labels).to(device)
+
+
+def read_pairs(
+    dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
+) -> Pair:
+    """A batch of (moving, fixed) pairs as they are, without augmentation."""
+    moving, fixed = zip(*pairs, strict=True)
+
+    def segmentations() -> tuple[Tensor, Tensor]:
+        return (
+            read_segmentations(dataset, moving, device),
+            read_segmentations(dataset, fixed, device),
+        )
+
+    return Pair(
+        read_images(dataset, moving, device),
+        read_images(dataset, fixed, device),
+        None,
+        segmentations if dataset.has_labels else None,
+        len(dataset.class_names),
+        [(dataset.ids[m], dataset.ids[f]) for m, f in pairs],
+    )
+
+
+def evenly_spaced(items: Sequence, most: int | None) -> list:
+    """At most `most` items, evenly spaced over the sequence; all of them for None."""
+    if most is None or most >= len(items):
+        return list(items)
+    return [items[i * len(items) // most] for i in range(most)]

@@ -1,0 +1,1 @@
+"""Preprocessed data sets as memory-mapped arrays."""

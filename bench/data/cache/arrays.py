@@ -1,0 +1,268 @@
+"""Reading a whole data set into memory-mapped arrays, in several processes where it pays."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.sources.source import Source, index_pairs
+from bench.data.sources.subject import Sample, Subject
+from bench.errors import DataError
+
+IMAGES = "images.npy"
+LABELS = "labels.npy"
+RAW_LABELS = "raw_labels.npy"
+WORTH_PROCESSES = 5.0  # seconds of reading from which starting processes pays
+MOST_PROCESSES = 8
+
+
+class _MixedSteps(Exception):
+    """Not all images can be kept in 8 bits with one step."""
+
+
+class Collector:
+    """Checks that subjects fit together, and keeps them.
+
+    Attributes:
+        first: Shape, spacing and kind that all must have.
+        step: What the 8-bit images are multiplied with; None keeps them as float16.
+        found: Label ids seen so far.
+    """
+
+    def __init__(self, source: Source, first: Sample, step: float | None) -> None:
+        self.name = source.name
+        self.known = set(source.class_names())
+        self.shape = first.image.shape
+        self.spacing = first.spacing
+        self.labelled = first.labels is not None
+        self.step = step
+        self.found: set[int] = {0}
+        self.images: np.ndarray | None = None
+        self.labels: np.ndarray | None = None
+
+    def create(self, folder: Path, count: int) -> None:
+        """Makes room for all subjects."""
+        kind = np.uint8 if self.step is not None else np.float16
+        _create(folder / IMAGES, kind, (count, *self.shape))
+        if self.labelled:
+            ids = np.uint8 if max(self.known) < 256 else np.uint16
+            _create(folder / RAW_LABELS, ids, (count, 1, *self.shape[1:]))
+        self.open(folder)
+
+    def open(self, folder: Path) -> None:
+        """Opens what `create` made, in any process."""
+        self.images = np.load(folder / IMAGES, mmap_mode="r+")
+        if self.labelled:
+            self.labels = np.load(folder / RAW_LABELS, mmap_mode="r+")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "images": None, "labels": None}
+
+    def take(self, i: int, subject: Subject, sample: Sample) -> set[int]:
+        """Checks a subject, writes it if there is room for it, and returns its label ids.
+
+        Raises:
+            DataError: If it does not fit to the others.
+        """
+        if sample.image.shape != self.shape:
+            raise DataError(
+                f"dataset {self.name}: subject {subject.id} has shape {sample.image.shape[1:]}, "
+                f"the first one has {self.shape[1:]}. Set dataset.shape to crop or pad all to one "
+                "shape."
+            )
+        if not np.allclose(sample.spacing, self.spacing, rtol=1e-2):
+            raise DataError(
+                f"dataset {self.name}: voxels of subject {subject.id} have edges of "
+                f"{_edges(sample.spacing)} mm, those of the first one {_edges(self.spacing)}. Set "
+                "dataset.spacing to resample all to one spacing."
+            )
+        if (sample.labels is not None) != self.labelled:
+            raise DataError(
+                f"dataset {self.name}: subject {subject.id} "
+                f"{'has no' if sample.labels is None else 'has'} labels, unlike the first. "
+                "Give labels to all subjects or to none."
+            )
+        if self.step is not None and sample.step != self.step:
+            raise _MixedSteps
+        if self.images is not None:
+            self.images[i] = encode(sample.image, self.step)
+        if sample.labels is None:
+            return set()
+        found = {int(value) for value in np.unique(sample.labels)}
+        unknown = sorted(found - self.known)
+        if unknown:
+            raise DataError(
+                f"dataset {self.name}: label {unknown[0]} is not among the declared classes. "
+                "Declare it in dataset.classes, or correct the files."
+            )
+        if self.labels is not None:
+            self.labels[i, 0] = sample.labels
+        return found
+
+
+def _edges(spacing: Sequence[float]) -> str:
+    return " x ".join(f"{edge:g}" for edge in spacing)
+
+
+def encode(image: np.ndarray, step: float | None) -> np.ndarray:
+    """The image as it is kept: whole multiples of the step, or float16."""
+    if step is None:
+        return image.astype(np.float16)
+    return np.rint(image / np.float32(step)).astype(np.uint8)
+
+
+def build_arrays(source: Source, subjects: Sequence[Subject], folder: Path) -> dict[str, Any]:
+    """Writes images and labels of all subjects.
+
+    Returns:
+        What there is to know of them: the content of a cache's index.
+
+    Raises:
+        DataError: If a file is damaged, or the subjects do not fit together.
+    """
+    collector = collect(source, subjects, folder)
+    found = sorted(collector.found)
+    if collector.labelled:
+        _compact(found, folder)
+    return describe(source, subjects, collector)
+
+
+def describe(source: Source, subjects: Sequence[Subject], collector: Collector) -> dict[str, Any]:
+    """The index of a data set that was collected."""
+    names = source.class_names()
+    found = sorted(collector.found) if collector.labelled else []
+    return {
+        "name": source.name,
+        "fingerprint": source.fingerprint(subjects),
+        "ids": [subject.id for subject in subjects],
+        "splits": [subject.split for subject in subjects],
+        "places": [[subject.series, subject.place] for subject in subjects],
+        "given": index_pairs(source.given_pairs(), subjects),
+        "class_names": [names[i] for i in found],
+        "shape": list(collector.shape[1:]),
+        "channels": collector.shape[0],
+        "spacing": list(collector.spacing),
+        "step": collector.step,
+    }
+
+
+def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) -> Collector:
+    """Reads all subjects and checks them; writes them if a folder is given."""
+    first = source.load(subjects[0])
+    try:
+        return _collect(source, subjects, folder, first, first.step)
+    except _MixedSteps:
+        return _collect(source, subjects, folder, first, None)
+
+
+def _collect(
+    source: Source,
+    subjects: Sequence[Subject],
+    folder: Path | None,
+    first: Sample,
+    step: float | None,
+) -> Collector:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    collector = Collector(source, first, step)
+    if folder is not None:
+        collector.create(folder, len(subjects))
+    console = Console(stderr=True)
+    with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"reading {source.name}", total=len(subjects))
+        for found in _read_all(source, subjects, collector, folder, first):
+            collector.found |= found
+            progress.advance(bar)
+    return collector
+
+
+def _read_all(
+    source: Source,
+    subjects: Sequence[Subject],
+    collector: Collector,
+    folder: Path | None,
+    first: Sample,
+) -> Iterator[set[int]]:
+    yield collector.take(0, subjects[0], first)
+    rest = range(1, len(subjects))
+    if len(rest) > 2:  # the first one read may have waited for imports, the second one tells
+        start = time.perf_counter()
+        yield collector.take(1, subjects[1], source.load(subjects[1]))
+        seconds = (time.perf_counter() - start) * (len(rest) - 1)
+        rest = rest[1:]
+        processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, len(rest))
+        if processes > 1 and seconds > WORTH_PROCESSES:
+            yield from _in_processes(source, subjects, collector, folder, rest, processes)
+            return
+    for i in rest:
+        yield collector.take(i, subjects[i], source.load(subjects[i]))
+
+
+def _in_processes(
+    source: Source,
+    subjects: Sequence[Subject],
+    collector: Collector,
+    folder: Path | None,
+    rest: range,
+    processes: int,
+) -> Iterator[set[int]]:
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_process,
+        initargs=(source, subjects, collector, folder),
+    )
+    try:
+        yield from pool.map(_read_one, rest)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_own: tuple[Source, Sequence[Subject], Collector] | None = None
+
+
+def _start_process(
+    source: Source, subjects: Sequence[Subject], collector: Collector, folder: Path | None
+) -> None:
+    global _own
+    if folder is not None:
+        collector.open(folder)
+    _own = source, subjects, collector
+
+
+def _read_one(i: int) -> set[int]:
+    assert _own is not None
+    source, subjects, collector = _own
+    return collector.take(i, subjects[i], source.load(subjects[i]))
+
+
+def _compact(found: Sequence[int], folder: Path) -> None:
+    """Turns label ids into positions among those found, in as few bits as that takes."""
+    raw = np.load(folder / RAW_LABELS, mmap_mode="r")
+    table = np.zeros(max(found) + 1, np.uint8 if len(found) <= 256 else np.uint16)
+    table[list(found)] = np.arange(len(found))
+    if np.array_equal(table, np.arange(len(table))) and raw.dtype == table.dtype:
+        (folder / RAW_LABELS).rename(folder / LABELS)
+        return
+    labels = _create(folder / LABELS, table.dtype.type, raw.shape)
+    for target, volume in zip(labels, raw, strict=True):
+        target[:] = table[volume]
+    (folder / RAW_LABELS).unlink()
+
+
+def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A new memory-mapped array whose room on the disk is reserved.
+
+    Without the reservation a full disk would show as a crash on some later write.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

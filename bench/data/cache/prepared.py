@@ -1,0 +1,136 @@
+"""A data set ready for training: memory-mapped arrays with splits and pairs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.cache.arrays import IMAGES, LABELS
+from bench.data.sources.pairs import Given, Members, Pairs, make_policy
+from bench.data.sources.subject import ATLAS
+from bench.errors import DataError
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Images and labels of a data set, read from its cache folder when they are needed.
+
+    Attributes:
+        folder: The cache folder; None if there is no cache.
+        index: Content of its `index.json`.
+        pairing: Policy of each split.
+    """
+
+    folder: Path | None
+    index: Mapping[str, Any]
+    pairing: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
+        """Opens a cache folder; reads its index only."""
+        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing))
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self.index["name"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the content of the source files."""
+        return self.index["fingerprint"]
+
+    @property
+    def ids(self) -> list[str]:
+        """Name of each subject."""
+        return self.index["ids"]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each class that occurs, background first; empty without labels."""
+        return self.index["class_names"]
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Edge lengths of a voxel in mm."""
+        return tuple(self.index["spacing"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape of every image."""
+        return tuple(self.index["shape"])
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return len(self.shape)
+
+    @property
+    def channels(self) -> int:
+        """Channels of every image."""
+        return self.index["channels"]
+
+    @property
+    def step(self) -> float | None:
+        """What images of whole numbers are multiplied with; None if they are not whole numbers."""
+        return self.index["step"]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether subjects have label maps."""
+        return bool(self.class_names)
+
+    @cached_property
+    def images(self) -> Any:
+        """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped."""
+        assert self.folder is not None
+        return np.load(self.folder / IMAGES, mmap_mode="r")
+
+    @cached_property
+    def labels(self) -> Any:
+        """(N, 1, *S) uint8 (uint16 beyond 256 classes), positions in `class_names`,
+        memory-mapped; None without labels."""
+        if not self.has_labels:
+            return None
+        assert self.folder is not None
+        return np.load(self.folder / LABELS, mmap_mode="r")
+
+    def members(self, split: str) -> list[int]:
+        """Indices of the subjects of a split."""
+        return [i for i, own in enumerate(self.index["splits"]) if own == split]
+
+    def pairs(self, split: str) -> Pairs:
+        """(moving, fixed) indices of a split.
+
+        Raises:
+            DataError: If there is none.
+        """
+        indices = self.members(split)
+        places = [tuple(self.index["places"][i]) for i in indices]
+        given = self.index["given"]
+        members = Members(
+            indices=indices,
+            atlas=next(iter(self.members(ATLAS)), None),
+            places=None if any(place is None for _, place in places) else places,
+            given=[(moving, fixed) for moving, fixed in given.get(split, [])] if given else None,
+        )
+        policy = Given() if given else make_policy(self.pairing[split])
+        pairs = policy(members)
+        if not pairs:
+            raise DataError(
+                f"dataset {self.name}: split {split!r} has {len(indices)} subjects, which makes "
+                f"no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
+            )
+        return pairs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "index": self.index, "pairing": self.pairing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

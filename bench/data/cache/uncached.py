@@ -1,0 +1,77 @@
+"""A data set without a cache: files are read whenever a subject is used."""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from bench.data.cache.arrays import collect, describe, encode
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Sample, Subject
+
+REMEMBERED = 4  # subjects, so that image and labels of one are read together
+
+
+def open_direct(source: Source, subjects: Sequence[Subject]) -> PreparedDataset:
+    """Reads and checks everything once, then gives subjects as they are asked for.
+
+    What is trained on is the same as with a cache.
+    """
+    collector = collect(source, subjects, folder=None)
+    index = describe(source, subjects, collector)
+    return DirectDataset(source, subjects, index, sorted(collector.found))
+
+
+class DirectDataset(PreparedDataset):
+    """Like `PreparedDataset`, but holds no arrays."""
+
+    def __init__(
+        self, source: Source, subjects: Sequence[Subject], index: dict[str, Any], found: list[int]
+    ) -> None:
+        super().__init__(None, index, dict(source.pairs))
+        state = {"source": source, "subjects": list(subjects), "found": found}
+        self.__dict__.update(state)
+
+    @cached_property
+    def images(self) -> "_Reader":
+        """Gives (N, C, *S) for a list of N positions."""
+        return _Reader(self._image)
+
+    @cached_property
+    def labels(self) -> "_Reader | None":
+        """Gives (N, 1, *S), positions in `class_names`; None without labels."""
+        return _Reader(self._labels) if self.has_labels else None
+
+    def _image(self, i: int) -> np.ndarray:
+        return encode(self._load(i).image, self.step)
+
+    def _labels(self, i: int) -> np.ndarray:
+        labels = self._load(i).labels
+        kind = np.uint8 if len(self.class_names) <= 256 else np.uint16
+        return np.searchsorted(self.__dict__["found"], labels).astype(kind)[None]
+
+    @cached_property
+    def _load(self) -> Any:
+        source, subjects = self.__dict__["source"], self.__dict__["subjects"]
+
+        @lru_cache(maxsize=REMEMBERED)
+        def load(i: int) -> Sample:
+            return source.load(subjects[i])
+
+        return load
+
+    def __getstate__(self) -> dict[str, Any]:
+        cached = ("images", "labels", "_load")
+        return {key: value for key, value in self.__dict__.items() if key not in cached}
+
+
+class _Reader:
+    def __init__(self, read: Any) -> None:
+        self.read = read
+
+    def __getitem__(self, positions: Any) -> np.ndarray:
+        if isinstance(positions, int | np.integer):
+            return self.read(int(positions))
+        return np.stack([self.read(int(i)) for i in positions])

@@ -1,0 +1,156 @@
+"""Reading of NIfTI volumes."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.sources.subject import Raw
+from bench.errors import DataError
+
+LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
+LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
+
+
+def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool = False) -> Raw:
+    """Reads an image and its labels and turns them to RAS.
+
+    Args:
+        image_path: 3D NIfTI file.
+        labels_path: 3D NIfTI file of whole numbers on the same grid, or None.
+        ignore_affine: Takes the labels to lie on the image's grid whatever their header says.
+
+    Raises:
+        DataError: Naming the file, what is wrong with it, and how to mend it.
+    """
+    from nibabel.orientations import aff2axcodes
+
+    image, affine = read_volume(image_path)
+    if image.dtype.kind == "f":
+        image = image.astype(np.float32, copy=False)
+    check_affine(image_path, affine)
+    turned, turned_affine = to_ras(image, affine)
+    labels = None
+    if labels_path is not None:
+        raw_labels, labels_affine = read_volume(labels_path)
+        if ignore_affine and raw_labels.shape == image.shape:
+            labels_affine = affine
+        check_affine(labels_path, labels_affine)
+        labels, labels_turned_affine = to_ras(whole(raw_labels, labels_path), labels_affine)
+        if labels.shape != turned.shape:
+            raise DataError(
+                f"{labels_path}: has shape {raw_labels.shape}, but its image {image_path.name} has "
+                f"{image.shape}. Resample the labels onto the image's grid."
+            )
+        check_same_grid(turned.shape, turned_affine, labels_turned_affine, labels_path, image_path)
+    edges = np.sqrt((turned_affine[:3, :3] ** 2).sum(axis=0))
+    return Raw(
+        image=turned,
+        labels=labels,
+        spacing=tuple(float(edge) for edge in edges),
+        orientation="".join(str(code) for code in aff2axcodes(affine)),
+        affine=turned_affine,
+    )
+
+
+def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A 3D volume of the file's own type (scaled ones as floats), and its 4x4 affine.
+
+    Raises:
+        DataError: If the file cannot be read or holds something else.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        file: Any = nibabel.load(path)
+        volume = np.asanyarray(file.dataobj)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file. Copy it there, or take the subject out of the list."
+        ) from error
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"{path}: cannot be read as NIfTI, it is damaged or cut short "
+            f"({type(error).__name__}). Copy or download it again."
+        ) from error
+    if volume.dtype.kind not in "uif":
+        raise DataError(
+            f"{path}: holds {volume.dtype} voxels; one grey value a voxel is needed. Convert it."
+        )
+    if volume.ndim == 4 and volume.shape[3] == 1:
+        volume = volume[..., 0]
+    if volume.ndim != 3:
+        raise DataError(
+            f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed. Store one volume "
+            "per file."
+        )
+    return volume.astype(volume.dtype.newbyteorder("="), copy=False), np.asarray(file.affine)
+
+
+def whole(labels: np.ndarray, path: Path) -> np.ndarray:
+    """The label map as whole numbers.
+
+    Raises:
+        DataError: If a label is not a whole number.
+    """
+    if labels.dtype.kind != "f":
+        return labels
+    broken = labels[labels != np.round(labels)]
+    if broken.size:
+        raise DataError(
+            f"{path}: label {broken.flat[0]:g} is not a whole number. Resample label maps with "
+            "nearest-neighbour interpolation."
+        )
+    return labels.astype(np.int64)
+
+
+def check_affine(path: Path, affine: np.ndarray) -> None:
+    """Raises DataError unless the axes of the grid stand at right angles."""
+    axes = affine[:3, :3]
+    lengths = np.sqrt((axes**2).sum(axis=0))
+    if not np.isfinite(affine).all() or not (lengths > 0).all():
+        raise DataError(
+            f"{path}: its affine is not invertible, so it says nothing of orientation and spacing. "
+            "Correct the header."
+        )
+    cosines = np.abs((axes / lengths).T @ (axes / lengths) - np.eye(3))
+    if cosines.max() > LARGEST_SHEAR:
+        raise DataError(
+            f"{path}: its affine is sheared (axes differ from a right angle by "
+            f"{np.degrees(np.arcsin(min(cosines.max(), 1))):.1f} degrees). Resample it to a "
+            "rectangular grid."
+        )
+
+
+def check_same_grid(
+    shape: tuple[int, ...], image: np.ndarray, labels: np.ndarray, path: Path, image_path: Path
+) -> None:
+    """Raises DataError if a corner of the label map is elsewhere than the image's, in RAS."""
+    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
+    corners = np.vstack([corners, np.ones((1, corners.shape[1]))])
+    shift = np.abs(np.linalg.solve(image, labels @ corners) - corners)[:3].max()
+    if shift > LARGEST_SHIFT:
+        raise DataError(
+            f"{path}: lies elsewhere than its image {image_path.name}: their affines put the same "
+            f"voxel up to {shift:.3g} voxels apart. Correct the header, or set "
+            "dataset.ignore_affine=true if the voxels agree."
+        )
+
+
+def to_ras(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Volume and affine with axes permuted and flipped to right, anterior, superior."""
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+
+    orientation = io_orientation(affine)
+    turned = apply_orientation(volume, orientation)
+    return turned, affine @ inv_ornt_aff(orientation, volume.shape)

@@ -1,0 +1,1 @@
+"""Downloads, archives, and putting a public data set in place."""

@@ -1,0 +1,136 @@
+"""Getting a data set: download or archive, unpacked, verified, put in place."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from filelock import FileLock
+
+from bench.data.cache.preparing import check_subjects
+from bench.data.check import check
+from bench.data.getting.archive import unpack
+from bench.data.getting.download import download
+from bench.data.sources.source import Source
+from bench.errors import BenchError, DataError
+
+DEPTH = 3  # folders in an archive below which a data set is not looked for
+
+
+def is_ready(source: Source) -> int | None:
+    """Number of subjects if the listing is complete and all files are there; None otherwise."""
+    try:
+        return listed(source)
+    except BenchError:
+        return None
+
+
+def listed(source: Source) -> int:
+    """Number of subjects.
+
+    Raises:
+        DataError: If the listing is not usable, or a file is missing.
+    """
+    subjects = source.subjects()
+    check_subjects(source.name, subjects)
+    source.files_state(subjects)
+    return len(subjects)
+
+
+def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> int:
+    """Puts a data set into its root, unless it is there already.
+
+    The archive is unpacked and checked beside the files of `root`, which get their place only when
+    all is well. Interrupted, the same call goes on: a download resumes, the rest is done again.
+
+    Args:
+        source: The data set.
+        about: Its section `about`: `url` and `hash`, or `manual`.
+        archive: An archive that was downloaded by hand.
+
+    Returns:
+        Number of subjects.
+
+    Raises:
+        DataError: Saying what is wrong with the archive, or what to do by hand.
+    """
+    if source.root is None:
+        raise DataError(
+            f"dataset {source.name} is your own: lay its files out as datasets/{source.name}/"
+            f"README.md says, then run `python -m bench data check {source.name} --root DIR`."
+        )
+    if archive is None and not about.get("url") and is_ready(source) is None:
+        raise DataError(
+            f"dataset {source.name} cannot be downloaded. "
+            f"{about.get('manual') or 'See its README.'}"
+        )
+    root = Path(source.root)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".prepare.lock"):
+        count = is_ready(source)
+        if count is not None:
+            return count
+        fetched = None
+        if archive is None:
+            name = Path(urlparse(about["url"]).path).name
+            fetched = archive = download(about["url"], root / name, about.get("hash"))
+        unpacked = root / ".unpacked"
+        try:
+            shutil.rmtree(unpacked, ignore_errors=True)
+            unpack(archive, unpacked)
+            found = locate(source, unpacked, archive)
+            report = check(replace(source, root=found))
+            if report.faults:
+                more = f" (and {len(report.faults) - 1} more)" if len(report.faults) > 1 else ""
+                raise DataError(f"{archive}: {report.faults[0]}{more}")
+            move_content(found, root)
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
+        if fetched is not None:
+            fetched.unlink()
+    return listed(source)
+
+
+def locate(source: Source, folder: Path, archive: Path) -> Path:
+    """The folder in an unpacked archive that holds the data set.
+
+    Raises:
+        DataError: If none does.
+    """
+    first: BenchError | None = None
+    for candidate in folders(folder):
+        try:
+            listed(replace(source, root=candidate))
+        except BenchError as error:
+            first = first or error
+        else:
+            return candidate
+    reason = str(first).replace(f"{folder}{os.sep}", "").replace(str(folder), "its top folder")
+    raise DataError(
+        f"{archive}: does not hold the data set {source.name} ({reason}) Check that it is the "
+        "right archive."
+    )
+
+
+def folders(top: Path) -> Iterator[Path]:
+    """A folder and those in it, nearest first; begins where there is more than one entry."""
+    while len(entries := list(top.iterdir())) == 1 and entries[0].is_dir():
+        top = entries[0]
+    level = [top]
+    for _ in range(DEPTH + 1):
+        yield from level
+        level = sorted(entry for folder in level for entry in folder.iterdir() if entry.is_dir())
+
+
+def move_content(source: Path, target: Path) -> None:
+    """Moves what is in one folder into another on the same disk, replacing what is there."""
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if place.name == "README.md" and place.exists():
+            continue
+        if place.is_dir():
+            shutil.rmtree(place)
+        os.replace(entry, place)

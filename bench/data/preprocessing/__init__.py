@@ -1,0 +1,1 @@
+"""From what files hold to what is trained on."""

@@ -1,0 +1,153 @@
+"""From a subject as its files hold it to what is trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.data.preprocessing.intensity import Intensity
+from bench.data.preprocessing.label_table import LabelTable
+from bench.data.sources.subject import Raw, Sample
+from bench.errors import DataError
+
+
+def preprocess(
+    raw: Raw,
+    where: str,
+    where_labels: str,
+    table: LabelTable,
+    intensity: Intensity,
+    spacing: Sequence[float] | None = None,
+    border: int = 0,
+    shape: Sequence[int] | None = None,
+) -> Sample:
+    """Resamples, normalizes, cuts and maps labels to classes, in this order.
+
+    Args:
+        raw: The subject.
+        where: Names its image's file in messages.
+        where_labels: Names its labels' file in messages.
+        table: Maps label ids to classes.
+        intensity: Normalization; it sees the whole image, before it is cut or padded.
+        spacing: Edge lengths of a voxel in mm to resample to, linearly for images and to the
+            nearest for labels; None keeps the file's.
+        border: Voxels cut off at both ends of each axis.
+        shape: Shape to crop or pad to, centred, after the border is cut; None keeps it. Padding
+            has the image's least intensity, and label 0.
+
+    Raises:
+        DataError: Naming the file, what is wrong with it, and how to mend it.
+    """
+    image, labels = raw.image, raw.labels
+    check_intensities(image, where)
+    step = intensity.step(image.dtype)
+    edges = raw.spacing
+    grid = np.eye(image.ndim + 1)
+    if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3):
+        image, labels, grid = resample(image, labels, edges, spacing)
+        edges, step = tuple(float(edge) for edge in spacing), None
+    normalized = intensity.apply(image, where, raw.image.dtype)
+    largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
+    if largest > most:
+        raise DataError(
+            f"{where}: intensities reach {largest:g}, at most {most:g} can be kept. Scale them by "
+            "dataset.intensity."
+        )
+    classes = None if labels is None else table.apply(labels, where_labels)
+    if border:
+        inside = (slice(border, -border),) * image.ndim
+        if min(normalized.shape) <= 2 * border:
+            raise DataError(
+                f"{where}: has shape {normalized.shape}, nothing is left of it without a border of "
+                f"{border}. Lower dataset.border."
+            )
+        grid = grid @ _shift([border] * image.ndim)
+        normalized = normalized[inside]
+        classes = None if classes is None else classes[inside]
+    if shape is not None:
+        first = [_first(*sizes) for sizes in zip(normalized.shape, shape, strict=True)]
+        grid = grid @ _shift(first)
+        normalized = crop_or_pad(normalized, shape, float(normalized.min()))
+        classes = None if classes is None else crop_or_pad(classes, shape, 0)
+    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid)
+
+
+def check_intensities(image: np.ndarray, where: str) -> None:
+    """Raises DataError unless all intensities are finite and they are not all the same."""
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        count = int((~np.isfinite(image)).sum())
+        raise DataError(
+            f"{where}: {count} voxels are not finite (NaN or Inf). Replace them, or take the "
+            "subject out of the list."
+        )
+    if image.size == 0 or image.min() == image.max():
+        raise DataError(
+            f"{where}: has the same intensity everywhere, so there is nothing to align. Copy or "
+            "download it again, or take the subject out of the list."
+        )
+
+
+def crop_or_pad(array: np.ndarray, shape: Sequence[int], value: float) -> np.ndarray:
+    """The array cropped or padded to the shape, centred; of an odd difference the larger part
+    comes first, as torchio does."""
+    for axis, (have, want) in enumerate(zip(array.shape, shape, strict=True)):
+        first = _first(have, want)
+        if have > want:
+            array = np.take(array, range(first, first + want), axis)
+        elif have < want:
+            widths = [(0, 0)] * array.ndim
+            widths[axis] = (-first, want - have + first)
+            array = np.pad(array, widths, constant_values=value)
+    return array
+
+
+def _first(have: int, want: int) -> int:
+    """Where the cropped or padded axis begins on the former one; below 0 if it is padded."""
+    larger = (abs(have - want) + 1) // 2
+    return larger if have > want else -larger
+
+
+def _shift(voxels: Sequence[float]) -> np.ndarray:
+    """The affine (D + 1, D + 1) that moves the origin to this voxel."""
+    affine = np.eye(len(voxels) + 1)
+    affine[:-1, -1] = voxels
+    return affine
+
+
+def resample(
+    image: np.ndarray,
+    labels: np.ndarray | None,
+    edges: Sequence[float],
+    spacing: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Image and labels of voxels with other edges, by torchio.
+
+    Args:
+        image: (*S).
+        labels: (*S) or None.
+        edges: Present edge lengths in mm.
+        spacing: Wanted ones.
+
+    Returns:
+        Image, labels, and the affine (D + 1, D + 1) from their voxels to the former ones.
+    """
+    import torchio
+
+    flat = image.ndim == 2
+    affine = np.diag([*edges, *((1.0,) if flat else ()), 1.0])
+    target = (*spacing, 1.0) if flat else tuple(spacing)
+
+    def member(array: np.ndarray) -> np.ndarray:
+        return array[None, ..., None] if flat else array[None]
+
+    members = {"image": torchio.ScalarImage(tensor=member(image.astype(np.float32)), affine=affine)}
+    if labels is not None:
+        ids, places = np.unique(labels, return_inverse=True)
+        places = places.reshape(labels.shape).astype(np.int32)
+        members["labels"] = torchio.LabelMap(tensor=member(places), affine=affine)
+    result = torchio.Resample(target)(torchio.Subject(**members))
+    arrays = [result[name].numpy()[0] for name in members]
+    if flat:
+        arrays = [array[..., 0] for array in arrays]
+    kept = [0, 1, 3] if flat else [0, 1, 2, 3]
+    grid = np.linalg.solve(affine, result["image"].affine)[np.ix_(kept, kept)]
+    return arrays[0], ids[arrays[1]] if labels is not None else None, grid

@@ -1,0 +1,1 @@
+"""Where subjects come from: a class per layout of a data set."""

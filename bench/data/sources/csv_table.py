@@ -1,0 +1,63 @@
+"""Reading of CSV tables that list subjects."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.data.sources.subject import ATLAS, SPLITS
+from bench.errors import DataError
+
+
+class Row(dict[str, str]):
+    """Cells by column; `line` is where the row stands in the file, as an editor counts."""
+
+    def __init__(self, line: int, cells: dict[str, str]) -> None:
+        super().__init__(cells)
+        self.line = line
+
+
+def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
+    """The rows of a CSV table, cells stripped; a byte-order mark is skipped.
+
+    Args:
+        path: The file.
+        alternatives: Sets of columns, one of which must be there.
+
+    Raises:
+        DataError: If columns are missing, the file is not text, or it has no rows.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            columns = [column.strip() for column in next(reader, [])]
+            rows = [
+                Row(reader.line_num, {k: v.strip() for k, v in zip(columns, cells) if k})  # noqa: B905
+                for cells in reader
+                if cells
+            ]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
+    lacking = [sorted(set(needed) - set(columns)) for needed in alternatives]
+    if all(lacking):
+        least = min(lacking, key=len)
+        there = ", ".join(filter(None, columns)) or "none"
+        raise DataError(
+            f"{path}: lacks the column {least[0]}; it has {there}. Separate columns by commas."
+        )
+    if not rows:
+        raise DataError(f"{path}: lists nothing. Add a row for each subject.")
+    return rows
+
+
+def check_split(path: Path, subject: str, split: str, column: str, atlas: bool = False) -> str:
+    """The split of a row.
+
+    Raises:
+        DataError: If it is none of those known.
+    """
+    known = (*SPLITS, ATLAS) if atlas else SPLITS
+    if split not in known:
+        raise DataError(
+            f"{path}: subject {subject} has {column} {split!r}; known are {', '.join(known)}."
+        )
+    return split

@@ -1,0 +1,146 @@
+"""The embedded demo: real anatomy, simulated deformation."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Sample, Subject
+from bench.errors import ConfigError
+from bench.seeding import derive_seed
+
+VERSION = 1  # counts up whenever the generated arrays change
+BACKGROUND, CSF, GREY, WHITE = range(4)
+
+
+@dataclass(kw_only=True)
+class Demo(Source):
+    """Subjects made from the MNI152 T1 template and tissue maps that nilearn bundles.
+
+    Each subject is the template seen through a random smooth invertible deformation (an
+    integrated velocity field of two scales), with a smooth bias field and Rician noise. In 2D
+    it is one axial slice. The random parts depend on `seed` and the subject alone.
+
+    Source of the template: Fonov et al., NeuroImage 2009 (ICBM 152 nonlinear 2009a).
+
+    Attributes:
+        resolution: Edge length of a voxel in whole mm.
+        slice_mm: Height of the axial slice in MNI coordinates, for 2D.
+        subjects_per_split: Number of subjects in train, val and test.
+        deformation: Standard deviation of the velocity in mm, coarse and fine part.
+        smoothness: Width of the Gaussian that smooths it, in mm, coarse and fine part.
+        bias: Standard deviation of the log of the bias field.
+        noise: Standard deviation of the noise, relative to the brightest tissue.
+        seed: Seed of all subjects; the run's seed does not change the data.
+    """
+
+    resolution: int = 2
+    slice_mm: float = 18.0
+    subjects_per_split: Mapping[str, int] = field(
+        default_factory=lambda: {"train": 40, "val": 10, "test": 20}
+    )
+    deformation: Sequence[float] = (6.0, 3.0)
+    smoothness: Sequence[float] = (24.0, 10.0)
+    bias: float = 0.15
+    noise: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("noise", "bias"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"dataset.{name}={getattr(self, name)}: must be 0 or more.")
+
+    def subjects(self) -> list[Subject]:
+        return [
+            Subject(f"{split}{i:03d}", split)
+            for split, count in self.subjects_per_split.items()
+            for i in range(count)
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        return super().settings() | {"version": VERSION, "nilearn": version("nilearn")}
+
+    def fingerprint(self, subjects: Sequence[Subject]) -> str:
+        digest = hashlib.sha256(repr(sorted(self.settings().items())).encode())
+        for array in self._template:
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def load(self, subject: Subject) -> Sample:
+        import torch
+
+        from bench.spatial import integrate, warp
+
+        template, tissue = self._template
+        u = integrate(torch.from_numpy(self._velocity(subject))[None])
+        image = warp(torch.from_numpy(template)[None, None], u)[0].numpy()
+        labels = warp(torch.from_numpy(tissue)[None, None], u, mode="nearest")[0, 0].numpy()
+        image = image * np.exp(self.bias * self._field(subject, "bias", 40.0))
+        noise = self._random(subject, "noise").normal(scale=self.noise, size=(2, *image.shape))
+        image = np.hypot(image + noise[0], noise[1]).clip(0, 1)
+        return Sample(image.astype(np.float32), labels, (float(self.resolution),) * self.ndim)
+
+    @cached_property
+    def _template(self) -> tuple[np.ndarray, np.ndarray]:
+        """T1 intensities in [0, 1] and tissue labels, on the demo's grid."""
+        import torchio
+        from nilearn.datasets import (
+            load_mni152_brain_mask,
+            load_mni152_gm_template,
+            load_mni152_template,
+            load_mni152_wm_template,
+        )
+
+        t1, grey, white = (
+            load(resolution=self.resolution)
+            for load in (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
+        )
+        brain = load_mni152_brain_mask(resolution=self.resolution).get_fdata() > 0
+        maps = np.stack([~brain, brain, brain * grey.get_fdata(), brain * white.get_fdata()])
+        maps[CSF] -= maps[GREY] + maps[WHITE]
+        labels = maps.argmax(axis=0)
+        subject = torchio.Subject(
+            image=torchio.ScalarImage(tensor=t1.get_fdata()[None], affine=t1.affine),
+            labels=torchio.LabelMap(tensor=labels[None], affine=t1.affine),
+        )
+        if self.ndim == 2:
+            height = (self.slice_mm - t1.affine[2, 3]) / t1.affine[2, 2]
+            bottom = round(height)
+            top = labels.shape[2] - bottom - 1
+            subject = torchio.Crop((0, 0, 0, 0, bottom, top))(subject)
+        if self.shape is not None:
+            shape = (*self.shape, 1)[:3]
+            subject = torchio.CropOrPad(tuple(shape))(subject)
+        image = subject["image"].numpy()[0].astype(np.float32)
+        tissue = subject["labels"].numpy()[0].astype(np.uint8)
+        if self.ndim == 2:
+            image, tissue = image[..., 0], tissue[..., 0]
+        return np.ascontiguousarray(image / image.max()), np.ascontiguousarray(tissue)
+
+    def _random(self, subject: Subject, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(derive_seed(self.seed, "demo", subject.id, purpose))
+
+    def _field(self, subject: Subject, purpose: str, width: float) -> np.ndarray:
+        """A smooth random field of zero mean and unit standard deviation on the demo's grid."""
+        from scipy.ndimage import gaussian_filter
+
+        noise = self._random(subject, purpose).normal(size=self._template[0].shape)
+        smooth = gaussian_filter(noise, width / self.resolution, mode="wrap")
+        smooth -= smooth.mean()
+        return smooth / smooth.std()
+
+    def _velocity(self, subject: Subject) -> np.ndarray:
+        """Stationary velocity (D, *S) float32 in voxels."""
+        parts = zip(("coarse", "fine"), self.deformation, self.smoothness, strict=True)
+        velocity = np.zeros((self.ndim, *self._template[0].shape))
+        for name, strength, width in parts:
+            for axis in range(self.ndim):
+                velocity[axis] += strength * self._field(subject, f"{name}{axis}", width)
+        return (velocity / self.resolution).astype(np.float32)

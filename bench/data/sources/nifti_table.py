@@ -1,0 +1,124 @@
+"""The user's own volumes, listed in a CSV table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.files.nifti import read_nifti
+from bench.data.sources.csv_table import Row, check_split, read_table
+from bench.data.sources.decathlon import stem
+from bench.data.sources.source import Source
+from bench.data.sources.subject import ATLAS, Raw, Subject
+from bench.errors import DataError
+
+SUBJECTS = ("image", "split")
+PAIRS = ("moving", "fixed", "split")
+
+
+@dataclass(kw_only=True)
+class NiftiTable(Source):
+    """A table of subjects, or of pairs; paths are relative to `root`.
+
+    Subjects: columns `image`, `split` and, if there are any, `labels` and `id`; `dataset.pairs`
+    pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`, `fixed`,
+    `split` and, if there are any, `moving_labels` and `fixed_labels`; they are taken as given,
+    whatever `dataset.pairs` says. An image that is only ever fixed may be so in several splits.
+
+    Attributes:
+        table_file: The CSV file, relative to `root`.
+        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+    """
+
+    HARMLESS = Source.HARMLESS | {"table_file"}  # subjects and pairs that it lists count
+
+    table_file: str = "subjects.csv"
+    ignore_affine: bool = False
+
+    def subjects(self) -> list[Subject]:
+        path, rows = self._rows()
+        listed = self._of_pairs(path, rows) if "moving" in rows[0] else self._of_rows(path, rows)
+        root = self.existing_root()
+        return [
+            Subject(name, split, root / image, root / labels if labels else None)
+            for name, (image, labels, split) in listed.items()
+        ]
+
+    def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        _, rows = self._rows()
+        if "moving" not in rows[0]:
+            return {}
+        given: dict[str, list[tuple[str, str]]] = {}
+        for row in rows:
+            given.setdefault(row["split"], []).append((row["moving"], row["fixed"]))
+        return given
+
+    def read(self, subject: Subject) -> Raw:
+        assert subject.image is not None
+        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+
+    def settings(self) -> dict[str, Any]:
+        given = {split: list(pairs) for split, pairs in self.given_pairs().items()}
+        return super().settings() | {"given": given}
+
+    def _rows(self) -> tuple[Path, list[Row]]:
+        path = self.existing_root() / self.table_file
+        if not path.exists():
+            raise DataError(
+                f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
+                f"{', '.join(SUBJECTS)} (and labels) there, or name it by dataset.table_file."
+            )
+        return path, read_table(path, SUBJECTS, PAIRS)
+
+    def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+        names = [row.get("id") or stem(row.get("image", "")) for row in rows]
+        for name, row in zip(names, rows, strict=True):
+            if not row.get("image"):
+                raise DataError(f"{path}: line {row.line} has no image. Fill it in.")
+            check_split(path, name, row.get("split", ""), "split", atlas=True)
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"{path}: subject {repeated[0]} is listed more than once. Remove a row, or tell "
+                "equal file names apart by a column id."
+            )
+        atlases = [row for row in rows if row["split"] == ATLAS]
+        if len(atlases) > 1:
+            raise DataError(
+                f"{path}: line {atlases[1].line} is a second atlas. Keep one row with split "
+                f"{ATLAS}; for several fixed images list pairs ({', '.join(PAIRS)})."
+            )
+        return {
+            name: (row["image"], row.get("labels", ""), row["split"])
+            for name, row in zip(names, rows, strict=True)
+        }
+
+    def _of_pairs(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+        """Subjects by the path of their image, each in the split of its pairs."""
+        listed: dict[str, tuple[str, str, str]] = {}
+        moving = {row.get("moving", "") for row in rows}
+        for row in rows:
+            if row.get("moving") and row.get("moving") == row.get("fixed"):
+                raise DataError(
+                    f"{path}: line {row.line} pairs {row['moving']} with itself. Name two images."
+                )
+            for role in ("moving", "fixed"):
+                image, labels = row.get(role, ""), row.get(f"{role}_labels", "")
+                if not image:
+                    raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
+                split = check_split(path, image, row.get("split", ""), "split")
+                _, known, before = listed.setdefault(image, (image, labels, split))
+                if known != labels:
+                    raise DataError(
+                        f"{path}: line {row.line} gives {image} the labels {labels or 'none'}, an "
+                        f"earlier line {known or 'none'}. Give an image the same ones each time."
+                    )
+                if before not in (split, ATLAS):
+                    if image in moving:
+                        raise DataError(
+                            f"{path}: {image} is in {before} and in {split}. Keep every image to "
+                            "one split."
+                        )
+                    listed[image] = (image, labels, ATLAS)
+        return listed

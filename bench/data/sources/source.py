@@ -1,0 +1,223 @@
+"""Where subjects come from: the base of every data set."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.config.outside import code_of_class
+from bench.data.preprocessing.intensity import Intensity
+from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.steps import preprocess
+from bench.data.sources.pairs import Pairs
+from bench.data.sources.subject import Raw, Sample, Subject
+from bench.errors import ConfigError, DataError
+
+
+@dataclass(kw_only=True)
+class Source(ABC):
+    """A data set as its YAML describes it.
+
+    Attributes:
+        name: The data set's name.
+        ndim: 2 or 3 spatial axes.
+        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background.
+        labels: Table that merges, drops and names label ids, in place of `classes`; see
+            `bench.data.preprocessing.label_table`.
+        pairs: Pairing policy of each split; see `bench.data.sources.pairs`.
+        root: Folder of the files.
+        spacing: Edge lengths of a voxel in mm that images are resampled to; None keeps them.
+        border: Voxels cut off at both ends of each axis.
+        shape: Shape that images are then cropped or padded to, centred; None keeps it.
+        intensity: How intensities are normalized; see
+            `bench.data.preprocessing.intensity.Intensity`.
+
+    All fields of a source determine its arrays, and so count for its cache and the identity of
+    runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
+    as well.
+    """
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+
+    name: str
+    ndim: int
+    classes: int | Mapping[int, str] | None = None
+    labels: str | Mapping[str, Any] | None = None
+    pairs: Mapping[str, Any]
+    root: str | Path | None = None
+    spacing: Sequence[float] | None = None
+    border: int = 0
+    shape: Sequence[int] | None = None
+    intensity: Mapping[str, Any] = field(default_factory=lambda: {"policy": "keep"})
+
+    def __post_init__(self) -> None:
+        if self.ndim not in (2, 3):
+            raise ConfigError(f"dataset.ndim={self.ndim}: must be 2 or 3.")
+        for name in ("shape", "spacing"):
+            value = getattr(self, name)
+            if value is not None and (len(value) != self.ndim or not all(v > 0 for v in value)):
+                raise ConfigError(
+                    f"dataset.{name}={list(value)}: must have {self.ndim} numbers, one per axis."
+                )
+        if self.border < 0:
+            raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+
+    @abstractmethod
+    def subjects(self) -> list[Subject]:
+        """All subjects, in an order that the files alone determine.
+
+        Raises:
+            DataError: If the folder is missing, empty, or not laid out as it should be.
+        """
+
+    def read(self, subject: Subject) -> Raw | None:
+        """Reads the files of one subject; a generated data set has none and returns None.
+
+        Raises:
+            DataError: If a file cannot be read or does not hold what it should.
+        """
+        return None
+
+    def load(self, subject: Subject) -> Sample:
+        """Reads and preprocesses one subject; a generated data set makes it here.
+
+        Raises:
+            DataError: If a file cannot be read or does not hold what it should.
+        """
+        raw = self.read(subject)
+        assert raw is not None, f"{type(self).__name__} must define read or load"
+        return self.preprocess(subject, raw)
+
+    def preprocess(self, subject: Subject, raw: Raw) -> Sample:
+        """What is trained on, from what the files hold.
+
+        Raises:
+            DataError: If it is not what the data set declares.
+        """
+        return preprocess(
+            raw,
+            where(subject, subject.image),
+            where(subject, subject.labels),
+            self.table,
+            Intensity.from_config(self.intensity),
+            self.spacing,
+            self.border,
+            self.shape,
+        )
+
+    def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Pairs (moving, fixed) of subject ids by split, if the data set itself lists them."""
+        return {}
+
+    @cached_property
+    def table(self) -> LabelTable:
+        """What the label ids of the files stand for."""
+        return LabelTable(self.classes, self.labels)
+
+    def class_names(self) -> dict[int, str]:
+        """Name of each declared class by its id."""
+        return self.table.names
+
+    def settings(self) -> dict[str, Any]:
+        """What, besides the files, determines the preprocessed arrays."""
+        names = [field.name for field in fields(self) if field.name not in self.HARMLESS]
+        settings = {name: _plain(getattr(self, name)) for name in names}
+        del settings["labels"]
+        code = code_of_class(type(self))
+        return {
+            "source": type(self).__qualname__,
+            **settings,
+            "classes": self.table.settings(),
+            **({"code": code} if code else {}),
+        }
+
+    def files_state(self, subjects: Sequence[Subject]) -> list[Any]:
+        """Path, size and time of change of every file: cheap, and new when a file is."""
+        state: list[Any] = []
+        known: dict[Path, list[Any]] = {}
+        for subject in subjects:
+            for path in files(subject):
+                if path not in known:
+                    try:
+                        status = path.stat()
+                    except OSError as error:
+                        raise DataError(
+                            f"dataset {self.name}: {path} of subject {subject.id} is missing. "
+                            "Copy it there, or take the subject out of the list."
+                        ) from error
+                    known[path] = [str(path.absolute()), status.st_size, status.st_mtime_ns]
+                state.append([subject.id, subject.split, subject.page, *known[path]])
+        return state
+
+    def fingerprint(self, subjects: Sequence[Subject]) -> str:
+        """SHA-256 over the content of all files: the same wherever the files lie."""
+        unique = list(dict.fromkeys(path for subject in subjects for path in files(subject)))
+        with ThreadPoolExecutor() as pool:
+            hashes = dict(zip(unique, pool.map(content_hash, unique), strict=True))
+        digest = hashlib.sha256()
+        for subject in subjects:
+            place = "" if subject.page is None else f"/{subject.page}"
+            digest.update(f"{subject.id}/{subject.split}{place}".encode())
+            for path in files(subject):
+                digest.update(hashes[path])
+        return digest.hexdigest()
+
+    def existing_root(self) -> Path:
+        """The data set's folder.
+
+        Raises:
+            DataError: If it is not given, missing or empty.
+        """
+        remedy = (
+            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` gets the data or "
+            "says how."
+        )
+        if self.root is None:
+            raise DataError(f"dataset {self.name}: no folder is given. {remedy}")
+        root = Path(self.root)
+        if not root.is_dir():
+            raise DataError(f"dataset {self.name}: the folder {root} does not exist. {remedy}")
+        if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
+            raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
+        return root
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it, the same in every process."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def files(subject: Subject) -> list[Path]:
+    """The files of a subject."""
+    return [path for path in (subject.image, subject.labels) if path is not None]
+
+
+def where(subject: Subject, path: Path | None) -> str:
+    """Names one of a subject's files, and the page in it, for messages."""
+    page = "" if subject.page is None else f" (page {subject.page})"
+    return f"{path or subject.id}{page}"
+
+
+def content_hash(path: Path) -> bytes:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def index_pairs(
+    given: Mapping[str, Sequence[tuple[str, str]]], subjects: Sequence[Subject]
+) -> dict[str, Pairs]:
+    """Pairs of ids as pairs of positions among the subjects."""
+    places = {subject.id: i for i, subject in enumerate(subjects)}
+    return {
+        split: [(places[moving], places[fixed]) for moving, fixed in pairs]
+        for split, pairs in given.items()
+    }

@@ -1,0 +1,45 @@
+"""Splits of data sets that come without: a seeded shuffle, cut by shares."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.errors import ConfigError
+
+Item = TypeVar("Item")
+
+
+@dataclass(kw_only=True)
+class ShuffledSplits:
+    """Options of sources that cut a list into splits themselves.
+
+    The shuffle is Python's `random.Random(seed).shuffle`, as in the published code of MIA 2023.
+
+    Attributes:
+        split_seed: Seed of the shuffle.
+        fractions: Shares of training and validation; the rest is the test split.
+    """
+
+    split_seed: int = 42
+    fractions: Sequence[float] = (0.6, 0.2)
+
+    def split(self, items: Sequence[Item]) -> list[tuple[Item, str]]:
+        """The items shuffled, each with its split.
+
+        Raises:
+            ConfigError: If the shares do not leave something to every split.
+        """
+        train, val = self.fractions
+        if not (train > 0 and val > 0 and train + val < 1):
+            raise ConfigError(
+                f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
+                "above 0, their sum below 1."
+            )
+        shuffled = list(items)
+        random.Random(self.split_seed).shuffle(shuffled)
+        rounding = 1e-9  # 0.7 + 0.1 is a little less than 0.8
+        first, second = (int(share * len(shuffled) + rounding) for share in (train, train + val))
+        splits = ["train"] * first + ["val"] * (second - first)
+        splits += ["test"] * (len(shuffled) - second)
+        return list(zip(shuffled, splits, strict=True))

@@ -1,0 +1,71 @@
+"""A subject: one image with, perhaps, a label map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+ATLAS = "atlas"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One image with, perhaps, a label map.
+
+    Attributes:
+        id: Unique name within the data set.
+        split: `train`, `val`, `test`, or `atlas`.
+        image: The image's file; None for generated subjects.
+        labels: The label map's file, if there is one.
+        page: Which page of both files, for image stacks; None for a file that holds one image.
+        series: The stack or sequence it belongs to; None if it stands alone.
+        place: Its slice or frame number in the series.
+    """
+
+    id: str
+    split: str
+    image: Path | None = None
+    labels: Path | None = None
+    page: int | None = None
+    series: str | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A subject as its files hold it, turned to RAS if it is a volume.
+
+    Attributes:
+        image: (*S) of the file's own type.
+        labels: (*S) whole numbers, ids of the files; None without labels.
+        spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        orientation: Axis codes that the image's file was stored in; empty in 2D.
+        affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray | None
+    spacing: tuple[float, ...]
+    orientation: str = ""
+    affine: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A subject read and preprocessed.
+
+    Attributes:
+        image: (C, *S) float32.
+        labels: (*S) whole numbers, ids of the declared classes; None without labels.
+        spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
+        grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
+            for generated subjects.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray | None
+    spacing: tuple[float, ...]
+    step: float | None = None
+    grid: np.ndarray | None = None

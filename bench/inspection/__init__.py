@@ -1,0 +1,1 @@
+"""What trained runs and metrics look like."""

@@ -1,0 +1,64 @@
+"""Tests trained networks again, on disturbed images."""
+
+import functools
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.errors import StoreError
+from bench.inspection.corruptions import check_corruption, corrupt
+from bench.runs.trained import load_run
+from bench.store.folder import PAIRS, ROBUSTNESS, Folder, write_csv
+from bench.tasks.registration.testing import score_pairs
+
+
+def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
+    """Registers a run's test pairs with disturbed images and scores them on its own labels.
+
+    Levels that have been tested are not tested again. Rows are added to the run's
+    `robustness.csv`.
+
+    Args:
+        folder: A finished run.
+        corruption: Of `bench.inspection.corruptions`.
+        levels: How much of it.
+
+    Returns:
+        Rows of these levels: `corruption`, `level`, `moving`, `fixed` and scores.
+
+    Raises:
+        ConfigError: If there is no such corruption or level.
+        StoreError: If the run has not finished, or its data are no longer what it was trained on.
+    """
+    check_corruption(corruption, tuple(levels))
+    if folder.summary() is None:
+        raise StoreError(
+            f"{folder.path.name}: has not finished; only trained networks can be tested again."
+        )
+    with folder.claim(wait=True):
+        known = known_rows(folder)
+        done = known.loc[known["corruption"] == corruption, "level"].unique()
+        missing = [level for level in dict.fromkeys(levels) if level not in done]
+        if missing:
+            job = load_run(folder)
+        for level in missing:
+            disturb = functools.partial(corrupt, corruption, level)
+            rows = [
+                {"corruption": corruption, "level": level}
+                | {name: case.rows[PAIRS][0][name] for name in ("moving", "fixed")}
+                | dict(case.scores)
+                for case in score_pairs(
+                    job.method, job.objective, job.dataset, job.device, disturb=disturb
+                )
+            ]
+            known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+            write_csv(folder.file(ROBUSTNESS), known.to_dict("records"))
+    own = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
+    return own.sort_values("level", kind="stable")
+
+
+def known_rows(folder: Folder) -> pd.DataFrame:
+    """What a run's `robustness.csv` has; no rows if there is none."""
+    if not folder.file(ROBUSTNESS).exists():
+        return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})
+    return pd.read_csv(folder.file(ROBUSTNESS), dtype={"moving": str, "fixed": str})

@@ -1,0 +1,80 @@
+"""Methods: how a displacement comes about (group `model`).
+
+A method is a class with `register`; any `torch.nn.Module` that maps two images to a displacement
+is a network, which the suite trains and wraps (`bench.models.network`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from bench.pair import Pair, each
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a registration minimizes: D(I∘Φ, J) + λ R.
+
+    Attributes:
+        similarity: D, a callable on pairs; None if the method does not use one.
+        regularizer: R, a callable on displacements (B, D, *S) or velocities; None likewise.
+        weight: λ.
+    """
+
+    similarity: Any
+    regularizer: Callable[[Tensor], Tensor] | None
+    weight: float
+
+    def losses(self, pair: Pair, regularized: Tensor) -> dict[str, Tensor]:
+        """`loss`, `similarity` and unweighted `regularization` of a batch, scalars.
+
+        Args:
+            pair: The batch under its displacement.
+            regularized: What R is of: u, or the velocity that u comes from.
+        """
+        assert self.regularizer is not None
+        similarity = self.similarity(pair)
+        regularization = self.regularizer(regularized)
+        return {
+            "loss": similarity + self.weight * regularization,
+            "similarity": similarity,
+            "regularization": regularization,
+        }
+
+    def each(self, pair: Pair, regularized: Tensor) -> tuple[Tensor, Tensor]:
+        """D and R of each pair of a batch, as if it were alone; (B,) both.
+
+        Args:
+            pair: The batch under its displacement.
+            regularized: What R is of: u, or the velocity that u comes from.
+        """
+        assert self.regularizer is not None
+        regularization = [self.regularizer(one) for one in regularized.split(1)]
+        return each(self.similarity, pair), torch.stack(regularization)
+
+
+class Method(Protocol):
+    """What registers pairs.
+
+    A section of the configuration names the class by `_target_`, `ndim` and `image_channels` are
+    added to its arguments. `uses` in the section lists what the method needs of `metric` and
+    `regularizer`; what it does not list is no part of a run's identity.
+    """
+
+    def register(self, pair: Pair, objective: Objective) -> Tensor:
+        """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
+
+
+def inverse_of(method: Any, pair: Pair) -> Tensor | None:
+    """Displacement (B, D, *S) of the inverse transforms; None if the method has none."""
+    inverse = getattr(method, "inverse", None)
+    return inverse(pair) if inverse else None
+
+
+def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str | None:
+    """Why a method or metric cannot work on such images; None if it can or does not say."""
+    supports = getattr(method, "supports", None)
+    return supports(ndim, channels, labels) if supports else None

@@ -1,0 +1,120 @@
+"""Getting an extractor: from the store, or by training it once for all runs that need it."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from bench.config.identity import digest, extractor_identity
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
+from bench.errors import StoreError
+from bench.extractors.protocol import StartsFromImages, surrogate_network
+from bench.extractors.training import SurrogateTraining
+from bench.runs.training import carry_out
+from bench.seeding import derive_seed
+from bench.similarity.building import Learner
+from bench.store.checkpoints import load_network
+from bench.store.environment import environment
+from bench.store.folder import BEST, EXTRACTORS, Folder
+from bench.store.tracking import Tracker
+from bench.training.devices import device_name
+
+STARTING_IMAGES = 16
+
+
+def obtain_extractors(learners: Iterable[Learner]) -> None:
+    """Fills surrogate networks from the store; those that are missing are trained first."""
+    for learner in learners:
+        obtain_extractor(learner)
+
+
+def obtain_extractor(learner: Learner) -> None:
+    """Fills a surrogate network with its weights from the store; trains and stores them first.
+
+    With 0 steps it keeps the random weights that it was built with.
+    """
+    if learner.section["steps"] > 0:
+        identity, folder = _place(learner)
+        if folder.summary() is None:
+            with folder.claim(wait=True):
+                if folder.summary() is None:
+                    _train(learner, identity, folder)
+        load_network(folder.file(BEST), learner.network)
+    learner.network.eval().requires_grad_(False)
+
+
+def read_extractors(learners: Iterable[Learner]) -> None:
+    """Fills surrogate networks from the store; nothing is trained.
+
+    Raises:
+        StoreError: If one is missing.
+    """
+    for learner in learners:
+        if learner.section["steps"] > 0:
+            _, folder = _place(learner)
+            if folder.summary() is None:
+                raise StoreError(
+                    f"{folder.path}: is missing, the extractor that the metric needs. Copy it "
+                    "there with the run, or run the run's command again with its data."
+                )
+            load_network(folder.file(BEST), learner.network)
+        learner.network.eval().requires_grad_(False)
+
+
+def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:
+    """What identifies an extractor, and its folder."""
+    experiment = learner.setup.experiment
+    identity = extractor_identity(experiment, learner.section, learner.setup.data)
+    dataset, seed = experiment["dataset"]["name"], experiment.seed
+    name = f"{dataset}-{surrogate_network(learner.network).task}-seed{seed}-{digest(identity)}"
+    return identity, Folder(experiment.results / EXTRACTORS / name)
+
+
+def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
+    from bench.training.loop import fit
+
+    network, setup = learner.network, learner.setup
+    experiment, dataset = setup.experiment, setup.dataset
+    learning = surrogate_network(network)
+    task = learning.task
+    header = {
+        "id": digest(identity),
+        "dataset": dataset.name,
+        "task": task,
+        "seed": experiment.seed,
+    }
+    training = TrainingImages(
+        dataset,
+        Augmentation.from_config(experiment["dataset"]["augmentation"]),
+        experiment.seed,
+        labels=learning.needs_labels,
+    )
+    network.requires_grad_(True)
+    if isinstance(network, StartsFromImages):
+        members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
+        network.start_from(read_images(dataset, members, torch.device("cpu")))
+    surrogate = SurrogateTraining(
+        f"{task} on {dataset.name}", network, {"network": dict(learner.section)}, training
+    )
+
+    def work(tracker: Tracker) -> dict[str, Any]:
+        settings = experiment.extractor_settings(learner.section)
+        seed = derive_seed(experiment.seed, dataset.name, task)
+        fitted = fit(surrogate, settings, folder.path, seed, tracker.log)
+        scores = {name: value for name, value in fitted.best.items() if name != "loss"}
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        print(f"{surrogate.name}: best at step {fitted.best_step}, validation {shown}")
+        return {
+            "steps": fitted.steps,
+            "best_step": fitted.best_step,
+            "scores": {name: {"mean": v, "std": None, "n": None} for name, v in scores.items()},
+            "validation_loss": fitted.best["loss"],
+            "training_seconds": fitted.seconds,
+        }
+
+    folder.start(
+        header, json.dumps(identity, indent=1), environment(device_name(experiment.settings))
+    )
+    carry_out(folder, header, experiment, "extractor", dict(identity), work)

@@ -1,0 +1,97 @@
+"""One run, from its configuration to its record. Finds finished runs without importing torch."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from bench.config.composition import tabulated_weight
+from bench.config.experiment import Experiment
+from bench.data.setup import Setup
+from bench.errors import Busy, Unsupported
+from bench.runs.run import Run
+from bench.store.folder import Folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `run` ended.
+
+    Attributes:
+        folder: The run's folder.
+        summary: The run's summary; None if the run was skipped or left to another process.
+        before: Whether the run had finished before.
+        left_out: Why there is no summary: `skipped` or `left to another process`, and the reason.
+    """
+
+    folder: Folder
+    summary: dict[str, Any] | None
+    before: bool = False
+    left_out: tuple[str, str] | None = None
+
+
+def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
+    """Runs one experiment, or finds its record if it has finished before.
+
+    Args:
+        config: A composed configuration.
+        in_sweep: Whether it is one of several: what cannot work is then recorded as skipped, and
+            what another process is running is left to it.
+
+    Raises:
+        BenchError: What the user can mend, in one line.
+        Interrupted: After SIGINT or SIGTERM in training; the same command goes on.
+    """
+    experiment = Experiment.from_config(config)
+    check_writable(experiment.results)
+    found = Run.of(Setup.of(experiment))
+    folder = found.folder
+    summary = folder.summary()
+    if summary and not experiment["force"]:
+        return Outcome(folder, summary, before=True)
+    if "regularizer" in experiment.uses and tabulated_weight(config) is None:
+        print(
+            f"No tuned weight for {experiment['metric']['name']} on {experiment['dataset']['name']}"
+            f": using regularizer.weight={experiment.weight:g}"
+        )
+    try:
+        with folder.claim():
+            return _execute(found, in_sweep)
+    except Busy as busy:
+        if not in_sweep:
+            raise
+        return Outcome(folder, None, left_out=("left to another process", str(busy)))
+
+
+def _execute(found: Run, in_sweep: bool) -> Outcome:
+    """Runs an experiment whose folder is claimed."""
+    experiment, folder = found.setup.experiment, found.folder
+    finished = folder.summary()
+    if finished and not experiment["force"]:  # by another process, since it was looked for
+        return Outcome(folder, finished, before=True)
+    from bench.runs.execution import execute, make_task
+
+    try:
+        task = make_task(found.setup)
+        job = task.assemble(found.setup)
+    except Unsupported as error:
+        if not in_sweep:
+            raise
+        found.start({})
+        folder.fail(error, "skipped")
+        return Outcome(folder, None, left_out=("skipped", str(error)))
+    except Exception as error:
+        folder.fail(error)
+        raise
+    return Outcome(folder, execute(found, task, job))
+
+
+def check_writable(results: Path) -> None:
+    """Raises OSError unless files can be written below the results folder."""
+    results.mkdir(parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(dir=results, prefix=".writable")
+    os.close(handle)
+    os.unlink(path)

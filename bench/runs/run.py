@@ -1,0 +1,56 @@
+"""One run: its setup, its names, its folder."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from bench.config.identity import digest, run_identity, run_name, variant_identity
+from bench.data.setup import Setup
+from bench.store.folder import DATA, RUNS, Folder, write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """An experiment on data that are known.
+
+    Attributes:
+        setup: The experiment and its data.
+        header: What its summary begins with: id, variant, task, names, λ, seed. `metric`, and
+            `regularizer` and `weight`, are None if the method uses none.
+        folder: Where it is recorded.
+    """
+
+    setup: Setup
+    header: dict[str, Any]
+    folder: Folder
+
+    @classmethod
+    def of(cls, setup: Setup) -> "Run":
+        """The run of an experiment; nothing is written."""
+        experiment = setup.experiment
+        uses = experiment.uses
+        run_id = digest(run_identity(experiment, setup.data, setup.extractor_ids()))
+        header = {
+            "id": run_id,
+            "variant": digest(variant_identity(experiment, setup.data)),
+            **{group: experiment[group]["name"] for group in ("task", "dataset", "model")},
+            "metric": experiment["metric"]["name"] if "metric" in uses else None,
+            "regularizer": experiment["regularizer"]["name"] if "regularizer" in uses else None,
+            "weight": experiment.weight if "regularizer" in uses else None,
+            "seed": experiment.seed,
+        }
+        folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
+        return cls(setup, header, folder)
+
+    @property
+    def config(self) -> str:
+        """The resolved configuration, as YAML."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.setup.experiment.config))
+
+    def start(self, environment: dict[str, Any]) -> None:
+        """Makes the folder, or goes on with it; a finished run that is forced is set aside."""
+        if self.setup.experiment["force"]:
+            self.folder.set_aside()
+        self.folder.start(self.header, self.config, environment)
+        write_json(self.folder.file(DATA), self.setup.record())

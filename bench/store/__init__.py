@@ -1,0 +1,1 @@
+"""Results on disk, checkpoints, environment and tracking."""

@@ -1,0 +1,195 @@
+"""A sweep: which runs it consists of, where each of them stands, and what they will cost."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from bench.config.experiment import Experiment, extractor_sections
+from bench.config.identity import digest
+from bench.config.instantiation import build
+from bench.config.multirun import combinations, experiments
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.preparing import find
+from bench.data.setup import Look, Setup
+from bench.data.sources.source import Source
+from bench.errors import BenchError
+from bench.runs.run import Run
+from bench.store.folder import EXTRACTORS, Folder, list_folders
+
+EXTRACTOR = "metric.extractor"
+GREY_OR_COLOUR = (1, 3)  # channels
+READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: What tells it from the default configuration.
+        experiment: Its configuration.
+        status: `finished`, `running`, `failed`, `skipped`, `resumable` or `missing`.
+        reason: Why it failed or is skipped, or what it lacks.
+        folder: Where it is recorded; None as long as its data have not been read.
+        surrogates: Extractors that it waits for, by name; they are trained once for all.
+    """
+
+    overrides: list[str]
+    experiment: Experiment
+    status: str = MISSING
+    reason: str = ""
+    folder: Folder | None = None
+    surrogates: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Data set, metric, weight and seed."""
+        groups = {group: self.experiment[group]["name"] for group in ("dataset", "metric")}
+        return {**groups, "weight": self.experiment.weight, "seed": self.experiment.seed}
+
+
+def cells(config: DictConfig) -> list[Cell]:
+    """The runs of a multirun, with where each stands.
+
+    Raises:
+        ConfigError: If one of them is not valid: nothing has been run then.
+    """
+    runs = combinations(config)
+    found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
+    look_up(found)
+    return found
+
+
+def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
+    """Name of a sweep: its experiment's, or a hash of its runs."""
+    experiment = config.hydra.runtime.choices.get("experiment")
+    return experiment or f"sweep-{digest([cell.overrides for cell in found])}"
+
+
+def look_up(found: Iterable[Cell]) -> None:
+    """Sets where each cell stands; reads no images and trains nothing."""
+    look = _looking_once()
+    for cell in found:
+        refused = _refused(cell.experiment)
+        if refused is not None:
+            cell.status, cell.reason = "skipped", refused
+            continue
+        try:
+            setup = Setup.of(cell.experiment, look)
+        except BenchError as error:
+            cell.status, cell.reason = MISSING, str(error)
+            cell.surrogates = [
+                f"{cell.experiment['dataset']['name']} {section['_target_'].rpartition('.')[2]}"
+                for _, section in _learning(cell.experiment)
+            ]
+            continue
+        _find_run(cell, setup)
+
+
+def _looking_once() -> Look:
+    """Finds data sets in the cache, each once, or says why one is not known."""
+    known: dict[tuple[str, str], PreparedDataset | BenchError] = {}
+
+    def look(source: Source, cache: Path | None) -> PreparedDataset:
+        key = (repr(source), str(cache))
+        if key not in known:
+            try:
+                known[key] = find(source, cache)
+            except BenchError as error:
+                known[key] = error
+        found = known[key]
+        if isinstance(found, BenchError):
+            raise found
+        return found
+
+    return look
+
+
+def _learning(experiment: Experiment) -> list[tuple[str, Mapping[str, Any]]]:
+    """The extractors that a run needs trained, by place."""
+    if "metric" not in experiment.uses:
+        return []
+    return [(p, s) for p, s in extractor_sections(experiment["metric"]) if s.get("steps")]
+
+
+def _refused(experiment: Experiment) -> str | None:
+    """Why a pretrained extractor cannot read the images, as far as that is known without them."""
+    if "metric" not in experiment.uses:
+        return None
+    ndim = experiment["dataset"]["ndim"]
+    for _, section in extractor_sections(experiment["metric"]):
+        if "state_dict" in section:
+            reasons = [
+                build(dict(section), EXTRACTOR, ndim=ndim, image_channels=c, classes=1).supports(
+                    ndim, c
+                )
+                for c in GREY_OR_COLOUR
+            ]
+            if all(reasons):
+                return str(reasons[0])
+    return None
+
+
+def _find_run(cell: Cell, setup: Setup) -> None:
+    experiment = cell.experiment
+    cell.folder = Run.of(setup).folder
+    status = cell.folder.status()
+    if status == "interrupted":
+        status = RESUMABLE if cell.folder.is_resumable() else MISSING
+    cell.status, cell.reason = status, (cell.folder.failure() or {}).get("error", "")
+    if status in (READY, "skipped"):
+        return
+    trained = {
+        folder.path.name
+        for folder in list_folders(experiment.results, EXTRACTORS)
+        if folder.summary()
+    }
+    identities = setup.extractor_ids()
+    for place, section in _learning(experiment):
+        if not any(name.endswith(identities[place]) for name in trained):
+            origin, _ = setup.extractor(place)
+            kind = section["_target_"].rpartition(".")[2]
+            cell.surrogates.append(f"{origin.dataset.name} {kind} {identities[place]}")
+
+
+def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds of training that a run still takes, from finished runs; None if there is no guide."""
+    if cell.status in (READY, "skipped"):
+        return 0.0
+    if "trainer" not in cell.experiment.uses:
+        return 0.0
+    steps = cell.experiment.settings.steps
+    if cell.status == RESUMABLE and cell.folder:
+        steps -= cell.folder.steps_done()
+    rates = sorted(
+        own["training_seconds"] / own["steps"] for own in _alike(cell, summaries) if own["steps"]
+    )
+    return rates[len(rates) // 2] * steps if rates else None
+
+
+def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Most bytes that a finished run like this one took; None if there is no guide."""
+    known = [own["training_memory"] for own in _alike(cell, summaries) if "training_memory" in own]
+    return max(known, default=None)
+
+
+def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Summaries of the same data set and metric, or else of the same data set."""
+    names = cell.names
+    for keys in (("dataset", "metric"), ("dataset",)):
+        found = [own for own in summaries if all(own[key] == names[key] for key in keys)]
+        if found:
+            return found
+    return []
+
+
+def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:
+    """Summaries of the runs that have finished, each once even if cells are the same run."""
+    folders = {cell.folder.path: cell.folder for cell in found if cell.folder}
+    for folder in folders.values():
+        summary = folder.summary()
+        if summary:
+            yield summary

@@ -1,0 +1,42 @@
+"""Weights beyond those of a sweep, for metrics whose best one lies at the border."""
+
+from collections.abc import Sequence
+
+from bench.analysis.numbers.selection import choose
+from bench.sweeps.cells import Cell, summaries_of
+
+
+def beyond(cells: Sequence[Cell]) -> list[list[str]]:
+    """The overrides of runs with one more λ, wherever the chosen one is the least or largest tried.
+
+    The new λ is as far from the border as the border is from its neighbour, as a ratio.
+
+    Args:
+        cells: The runs of a sweep, all looked up.
+
+    Returns:
+        For each such metric, variant and seed the overrides of its run.
+    """
+    found = []
+    for (dataset, metric, variant), choice in choose(
+        summaries_of(cells), cells[0].experiment["select"]
+    ).items():
+        if not choice.at_border:
+            continue
+        neighbour = choice.weights[1 if choice.weight == choice.weights[0] else -2]
+        if not choice.weight or not neighbour:
+            continue  # λ = 0 has no ratio to anything
+        weight = choice.weight * choice.weight / neighbour
+        for cell in cells:
+            summary = cell.folder.summary() if cell.folder else None
+            if summary and cell.experiment.weight == choice.weight:
+                names = (summary["dataset"], summary["metric"], summary.get("variant", ""))
+                if names == (dataset, metric, variant):
+                    found.append(_with_weight(cell.overrides, weight))
+    return [list(overrides) for overrides in dict.fromkeys(map(tuple, found))]
+
+
+def _with_weight(overrides: Sequence[str], weight: float) -> list[str]:
+    """The overrides of a run with another λ."""
+    given = ("regularizer.weight=", "regularizer.scale=")
+    return [*(o for o in overrides if not o.startswith(given)), f"regularizer.weight={weight!r}"]

@@ -1,0 +1,171 @@
+"""A sweep on the terminal: what it will run, and how it ended."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.analysis.numbers.selection import Choice, choose
+from bench.analysis.reading.durations import duration
+from bench.scores.registry import SCORES
+from bench.store.folder import RUNS, list_folders
+from bench.sweeps.cells import READY, Cell, estimate, estimate_memory, summaries_of
+
+NOTHING_LEFT = (READY, "skipped")
+SHOWN = ("dice", "hd95", "folding", "sdlogj")
+
+
+def print_plan(cells: Sequence[Cell]) -> None:
+    """Prints every run with where it stands, extractors to train, and the time it will take."""
+    results = cells[0].experiment.results
+    known = [s for folder in list_folders(results, RUNS) if (s := folder.summary())]
+    table = Table(title=f"{len(cells)} run{'s' * (len(cells) > 1)}", title_justify="left")
+    for heading in ("status", "dataset", "metric", "weight", "seed", "further", "time", "note"):
+        table.add_column(heading, overflow="fold")
+    shared = _shared(cells)
+    seconds = [estimate(cell, known) for cell in cells]
+    for cell, own in zip(cells, seconds, strict=True):
+        names = cell.names
+        table.add_row(
+            cell.status,
+            names["dataset"],
+            names["metric"],
+            f"{names['weight']:g}",
+            str(names["seed"]),
+            escape(_further(cell, shared)),
+            "" if cell.status == READY else "?" if own is None else duration(own),
+            escape(cell.reason.partition(". ")[0]),
+        )
+    console = _wide_console(table)
+    console.print(table)
+    for line in dict.fromkeys(cell.reason for cell in cells if "prepare" in cell.reason):
+        console.print(escape(line), soft_wrap=True)
+    counts = Counter(cell.status for cell in cells)
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
+    if surrogates:
+        console.print(f"extractors to train first: {', '.join(surrogates)}", soft_wrap=True)
+    waiting = [own for own, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
+    told = [own for own in waiting if own is not None]
+    line = f"training: about {duration(sum(told))} on one device, as earlier runs took"
+    if len(told) < len(waiting):
+        line += f", without {len(waiting) - len(told)} runs on data on which none has finished"
+    if waiting and not told:
+        line = "training: no run on these data has finished that would tell how long it takes"
+    console.print(line, soft_wrap=True)
+    memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
+    if told_memory := [own for own in memory if own is not None]:
+        console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, as earlier runs took")
+    sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
+    if sizes:
+        megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6
+        console.print(f"disk: about {megabytes:.0f} MB, as earlier runs took")
+
+
+def print_sweep(cells: Sequence[Cell]) -> None:
+    """Prints the chosen λ with test scores for each metric, and what is missing."""
+    console = Console(highlight=False)
+    chosen = choose(summaries_of(cells), cells[0].experiment["select"])
+    if len(cells) > 1 and chosen:
+        table = _table(cells, chosen)
+        console = _wide_console(table)
+        console.print(table)
+    counts = Counter(cell.status for cell in cells)
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    shared = _shared(cells) if len(cells) > 1 else set()
+    for cell in cells:
+        if cell.status not in NOTHING_LEFT:
+            own = " ".join(o for o in cell.overrides if o not in shared)
+            print(f"{cell.status}: {own}: {cell.reason}".removesuffix(": "), file=sys.stderr)
+    if any(cell.status not in NOTHING_LEFT for cell in cells):
+        print("The same command runs these, and nothing else.", file=sys.stderr)
+
+
+def _table(cells: Sequence[Cell], chosen: dict[tuple[str, str, str], Choice]) -> Table:
+    criterion = cells[0].experiment["select"]
+    table = Table(
+        title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
+        title_justify="left",
+    )
+    for heading in ("dataset", "metric", "λ", "seeds", *(SCORES[name].title for name in SHOWN), ""):
+        left = heading in ("dataset", "metric", "")
+        table.add_column(heading, justify="left" if left else "right")
+    labels = _labels(cells)
+    by_dataset: dict[str, list[tuple[str, Choice]]] = {}
+    for key, choice in chosen.items():
+        by_dataset.setdefault(key[0], []).append((labels.get(key, key[1]), choice))
+    for dataset, rows in by_dataset.items():
+        before = rows[0][1].runs[0]["scores_before"]
+        table.add_row(
+            dataset, "unregistered", "", "", *(_cell([before], name) for name in SHOWN), ""
+        )
+        for label, choice in rows:
+            scores = [run["scores"] for run in choice.runs]
+            texts = []
+            for name in SHOWN:
+                text = _cell(scores, name)
+                if name == "dice" and _is_best(choice, rows):
+                    text = f"[bold]{text}[/bold]"
+                texts.append(text)
+            note = "at the border of the weights tried" if choice.at_border else ""
+            weight, seeds = f"{choice.weight:g}", str(len(choice.runs))
+            table.add_row(dataset, escape(label), weight, seeds, *texts, note)
+        table.add_section()
+    return table
+
+
+def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
+    means = [_mean([run["scores"] for run in other.runs], "dice") for _, other in rows]
+    known = [mean for mean in means if mean is not None]
+    return bool(known) and _mean([run["scores"] for run in choice.runs], "dice") == max(known)
+
+
+def _mean(scores: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [own[name]["mean"] for own in scores]
+    return None if None in values else sum(values) / len(values)
+
+
+def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
+    """Mean over seeds of the mean over pairs, and of the deviation over pairs."""
+    mean = _mean(scores, name)
+    if mean is None:
+        return "–"
+    digits, spreads = SCORES[name].digits, [own[name]["std"] for own in scores]
+    if None in spreads:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"
+
+
+def _labels(cells: Sequence[Cell]) -> dict[tuple[str, str, str], str]:
+    """Metric of each variant, with what else tells it from the others of the sweep."""
+    shared = _shared(cells)
+    found = {}
+    for cell in cells:
+        summary = cell.folder.summary() if cell.folder else None
+        if summary:
+            key = (summary["dataset"], summary["metric"], summary.get("variant", ""))
+            found[key] = " ".join(filter(None, [summary["metric"], _further(cell, shared)]))
+    return found
+
+
+def _shared(cells: Sequence[Cell]) -> set[str]:
+    return set.intersection(*(set(cell.overrides) for cell in cells))
+
+
+def _further(cell: Cell, shared: set[str]) -> str:
+    """Overrides that are neither shared by all nor shown in a column."""
+    columns = ("dataset=", "metric=", "regularizer.scale=", "regularizer.weight=", "seed=")
+    return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
+
+
+def _size(path: Any) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _wide_console(table: Table) -> Console:
+    wide = Console(highlight=False, width=1000)
+    return Console(highlight=False, width=wide.measure(table).maximum)

@@ -1,0 +1,1 @@
+"""What a run trains and tests, a package per task."""

@@ -1,0 +1,80 @@
+"""The trainer's settings: each is checked, in words."""
+
+import pytest
+
+from bench.config.settings import TrainerSettings
+from bench.errors import ConfigError
+from bench.training.devices import accelerator
+
+VALID = {"steps": 10, "batch_size": 4, "lr": 1e-3, "validate_every": 5}
+COUNT = "must be a whole number of at least 1."
+OPTIONAL = "must be null or a whole number of at least 1."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        *[(name, 0, COUNT) for name in ("steps", "batch_size", "accumulate", "validate_every")],
+        ("steps", 2.5, COUNT),
+        ("steps", True, COUNT),
+        ("steps", "many", COUNT),
+        ("devices", 0, COUNT),
+        ("validation_pairs", 0, OPTIONAL),
+        ("checkpoint_every", -1, OPTIONAL),
+        ("early_stopping", 1.5, OPTIONAL),
+        ("lr", 0, "must be a number above 0."),
+        ("lr", -1e-3, "must be a number above 0."),
+        ("lr", "1e-3x", "must be a number above 0."),
+        ("lr", float("nan"), "must be a number above 0."),
+        ("schedule", "linear", "must be one of plateau, cosine."),
+        ("warmup", -1, "must be a whole number of at least 0."),
+        ("warmup", 0.5, "must be a whole number of at least 0."),
+        ("plateau_factor", 1, "must be a number between 0 and 1."),
+        ("plateau_factor", 0, "must be a number between 0 and 1."),
+        ("plateau_patience", -1, "must be a whole number of at least 0."),
+        ("plateau_patience", 0.5, "must be a whole number of at least 0."),
+        ("precision", "float16", "must be one of auto, float32, bfloat16."),
+        ("compile", "yes", "must be true, false or graphs."),
+        ("recompute", "no", "must be true or false."),
+        ("accelerator", "gpu", "must be one of auto, cpu, cuda."),
+    ],
+)
+def test_value_that_is_not_allowed_is_named_with_what_is(name, value, words):
+    with pytest.raises(ConfigError) as raised:
+        TrainerSettings(**{**VALID, name: value})
+    assert str(raised.value) == f"trainer.{name}={value}: {words}"
+
+
+def test_batch_must_divide_among_the_devices():
+    with pytest.raises(ConfigError, match=r"batch_size=4: must be a multiple of trainer.devices=3"):
+        TrainerSettings(**VALID, devices=3)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"devices": 2}, "trainer.devices above 1"),
+        ({"compile": True}, "compile"),
+        ({"recompute": True}, "recompute"),
+    ],
+)
+def test_pack_goes_alone(other, words):
+    with pytest.raises(ConfigError, match=f"trainer.pack=2: must be 1 with .*{words}"):
+        TrainerSettings(**VALID, pack=2, **other)
+
+
+def test_graphs_need_a_cuda_device():
+    with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, and this .* cpu"):
+        accelerator(TrainerSettings(**VALID, compile="graphs", accelerator="cpu"))
+
+
+def test_section_may_hold_further_keys_and_be_overridden():
+    section = {**VALID, "name": "short", "budget": "short", "early_stopping": 3}
+    settings = TrainerSettings.from_config(section, {"steps": 7})
+    assert (settings.steps, settings.batch_size, settings.early_stopping) == (7, 4, 3)
+    assert settings.accumulate == 1
+
+
+def test_settings_cannot_be_changed_afterwards():
+    with pytest.raises(AttributeError):
+        TrainerSettings(**VALID).steps = 3

@@ -1,0 +1,228 @@
+"""Scores against hand-made cases and independent formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from bench.scores.evaluation import (
+    dice_per_class,
+    folding,
+    foreground_dice,
+    hd95_per_class,
+    published_dice,
+    published_logj_variance,
+    score_displacement,
+    score_labels,
+    sdlogj,
+    summarize,
+    validation_means,
+)
+from bench.scores.registry import SCORES
+from bench.tasks.registration.testing import label_maps
+
+SHAPES = [(17, 22), (10, 13, 15)]
+
+
+def smooth_displacement(shape, size, seed=0):
+    random = np.random.default_rng(seed)
+    fields = [ndimage.gaussian_filter(random.normal(size=shape), 2) for _ in shape]
+    return size * np.stack([field / field.std() for field in fields])
+
+
+def blobs(shape, seed):
+    """A label map of smooth blobs of two classes."""
+    random = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(random.normal(size=shape), 2)
+    return np.digitize(field / field.std(), [0.3, 1.0]).astype(np.uint8)
+
+
+def test_dice_of_equal_maps_is_one():
+    labels = torch.tensor([[0, 1, 2], [2, 1, 0]])
+    assert dice_per_class(labels, labels, 3).tolist() == [1, 1, 1]
+
+
+def test_dice_of_disjoint_maps_is_zero():
+    first = torch.tensor([0, 0, 1, 1])
+    assert dice_per_class(first, 1 - first, 2).tolist() == [0, 0]
+
+
+def test_dice_by_hand():
+    first = torch.tensor([0, 1, 1, 1, 2, 2], dtype=torch.uint8)
+    second = torch.tensor([0, 0, 1, 1, 1, 2], dtype=torch.uint8)
+    assert dice_per_class(first, second, 3).tolist() == pytest.approx([2 / 3, 4 / 6, 2 / 3])
+
+
+def test_dice_of_many_classes_does_not_overflow_uint8_labels():
+    first = torch.arange(256).to(torch.uint8)
+    assert torch.equal(dice_per_class(first, first, 256), torch.ones(256, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dice_agrees_with_counting_in_numpy(shape):
+    first, second = blobs(shape, 1), blobs(shape, 2)
+    expected = [
+        2 * np.sum((first == k) & (second == k)) / (np.sum(first == k) + np.sum(second == k))
+        for k in range(3)
+    ]
+    found = dice_per_class(torch.from_numpy(first), torch.from_numpy(second), 3)
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_absent_class_is_left_out_of_the_foreground_but_zero_in_the_published_mean():
+    first = torch.tensor([0, 0, 1, 1])
+    second = torch.tensor([0, 1, 1, 1])
+    dice = dice_per_class(first, second, 3)
+    assert math.isnan(dice[2])
+    assert foreground_dice(dice) == pytest.approx(4 / 5)
+    assert published_dice(dice) == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+
+
+def test_class_in_one_map_only_counts_as_zero():
+    dice = dice_per_class(torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1]), 3)
+    assert float(dice[2]) == 0
+    assert foreground_dice(dice) == pytest.approx(0.5)
+
+
+def test_foreground_dice_without_foreground_is_nan():
+    nothing = torch.zeros(4, dtype=torch.uint8)
+    assert math.isnan(foreground_dice(dice_per_class(nothing, nothing, 3)))
+
+
+def hd95_by_distance_transforms(first, second, spacing):
+    def surface(mask):
+        return mask & ~ndimage.binary_erosion(mask, border_value=0)
+
+    def distances(source, target):
+        to_target = ndimage.distance_transform_edt(~surface(target), sampling=spacing)
+        return to_target[surface(source)]
+
+    return max(np.percentile(distances(*pair), 95) for pair in ((first, second), (second, first)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((33, 41), (0.7, 1.9)), ((18, 21, 16), (0.8, 1.0, 2.5))]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_hd95_agrees_with_distance_transforms(shape, spacing, seed):
+    first, second = blobs(shape, seed), blobs(shape, seed + 100)
+    found = hd95_per_class(first, second, 3, spacing)
+    assert math.isnan(found[0])
+    for label in (1, 2):
+        expected = hd95_by_distance_transforms(first == label, second == label, spacing)
+        assert found[label] == pytest.approx(expected, rel=1e-5)
+
+
+def test_hd95_of_shifted_points_is_the_shift_in_mm():
+    first, second = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    first[5, 5] = second[8, 5] = 1
+    assert hd95_per_class(first, second, 2, (2.5, 1.0))[1] == pytest.approx(7.5)
+
+
+def test_hd95_of_equal_maps_is_zero_and_of_missing_classes_nan():
+    first = blobs((20, 22), 0)
+    assert hd95_per_class(first, first, 3, (1, 1))[1:] == [0, 0]
+    without = np.where(first == 2, 0, first)
+    found = hd95_per_class(first, without, 4, (1, 1))
+    assert math.isfinite(found[1])
+    assert math.isnan(found[2])
+    assert math.isnan(found[3])
+
+
+def sdlogj_by_scipy(u):
+    """The Learn2Reg evaluation: central differences by correlation, two voxels cut, plus 3."""
+    ndim = len(u)
+    jacobian = np.zeros((ndim, ndim, *u.shape[1:]))
+    for j in range(ndim):
+        kernel = np.array([-0.5, 0, 0.5]).reshape([-1 if k == j else 1 for k in range(ndim)])
+        for i in range(ndim):
+            jacobian[i, j] = ndimage.correlate(u[i], kernel, mode="constant", cval=0.0)
+    jacobian += np.eye(ndim).reshape(ndim, ndim, *[1] * ndim)
+    inner = jacobian[(slice(None), slice(None), *[slice(2, -2)] * ndim)]
+    determinant = np.linalg.det(np.moveaxis(inner, (0, 1), (-2, -1)))
+    return np.log((determinant + 3).clip(1e-9, 1e9)).std()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [0.3, 2.0, 8.0])
+def test_sdlogj_agrees_with_scipy(shape, size):
+    u = smooth_displacement(shape, size)
+    found = sdlogj(torch.from_numpy(u[None]).float())
+    assert found == pytest.approx(sdlogj_by_scipy(u.astype(np.float32).astype(float)), rel=1e-6)
+
+
+def logj_variance_by_numpy(u):
+    ndim = len(u)
+    inner = [slice(0, -1)] * ndim
+    jacobian = np.empty((*(s - 1 for s in u.shape[1:]), ndim, ndim))
+    for i in range(ndim):
+        for j in range(ndim):
+            cut = tuple(slice(None) if k == j else inner[k] for k in range(ndim))
+            jacobian[..., i, j] = np.abs(np.diff(u[i], axis=j)[cut] + (i == j))
+    return np.log(np.abs(np.linalg.det(jacobian)).clip(1e-9)).var(ddof=1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [0.3, 3.0])
+def test_published_variance_agrees_with_numpy(shape, size):
+    u = smooth_displacement(shape, size)
+    found = published_logj_variance(torch.from_numpy(u[None]))
+    assert found == pytest.approx(logj_variance_by_numpy(u), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_smoothness_scores_of_the_identity_are_zero(shape):
+    scores = score_displacement(torch.zeros(1, len(shape), *shape))
+    assert scores == pytest.approx(dict.fromkeys(scores, 0), abs=1e-12)
+    assert set(scores) == {"folding", "sdlogj", "logj_var_published"}
+    assert set(scores) <= set(SCORES)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_folding_is_the_share_of_a_planted_fold(shape):
+    u = torch.zeros(1, len(shape), *shape)
+    u[0, 0, 5] = 2.5  # passes the rows 6 and 7: the difference after row 5 is 1 - 2.5 < 0
+    assert folding(u) == pytest.approx(1 / (shape[0] - 1))
+
+
+def test_a_collapse_to_a_point_counts_as_folding():
+    u = torch.zeros(1, 2, 9, 9)
+    u[0, 0, 4] = 1  # rows 4 and 5 land on the same place
+    assert folding(u) == pytest.approx(1 / 8)
+
+
+def test_scores_of_labels_are_those_of_the_warped_map():
+    moving = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
+    moving[..., 3:6, 4:8] = 1
+    fixed = moving.roll(2, dims=2)
+    u = torch.zeros(1, 2, 12, 12)
+    before, classes_before = score_labels(*label_maps(moving, fixed, u), 2, (2.0, 1.0))
+    u[:, 0] = -2
+    after, classes_after = score_labels(*label_maps(moving, fixed, u), 2, (2.0, 1.0))
+    assert before["dice"] == pytest.approx(1 / 3)
+    assert before["hd95"] == pytest.approx(4)
+    assert after == {"dice": 1, "dice_published": 1, "hd95": 0}
+    assert classes_before[1]["dice"] == pytest.approx(1 / 3)
+    assert classes_after[1] == {"dice": 1, "hd95": 0}
+
+
+def test_summary_leaves_nan_out_and_says_how_many_it_counted():
+    rows = [{"dice": 0.5, "hd95": math.nan}, {"dice": 0.7}, {"dice": math.nan, "hd95": 3.0}]
+    table = summarize(rows, ["dice", "hd95", "folding"])
+    assert table["dice"] == {
+        "mean": pytest.approx(0.6),
+        "std": pytest.approx(np.std([0.5, 0.7], ddof=1)),
+        "n": 2,
+    }
+    assert table["hd95"] == {"mean": 3.0, "std": None, "n": 1}
+    assert table["folding"] == {"mean": None, "std": None, "n": 0}
+
+
+def test_validation_leaves_pairs_without_foreground_out_of_dice_alone():
+    rows = [{"loss": 1.0, "dice": 0.5}, {"loss": 2.0, "dice": math.nan}, {"loss": 6.0, "dice": 0.7}]
+    assert validation_means(rows) == {"loss": 3.0, "dice": pytest.approx(0.6)}
+    rows[0]["loss"] = math.nan
+    assert math.isnan(validation_means(rows)["loss"])
+    assert math.isnan(validation_means([rows[1]])["dice"])

@@ -1,0 +1,163 @@
+"""Metrics: the contract over all of conf/metric."""
+
+import pytest
+import torch
+from conf_options import names, setup_of, tiny_experiment
+from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
+
+from bench.errors import Unsupported
+from bench.models.method import reason_against
+from bench.similarity import NCC, LabelMSE, Pair
+from bench.similarity.building import build_metric as build_metric_of
+from bench.tasks.registration.assembly import build_parts
+
+SYMMETRIC = (
+    "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
+    "sum", "vgg",
+)  # fmt: skip
+TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg", "sum")  # with a network to be trained
+BLURRED = ("nmi",)  # metrics whose least value is above 0
+
+
+def build_metric(name, ndim, dataset, weights):
+    """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
+    experiment = tiny_experiment(ndim, f"metric={name}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
+        )
+    similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
+    reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
+    if reason is None:
+        for extractor in extractors_of(similarity):
+            extractor.load(experiment.results)
+    return similarity, reason
+
+
+CASES = [(name, ndim) for name in names("metric") for ndim in (2, 3)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}D")
+def case(request, tiny_datasets, vgg_weights):
+    """Name of a metric of conf/metric, the metric, and an odd shape that it supports."""
+    name, ndim = request.param
+    similarity, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
+    if reason is not None:
+        pytest.skip(f"{name} in {ndim}D: {reason}")
+    return name, similarity, SHAPES[ndim]
+
+
+class TestEveryMetric:
+    def test_is_a_finite_float32_scalar_with_a_gradient_in_u(self, case):
+        _, metric, shape = case
+        u = displacement(shape).requires_grad_()
+        value = metric(Pair(*images(shape), u, Counted(shape), 4))
+        assert value.shape == ()
+        assert value.dtype == torch.float32
+        assert torch.isfinite(value)
+        value.backward()
+        assert u.grad.shape == u.shape
+        assert torch.isfinite(u.grad).all()
+        assert u.grad.abs().max() > 0
+
+    def test_is_least_where_the_images_agree(self, case):
+        name, metric, shape = case
+        image, _ = images(shape)
+        labels = Counted(shape)
+        labels.maps[1] = labels.maps[0]
+        u = torch.zeros(2, len(shape), *shape)
+        at_identity = metric(Pair(image, image, u, labels, 4)).item()
+        assert at_identity == pytest.approx(0, abs=0.5 if name in BLURRED else 2e-3)
+        for seed in range(3):
+            moved = Pair(image, image, displacement(shape, size=1.5, seed=seed), labels, 4)
+            assert metric(moved).item() > at_identity + 1e-6
+
+    def test_does_not_change_its_inputs(self, case):
+        _, metric, shape = case
+        tensors = [*images(shape), displacement(shape)]
+        copies = [tensor.clone() for tensor in tensors]
+        metric(Pair(*tensors, Counted(shape), 4))
+        assert all(torch.equal(*both) for both in zip(tensors, copies, strict=True))
+
+    def test_gives_the_same_value_twice(self, case):
+        _, metric, shape = case
+        values = [
+            metric(Pair(*images(shape), displacement(shape), Counted(shape), 4)).item()
+            for _ in range(2)
+        ]
+        assert values[0] == values[1]
+
+    def test_averages_over_the_batch(self, case):
+        _, metric, shape = case
+        moving, fixed = images(shape)
+        u, labels = displacement(shape), Counted(shape)
+        apart = []
+        for i in range(2):
+            one = slice(i, i + 1)
+            maps = labels.maps[:, one]
+            apart.append(metric(Pair(moving[one], fixed[one], u[one], maps.unbind, 4)).item())
+        whole = metric(Pair(moving, fixed, u, labels, 4)).item()
+        assert whole == pytest.approx(sum(apart) / 2, rel=1e-4, abs=1e-6)
+
+    def test_reads_labels_once_if_it_needs_them_and_never_otherwise(self, case):
+        _, metric, shape = case
+        labels = Counted(shape)
+        metric(Pair(*images(shape), displacement(shape), labels, 4))
+        needs_labels = reason_against(metric, len(shape), 1, labels=False) is not None
+        assert labels.calls == needs_labels
+
+    def test_is_symmetric_where_it_claims_to_be(self, case):
+        name, metric, shape = case
+        if name not in SYMMETRIC:
+            pytest.skip(f"{name} does not claim to be symmetric")
+        first, second = images(shape)
+        labels = Counted(shape)
+        there = metric(unmoved(first, second, labels)).item()
+        labels.maps = labels.maps.flip(0)
+        back = metric(unmoved(second, first, labels)).item()
+        assert there == pytest.approx(back, rel=1e-5)
+        assert there > 1e-4
+
+    def test_is_finite_for_empty_images(self, case):
+        _, metric, shape = case
+        empty = torch.zeros(1, 1, *shape)
+        u = displacement(shape, batch=1).requires_grad_()
+        value = metric(Pair(empty, empty, u, Counted(shape, batch=1), 4))
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(u.grad).all()
+
+
+@pytest.mark.parametrize(("name", "ndim"), CASES)
+def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datasets, vgg_weights):
+    dataset = tiny_datasets[ndim]
+    experiment = tiny_experiment(ndim, f"metric={name}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={vgg_weights}"
+        )
+    _, reason = build_metric(name, ndim, dataset, vgg_weights)
+    if reason is None:
+        parts = build_parts(setup_of(experiment, dataset))
+        assert [learner.network.levels for learner in parts.learners] == [3] * (name in TRAINED)
+        return
+    with pytest.raises(Unsupported) as raised:
+        build_parts(setup_of(experiment, dataset))
+    assert str(raised.value) == (
+        f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
+        "metric or data set."
+    )
+
+
+def test_vgg_says_that_it_is_two_dimensional(tiny_datasets, vgg_weights):
+    _, reason = build_metric("vgg", 3, tiny_datasets[3], vgg_weights)
+    assert reason == "VGG-16 is a 2D network and the data set has 3D images"
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_ncc_sup_is_ncc_plus_the_label_term(ndim, tiny_datasets):
+    shape = SHAPES[ndim]
+    ncc_sup, _ = build_metric("ncc_sup", ndim, tiny_datasets[ndim], None)
+    pair = Pair(*images(shape), displacement(shape), Counted(shape), 4)
+    expected = NCC(9)(pair) + LabelMSE()(pair)
+    torch.testing.assert_close(ncc_sup(pair), expected)

@@ -1,0 +1,268 @@
+"""Folders of results: what counts as finished, who holds them, and what survives a fault."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import Busy, Diverged, StoreError, Unsupported
+from bench.store.folder import (
+    FAILURE,
+    LAST,
+    SCHEMA,
+    SUMMARY,
+    TRACEBACK,
+    Folder,
+    describe,
+    list_folders,
+    read_json,
+    write_atomically,
+    write_csv,
+    write_json,
+)
+
+HEADER = {"id": "abc", "dataset": "demo", "metric": "ncc", "weight": 0.5, "seed": 0}
+SCORES = {"dice": {"mean": 0.75, "std": 0.01, "n": 4}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "runs" / "demo-ncc-abc")
+
+
+def finish(folder, **more):
+    folder.start(HEADER, "seed: 0\n", {"python": "3"})
+    folder.finish({**HEADER, "scores": SCORES, **more})
+
+
+def test_writing_replaces_the_former_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "first")
+    write_atomically(path, b"second")
+    assert path.read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_write_that_fails_keeps_the_former_file_and_leaves_no_part(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "first")
+    with pytest.raises(TypeError):
+        write_atomically(path, 3)  # found out after the partial file was opened
+    assert path.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_write_over_a_folder_leaves_no_part(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_atomically(tmp_path / "taken", "text")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_csv_has_all_columns_in_order_of_appearance(tmp_path):
+    write_csv(tmp_path / "rows.csv", [{"step": 1, "loss": 0.5}, {"step": 2, "dice": 0.7}])
+    with open(tmp_path / "rows.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["step", "loss", "dice"], ["1", "0.5", ""], ["2", "", "0.7"]]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '{"status": "fin'])
+def test_damaged_json_reads_as_nothing(tmp_path, text):
+    (tmp_path / "file.json").write_text(text)
+    assert read_json(tmp_path / "file.json") is None
+    assert read_json(tmp_path / "missing.json") is None
+
+
+def test_status_from_nothing_to_finished(folder):
+    assert folder.status() == "missing"
+    folder.start(HEADER, "seed: 0\n", {})
+    assert folder.status() == "interrupted"
+    with folder.claim():
+        assert folder.status() == "running"
+    assert folder.status() == "interrupted"
+    folder.file(LAST).write_bytes(b"state")
+    folder.finish({**HEADER, "scores": SCORES})
+    assert folder.status() == "finished"
+    assert folder.summary()["scores"] == SCORES
+    assert not folder.file(LAST).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Diverged("loss is nan"), "failed"), (Unsupported("2D only"), "skipped")]
+)
+def test_failure_is_recorded_and_forgotten_by_the_next_start(folder, error, status):
+    folder.start(HEADER, "seed: 0\n", {})
+    try:
+        raise error
+    except type(error) as raised:
+        folder.fail(raised, status)
+    assert folder.status() == status
+    failure = read_json(folder.file(FAILURE))
+    assert failure["error"] == str(error)
+    assert failure["type"] == type(error).__name__
+    assert "raise error" in folder.file(TRACEBACK).read_text()
+    assert describe(folder)["error"] == str(error)
+    folder.start(HEADER, "seed: 0\n", {})
+    assert folder.status() == "interrupted"
+    assert not folder.file(TRACEBACK).exists()
+    assert "error" not in describe(folder)
+
+
+def test_failure_before_the_start_writes_nothing(folder):
+    folder.fail(Diverged("early"))
+    assert folder.status() == "missing"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"schema": 1}', '{"schema": 1, "status": "running"}', "[]"]
+)
+def test_damaged_summary_is_not_finished(folder, content):
+    finish(folder)
+    folder.file(SUMMARY).write_text(content)
+    assert folder.summary() is None
+    assert folder.status() == "interrupted"
+
+
+def test_summary_of_a_newer_version_is_refused(folder):
+    finish(folder)
+    write_json(folder.file(SUMMARY), {"schema": SCHEMA + 1, "status": "finished"})
+    words = rf"was written by a newer version \(schema {SCHEMA + 1}, this one knows {SCHEMA}\)"
+    for look in (folder.summary, folder.status):
+        with pytest.raises(StoreError, match=words):
+            look()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from bench.store.folder import Folder
+with Folder(Path(sys.argv[1])).claim():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(folder):
+    """Another process that holds the folder until its input is closed."""
+    folder.start(HEADER, "seed: 0\n", {})
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_folder_held_by_another_process_is_running_and_cannot_be_claimed(folder, holder):
+    assert folder.status() == "running"
+    words = "demo-ncc-abc is being run by another process. Wait for it"
+    with pytest.raises(StoreError, match=words), folder.claim():
+        pass
+    holder.stdin.close()
+    holder.wait()
+    assert folder.status() == "interrupted"
+
+
+def test_claim_of_a_killed_process_ends_with_it(folder, holder):
+    holder.kill()
+    holder.wait()
+    with folder.claim():
+        assert folder.status() == "running"
+
+
+def test_waiting_claim_gets_the_folder_when_the_other_lets_go(folder, holder):
+    holder.stdin.close()
+    with folder.claim(wait=True):
+        pass
+    assert holder.wait() == 0
+
+
+def test_setting_aside_keeps_a_finished_run_until_the_new_one_finishes(folder):
+    finish(folder, steps=1)
+    folder.set_aside()
+    aside = folder.path.parent.parent / "replaced" / folder.path.name
+    assert folder.status() == "missing"
+    assert read_json(aside / SUMMARY)["steps"] == 1
+    folder.start(HEADER, "seed: 0\n", {})
+    assert aside.exists()
+    folder.finish({**HEADER, "scores": SCORES, "steps": 2})
+    assert not aside.exists()
+    assert folder.summary()["steps"] == 2
+
+
+def test_setting_aside_leaves_an_unfinished_run_to_go_on(folder):
+    finish(folder, steps=1)
+    folder.set_aside()
+    folder.start(HEADER, "seed: 0\n", {})
+    folder.set_aside()
+    aside = folder.path.parent.parent / "replaced" / folder.path.name
+    assert folder.status() == "interrupted"
+    assert read_json(aside / SUMMARY)["steps"] == 1
+
+
+def test_listing_holds_what_was_started_by_name(folder, tmp_path):
+    assert list_folders(tmp_path) == []
+    finish(folder)
+    other = Folder(folder.path.with_name("demo-mse-def"))
+    other.start({**HEADER, "metric": "mse"}, "", {})
+    (tmp_path / "runs" / "stray").mkdir()
+    rows = [describe(found) for found in list_folders(tmp_path)]
+    assert [(row["metric"], row["status"]) for row in rows] == [
+        ("mse", "interrupted"),
+        ("ncc", "finished"),
+    ]
+    assert rows[1]["dice"] == 0.75
+    assert "dice" not in rows[0]
+
+
+def test_files_are_readable_by_other_programs(folder):
+    finish(folder)
+    assert json.loads(folder.file(SUMMARY).read_text())["schema"] == SCHEMA
+    assert folder.file("config.yaml").read_text() == "seed: 0\n"
+
+
+def test_removed_run_is_gone_and_others_stay(tmp_path):
+    folders = [Folder(tmp_path / "runs" / name) for name in ("a", "b")]
+    for one in folders:
+        finish(one)
+    folders[0].remove()
+    assert [one.path.name for one in list_folders(tmp_path)] == ["b"]
+    assert folders[1].status() == "finished"
+
+
+def test_reset_forgets_how_far_an_unfinished_run_has_come(folder):
+    folder.start(HEADER, "seed: 0\n", {})
+    for name in (LAST, "best.safetensors", "history.csv"):
+        folder.file(name).write_text("half")
+    folder.fail(Diverged("loss is nan"))
+    folder.reset()
+    assert folder.status() == "interrupted"
+    assert sorted(file.name for file in folder.path.iterdir()) == [
+        "config.yaml", "environment.json", "run.json",
+    ]  # fmt: skip
+
+
+def test_reset_leaves_a_finished_run_alone(folder):
+    finish(folder)
+    before = sorted(file.name for file in folder.path.iterdir())
+    folder.reset()
+    assert sorted(file.name for file in folder.path.iterdir()) == before
+
+
+@pytest.mark.parametrize("action", ["remove", "reset"])
+def test_run_that_another_process_holds_is_neither_removed_nor_reset(folder, action):
+    finish(folder)
+    other = Folder(folder.path)
+    with folder.claim(), pytest.raises(Busy, match="is being run by another process"):
+        getattr(other, action)()
+    assert folder.status() == "finished"
