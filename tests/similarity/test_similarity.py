@@ -9,6 +9,7 @@ from bench.errors import Unsupported
 from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
 from bench.similarity.building import build_metric as build_metric_of
+from bench.similarity.building import extractors_of
 from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
