@@ -36,8 +36,7 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         summary: The run's summary.
         folder: The run's folder, for the path of its figure.
     """
-    title = "{metric} on {dataset}, λ = {weight:g}, seed {seed}, {steps} steps".format(**summary)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=_title(summary), title_justify="left")
     for heading in ("score", "before", "after", "pairs"):
         table.add_column(heading, justify="left" if heading == "score" else "right")
     for name, score in SCORES.items():
@@ -52,6 +51,16 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"figure: {folder / FIGURE}", soft_wrap=True)
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    parts = [f"{summary['metric'] or summary['model']} on {summary['dataset']}"]
+    if summary.get("weight") is not None:
+        parts.append(f"λ = {summary['weight']:g}")
+    parts.append(f"seed {summary['seed']}")
+    if summary.get("steps") is not None:
+        parts.append(f"{summary['steps']} steps")
+    return ", ".join(parts)
 
 
 def print_runs(rows: list[dict[str, Any]]) -> None:

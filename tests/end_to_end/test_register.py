@@ -68,8 +68,8 @@ def test_a_run_registers_one_pair_and_many(
 def test_written_fields_are_scored_as_the_run_was(
     volumes: Path, tmp_path: Path, empty_results: Path, run: Command, bench: Command
 ) -> None:
-    data = [f"dataset.root={volumes}", "dataset.shape=[10,10,10]"]
-    settings = ["dataset=nifti", *data, "metric=mse", "model.flow_std=0.03", *TRAINING]
+    data = [f"dataset.root={volumes}", "dataset.shape=[10,12,10]"]
+    settings = ["dataset=nifti", *data, "metric=mse", "model.flow_std=0.5", *TRAINING]
     assert run(*settings, at(empty_results)).code == 0
     trained = only_run(empty_results)
     pairs = read_rows(trained / "pairs.csv")
