@@ -1,0 +1,193 @@
+"""Displacement fields of other programs, read and refused."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from conf_options import experiment
+from volumes import HEADERS, SHAPE, SMALL, write_table
+
+from bench.config.identity import folder_digest
+from bench.data.batches.loading import read_pairs
+from bench.data.setup import Setup
+from bench.errors import ConfigError, DataError
+from bench.models.fields import Fields, names
+from bench.models.method import Objective
+from bench.runs.run import Run
+
+NAME = "image5_to_image4"  # of the test pair whose fields are written
+U = np.array([1.0, -2.0, 0.5])  # voxels of the preprocessed images
+STORED = U * [-1, 1, 1]  # voxels of the files, whose first axis is flipped
+AFFINE = HEADERS["left-handed"]
+MM = AFFINE[:3, :3] @ STORED * [-1, -1, 1]  # LPS
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("volumes") / "data"
+    folder.mkdir()
+    write_table(folder, AFFINE)
+    return folder
+
+
+def setup_of(root: Path, fields: Path, *overrides: str) -> Setup:
+    data = ["dataset=nifti", f"dataset.root={root}", "dataset.shape=[22,20,16]"]
+    results = f"results_dir={root.parent / 'results'}"
+    model = ["model=fields", f"model.folder={fields}", results]
+    return Setup.of(experiment([*data, *model, *SMALL, *overrides]))
+
+
+def displacement(root: Path, fields: Path) -> torch.Tensor:
+    """That of the pair, by fields of which both test pairs have one."""
+    setup = setup_of(root, fields)
+    method = Fields(3, 1, str(fields))
+    method.connect(setup)
+    dataset = setup.dataset
+    number = [dataset.ids[moving] for moving, _ in dataset.pairs("test")].index("image5")
+    pair = read_pairs(dataset, [dataset.pairs("test")[number]], torch.device("cpu"))
+    return method.register(pair, Objective(None, None, 0))
+
+
+def constant(vector: np.ndarray, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """(*S, D) float32."""
+    return np.broadcast_to(vector, (*shape, 3)).astype(np.float32)
+
+
+def write_other(folder: Path) -> None:
+    """The field of the other test pair."""
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "image4_to_image5.npy", np.zeros((3, *SHAPE)))
+
+
+def as_ants(folder: Path) -> None:
+    image = nibabel.Nifti1Image(constant(MM)[:, :, :, None], AFFINE)
+    nibabel.save(image, folder / f"{NAME}.nii.gz")
+
+
+def as_ants_folder(folder: Path) -> None:
+    (folder / NAME).mkdir()
+    image = nibabel.Nifti1Image(constant(MM)[:, :, :, None], AFFINE)
+    nibabel.save(image, folder / NAME / "displacement.nii.gz")
+
+
+def as_mha(folder: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    scalar = nibabel.Nifti1Image(np.zeros(SHAPE, np.float32), AFFINE)
+    nibabel.save(scalar, folder.parent / "grid.nii.gz")
+    image = sitk.GetImageFromArray(constant(MM, SHAPE[::-1]), isVector=True)
+    image.CopyInformation(sitk.ReadImage(str(folder.parent / "grid.nii.gz")))
+    sitk.WriteImage(image, str(folder / f"{NAME}.mha"))
+
+
+def as_learn2reg(folder: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(constant(STORED), AFFINE), folder / "disp_0004_0005.nii.gz")
+
+
+def as_learn2reg_half(folder: Path) -> None:
+    half = constant(STORED, tuple(n // 2 for n in SHAPE))
+    np.savez_compressed(folder / "disp_0004_0005.npz", np.moveaxis(half, -1, 0))
+
+
+def as_array(folder: Path) -> None:
+    np.save(folder / "disp_image4_image5.npy", constant(STORED))
+
+
+KINDS = [as_ants, as_ants_folder, as_mha, as_learn2reg, as_learn2reg_half, as_array]
+
+
+@pytest.mark.parametrize("write", KINDS)
+def test_fields_of_every_kind_mean_the_same(root: Path, tmp_path: Path, write) -> None:
+    folder = tmp_path / "fields"
+    write_other(folder)
+    write(folder)
+    u = displacement(root, folder)
+    assert u.shape == (1, 3, 22, 20, 16)
+    expected = torch.from_numpy(U).float().view(1, 3, 1, 1, 1).expand_as(u)
+    torch.testing.assert_close(u, expected, atol=1e-4, rtol=0)
+
+
+def varying(axis: int) -> np.ndarray:
+    """(*S, D) whose components rise along one axis."""
+    ramp = np.arange(SHAPE[axis], dtype=np.float32).reshape(
+        [-1 if i == axis else 1 for i in range(3)]
+    )
+    return np.stack([np.broadcast_to(ramp * 0.1 * k, SHAPE) for k in (1, 2, 3)], axis=-1)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_every_voxel_gets_its_vector(root: Path, tmp_path: Path, axis: int) -> None:
+    """Volumes are cropped along axes 1 and 2 and padded along 0, which is flipped in the files."""
+    folder = tmp_path / "fields"
+    write_other(folder)
+    np.save(folder / f"{NAME}.npy", varying(axis))
+    u = displacement(root, folder)[0].numpy()
+    turned = np.moveaxis(varying(axis)[::-1], -1, 0) * np.array([-1, 1, 1]).reshape(3, 1, 1, 1)
+    np.testing.assert_allclose(u[:, 1:-1], turned[:, :, 1:-1, 1:-1], atol=1e-4)
+    np.testing.assert_allclose(u[:, 0], turned[:, 0, 1:-1, 1:-1], atol=1e-4)  # beyond the border
+
+
+@pytest.mark.parametrize(
+    ("array", "affine", "words"),
+    [
+        (
+            constant(MM, (20, 22, 17))[:, :, :, None],
+            AFFINE,
+            r"has the shape \(20, 22, 17\), but its",
+        ),
+        (
+            constant(MM)[:, :, :, None],
+            HEADERS["plain"],
+            "lies elsewhere than its fixed image image4",
+        ),
+        (constant(MM)[..., None, :2], AFFINE, "3 components on 3 axes are needed"),
+        (constant(MM)[..., 0], AFFINE, "3 components on 3 axes are needed"),
+        (np.full((*SHAPE, 1, 3), np.nan, np.float32), AFFINE, "7920 displacements are not finite"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    root: Path, tmp_path: Path, array: np.ndarray, affine: np.ndarray, words: str
+) -> None:
+    folder = tmp_path / "fields"
+    write_other(folder)
+    nibabel.save(nibabel.Nifti1Image(array, affine), folder / f"{NAME}.nii.gz")
+    with pytest.raises(DataError, match=words) as caught:
+        displacement(root, folder)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).startswith(str(folder / NAME))
+
+
+def test_missing_fields_and_damaged_ones_are_named(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    write_other(folder)
+    with pytest.raises(DataError, match="has fields of 1 of the 2 test pairs; that of image5 to"):
+        displacement(root, folder)
+    (folder / f"{NAME}.nii.gz").write_bytes(b"no field")
+    with pytest.raises(DataError, match="cannot be read as a displacement field"):
+        displacement(root, folder)
+    (folder / "seconds.csv").write_text("moving,fixed,seconds\nimage4,image5,fast\n")
+    with pytest.raises(DataError, match="a row lacks a number of seconds"):
+        displacement(root, folder)
+    with pytest.raises(ConfigError, match=f"model.folder={folder}/none: no such folder"):
+        Run.of(setup_of(root, folder / "none"))
+
+
+def test_a_run_is_known_by_its_fields_not_by_their_place(root: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "fields", tmp_path / "copy", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        write_other(folder)
+        np.save(folder / f"{NAME}.npy", constant(STORED * (1 + number // 2)))
+    ids = [Run.of(setup_of(root, folder)).header["id"] for folder in folders]
+    assert ids[0] == ids[1] != ids[2]
+    assert Run.of(setup_of(root, folders[0], "model.version=2")).header["id"] != ids[0]
+    assert folder_digest(str(folders[0])) == folder_digest(str(folders[1]))
+
+
+def test_files_are_called_by_names_or_numbers() -> None:
+    assert names("hippocampus_012", "hippocampus_007.nii.gz") == [
+        "hippocampus_012_to_hippocampus_007",
+        "disp_hippocampus_007_hippocampus_012",
+        "disp_0007_0012",
+    ]
+    assert names("a.tif/000", "atlas") == ["a.tif_000_to_atlas", "disp_atlas_a.tif_000"]
