@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 from bench.config.composition import register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF
+from bench.data import PreparedDataset
+from bench.data.setup import Setup, make_source
 
 TINY = {
     2: ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"],
@@ -56,6 +58,11 @@ def experiment(overrides: list[str]) -> Experiment:
 def tiny_experiment(ndim: int, *overrides: str) -> Experiment:
     """An experiment on a few small subjects of the demo."""
     return experiment([*TINY[ndim], *SMALL, *overrides])
+
+
+def setup_on(chosen: Experiment, dataset: PreparedDataset) -> Setup:
+    """An experiment on a data set that has been prepared."""
+    return Setup(chosen, dataset, make_source(chosen).settings())
 
 
 def section(content: dict[str, Any], *without: str) -> dict[str, Any]:

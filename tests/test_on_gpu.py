@@ -2,18 +2,20 @@
 
 import pytest
 import torch
-from bench.training.packing import fit_pack
-from conf_options import names, tiny_experiment
+from conf_options import names, setup_on, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images
-from test_packing import folders, histories, settings, tasks
-from test_similarity import build_metric
+from test_similarity import metric_on
+from test_training import settings
 
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
+from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.similarity.building import extractors_of
 from bench.spatial import integrate, jacobian_determinant, warp
 from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.testing import score_pairs
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.loop import fit
 
 GPU = torch.device("cuda")
@@ -35,7 +37,7 @@ def exact_products():
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("name", names("metric"))
 def test_metric_has_the_value_and_gradient_of_the_processor(name, ndim, tiny_datasets, vgg_weights):
-    metric, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
+    metric, reason = metric_on(name, ndim, tiny_datasets[ndim], vgg_weights)
     if reason is not None:
         pytest.skip(reason)
     for extractor in extractors_of(metric):
@@ -73,9 +75,14 @@ def test_warp_is_that_of_the_processor(shape, mode):
 
 def registration(dataset, *overrides):
     experiment = tiny_experiment(dataset.ndim, *overrides)
-    parts = build_parts(experiment, dataset)
+    parts = build_parts(setup_on(experiment, dataset))
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    return Registration("", parts.model, {}, parts.similarity, parts.regularizer, 0.02, training)
+    return NetworkTraining("", parts.model, {}, parts.objective, training)
+
+
+def made(folder):
+    folder.mkdir()
+    return folder
 
 
 def losses(task, folder, device, **changes):
@@ -86,7 +93,7 @@ def losses(task, folder, device, **changes):
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("metric", ["mse", "ncc", "ncc_sup", "deepsim_seg"])
 def test_training_follows_that_of_the_processor(metric, ndim, tiny_datasets, tmp_path):
-    first, second = folders(tmp_path, 2)
+    first, second = (made(tmp_path / name) for name in ("first", "second"))
     dataset = tiny_datasets[ndim]
     expected = losses(registration(dataset, f"metric={metric}"), first, CPU)
     found = losses(registration(dataset, f"metric={metric}"), second, GPU)
@@ -97,32 +104,27 @@ def test_training_follows_that_of_the_processor(metric, ndim, tiny_datasets, tmp
     "changes", [{"precision": "bfloat16"}, {"compile": True}, {"compile": "graphs"}], ids=str
 )
 def test_faster_training_follows_the_plain_one(changes, tiny_datasets, tmp_path, capsys):
-    first, second = folders(tmp_path, 2)
+    first, second = (made(tmp_path / name) for name in ("first", "second"))
     expected = losses(registration(tiny_datasets[3], "metric=ncc"), first, GPU)
     found = losses(registration(tiny_datasets[3], "metric=ncc"), second, GPU, **changes)
     assert found == pytest.approx(expected, rel=5e-2)
     assert "not possible here" not in capsys.readouterr().out
 
 
-def test_pack_trains_as_each_alone(tiny_datasets, tmp_path):
-    alone, together = folders(tmp_path / "alone"), folders(tmp_path / "together")
-    given = settings(accelerator="cuda")
-    for task, folder in zip(tasks(tiny_datasets[3], "metric=mse"), alone, strict=True):
-        fit(task, given, folder, seed=0)
-    fit_pack(tasks(tiny_datasets[3], "metric=mse"), given, together, 0, [None] * 3)
-    for one, other in zip(histories(alone), histories(together), strict=True):
-        assert [row["val_loss"] for row in other] == pytest.approx(
-            [r["val_loss"] for r in one], rel=1e-2
-        )
-
-
 def test_test_pairs_have_the_scores_of_the_processor(tiny_datasets, tmp_path):
     dataset = tiny_datasets[3]
     task = registration(dataset, "metric=mse")
-    fit(task, settings(accelerator="cpu"), folders(tmp_path, 1)[0], seed=0)
+    fit(task, settings(accelerator="cpu"), tmp_path, seed=0)
     network = task.network.eval()
-    expected = [pair.after for pair in score_test_pairs(network, dataset, CPU)]
-    found = [pair.after for pair in score_test_pairs(network.to(GPU), dataset, GPU)]
+    expected, found = (
+        [
+            case.scores
+            for case in score_pairs(
+                NetworkMethod(network.to(device), torch.float32), task.objective, dataset, device
+            )
+        ]
+        for device in (CPU, GPU)
+    )
     for one, other in zip(expected, found, strict=True):
         assert other["dice"] == pytest.approx(one["dice"], abs=5e-3)
         assert other["sdlogj"] == pytest.approx(one["sdlogj"], rel=1e-2)

@@ -9,17 +9,19 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import tiny_experiment
+from conf_options import setup_on, tiny_experiment
 from torch import nn
 
+from bench.config.identity import extractor_identity, file_digest
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
-from bench.extractors.official import official_weights, weights_digest
+from bench.extractors.official import official_weights
 from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
-from bench.similarity.building import build_extractor
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import BEST, EXTRACTORS, list_folders
 from bench.tasks.registration.assembly import build_parts
 
@@ -159,24 +161,23 @@ def test_frozen_extractor_has_no_gradients_of_its_own_and_ignores_dropout():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def origin_of(experiment, dataset):
-    data = {"fingerprint": dataset.fingerprint, "settings": {}}
-    return Origin(experiment, experiment["metric"]["extractor"], dataset, data)
+def learner_of(experiment, dataset):
+    section = experiment["metric"]["extractor"]
+    return Learner(build_extractor(section, dataset), setup_on(experiment, dataset), section)
 
 
 def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     experiment = tiny_experiment(
         2, "metric=deepsim_seg", f"results_dir={tmp_path}", "metric.extractor.steps=2"
     )
-    origin = origin_of(experiment, tiny_datasets[2])
-    section, dataset = origin.extractor, origin.dataset
-    networks = [build_extractor(section, dataset) for _ in range(2)]
-    train_or_load(networks[0], origin)
+    learners = [learner_of(experiment, tiny_datasets[2]) for _ in range(2)]
+    networks = [learner.network for learner in learners]
+    obtain_extractor(learners[0])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.status() == "finished"
     assert folder.path.name.startswith("demo-segmenter-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
-    train_or_load(networks[1], origin)
+    obtain_extractor(learners[1])
     assert folder.file(BEST).stat().st_mtime_ns == written
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -185,12 +186,13 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
 
 def test_training_of_an_autoencoder_starts_from_the_mean_of_its_images(tiny_datasets, tmp_path):
     overrides = ["metric=deepsim_ae", "metric.extractor.steps=1", "trainer.lr=1e-8"]
-    origin = origin_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), tiny_datasets[2])
+    dataset = tiny_datasets[2]
     torch.manual_seed(0)
-    network = build_extractor(origin.extractor, origin.dataset)
-    images = read_images(origin.dataset, origin.dataset.members("train"), torch.device("cpu"))
+    learner = learner_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), dataset)
+    network = learner.network
+    images = read_images(dataset, dataset.members("train"), torch.device("cpu"))
     before = network(images).mean()
-    train_or_load(network, origin)
+    obtain_extractor(learner)
     after = network(images).mean()
     assert abs(after - images.mean()) < 0.05 < abs(before - images.mean())
 
@@ -202,11 +204,12 @@ def test_extractor_of_0_steps_keeps_the_weights_of_its_seed_and_stores_nothing(
     def weights(seed):
         overrides = [f"metric={metric}", "metric.extractor.steps=0", f"results_dir={tmp_path}"]
         experiment = tiny_experiment(2, *overrides, f"seed={seed}")
-        parts = build_parts(experiment, tiny_datasets[2])
-        ((network, section, origin),) = parts.surrogates
-        assert (section["steps"], origin) == (0, None)
+        setup = setup_on(experiment, tiny_datasets[2])
+        (learner,) = build_parts(setup).learners
+        assert (learner.section["steps"], learner.setup) == (0, setup)
+        network = learner.network
         built = {name: value.clone() for name, value in network.state_dict().items()}
-        train_or_load(network, origin_of(experiment, tiny_datasets[2]))
+        obtain_extractor(learner)
         assert not network.training
         assert not any(p.requires_grad for p in network.parameters())
         kept = network.state_dict()
@@ -300,10 +303,14 @@ class TestVGG:
 def test_weights_are_identified_by_their_content(tmp_path):
     path = tmp_path / "file.pth"
     path.write_bytes(b"content")
-    assert weights_digest(path) == hashlib.sha256(b"content").hexdigest()[:8]
-    assert weights_digest(None) == "397923af"
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert file_digest(path) == digest
+    section = {"_target_": "bench.extractors.vgg.VGG16"}
+    for weights, expected in ((str(path), digest), (None, "official")):
+        found = extractor_identity(tiny_experiment(2), {**section, "weights": weights}, {})
+        assert found == {**section, "weights": expected}
     with pytest.raises(ConfigError, match=r"metric.weights=.*nowhere.*: No such file or directory"):
-        weights_digest(tmp_path / "nowhere.pth")
+        file_digest(tmp_path / "nowhere.pth")
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from conf_options import compose, names, section, tiny_experiment
+from conf_options import compose, names, section, setup_on, tiny_experiment
 from torch import nn
 
 from bench.config.instantiation import build
 from bench.errors import ConfigError, Unsupported
 from bench.models import MonaiNetwork, VoxelMorph
-from bench.models.flow import displacement_of
+from bench.models.flow import displacement_of, finish_network
 from bench.models.unet import FullResolution, Head, UNet, convolution, recompute, stage
 from bench.spatial import integrate
 from bench.tasks.registration.assembly import build_parts
@@ -29,13 +29,23 @@ def layers(network, *kinds):
     return [layer for layer in network.modules() if isinstance(layer, kinds)]
 
 
-@pytest.mark.parametrize("name", names("model"))
+def finished(overrides, ndim, channels=1):
+    """A network of conf/model as the suite trains it."""
+    model = compose(overrides)["model"]
+    options = section(model, "name", "integrate", "flow_std")
+    torch.manual_seed(0)
+    network = build(options, "model", ndim=ndim, image_channels=channels)
+    return finish_network(network, model["integrate"], model["flow_std"])
+
+
+NETWORKS = [name for name in names("model") if name not in ("custom", "_network")]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, channels):
-    options = section(compose([f"model={name}", *SMALLER.get(name, [])])["model"], "name")
-    torch.manual_seed(0)
-    model = build(options, "model", ndim=len(shape), image_channels=channels).train()
+    model = finished([f"model={name}", *SMALLER.get(name, [])], len(shape), channels).train()
     moving, fixed = pair(shape, channels=channels)
     u, _ = displacement_of(model(moving, fixed))
     assert u.shape == (2, len(shape), *shape)
@@ -47,38 +57,45 @@ def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, cha
     assert any(gradient.abs().max() > 0 for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_every_model_integrates_its_output_if_asked_to(name, shape):
     overrides = [f"model={name}", *SMALLER.get(name, []), "model.flow_std=3"]
-    options = section(compose([*overrides, "model.integrate=5"])["model"], "name")
-    torch.manual_seed(0)
-    model = build(options, "model", ndim=len(shape), image_channels=1).eval()
+    model = finished([*overrides, "model.integrate=5"], len(shape)).eval()
     u, velocity = displacement_of(model(*pair(shape)))
     torch.testing.assert_close(u, integrate(velocity, 5))
     assert (u - velocity).abs().max() > 1e-3
-    model.integrate = 0
-    assert torch.equal(displacement_of(model(*pair(shape)))[0], velocity)
+    assert torch.equal(finished(overrides, len(shape)).eval()(*pair(shape)), velocity)
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "words"),
+    ("squarings", "flow_std", "words"),
     [
-        (VoxelMorph, {"integrate": -1}, "model.integrate=-1: must be 0, or a number of squarings"),
-        (VoxelMorph, {"integrate": 1.5}, "model.integrate=1.5: must be 0, or a number of squar"),
-        (VoxelMorph, {"flow_std": 0}, r"model.flow_std=0: must be a number above 0\."),
-        (MonaiNetwork, {"network": "NoNet"}, "model.network=NoNet: monai.networks.nets has no su"),
+        (-1, None, "model.integrate=-1: must be 0, or a number of squarings"),
+        (1.5, None, "model.integrate=1.5: must be 0, or a number of squar"),
+        (0, 0, r"model.flow_std=0: must be a number above 0, or null\."),
     ],
 )
-def test_impossible_settings_are_refused(kind, settings, words):
+def test_impossible_settings_are_refused(squarings, flow_std, words):
     with pytest.raises(ConfigError, match=words):
-        kind(2, 1, **settings)
+        finish_network(nn.Conv2d(2, 2, 3), squarings, flow_std)
+
+
+def test_network_without_a_convolution_cannot_start_near_zero():
+    with pytest.raises(ConfigError, match="Linear has no convolution .* Use model.flow_std=null"):
+        finish_network(nn.Linear(2, 2), 0, 1e-5)
+
+
+def test_network_that_monai_lacks_is_refused():
+    with pytest.raises(ConfigError, match="model.network=NoNet: monai.networks.nets has no su"):
+        MonaiNetwork(2, 1, network="NoNet")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_voxelmorph_starts_near_the_identity_and_sees_both_images(shape):
     torch.manual_seed(0)
-    model = VoxelMorph(len(shape), 1, [4, 6, 8], norm=False, dropout=False).eval()
+    network = VoxelMorph(len(shape), 1, [4, 6, 8], norm=False, dropout=False)
+    model = finish_network(network, 0, 1e-5).eval()
     moving, fixed = pair(shape)
     with torch.no_grad():
         u = model(moving, fixed)
@@ -273,4 +290,4 @@ def test_model_that_does_not_fit_is_refused_before_training(model, words, tiny_d
     experiment = tiny_experiment(2)
     experiment.config["model"] = {"name": "mine", "_target_": f"{__name__}.{model}"}
     with pytest.raises(Unsupported, match=words):
-        build_parts(experiment, tiny_datasets[2])
+        build_parts(setup_on(experiment, tiny_datasets[2]))

@@ -7,24 +7,27 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 
-from bench import workers as module
+from bench.models.method import Objective
+from bench.scores import workers as module
 from bench.scores.workers import ENOUGH, Immediately, workers
+from bench.tasks.registration.testing import score_pairs
 
 
-class Still(torch.nn.Module):
+class Still:
     """Moves everything by half a voxel."""
 
-    def forward(self, moving, fixed):
-        return torch.full((1, moving.ndim - 2, *moving.shape[2:]), 0.5)
+    def register(self, pair, objective):
+        return torch.full_like(pair.u, 0.5)
 
 
 def scored(dataset):
     """All but the seconds."""
-    pairs = list(score_test_pairs(Still(), dataset, torch.device("cpu")))
-    for pair in pairs:
-        del pair.after["seconds"]
-        assert not math.isnan(pair.after["hd95"])
-    return pairs
+    cases = []
+    for case in score_pairs(Still(), Objective(None, None, 0), dataset, torch.device("cpu")):
+        assert not math.isnan(case.scores["hd95"])
+        rows = [{**row, "seconds": None} for table in case.rows.values() for row in table]
+        cases.append((rows, {**case.scores, "seconds": None}, case.before))
+    return cases
 
 
 def test_processes_give_the_scores_of_one(tiny_datasets, monkeypatch):

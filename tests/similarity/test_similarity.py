@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from conf_options import names, tiny_experiment
+from conf_options import names, setup_on, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
 
 from bench.errors import Unsupported
 from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
-from bench.similarity.building import extractors_of
+from bench.similarity.building import build_metric, extractors_of
 from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
@@ -18,15 +18,16 @@ SYMMETRIC = (
 BLURRED = ("nmi",)  # metrics whose least value is above 0
 
 
-def build_metric(name, ndim, dataset, weights):
+def metric_on(name, ndim, dataset, weights):
     """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
     experiment = tiny_experiment(ndim, f"metric={name}")
     if "weights" in experiment["metric"]:
         experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
-    similarity = build_similarity(experiment["metric"], experiment, dataset, [], {})
+    similarity, _ = build_metric(setup_on(experiment, dataset), torch.float32)
     reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
     if reason is None:
-        load_pretrained(similarity, experiment)
+        for extractor in extractors_of(similarity):
+            extractor.load(experiment.results)
     return similarity, reason
 
 
@@ -37,7 +38,7 @@ CASES = [(name, ndim) for name in names("metric") for ndim in (2, 3)]
 def case(request, tiny_datasets, vgg_weights):
     """Name of a metric of conf/metric, the metric, and an odd shape that it supports."""
     name, ndim = request.param
-    similarity, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
+    similarity, reason = metric_on(name, ndim, tiny_datasets[ndim], vgg_weights)
     if reason is not None:
         pytest.skip(f"{name} in {ndim}D: {reason}")
     return name, similarity, SHAPES[ndim]

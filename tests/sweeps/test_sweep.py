@@ -14,10 +14,10 @@ import bench.sweeps.cells
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
-from bench.config.identity import digest, run_identity, run_name
 from bench.data import prepare
-from bench.data.setup import make_source
+from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
+from bench.runs.run import Run
 from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
@@ -488,17 +488,9 @@ def test_transferred_extractor_and_missing_cache_do_not_hide_a_finished_run(tmp_
         ["dataset.cache=none"],
     ):
         own = tiny_experiment(2, f"results_dir={tmp_path}", *overrides)
-        data = data_of(own)
-        name = run_name(own, digest(run_identity(own, data, find_transfers(own))))
-        folder = Folder(tmp_path / "runs" / name)
+        folder = Run.of(Setup.of(own)).folder
         folder.start({"id": "a"}, "", {})
         folder.finish({"id": "a", "scores": {}})
         cell = Cell(overrides, own)
         look_up([cell])
         assert cell.status == "finished", cell.reason
-
-
-def data_of(own):
-    source = make_source(own)
-    dataset = prepare(source, own.cache)
-    return {"fingerprint": dataset.fingerprint, "settings": source.settings()}
