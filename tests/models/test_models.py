@@ -82,12 +82,12 @@ def test_impossible_settings_are_refused(squarings, flow_std, words):
 
 
 def test_network_without_a_convolution_cannot_start_near_zero():
-    with pytest.raises(ConfigError, match="Linear has no convolution .* Use model.flow_std=null"):
+    with pytest.raises(ConfigError, match=r"Linear has no convolution .* Use model.flow_std=null"):
         finish_network(nn.Linear(2, 2), 0, 1e-5)
 
 
 def test_network_that_monai_lacks_is_refused():
-    with pytest.raises(ConfigError, match="model.network=NoNet: monai.networks.nets has no su"):
+    with pytest.raises(ConfigError, match=r"model.network=NoNet: monai.networks.nets has no su"):
         MonaiNetwork(2, 1, network="NoNet")
 
 

@@ -226,8 +226,9 @@ def test_extractor_of_other_dimensions_or_channels_is_refused(
     setup = Setup.of(chosen)
     with pytest.raises(Unsupported) as raised:
         build_parts(setup)
+    name = setup.dataset.name
     assert str(raised.value) == (
-        f"metric={metric} cannot be used on dataset={setup.dataset.name}: the extractor was trained on "
+        f"metric={metric} cannot be used on dataset={name}: the extractor was trained on "
         f"2D images of 1 channel(s), the data set has {has}. Choose another metric or data set."
     )
 

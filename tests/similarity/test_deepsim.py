@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import SMALL, experiment
+from conf_options import SMALL, experiment, setup_on
 from scipy.ndimage import map_coordinates
 from similarity_pairs import (
     SHAPES,
@@ -372,15 +372,6 @@ def test_an_extractor_in_bfloat16_agrees_up_to_rounding(warp, center):
     assert rough_value.item() == pytest.approx(value.item(), abs=5e-3)
     similarity = torch.cosine_similarity(gradient.flatten(), rough_gradient.flatten(), dim=0)
     assert similarity > 0.98
-
-
-def shared_pair(ids=None, batch=2, seed=1):
-    """Pairs that all have the same fixed image."""
-    moving, _ = images((17, 22), batch)
-    _, fixed = images((17, 22), batch=1)
-    fixed = fixed.expand(batch, -1, -1, -1)
-    u = displacement((17, 22), batch, seed=seed).requires_grad_()
-    return Pair(moving, fixed, u, Counted((17, 22), batch), 4, ids)
 
 
 def test_fixed_features_are_computed_once_per_call():

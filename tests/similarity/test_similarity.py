@@ -131,17 +131,17 @@ def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datase
     experiment = tiny_experiment(ndim, f"metric={name}")
     if "weights" in experiment["metric"]:
         experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={vgg_weights}")
-    _, reason = build_metric(name, ndim, dataset, vgg_weights)
+    _, reason = metric_on(name, ndim, dataset, vgg_weights)
     if reason is None:
-        parts = build_parts(experiment, dataset)
-        assert [network.levels for network, *_ in parts.surrogates] == [
+        parts = build_parts(setup_on(experiment, dataset))
+        assert [learner.network.levels for learner in parts.learners] == [
             extractor.levels
-            for extractor in extractors_of(parts.similarity)
+            for extractor in extractors_of(parts.objective.similarity)
             if hasattr(extractor.network, "task")
         ]
         return
     with pytest.raises(Unsupported) as raised:
-        build_parts(experiment, dataset)
+        build_parts(setup_on(experiment, dataset))
     assert str(raised.value) == (
         f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
         "metric or data set."
@@ -149,14 +149,14 @@ def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datase
 
 
 def test_vgg_says_that_it_is_two_dimensional(tiny_datasets, vgg_weights):
-    _, reason = build_metric("vgg", 3, tiny_datasets[3], vgg_weights)
+    _, reason = metric_on("vgg", 3, tiny_datasets[3], vgg_weights)
     assert reason == "VGG-16 is a 2D network and the data set has 3D images"
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_ncc_sup_is_ncc_plus_the_label_term(ndim, tiny_datasets):
     shape = SHAPES[ndim]
-    ncc_sup, _ = build_metric("ncc_sup", ndim, tiny_datasets[ndim], None)
+    ncc_sup, _ = metric_on("ncc_sup", ndim, tiny_datasets[ndim], None)
     pair = Pair(*images(shape), displacement(shape), Counted(shape), 4)
     expected = NCC(9)(pair) + LabelMSE()(pair)
     torch.testing.assert_close(ncc_sup(pair), expected)
