@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import DataError
 from bench.spatial import warp
+
+T = TypeVar("T")
 
 
 class Pair:
@@ -41,6 +45,20 @@ class Pair:
         self.classes = classes
         self.ids = None if ids is None else list(ids)
         self._read_segmentations = segmentations
+        self._kept: dict[Any, Any] = {}
+
+    def keep(self, key: Any, compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed once for this pair under all displacements.
+
+        For what a metric needs of the images alone, such as features of the fixed image.
+
+        Args:
+            key: Tells what is kept from all else, such as the metric itself.
+            compute: Called when it is first asked for; must not look at u.
+        """
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
 
     def at(self, u: Tensor) -> "Pair":
         """The same pair under another displacement; label maps are read once for both.
@@ -49,11 +67,22 @@ class Pair:
             u: (B, D, *S) float32, voxels.
         """
         read = (lambda: self.segmentations) if self.has_labels else None
-        return Pair(self.moving, self.fixed, u, read, self.classes, self.ids)
+        pair = Pair(self.moving, self.fixed, u, read, self.classes, self.ids)
+        pair._kept = self._kept
+        return pair
 
     def one(self, index: int) -> "Pair":
-        """One pair of the batch, as a batch of one."""
-        part = slice(index, index + 1)
+        """One pair of the batch, as a batch of one; asked for again, it has kept what it kept."""
+        part = self.some([index])
+        part._kept = self.keep(("one", index), dict)
+        return part
+
+    def some(self, indices: list[int]) -> "Pair":
+        """Some pairs of the batch, in this order."""
+        first, count = indices[0], len(indices)
+        part: Any = indices
+        if indices == list(range(first, first + count)):
+            part = slice(first, first + count)  # a view
 
         def segmentations() -> tuple[Tensor, Tensor]:
             moving, fixed = self.segmentations
@@ -65,7 +94,7 @@ class Pair:
             None if self._u is None else self._u[part],
             segmentations if self.has_labels else None,
             self.classes,
-            None if self.ids is None else self.ids[part],
+            None if self.ids is None else [self.ids[index] for index in indices],
         )
 
     @property
@@ -109,6 +138,19 @@ class Pair:
                 "works without labels, or add labels to the data set"
             )
         return self._read_segmentations()
+
+
+def each(metric: Any, pair: Pair) -> Tensor:
+    """D of each pair of a batch, (B,), as if it were alone; for any callable on pairs."""
+    separate = getattr(metric, "each", None)
+    return separate(pair) if separate else one_by_one(metric, pair)
+
+
+def one_by_one(metric: Callable[[Pair], Tensor], pair: Pair) -> Tensor:
+    """A metric of each pair of a batch, computed one after the other; (B,)."""
+    if len(pair.fixed) == 1:
+        return metric(pair)[None]
+    return torch.stack([metric(pair.one(index)) for index in range(len(pair.fixed))])
 
 
 def one_hot(segmentation: Tensor, classes: int) -> Tensor:

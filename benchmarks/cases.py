@@ -6,6 +6,7 @@ import monai.losses
 import monai.networks.blocks
 import plain
 import torch
+from bench.training.packing import Packed
 from measure import Action
 from torch import Tensor, nn
 
@@ -18,7 +19,6 @@ from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine
 from bench.spatial import warp
-from bench.training.packing import Packed
 
 SIZES = {
     "160x192x16": (1, (160, 192, 16)),
@@ -70,14 +70,15 @@ def backward(formula: Callable[..., Tensor], *inputs: Tensor) -> Action:
 
 
 def ncc(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """Local NCC, window 9."""
+    """Local NCC, window 9; straightforward: dense as published, and separable."""
     pair = images(batch, shape, device)
     peer = monai.losses.LocalNormalizedCrossCorrelationLoss(
         spatial_dims=len(shape), kernel_size=9, kernel_type="rectangular"
     )
     return {
         "ours": backward(lambda a, b: NCC()(Given(a, b)), *pair),
-        "straightforward": backward(plain.ncc, *pair),
+        "straightforward": backward(plain.separable_ncc, *pair),
+        "straightforward, dense": backward(plain.ncc, *pair),
         "MONAI": backward(peer, *pair),
     }
 

@@ -1,12 +1,14 @@
 """What only a GPU can show: the same numbers as on the processor, bfloat16, compiled steps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from conf_options import names, setup_on, tiny_experiment
+from conf_options import names, setup_of, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images
-from test_similarity import metric_on
-from test_training import settings
+from test_similarity import build_metric
 
+from bench.config.settings import TrainerSettings
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
 from bench.models.network import NetworkMethod
@@ -37,7 +39,7 @@ def exact_products():
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("name", names("metric"))
 def test_metric_has_the_value_and_gradient_of_the_processor(name, ndim, tiny_datasets, vgg_weights):
-    metric, reason = metric_on(name, ndim, tiny_datasets[ndim], vgg_weights)
+    metric, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
     if reason is not None:
         pytest.skip(reason)
     for extractor in extractors_of(metric):
@@ -75,14 +77,23 @@ def test_warp_is_that_of_the_processor(shape, mode):
 
 def registration(dataset, *overrides):
     experiment = tiny_experiment(dataset.ndim, *overrides)
-    parts = build_parts(setup_on(experiment, dataset))
+    parts = build_parts(setup_of(experiment, dataset))
+    objective = replace(parts.objective, weight=0.02)
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    return NetworkTraining("", parts.model, {}, parts.objective, training)
+    return NetworkTraining("", parts.model, {}, objective, training)
 
 
-def made(folder):
-    folder.mkdir()
-    return folder
+def folders(path, count):
+    """Empty folders to train in."""
+    found = [path / str(number) for number in range(count)]
+    for folder in found:
+        folder.mkdir(parents=True)
+    return found
+
+
+def settings(**changes):
+    given = {"steps": 6, "batch_size": 2, "lr": 1e-3, "validate_every": 3, "precision": "float32"}
+    return TrainerSettings(**{**given, "progress": False, **changes})
 
 
 def losses(task, folder, device, **changes):
@@ -93,7 +104,7 @@ def losses(task, folder, device, **changes):
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("metric", ["mse", "ncc", "ncc_sup", "deepsim_seg"])
 def test_training_follows_that_of_the_processor(metric, ndim, tiny_datasets, tmp_path):
-    first, second = (made(tmp_path / name) for name in ("first", "second"))
+    first, second = folders(tmp_path, 2)
     dataset = tiny_datasets[ndim]
     expected = losses(registration(dataset, f"metric={metric}"), first, CPU)
     found = losses(registration(dataset, f"metric={metric}"), second, GPU)
@@ -104,7 +115,7 @@ def test_training_follows_that_of_the_processor(metric, ndim, tiny_datasets, tmp
     "changes", [{"precision": "bfloat16"}, {"compile": True}, {"compile": "graphs"}], ids=str
 )
 def test_faster_training_follows_the_plain_one(changes, tiny_datasets, tmp_path, capsys):
-    first, second = (made(tmp_path / name) for name in ("first", "second"))
+    first, second = folders(tmp_path, 2)
     expected = losses(registration(tiny_datasets[3], "metric=ncc"), first, GPU)
     found = losses(registration(tiny_datasets[3], "metric=ncc"), second, GPU, **changes)
     assert found == pytest.approx(expected, rel=5e-2)
@@ -114,7 +125,7 @@ def test_faster_training_follows_the_plain_one(changes, tiny_datasets, tmp_path,
 def test_test_pairs_have_the_scores_of_the_processor(tiny_datasets, tmp_path):
     dataset = tiny_datasets[3]
     task = registration(dataset, "metric=mse")
-    fit(task, settings(accelerator="cpu"), tmp_path, seed=0)
+    fit(task, settings(accelerator="cpu"), folders(tmp_path, 1)[0], seed=0)
     network = task.network.eval()
     expected, found = (
         [

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from conf_options import compose, names, section, setup_on, tiny_experiment
+from conf_options import compose, names, section, setup_of, tiny_experiment
 from scipy import ndimage
 
 from bench.config.instantiation import build
@@ -282,14 +282,14 @@ def test_what_is_integrated_is_regularized_before_it_is(ndim, squarings, tiny_da
     overrides = [f"model.integrate={squarings}", "model.flow_std=1", "regularizer.weight=0.3"]
     experiment = tiny_experiment(ndim, "metric=mse", *overrides)
     dataset, cpu = tiny_datasets[ndim], torch.device("cpu")
-    parts = build_parts(setup_on(experiment, dataset))
+    parts = build_parts(setup_of(experiment, dataset))
     model = parts.model.eval()
     training = TrainingPairs(dataset, Augmentation(), seed=0)
     task = NetworkTraining("mse", model, {}, parts.objective, training)
-    network = model.network if squarings else model
 
     @torch.no_grad()
     def velocity_of(batch):
+        network = model.network if squarings else model
         return network(batch.moving, batch.fixed)
 
     with torch.no_grad():

@@ -79,6 +79,12 @@ class Experiment:
                 config.dataset.root = root
         return Experiment.from_config(config)
 
+    def with_config(self, config: Mapping[str, Any]) -> "Experiment":
+        """Another experiment by its resolved configuration, with this one's results folder."""
+        return Experiment.from_config(
+            OmegaConf.create({**config, "results_dir": self["results_dir"]})
+        )
+
     def __getitem__(self, section: str) -> Any:
         return self.config[section]
 
@@ -116,7 +122,7 @@ class Experiment:
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
-        """The trainer's settings for an extractor: the run's, with the extractor's own steps."""
+        """The trainer's settings for an extractor: the run's, with the steps of its section."""
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
 
 
@@ -158,7 +164,7 @@ def _check_extractor(place: str, section: Any) -> None:
         raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
     steps, dataset = section.get("steps"), section.get("dataset")
     counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
-    if "weights" not in section and not counted:
+    if "state_dict" not in section and not counted:
         raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
     if dataset is not None and not isinstance(dataset, str):
         raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")

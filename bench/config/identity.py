@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment
+from bench.config.outside import code_outside
 from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
@@ -16,7 +16,7 @@ SCHEMA = 5  # version of the numbers and of what a run records
 NOT_IDENTIFYING = {
     "trainer": {
         "name",
-        "surrogate",
+        "budget",
         "dropout",
         "checkpoint_every",
         "on_oom",
@@ -27,12 +27,16 @@ NOT_IDENTIFYING = {
         "recompute",
     },
     "regularizer": {"scale"},
-    "metric": {"weights"},
     "extractor": {"dataset", "root"},
 }
 
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
-PARTS = ("task", "metric", "regularizer", "model")  # sections whose classes may be the user's own
+PARTS = (
+    "task",
+    "metric",
+    "regularizer",
+    "model",
+)  # sections whose classes may lie outside the suite
 
 
 def digest(content: Any) -> str:
@@ -48,8 +52,8 @@ def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
         experiment: The experiment.
         data: Settings and fingerprint of the prepared data set.
     """
-    own = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
-    return {**own, **data}
+    sampled = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
+    return {**sampled, **data}
 
 
 def extractor_identity(
@@ -57,11 +61,13 @@ def extractor_identity(
 ) -> dict[str, Any]:
     """What determines the numbers of an extractor: data, network, training, seed.
 
-    Weights that come from a file count by the file's content.
+    A pretrained one counts by its section and the content of its file; where that is null, the
+    class names the file.
     """
-    if "weights" in extractor:
-        digest_ = "official" if extractor["weights"] is None else file_digest(extractor["weights"])
-        return {"_target_": extractor["_target_"], "weights": digest_}
+    if "state_dict" in extractor:
+        file = extractor["state_dict"]
+        content = None if file is None else file_digest(file)
+        return _with_code(extractor) | {**extractor, "state_dict": content}
     trainer = {**experiment["trainer"], "steps": extractor["steps"]}
     return _with_code(extractor) | {
         "schema": SCHEMA,
@@ -116,7 +122,7 @@ def _method_identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file of weights.
+    """SHA-256 of a file with a state dict.
 
     Raises:
         ConfigError: If it cannot be read.
@@ -126,51 +132,18 @@ def file_digest(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ConfigError(
-            f"metric.weights={path}: {error.strerror}. Give a file with a state dict, or "
-            "metric.weights=null for the official one."
+            f"metric.extractor.state_dict={path}: {error.strerror}. Give a file with a state dict, "
+            "or null for the official one."
         ) from error
 
 
 def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
-    code = own_code(*sections)
+    code = code_outside(*sections)
     return {"code": code} if code else {}
 
 
-def own_code(*sections: Any) -> dict[str, str]:
-    """Hashes of the files that define classes outside the suite, by what `_target_` names.
-
-    A class of the suite counts by the schema; the user's own change without one.
-    """
-    found: dict[str, str] = {}
-    for section in sections:
-        if isinstance(section, Mapping):
-            found |= own_code(*section.values())
-            target = section.get("_target_")
-            if isinstance(target, str) and not target.startswith("bench."):
-                file = _defining_file(target)
-                if file is not None:  # else building it says that there is none
-                    found[target] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return found
-
-
-def _defining_file(target: str) -> Path | None:
-    module = target.rpartition(".")[0]
-    while module:
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.has_location and spec.origin is not None:
-            return Path(spec.origin)
-        module = module.rpartition(".")[0]  # a class within a class
-    return None
-
-
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    without = NOT_IDENTIFYING[section]
-    if section == "metric" and "extractor" not in content:
-        without = set()  # `weights` is an argument like any other
-    return {k: v for k, v in content.items() if k not in without}
+    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
 
 
 def _with_extractor_ids(

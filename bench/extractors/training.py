@@ -13,6 +13,7 @@ from bench.data.batches.loading import (
     read_images,
     read_segmentations,
 )
+from bench.extractors.protocol import surrogate_network
 from bench.scores.evaluation import validation_means
 
 
@@ -21,7 +22,7 @@ class SurrogateTraining:
 
     Args:
         name: How messages call it.
-        network: See `bench.extractors`.
+        network: A surrogate network, see `bench.extractors.protocol`.
         description: What checkpoints say about the network.
         training: The training images; their data set's validation images select the checkpoint.
     """
@@ -37,6 +38,7 @@ class SurrogateTraining:
     ) -> None:
         self.name = name
         self.network = network
+        self.surrogate = surrogate_network(network)
         self.description = description
         self.training = training
         self.dataset = training.dataset
@@ -49,12 +51,12 @@ class SurrogateTraining:
     ) -> dict[str, Tensor]:
         """`loss` of one batch."""
         image, segmentation = self.training.batch(positions, device)
-        return {"loss": self.network.loss(network(image), image, segmentation)}  # type: ignore[operator]
+        return {"loss": self.surrogate.loss(network(image), image, segmentation)}
 
     def validate(
         self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
     ) -> dict[str, float]:
-        """`loss` and the surrogate's own score, averaged over validation images."""
+        """`loss` and the surrogate's score, averaged over validation images."""
         members = evenly_spaced(self.dataset.members("val"), settings.validation_pairs)
         rows = []
         for member in members:
@@ -63,6 +65,6 @@ class SurrogateTraining:
                 read_segmentations(self.dataset, [member], device) if self.training.labels else None
             )
             output = network(image)
-            loss = float(self.network.loss(output, image, labels))  # type: ignore[operator]
-            rows.append({"loss": loss, **self.network.score(output, image, labels)})  # type: ignore[operator]
+            loss = float(self.surrogate.loss(output, image, labels))
+            rows.append({"loss": loss, **self.surrogate.score(output, image, labels)})
         return validation_means(rows)

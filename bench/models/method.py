@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from bench.pair import Pair
+from bench.pair import Pair, each
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ class Objective:
             "regularization": regularization,
         }
 
+    def each(self, pair: Pair, regularized: Tensor) -> tuple[Tensor, Tensor]:
+        """D and R of each pair of a batch, as if it were alone; (B,) both.
+
+        Args:
+            pair: The batch under its displacement.
+            regularized: What R is of: u, or the velocity that u comes from.
+        """
+        assert self.regularizer is not None
+        regularization = [self.regularizer(one) for one in regularized.split(1)]
+        return each(self.similarity, pair), torch.stack(regularization)
+
 
 class Method(Protocol):
     """What registers pairs.
@@ -54,6 +66,12 @@ class Method(Protocol):
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
+
+
+def inverse_of(method: Any, pair: Pair) -> Tensor | None:
+    """Displacement (B, D, *S) of the inverse transforms; None if the method has none."""
+    inverse = getattr(method, "inverse", None)
+    return inverse(pair) if inverse else None
 
 
 def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str | None:

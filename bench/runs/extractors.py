@@ -9,6 +9,8 @@ import torch
 from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
+from bench.errors import StoreError
+from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.training import carry_out
 from bench.seeding import derive_seed
@@ -33,19 +35,41 @@ def obtain_extractor(learner: Learner) -> None:
 
     With 0 steps it keeps the random weights that it was built with.
     """
-    network = learner.network
     if learner.section["steps"] > 0:
-        experiment = learner.setup.experiment
-        identity = extractor_identity(experiment, learner.section, learner.setup.data)
-        dataset, seed = experiment["dataset"]["name"], experiment.seed
-        path = f"{dataset}-{network.task}-seed{seed}-{digest(identity)}"
-        folder = Folder(experiment.results / EXTRACTORS / path)
+        identity, folder = _place(learner)
         if folder.summary() is None:
             with folder.claim(wait=True):
                 if folder.summary() is None:
                     _train(learner, identity, folder)
-        load_network(folder.file(BEST), network)
-    network.eval().requires_grad_(False)
+        load_network(folder.file(BEST), learner.network)
+    learner.network.eval().requires_grad_(False)
+
+
+def read_extractors(learners: Iterable[Learner]) -> None:
+    """Fills surrogate networks from the store; nothing is trained.
+
+    Raises:
+        StoreError: If one is missing.
+    """
+    for learner in learners:
+        if learner.section["steps"] > 0:
+            _, folder = _place(learner)
+            if folder.summary() is None:
+                raise StoreError(
+                    f"{folder.path}: is missing, the extractor that the metric needs. Copy it "
+                    "there with the run, or run the run's command again with its data."
+                )
+            load_network(folder.file(BEST), learner.network)
+        learner.network.eval().requires_grad_(False)
+
+
+def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:
+    """What identifies an extractor, and its folder."""
+    experiment = learner.setup.experiment
+    identity = extractor_identity(experiment, learner.section, learner.setup.data)
+    dataset, seed = experiment["dataset"]["name"], experiment.seed
+    name = f"{dataset}-{surrogate_network(learner.network).task}-seed{seed}-{digest(identity)}"
+    return identity, Folder(experiment.results / EXTRACTORS / name)
 
 
 def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
@@ -53,7 +77,8 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
 
     network, setup = learner.network, learner.setup
     experiment, dataset = setup.experiment, setup.dataset
-    task = str(network.task)
+    learning = surrogate_network(network)
+    task = learning.task
     header = {
         "id": digest(identity),
         "dataset": dataset.name,
@@ -64,10 +89,10 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         dataset,
         Augmentation.from_config(experiment["dataset"]["augmentation"]),
         experiment.seed,
-        labels=bool(network.needs_labels),
+        labels=learning.needs_labels,
     )
     network.requires_grad_(True)
-    if hasattr(network, "start_from"):
+    if isinstance(network, StartsFromImages):
         members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
         network.start_from(read_images(dataset, members, torch.device("cpu")))
     surrogate = SurrogateTraining(

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from bench.pair import Pair
+from bench.pair import Pair, one_by_one
 
 
 class Similarity(ABC):
@@ -29,3 +29,11 @@ class Similarity(ABC):
         Returns:
             Float32 scalar, differentiable in `pair.u`.
         """
+
+    def each(self, pair: Pair) -> Tensor:
+        """D of each pair of the batch, as if it were alone.
+
+        Returns:
+            (B,) float32, differentiable in `pair.u`.
+        """
+        return one_by_one(self, pair)

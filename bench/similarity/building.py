@@ -11,6 +11,7 @@ from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.extractors.frozen import Extractor
+from bench.extractors.protocol import surrogate_network
 from bench.seeding import derive_seed
 
 OF_THE_SUITE = ("steps", "dataset", "root")  # keys of an `extractor` section
@@ -58,19 +59,18 @@ def _build(
 ) -> Any:
     """Builds a metric and its terms.
 
-    `name` belongs to the suite, and `weights` to a pretrained extractor; all other keys are
-    arguments of the class, which keeps its default where one is null. Whatever the class draws
-    at random follows from the run's seed.
+    `name` belongs to the suite; all other keys are arguments of the class, which keeps its default
+    where one is null. Whatever the class draws at random follows from the run's seed.
     """
     experiment, dataset = setup.experiment, setup.dataset
-    dropped = ("name", "weights") if "extractor" in section else ("name",)
-    arguments = {k: v for k, v in section.items() if k not in dropped and v is not None}
+    arguments = {k: v for k, v in section.items() if k != "name" and v is not None}
     further: dict[str, Any] = {}
     if arguments.pop("extractor", None) is not None:
         origin, extractor = setup.extractor(place)
         torch.manual_seed(derive_seed(experiment.seed, origin.dataset.name, "extractor"))
         network = build_extractor(extractor, origin.dataset)
-        if hasattr(network, "task"):
+        if "steps" in extractor:
+            surrogate_network(network)
             learners.append(Learner(network, origin, extractor))
         further["extractor"] = Extractor(network, precision)
     if "terms" in arguments:

@@ -68,12 +68,23 @@ class DeepSim(Similarity):
         return self.extractor.supports(ndim, channels) or mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        with torch.no_grad():
-            fixed = self.extractor(pair.fixed)
+        return self._distance(pair, self._moving_features(pair), self._fixed_features(pair))
+
+    def each(self, pair: Pair) -> Tensor:
+        moving, fixed = self._moving_features(pair), self._fixed_features(pair)
+
+        def one(index: int) -> Tensor:
+            levels = [[level[index : index + 1] for level in side] for side in (moving, fixed)]
+            return self._distance(pair.one(index), *levels)
+
+        return torch.stack([one(index) for index in range(len(pair.fixed))])
+
+    def _distance(self, pair: Pair, moving: list[Tensor], fixed: list[Tensor]) -> Tensor:
+        """D from the features of the levels in use."""
         weights = mask_weights(self.mask, pair)
         cosines = []
-        for level, ours in zip(self.levels, self._moving_features(pair), strict=True):
-            theirs, own_weights = fixed[level], None
+        for level, ours, theirs in zip(self.levels, moving, fixed, strict=True):
+            own_weights = None
             if weights is not None:
                 factor = self.extractor.factors[level]
                 own_weights = normalized(coarsen(weights, factor, ours.shape[2:]))
@@ -88,12 +99,20 @@ class DeepSim(Similarity):
         if self.warp == "images":
             features = self.extractor(pair.warped)
             return [features[level] for level in self.levels]
-        with torch.no_grad():
-            features = self.extractor(pair.moving)
+        features = pair.keep((self, "moving"), lambda: self._features(pair.moving))
         return [
-            warp_level(features[level].float(), pair.u, self.extractor.factors[level])
-            for level in self.levels
+            warp_level(level_features.float(), pair.u, self.extractor.factors[level])
+            for level, level_features in zip(self.levels, features, strict=True)
         ]
+
+    def _fixed_features(self, pair: Pair) -> list[Tensor]:
+        """Features of the fixed image, of the levels in use."""
+        return pair.keep((self, "fixed"), lambda: self._features(pair.fixed))
+
+    @torch.no_grad()
+    def _features(self, image: Tensor) -> list[Tensor]:
+        features = self.extractor(image)
+        return [features[level] for level in self.levels]
 
     def _centred(self, features: Tensor) -> Tensor:
         features = features.float()
@@ -115,6 +134,15 @@ def mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
         and in `b` if it has the same shape.
     """
     return _MeanCosine.apply(a, b, weights)
+
+
+def plain_mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What `mean_cosine` computes, with whole maps kept in float32: to compare with."""
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    a, b = a.to(dtype), b.to(dtype)
+    norms = [x.square().sum(1, keepdim=True).clamp(min=SMALLEST_SQUARED_NORM) for x in (a, b)]
+    cosine = (a * b).sum(1, keepdim=True) * torch.rsqrt(norms[0] * norms[1])
+    return cosine.mean() if weights is None else (cosine * weights).sum()
 
 
 class _MeanCosine(torch.autograd.Function):

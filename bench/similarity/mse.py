@@ -26,3 +26,10 @@ class MSE(Similarity):
         if weights is None:
             return F.mse_loss(pair.warped, pair.fixed)
         return ((pair.warped - pair.fixed).square() * weights).sum() / pair.fixed.shape[1]
+
+    def each(self, pair: Pair) -> Tensor:
+        squares = (pair.warped - pair.fixed).square()
+        weights = mask_weights(self.mask, pair)
+        if weights is None:
+            return squares.flatten(1).mean(1)
+        return (squares * weights).flatten(1).sum(1) * (len(squares) / squares.shape[1])

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bench.config.terms import check_terms
 from bench.models.method import reason_against
-from bench.pair import Pair
+from bench.pair import Pair, each
 from bench.similarity.base import Similarity
 
 
@@ -33,4 +33,10 @@ class WeightedSum(Similarity):
 
     def __call__(self, pair: Pair) -> Tensor:
         first, *others = (self.factors[name] * term(pair) for name, term in self.terms.items())
+        return sum(others, start=first)
+
+    def each(self, pair: Pair) -> Tensor:
+        first, *others = (
+            self.factors[name] * each(term, pair) for name, term in self.terms.items()
+        )
         return sum(others, start=first)

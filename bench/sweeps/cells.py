@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.identity import digest
+from bench.config.instantiation import build
 from bench.config.multirun import combinations, experiments
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
@@ -19,6 +19,8 @@ from bench.errors import BenchError
 from bench.runs.run import Run
 from bench.store.folder import EXTRACTORS, Folder, list_folders
 
+EXTRACTOR = "metric.extractor"
+GREY_OR_COLOUR = (1, 3)  # channels
 READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
 
 
@@ -117,12 +119,17 @@ def _refused(experiment: Experiment) -> str | None:
     """Why a pretrained extractor cannot read the images, as far as that is known without them."""
     if "metric" not in experiment.uses:
         return None
+    ndim = experiment["dataset"]["ndim"]
     for _, section in extractor_sections(experiment["metric"]):
-        if "weights" in section:
-            network: Any = get_class(section["_target_"])
-            reason = network.supports(experiment["dataset"]["ndim"], 1)
-            if reason:
-                return str(reason)
+        if "state_dict" in section:
+            reasons = [
+                build(dict(section), EXTRACTOR, ndim=ndim, image_channels=c, classes=1).supports(
+                    ndim, c
+                )
+                for c in GREY_OR_COLOUR
+            ]
+            if all(reasons):
+                return str(reasons[0])
     return None
 
 

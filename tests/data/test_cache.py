@@ -25,6 +25,8 @@ from bench.errors import ConfigError, DataError
 class Numbers(Source):
     """Text files that hold one number: an image of that value with its labels around it."""
 
+    HARMLESS = Source.HARMLESS | {"loaded"}
+
     labelled: bool = True
     splits: dict = field(default_factory=lambda: {"a": "train", "b": "val", "c": "test"})
     loaded: list = field(default_factory=list)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import setup_on, tiny_experiment
+from conf_options import setup_of, tiny_experiment
 from torch import nn
 
 from bench.errors import ConfigError
@@ -268,7 +268,7 @@ def test_short_training_lowers_the_loss_on_other_images(ndim, tiny_datasets, tmp
     dataset, section = tiny_datasets[ndim], experiment["metric"]["extractor"]
     torch.manual_seed(0)
     network = build_extractor(section, dataset)
-    obtain_extractor(Learner(network, setup_on(experiment, dataset), section))
+    obtain_extractor(Learner(network, setup_of(experiment, dataset), section))
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.path.name.startswith(f"{dataset.name}-contrastive-seed0-")
     summary = folder.summary()

@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conf_options import experiment, tiny_experiment
+from conf_options import experiment, setup_of, tiny_experiment
 from image_files import write_nifti, write_sequence, write_tiff
 
-from bench.config.identity import extractor_identity
+from bench.config.identity import digest, extractor_identity, run_identity
 from bench.data import Demo
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
-from bench.runs.extractors import obtain_extractor
-from bench.runs.run import Run
+from bench.runs.extractors import obtain_extractors
 from bench.store.folder import BEST, EXTRACTORS, list_folders
 from bench.tasks.registration.assembly import build_parts
 
@@ -47,24 +46,31 @@ def from_cells(cells, place="metric"):
 
 
 def on_cells(cells, *overrides):
-    """The setup of the other data set's own run."""
-    chosen = ["dataset=phc_u373", f"dataset.root={cells}", *TRAINING, *overrides]
-    return Setup.of(experiment(chosen))
+    """The setup of a run on the other data set itself."""
+    there = ["dataset=phc_u373", f"dataset.root={cells}", *TRAINING, *overrides]
+    return Setup.of(experiment(there))
+
+
+def setup_on(chosen, dataset):
+    """The setup of an experiment on a data set that is open, extractors learning elsewhere."""
+    return Setup(chosen, dataset, {}, Setup.of(chosen).transfers)
 
 
 def identity(setup):
-    return Run.of(setup).header["id"]
+    return digest(run_identity(setup.experiment, setup.data, setup.extractor_ids()))
 
 
-def identity_of_extractor(setup, place="metric"):
-    origin, section = setup.extractor(place)
-    return extractor_identity(origin.experiment, section, origin.data)
+def extractor_of(setup, place="metric"):
+    """What identifies the extractor of a place."""
+    there, section = setup.extractor(place)
+    return extractor_identity(there.experiment, section, there.data)
 
 
 @pytest.mark.parametrize("metric", ["mse", "vgg", "sum", *METRICS])
-def test_nothing_is_transferred_unless_asked_for(metric, results):
-    chosen = tiny_experiment(2, f"metric={metric}", f"results_dir={results}")
-    assert Setup.of(chosen).transfers == {}
+def test_nothing_is_transferred_unless_asked_for(metric, tmp_path):
+    assert (
+        Setup.of(tiny_experiment(2, f"metric={metric}", f"results_dir={tmp_path}")).transfers == {}
+    )
 
 
 def test_origin_follows_what_the_other_data_set_recommends(cells, results):
@@ -92,39 +98,34 @@ def test_origin_follows_what_the_other_data_set_recommends(cells, results):
 )
 def test_extractor_is_that_of_the_other_data_sets_own_runs(metric, further, cells, results):
     overrides = [*TRAINING, f"metric={metric}", f"results_dir={results}", *further]
-    own = on_cells(cells, *overrides)
-    expected = extractor_identity(own.experiment, own.experiment["metric"]["extractor"], own.data)
-    setup = Setup.of(tiny_experiment(2, *overrides, *from_cells(cells)))
-    assert identity_of_extractor(setup) == expected
-    assert setup.extractor_ids() == own.extractor_ids()
+    expected = extractor_of(on_cells(cells, *overrides))
+    assert extractor_of(Setup.of(tiny_experiment(2, *overrides, *from_cells(cells)))) == expected
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_extractor_of_the_other_data_sets_own_runs_is_read(metric, cells, tmp_path):
+def test_extractor_of_the_other_data_sets_own_runs_is_read(metric, cells, tiny_datasets, tmp_path):
     overrides = [*TRAINING, f"metric={metric}", "metric.extractor.steps=1"]
     overrides += ["trainer.batch_size=2", f"results_dir={tmp_path}"]
-    own = on_cells(cells, *overrides)
-    (trained,) = build_parts(own).learners
-    assert trained.setup is own
-    obtain_extractor(trained)
+    (learner,) = build_parts(on_cells(cells, *overrides)).learners
+    obtain_extractors([learner])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.path.name.startswith(f"phc_u373-{METRICS[metric]}-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
 
-    setup = Setup.of(tiny_experiment(2, *overrides, *from_cells(cells)))
-    parts = build_parts(setup)
-    (learner,) = parts.learners
-    assert learner.setup is setup.transfers["metric"]
-    obtain_extractor(learner)
+    chosen = tiny_experiment(2, *overrides, *from_cells(cells))
+    parts = build_parts(setup_on(chosen, tiny_datasets[2]))
+    (again_learner,) = parts.learners
+    assert again_learner.setup.dataset.name == "phc_u373"
+    obtain_extractors([again_learner])
     (again,) = list_folders(tmp_path, EXTRACTORS)
     assert again.path == folder.path
     assert folder.file(BEST).stat().st_mtime_ns == written
-    state, found = trained.network.state_dict(), learner.network.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in found.items())
-    assert parts.objective.similarity.extractor.network is learner.network
+    state, network = learner.network.state_dict(), again_learner.network
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert parts.objective.similarity.extractor.network is network
 
 
-def test_run_with_a_transferred_extractor_is_another_run(cells, results, tmp_path):
+def test_run_with_a_transferred_extractor_is_another_run(cells, tiny_datasets, results, tmp_path):
     copied, changed = tmp_path / "copied", tmp_path / "changed"
     for folder in (copied, changed):
         shutil.copytree(cells, folder)
@@ -132,7 +133,7 @@ def test_run_with_a_transferred_extractor_is_another_run(cells, results, tmp_pat
 
     def run_id(*overrides):
         chosen = [*TRAINING, "metric=deepsim_ae", f"results_dir={results}"]
-        return identity(Setup.of(tiny_experiment(2, *chosen, *overrides)))
+        return identity(setup_on(tiny_experiment(2, *chosen, *overrides), tiny_datasets[2]))
 
     transferred = run_id(*from_cells(cells))
     assert transferred == run_id(*from_cells(copied))
@@ -148,10 +149,9 @@ def test_run_with_a_transferred_extractor_is_another_run(cells, results, tmp_pat
 
 def test_transfer_from_the_data_set_itself_changes_nothing(cells, results):
     overrides = ["metric=deepsim_ae", f"results_dir={results}"]
-    own = on_cells(cells, *overrides)
     itself = on_cells(cells, *overrides, *from_cells(cells))
     assert list(itself.transfers) == ["metric"]
-    assert identity(itself) == identity(own)
+    assert identity(itself) == identity(on_cells(cells, *overrides))
 
 
 OWN_TERM = (
@@ -160,22 +160,22 @@ OWN_TERM = (
 )
 
 
-def test_terms_of_a_sum_have_origins_of_their_own(cells, results):
+def test_terms_of_a_sum_have_origins_of_their_own(cells, tiny_datasets, results):
     overrides = ["metric=sum", OWN_TERM, "+metric.factors.own=1", f"results_dir={results}"]
     place = "metric.terms.deepsim_ae"
-    plain = Setup.of(tiny_experiment(2, *overrides))
-    setup = Setup.of(tiny_experiment(2, *overrides, *from_cells(cells, place)))
+    plain = tiny_experiment(2, *overrides)
+    chosen = tiny_experiment(2, *overrides, *from_cells(cells, place))
+    setup = setup_on(chosen, tiny_datasets[2])
     assert list(setup.transfers) == [place]
-    assert identity(setup) != identity(plain)
-    origins = [learner.setup for learner in build_parts(setup).learners]
-    assert origins == [setup.transfers[place], setup]
-    own = on_cells(cells, "metric=deepsim_ae", f"results_dir={results}")
-    assert identity_of_extractor(setup, place) == identity_of_extractor(own)
+    assert identity(setup) != identity(setup_of(plain, tiny_datasets[2]))
+    learners = build_parts(setup).learners
+    assert [learner.setup for learner in learners] == [setup.transfers[place], setup]
+    there = on_cells(cells, "metric=deepsim_ae", f"results_dir={results}")
+    assert extractor_of(setup, place) == extractor_of(there)
 
 
-def test_unknown_data_set_lists_the_known_ones(results):
-    overrides = ["metric=deepsim_ae", "metric.extractor.dataset=phc_u737"]
-    chosen = tiny_experiment(2, *overrides, f"results_dir={results}")
+def test_unknown_data_set_lists_the_known_ones():
+    chosen = tiny_experiment(2, "metric=deepsim_ae", "metric.extractor.dataset=phc_u737")
     words = r"metric.extractor.dataset=phc_u737: there is no such data set. Known: .*, phc_u373, "
     with pytest.raises(ConfigError, match=words):
         Setup.of(chosen)
@@ -226,10 +226,10 @@ def test_extractor_of_other_dimensions_or_channels_is_refused(
     setup = Setup.of(chosen)
     with pytest.raises(Unsupported) as raised:
         build_parts(setup)
-    name = setup.dataset.name
     assert str(raised.value) == (
-        f"metric={metric} cannot be used on dataset={name}: the extractor was trained on "
-        f"2D images of 1 channel(s), the data set has {has}. Choose another metric or data set."
+        f"metric={metric} cannot be used on dataset={setup.dataset.name}: the extractor was "
+        f"trained on 2D images of 1 channel(s), the data set has {has}. Choose another metric or "
+        "data set."
     )
 
 

@@ -2,28 +2,32 @@
 
 import pytest
 import torch
-from conf_options import names, setup_on, tiny_experiment
+from conf_options import names, setup_of, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
 
 from bench.errors import Unsupported
 from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
-from bench.similarity.building import build_metric, extractors_of
+from bench.similarity.building import build_metric as build_metric_of
+from bench.similarity.building import extractors_of
 from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
     "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
     "sum", "vgg",
 )  # fmt: skip
+TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg", "sum")  # with a network to be trained
 BLURRED = ("nmi",)  # metrics whose least value is above 0
 
 
-def metric_on(name, ndim, dataset, weights):
+def build_metric(name, ndim, dataset, weights):
     """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
-    similarity, _ = build_metric(setup_on(experiment, dataset), torch.float32)
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
+        )
+    similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
     reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
     if reason is None:
         for extractor in extractors_of(similarity):
@@ -38,7 +42,7 @@ CASES = [(name, ndim) for name in names("metric") for ndim in (2, 3)]
 def case(request, tiny_datasets, vgg_weights):
     """Name of a metric of conf/metric, the metric, and an odd shape that it supports."""
     name, ndim = request.param
-    similarity, reason = metric_on(name, ndim, tiny_datasets[ndim], vgg_weights)
+    similarity, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
     if reason is not None:
         pytest.skip(f"{name} in {ndim}D: {reason}")
     return name, similarity, SHAPES[ndim]
@@ -129,19 +133,17 @@ class TestEveryMetric:
 def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datasets, vgg_weights):
     dataset = tiny_datasets[ndim]
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={vgg_weights}")
-    _, reason = metric_on(name, ndim, dataset, vgg_weights)
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={vgg_weights}"
+        )
+    _, reason = build_metric(name, ndim, dataset, vgg_weights)
     if reason is None:
-        parts = build_parts(setup_on(experiment, dataset))
-        assert [learner.network.levels for learner in parts.learners] == [
-            extractor.levels
-            for extractor in extractors_of(parts.objective.similarity)
-            if hasattr(extractor.network, "task")
-        ]
+        parts = build_parts(setup_of(experiment, dataset))
+        assert [learner.network.levels for learner in parts.learners] == [3] * (name in TRAINED)
         return
     with pytest.raises(Unsupported) as raised:
-        build_parts(setup_on(experiment, dataset))
+        build_parts(setup_of(experiment, dataset))
     assert str(raised.value) == (
         f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
         "metric or data set."
@@ -149,14 +151,14 @@ def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datase
 
 
 def test_vgg_says_that_it_is_two_dimensional(tiny_datasets, vgg_weights):
-    _, reason = metric_on("vgg", 3, tiny_datasets[3], vgg_weights)
+    _, reason = build_metric("vgg", 3, tiny_datasets[3], vgg_weights)
     assert reason == "VGG-16 is a 2D network and the data set has 3D images"
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_ncc_sup_is_ncc_plus_the_label_term(ndim, tiny_datasets):
     shape = SHAPES[ndim]
-    ncc_sup, _ = metric_on("ncc_sup", ndim, tiny_datasets[ndim], None)
+    ncc_sup, _ = build_metric("ncc_sup", ndim, tiny_datasets[ndim], None)
     pair = Pair(*images(shape), displacement(shape), Counted(shape), 4)
     expected = NCC(9)(pair) + LabelMSE()(pair)
     torch.testing.assert_close(ncc_sup(pair), expected)

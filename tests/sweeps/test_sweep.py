@@ -147,8 +147,8 @@ def test_runs_of_an_experiment_file_are_valid_experiments(name):
         ["dataset.shape=[32,40]", "dataset.subjects_per_split={train:4,val:2,test:2}"],
         ["dataset.subjects_per_split={train:4,val:2,test:2}", "dataset.subjects_per_split.val=3"],
         ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.extractor.steps=0"],
-        ["metric=deepsim_ae", "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}"],
-        ["metric=deepsim_ae", "trainer.surrogate.autoencoder.steps=6", "dataset=demo3d"],
+        ["metric=deepsim_ae", "dataset.recommended.short.surrogate_steps=6"],
+        ["metric=deepsim_ae", "dataset.recommended.short.surrogate_steps=6", "dataset=demo3d"],
         ["metric=sum", "metric.terms.deepsim_ae.levels=[1,2]", "regularizer=sum"],
         ["metric=mse", "metric.name=own", "metric._target_=custom.Metric", "+metric.power=2"],
         ["++trainer.steps=7", "++metric.more=1.5", "~metric.window"],
@@ -494,3 +494,9 @@ def test_transferred_extractor_and_missing_cache_do_not_hide_a_finished_run(tmp_
         cell = Cell(overrides, own)
         look_up([cell])
         assert cell.status == "finished", cell.reason
+
+
+def data_of(own):
+    source = make_source(own)
+    dataset = prepare(source, own.cache)
+    return {"fingerprint": dataset.fingerprint, "settings": source.settings()}

@@ -4,11 +4,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from bench.config.outside import code_of_class
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -34,7 +35,13 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+
+    All fields of a source determine its arrays, and so count for its cache and the identity of
+    runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
+    as well.
     """
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
 
     name: str
     ndim: int
@@ -117,14 +124,15 @@ class Source(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What, besides the files, determines the preprocessed arrays."""
+        names = [field.name for field in fields(self) if field.name not in self.HARMLESS]
+        settings = {name: _plain(getattr(self, name)) for name in names}
+        del settings["labels"]
+        code = code_of_class(type(self))
         return {
             "source": type(self).__qualname__,
-            "ndim": self.ndim,
+            **settings,
             "classes": self.table.settings(),
-            "spacing": None if self.spacing is None else list(self.spacing),
-            "border": self.border,
-            "shape": None if self.shape is None else list(self.shape),
-            "intensity": dict(self.intensity),
+            **({"code": code} if code else {}),
         }
 
     def files_state(self, subjects: Sequence[Subject]) -> list[Any]:
@@ -176,6 +184,15 @@ class Source(ABC):
         if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
             raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
         return root
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it, the same in every process."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def files(subject: Subject) -> list[Path]:

@@ -10,6 +10,7 @@ from torch import nn
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
 from bench.data.setup import Setup
+from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
 from bench.scores.registry import SCORES
@@ -88,7 +89,9 @@ class RegistrationJob:
         if isinstance(self.model, nn.Module):
             load_network(best, self.model)
             precision = network_precision(self.setup.experiment.settings)
-            self.method = NetworkMethod(self.model.to(self.device), precision)
+            network = NetworkMethod(self.model.to(self.device), precision)
+            section = self.setup.experiment["model"]
+            self.method = finish_method(network, section, self.dataset)
         else:
             self.method = self.model
 

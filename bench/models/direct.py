@@ -1,0 +1,184 @@
+"""Registration without a network: the displacement of each pair is optimized by itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.errors import Unsupported
+from bench.models.control_grid import Axis, expand
+from bench.models.descent import Stop, minimize
+from bench.models.levels import (
+    block_centres,
+    factors_for,
+    pooled_displacement,
+    pooled_pair,
+)
+from bench.models.method import Objective
+from bench.pair import Pair
+from bench.spatial import compose, integrate
+
+GRIDS = ("bspline", "dense", "velocity")
+STARTS = ("identity", "convex")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One stage from coarse to fine.
+
+    Attributes:
+        spacing: Voxels of the image between two control points.
+        pooling: Edge in voxels of the blocks that images are averaged over.
+        steps: The most steps of descent.
+    """
+
+    spacing: float
+    pooling: int
+    steps: int
+
+
+class Direct:
+    """Optimizes the displacement of each pair for D + λR by Adam, from coarse to fine.
+
+    Args:
+        ndim: Spatial axes of the images, 2 or 3.
+        image_channels: Channels of the images.
+        grid: `bspline`: cubic B-splines; `dense`: a vector for each voxel of a level's images;
+            `velocity`: cubic B-splines of a velocity, which is integrated and regularized.
+        spacing: Voxels between two control points, a number for each level. Not used by `dense`.
+        pooling: Edge in voxels of the blocks that images are averaged over, for each level; the
+            last is 1. Short axes are pooled less.
+        steps: The most steps, for each level.
+        rate: Adam's learning rate in voxels, for each level.
+        patience: Steps between two looks at whether a pair still gains; 0 makes all steps.
+        gain: Share of its loss that a pair must gain between two looks to go on.
+        start: `identity`, or `convex`: a search over whole displacements first, for metrics with
+            `descriptors`; see `bench.models.convex`.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        grid: str = "bspline",
+        spacing: Sequence[float] = (8, 4, 2),
+        pooling: Sequence[int] = (4, 2, 1),
+        steps: Sequence[int] = (20, 30, 10),
+        rate: Sequence[float] = (0.5, 0.3, 0.2),
+        patience: int = 5,
+        gain: float = 1e-3,
+        start: str = "identity",
+    ) -> None:
+        self.ndim = ndim
+        self.grid = grid
+        self.levels = [Level(*level) for level in zip(spacing, pooling, steps, strict=True)]
+        self.rates = list(rate)
+        self.stop = Stop(patience, gain)
+        self.start = start
+
+    def register(self, pair: Pair, objective: Objective) -> Tensor:
+        """Displacement (B, D, *S) float32, voxels; no pair's depends on the others."""
+        u0 = None
+        return self._descend(pair, objective, u0, self.levels, self.rates)
+
+    def refine(self, pair: Pair, objective: Objective, u: Tensor, steps: int) -> Tensor:
+        """Goes on from a displacement, at the finest level.
+
+        Args:
+            pair: The batch.
+            objective: What is minimized.
+            u: (B, D, *S) float32, voxels.
+            steps: The most steps.
+        """
+        last = self.levels[-1]
+        level = Level(last.spacing, last.pooling, steps)
+        return self._descend(pair, objective, u, [level], self.rates[-1:])
+
+    def _descend(
+        self,
+        pair: Pair,
+        objective: Objective,
+        start: Tensor | None,
+        levels: Sequence[Level],
+        rates: Sequence[float],
+    ) -> Tensor:
+        control: Tensor | None = None
+        axes: list[Axis] | None = None
+        for level, rate in zip(levels, rates, strict=True):
+            stage = _Stage(self.grid, pair, objective, start, level)
+            if axes is None or control is None:
+                control = stage.zeros()
+            else:
+                control = stage.from_coarser(control, axes)
+            axes = stage.axes
+
+            def rates_of(step: int, rate: float = rate) -> float:
+                return rate
+
+            control, _ = minimize(stage.losses, control, level.steps, rates_of, self.stop)
+        return stage.displacement(control)
+
+
+class _Stage:
+    """What a level minimizes, as a function of control values in voxels of the image."""
+
+    def __init__(
+        self, grid: str, pair: Pair, objective: Objective, start: Tensor | None, level: Level
+    ) -> None:
+        shape = pair.fixed.shape[2:]
+        self.grid = grid
+        self.objective = objective
+        self.factors = factors_for(shape, level.pooling)
+        self.pair = pooled_pair(pair, self.factors)
+        self.parts: tuple[list[int], Pair] = (list(range(len(pair.fixed))), self.pair)
+        self.start = None if start is None else pooled_displacement(start, self.factors)
+        if grid == "dense":
+            self.axes = [
+                Axis.covering(size, factor, 1, (factor - 1) / 2)
+                for size, factor in zip(shape, self.factors, strict=True)
+            ]
+        else:
+            self.axes = [Axis.covering(size, level.spacing, 3) for size in shape]
+        self.matrices = [
+            axis.values(block_centres(axis.size, factor)).to(pair.fixed)
+            for axis, factor in zip(self.axes, self.factors, strict=True)
+        ]
+        self.scale = pair.fixed.new_tensor(self.factors).view(1, -1, *[1] * len(shape))
+
+    def zeros(self) -> Tensor:
+        """Control values of the identity."""
+        counts = [axis.count for axis in self.axes]
+        return self.pair.fixed.new_zeros(len(self.pair.fixed), len(counts), *counts)
+
+    def from_coarser(self, control: Tensor, axes: Sequence[Axis]) -> Tensor:
+        """Control values of this grid that say what another grid's say."""
+        both = zip(self.axes, axes, strict=True)
+        return expand(control, [ours.from_coarser(theirs).to(control) for ours, theirs in both])
+
+    def displacement(self, control: Tensor) -> Tensor:
+        """u in voxels of the level."""
+        return self._fields(control, self.start)[0]
+
+    def losses(self, control: Tensor, active: list[int]) -> Tensor:
+        """D + λR of some of the pairs; (b,)."""
+        if active != self.parts[0]:
+            self.parts = active, self.pair.some(active)
+        u, regularized = self._fields(control, None if self.start is None else self.start[active])
+        similarity, regularization = self.objective.each(self.parts[1].at(u), regularized)
+        if not similarity.requires_grad:
+            raise Unsupported(
+                f"model=direct needs a metric that is differentiable in the displacement, and "
+                f"{type(self.objective.similarity).__name__} is not. Take another metric."
+            )
+        return similarity + self.objective.weight * regularization
+
+    def _fields(self, control: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """u and what is regularized, in voxels of the level."""
+        field = expand(control, self.matrices)
+        if any(factor > 1 for factor in self.factors):
+            field = field / self.scale
+        if self.grid == "velocity":
+            u = integrate(field)
+            return (u if start is None else compose(u, start)), field
+        u = field if start is None else field + start
+        return u, u
