@@ -1,21 +1,16 @@
 """A finished run's method on new files, and what it writes for other programs."""
 
 import csv
-import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-import tifffile
-import torch
 from conf_options import compose_raw
-from image_files import write_nifti, write_tiff
+from image_files import write_nifti
 
-from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
-from bench.runs.trained import load_method, load_run
+from bench.runs.registering import PairOfFiles, Registrar
 from bench.store.folder import Folder
 
 SHAPE = (20, 22, 18)  # of the files
