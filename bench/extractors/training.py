@@ -13,7 +13,7 @@ from bench.data.batches.loading import (
     read_images,
     read_segmentations,
 )
-from bench.scores.evaluation import validation_means
+from bench.scores.summary import validation_means
 
 
 class SurrogateTraining:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.data.files.tiff import count_pages
 from bench.data.sources.source import Source
@@ -23,6 +23,7 @@ class CellTracking(Source):
         masks: Which masks: `ST` (silver truth, every frame) or `GT` (gold truth).
     """
 
+    unit: ClassVar[str] = "px"
     splits: Mapping[str, Mapping[str, Any]]
     masks: str = "ST"
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
@@ -34,8 +34,10 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+        unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
     """
 
+    unit: ClassVar[str] = "mm"
     name: str
     ndim: int
     classes: int | Mapping[int, str] | None = None

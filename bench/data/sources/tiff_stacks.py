@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.data.files.tiff import count_pages, read_image, read_labels
 from bench.data.sources.source import Source
@@ -22,6 +22,7 @@ class TiffStacks(Source):
         colors: Label ids by colour, `[[red, green, blue, id], …]`, for label maps in colour.
     """
 
+    unit: ClassVar[str] = "px"
     splits: Mapping[str, Mapping[str, Any]]
     colors: Sequence[Sequence[int]] | None = None
 
