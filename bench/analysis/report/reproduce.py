@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from bench.analysis.reading.records import used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
@@ -32,7 +33,9 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         choices = tuple(f"{group}={_option(group, config[group])}" for group in CHOSEN)
         if choices not in defaults:
             defaults[choices] = Experiment.from_config(compose(choices)).config
-        said = [f"regularizer.weight={config['regularizer']['weight']}", f"seed={config['seed']}"]
+        said = [f"seed={config['seed']}"]
+        if "regularizer" in used_sections(config):
+            said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
         lines.append("python run.py " + " ".join(shlex.quote(own) for own in overrides))
     return lines
