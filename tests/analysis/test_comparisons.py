@@ -105,7 +105,7 @@ def test_variants_that_differ_in_much_are_told_apart_by_two_settings(tmp_path):
     assert labels == ["ncc batch_size=8 lr=1.0 …", "ncc batch_size=None lr=0.0001 …"]
 
 
-def test_a_metric_under_several_models_names_them_and_a_method_without_metric_is_its_model(
+def test_models_of_a_metric_are_named_and_a_method_without_metric_is_its_model(
     tmp_path,
 ):
     write_run(tmp_path, config(), [0.1], variant="v")
