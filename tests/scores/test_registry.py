@@ -77,7 +77,7 @@ def test_added_score_is_in_the_report_and_empty_for_runs_without(added, tmp_path
     with_it = {NAME: [1.0, 2.0, 4.0]}
     write_run(tmp_path, config(metric="mse"), [0.5, 0.6, 0.7], **with_it)
     older = write_run(tmp_path, config(metric="ncc"), [0.6, 0.7, 0.8])
-    rows = pd.read_csv(older / "pairs.csv")
+    rows = pd.read_csv(older / "pairs.csv", dtype=str)
     rows.drop(columns=[NAME, f"{NAME}_before"]).to_csv(older / "pairs.csv", index=False)
     (comparison,) = compare(read_records(tmp_path))
     statistics = compare_pairwise(comparison)
