@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis.reading.durations import ago
-from bench.analysis.reading.records import method_of
+from bench.analysis.reading.metrics import method_of
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, names_of, score_of

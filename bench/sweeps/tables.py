@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
-from bench.analysis.reading.records import method_of
+from bench.analysis.reading.metrics import method_of
 from bench.scores.registry import SCORES
 from bench.store.folder import RUNS, Status, list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of

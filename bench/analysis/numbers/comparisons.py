@@ -8,11 +8,10 @@ import pandas as pd
 
 from bench.analysis.numbers.naming import comparison_names, variant_labels
 from bench.analysis.numbers.selection import Choice, choose
-from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.metrics import method_of, metric_order
 from bench.analysis.reading.records import (
     BEFORE,
     Records,
-    method_of,
     reading_settings,
     training_settings,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.reading.metrics import method_of
 from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
@@ -132,15 +133,6 @@ def collect(folders: list[Folder]) -> Records:
         configs,
         environments,
     )
-
-
-def method_of(names: Mapping[str, Any]) -> str:
-    """What registered, as tables call it: the metric, or the model where it uses none.
-
-    Args:
-        names: A run's header or summary.
-    """
-    return str(names.get("metric") or names.get("model"))
 
 
 def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
