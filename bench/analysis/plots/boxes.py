@@ -71,7 +71,7 @@ def draw_boxes_by_label(
     present = set(rows["label"])
     palette = {label: look.color for label, look in looks.items() if label in present}
     seaborn.boxplot(
-        rows,
+        rows.reset_index(drop=True),
         hue="label",
         hue_order=list(palette),
         palette=palette,

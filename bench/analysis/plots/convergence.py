@@ -27,7 +27,9 @@ def draw_convergence(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
         looks: Of the labels.
     """
     trained = [entry for entry in comparison.entries if len(entry.histories)]
-    rows = pd.concat([entry.histories.assign(label=entry.label) for entry in trained])
+    rows = pd.concat(
+        [entry.histories.assign(label=entry.label) for entry in trained], ignore_index=True
+    )
     runs = rows.groupby(["label", "seed"])
     curves = [name for name in CURVES if name in rows and rows[name].notna().any()]
     for name in set(curves) - {"val_dice"}:

@@ -131,7 +131,7 @@ def draw_lines(
     import seaborn
 
     seaborn.lineplot(
-        rows,
+        rows.reset_index(drop=True),
         x=x,
         y=y,
         **_by_label(rows, looks),
@@ -155,7 +155,7 @@ def draw_points(panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[s
     import seaborn
 
     seaborn.scatterplot(
-        rows,
+        rows.reset_index(drop=True),
         x=x,
         y=y,
         **_by_label(rows, looks),

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from bench.analysis.reading.records import used_sections
+from bench.analysis.reading.records import TASK, used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
@@ -43,6 +43,11 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _names_task(config: Mapping[str, Any]) -> bool:
+    """Whether the task is another than the usual, which older runs do not name."""
+    return config.get("task", {}).get("name", TASK) != TASK
+
+
 def _option(group: str, section: Mapping[str, Any]) -> str:
     """The option of the section's name, or the most similar: of its class, of its keys."""
     files = {path.stem: path for path in option_files(group)}
@@ -63,6 +68,8 @@ def _overrides(
     """What tells a configuration from the default; null counts as not there."""
     for name in {**default, **config}:
         key = f"{place}{name}"
+        if key == "task" and not _names_task(config):
+            continue
         if key in IRRELEVANT | SAID_ALREADY:
             continue
         own, usual = config.get(name), default.get(name)
