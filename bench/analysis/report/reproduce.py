@@ -30,9 +30,8 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     defaults: dict[tuple[str, ...], dict[str, Any]] = {}
     lines = []
     for config in configs:
-        choices = tuple(
-            f"{group}={_option(group, config[group])}" for group in CHOSEN if group in config
-        )
+        groups = [group for group in CHOSEN if group != "task" or _names_task(config)]
+        choices = tuple(f"{group}={_option(group, config[group])}" for group in groups)
         if choices not in defaults:
             defaults[choices] = Experiment.from_config(compose(choices)).config
         said = [f"seed={config['seed']}"]
