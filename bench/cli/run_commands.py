@@ -11,7 +11,8 @@ import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
-from bench.store.folder import CONFIG, TRACEBACK, Folder, describe, list_folders
+from bench.scores.registry import SCORES, names_of
+from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
 
@@ -37,7 +38,8 @@ def runs(
     context.obj = results
     if context.invoked_subcommand is not None:
         return
-    rows = [describe(folder) for folder in _folders(results)]
+    folders = _folders(results)
+    rows = [describe(folder) for folder in folders]
     if format is Format.json:
         print(json.dumps(rows, indent=1))
     elif format is Format.csv:
@@ -46,7 +48,8 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        print_runs(rows)
+        summaries = [own for folder in folders if (own := folder.summary())]
+        print_runs(rows, names_of(SCORES, *(own["scores"] for own in summaries)))
 
 
 @app.command()
@@ -124,5 +127,5 @@ def _chosen(results: Path, names: list[str], failed: bool) -> list[Folder]:
     if bool(names) == failed:
         raise BenchError("Name the runs by their ids, or say --failed.")
     if failed:
-        return [folder for folder in _folders(results) if folder.status() == "failed"]
+        return [folder for folder in _folders(results) if folder.status() is Status.FAILED]
     return [find_run(results, name) for name in names]

@@ -35,6 +35,7 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+        unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
@@ -42,6 +43,7 @@ class Source(ABC):
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+    unit: ClassVar[str] = "mm"
 
     name: str
     ndim: int
