@@ -29,6 +29,12 @@ def one_by_one(metric: Callable[[Pair], Tensor], pair: Pair) -> Tensor:
     return torch.stack([metric(pair.one(index)) for index in range(len(pair.fixed))])
 
 
+def coarser(metric: Any, factor: int) -> Any:
+    """The metric for images whose voxels are `factor` times as large; itself if it does not say."""
+    own = getattr(metric, "coarser", None)
+    return own(factor) if own and factor > 1 else metric
+
+
 class Similarity(ABC):
     """Base class of the metrics here; any callable will do, `supports` is optional."""
 

@@ -35,5 +35,7 @@ class WeightedSum(Similarity):
         return sum(others, start=first)
 
     def each(self, pair: Pair) -> Tensor:
-        first, *others = (self.factors[name] * each(term, pair) for name, term in self.terms.items())
+        first, *others = (
+            self.factors[name] * each(term, pair) for name, term in self.terms.items()
+        )
         return sum(others, start=first)
