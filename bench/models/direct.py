@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -66,10 +67,10 @@ class Direct:
         ndim: int,
         image_channels: int,
         grid: str = "bspline",
-        spacing: Sequence[float] = (8, 4, 2),
+        spacing: Sequence[float] = (16, 8, 4),
         pooling: Sequence[int] = (4, 2, 1),
-        steps: Sequence[int] = (20, 30, 10),
-        rate: Sequence[float] = (0.5, 0.3, 0.2),
+        steps: Sequence[int] = (40, 20, 10),
+        rate: Sequence[float] = (1, 0.5, 0.3),
         patience: int = 5,
         gain: float = 1e-3,
         start: str = "identity",
@@ -87,8 +88,8 @@ class Direct:
                 )
             if len(values) != len(spacing):
                 raise ConfigError(
-                    f"model.{name}={list(values)}: has {len(values)} numbers, and model.spacing has "
-                    f"{len(spacing)}; each level needs one of both."
+                    f"model.{name}={list(values)}: has {len(values)} numbers, and model.spacing "
+                    f"has {len(spacing)}; each level needs one of both."
                 )
             whole = name in ("pooling", "steps")
             kind = int if whole else (int, float)
@@ -143,7 +144,8 @@ class Direct:
                 control = stage.from_coarser(control, axes)
             axes = stage.axes
             control, _ = minimize(stage.losses, control, level.steps, level.rate, self.stop)
-        assert axes is not None and control is not None
+        assert axes is not None
+        assert control is not None
         whole = [axis.values(block_centres(axis.size, 1)).to(control) for axis in axes]
         return combined(self.grid, expand(control, whole), start)[0]
 
@@ -194,7 +196,7 @@ class _Stage:
         if not similarity.requires_grad:
             raise Unsupported(
                 f"model=direct needs a metric that is differentiable in the displacement, and "
-                f"{type(self.objective.similarity).__name__} is not. Take another metric."
+                f"{_name(self.objective.similarity)} is not. Take another metric."
             )
         regularization = each_regularization(self.objective.regularizer, regularized)
         return similarity + self.objective.weight * regularization
@@ -214,3 +216,7 @@ def combined(grid: str, field: Tensor, start: Tensor | None) -> tuple[Tensor, Te
         return (u if start is None else compose(u, start)), field
     u = field if start is None else field + start
     return u, u
+
+
+def _name(metric: Any) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)
