@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,6 +32,41 @@ def product(config: DictConfig) -> list[list[str]]:
     overrides = [f"{key}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides([*overrides, *config.hydra.overrides.task])
     return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def set_in_each_run(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a sweep over options of a group, whose settings are set in each run alone.
+
+    Hydra composes the defaults of a multirun with every single value at first, and would refuse
+    one that the default option of its group does not know: `choice(VALUE)` is for the runs only.
+
+    Args:
+        arguments: Of the command line, in any order.
+    """
+    if not {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    parser = OverridesParser.create()
+    found = [_parsed(parser, argument) for argument in arguments]
+    swept = {o.key_or_group for o in found if o is not None and o.is_sweep_override()}
+    if any(o is not None and o.key_or_group == "experiment" for o in found):
+        swept |= set(GROUPS)
+    return [
+        f"{o.key_or_group}=choice({o.get_value_element_as_str()})"
+        if o is not None
+        and _sets_a_key(o)
+        and not o.is_sweep_override()
+        and o.key_or_group.partition(".")[0] in swept & set(GROUPS)
+        else argument
+        for argument, o in zip(arguments, found, strict=True)
+    ]
+
+
+def _parsed(parser: OverridesParser, argument: str) -> Override | None:
+    """An argument as an override; None for an option, or what Hydra will refuse."""
+    try:
+        return None if argument.startswith("-") else parser.parse_override(argument)
+    except HydraException:
+        return None
 
 
 def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[str]]:

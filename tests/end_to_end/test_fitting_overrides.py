@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, at, read_summary, run_folders
+from end_to_end.conftest import DEMO, at, read_summary, run_folders
 
 from bench.config.multirun import fit_to_options
 
