@@ -38,7 +38,7 @@ from bench.regularizers import Diffusion
 from bench.similarity import MSE, NCC, DeepSim
 from bench.tasks.registration.training import NetworkTraining
 from bench.training.devices import make_fabric, network_precision
-from bench.training.loop import single_step
+from bench.training.loop import optimizer_step
 from bench.training.memory import keep_freed_memory
 from bench.training.trainee import Trainee
 
@@ -140,7 +140,7 @@ def make_steps(
 
     def our_step() -> None:
         trainee.network.train()
-        trainee.stepped(single_step([trainee], trainee.state.step)[0])
+        trainee.stepped(optimizer_step(trainee))
 
     their_extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
     plain_activations(their_extractor.to(device).eval().requires_grad_(False))

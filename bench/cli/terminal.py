@@ -15,6 +15,8 @@ from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES
 from bench.store.folder import FIGURE
 
+DIGITS = 4  # of scores that only a task of the user's has
+
 
 def print_outcome(outcome: Outcome) -> None:
     """Prints how a run ended: its scores, or why it has none."""
@@ -36,19 +38,27 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         summary: The run's summary.
         folder: The run's folder, for the path of its figure.
     """
-    title = "{metric} on {dataset}, λ = {weight:g}, seed {seed}, {steps} steps".format(**summary)
-    table = Table(title=title, title_justify="left")
+    title = [f"{summary['metric'] or summary['model']} on {summary['dataset']}"]
+    if summary["weight"] is not None:
+        title.append(f"λ = {summary['weight']:g}")
+    title.append(f"seed {summary['seed']}")
+    if summary["steps"] is not None:
+        title.append(f"{summary['steps']} steps")
+    table = Table(title=", ".join(title), title_justify="left")
     for heading in ("score", "before", "after", "pairs"):
         table.add_column(heading, justify="left" if heading == "score" else "right")
-    for name, score in SCORES.items():
-        before, after = summary["scores_before"][name], summary["scores"][name]
-        cells = [_cell(value, score.digits) for value in (before, after)]
+    nothing = {"mean": None, "std": None, "n": None}
+    for name in sorted(summary["scores"], key=[*SCORES, *summary["scores"]].index):
+        score = SCORES.get(name)
+        before = summary["scores_before"].get(name, nothing)
+        after = summary["scores"][name]
+        cells = [_cell(value, score.digits if score else DIGITS) for value in (before, after)]
         known = [value["mean"] for value in (before, after)]
-        if None not in known and known[0] != known[1] and name != "seconds":
+        if score and None not in known and known[0] != known[1] and name != "seconds":
             better = known[1] > known[0] if score.best == "max" else known[1] < known[0]
             cells[better] = f"[bold]{cells[better]}[/bold]"
-        unit = f" [{score.unit}]" if score.unit else ""
-        table.add_row((score.title + unit).replace("[", r"\["), *cells, str(after["n"]))
+        title_of = score.title + (f" [{score.unit}]" if score.unit else "") if score else name
+        table.add_row(title_of.replace("[", r"\["), *cells, str(after["n"]))
     console = Console(highlight=False)
     console.print(table)
     console.print(f"figure: {folder / FIGURE}", soft_wrap=True)

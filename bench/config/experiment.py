@@ -79,6 +79,12 @@ class Experiment:
                 config.dataset.root = root
         return Experiment.from_config(config)
 
+    def with_config(self, config: Mapping[str, Any]) -> "Experiment":
+        """Another experiment by its resolved configuration, with this one's results folder."""
+        return Experiment.from_config(
+            OmegaConf.create({**config, "results_dir": self["results_dir"]})
+        )
+
     def __getitem__(self, section: str) -> Any:
         return self.config[section]
 

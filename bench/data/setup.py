@@ -16,6 +16,7 @@ from bench.data.cache.preparing import prepare
 from bench.data.sources.source import Source
 from bench.errors import BenchError, ConfigError
 
+FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "step")
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -55,6 +56,36 @@ class Setup:
     def _open(cls, experiment: Experiment, look: Look) -> "Setup":
         source = make_source(experiment)
         return cls(experiment, look(source, experiment.cache), source.settings())
+
+    def record(self) -> dict[str, Any]:
+        """What `recorded` needs: facts on the data, but no images and no subjects."""
+        return {
+            "index": {name: self.dataset.index[name] for name in FACTS},
+            "reading": self.reading,
+            "transfers": {
+                place: {"config": other.experiment.config, **other.record()}
+                for place, other in self.transfers.items()
+            },
+        }
+
+    @classmethod
+    def recorded(cls, experiment: Experiment, content: Mapping[str, Any]) -> "Setup":
+        """The setup of a run whose data are not at hand; its data sets have no subjects.
+
+        Args:
+            experiment: The experiment.
+            content: What `record` gave.
+        """
+        empty = {"ids": [], "splits": [], "places": [], "given": {}}
+        return cls(
+            experiment,
+            PreparedDataset(None, {**content["index"], **empty}, experiment["dataset"]["pairs"]),
+            content["reading"],
+            {
+                place: cls.recorded(experiment.with_config(other["config"]), other)
+                for place, other in content["transfers"].items()
+            },
+        )
 
     @property
     def data(self) -> dict[str, Any]:

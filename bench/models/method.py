@@ -68,6 +68,12 @@ class Method(Protocol):
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
 
 
+def inverse_of(method: Any, pair: Pair) -> Tensor | None:
+    """Displacement (B, D, *S) of the inverse transforms; None if the method has none."""
+    inverse = getattr(method, "inverse", None)
+    return inverse(pair) if inverse else None
+
+
 def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str | None:
     """Why a method or metric cannot work on such images; None if it can or does not say."""
     supports = getattr(method, "supports", None)

@@ -9,6 +9,7 @@ import torch
 from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
+from bench.errors import StoreError
 from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.training import carry_out
@@ -34,19 +35,41 @@ def obtain_extractor(learner: Learner) -> None:
 
     With 0 steps it keeps the random weights that it was built with.
     """
-    network = learner.network
     if learner.section["steps"] > 0:
-        experiment = learner.setup.experiment
-        identity = extractor_identity(experiment, learner.section, learner.setup.data)
-        dataset, seed = experiment["dataset"]["name"], experiment.seed
-        path = f"{dataset}-{surrogate_network(network).task}-seed{seed}-{digest(identity)}"
-        folder = Folder(experiment.results / EXTRACTORS / path)
+        identity, folder = _place(learner)
         if folder.summary() is None:
             with folder.claim(wait=True):
                 if folder.summary() is None:
                     _train(learner, identity, folder)
-        load_network(folder.file(BEST), network)
-    network.eval().requires_grad_(False)
+        load_network(folder.file(BEST), learner.network)
+    learner.network.eval().requires_grad_(False)
+
+
+def read_extractors(learners: Iterable[Learner]) -> None:
+    """Fills surrogate networks from the store; nothing is trained.
+
+    Raises:
+        StoreError: If one is missing.
+    """
+    for learner in learners:
+        if learner.section["steps"] > 0:
+            _, folder = _place(learner)
+            if folder.summary() is None:
+                raise StoreError(
+                    f"{folder.path}: is missing, the extractor that the metric needs. Copy it "
+                    "there with the run, or run the run's command again with its data."
+                )
+            load_network(folder.file(BEST), learner.network)
+        learner.network.eval().requires_grad_(False)
+
+
+def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:
+    """What identifies an extractor, and its folder."""
+    experiment = learner.setup.experiment
+    identity = extractor_identity(experiment, learner.section, learner.setup.data)
+    dataset, seed = experiment["dataset"]["name"], experiment.seed
+    name = f"{dataset}-{surrogate_network(learner.network).task}-seed{seed}-{digest(identity)}"
+    return identity, Folder(experiment.results / EXTRACTORS / name)
 
 
 def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:

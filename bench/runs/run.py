@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from bench.config.identity import digest, run_identity, run_name, variant_identity
 from bench.data.setup import Setup
-from bench.store.folder import RUNS, Folder
+from bench.store.folder import DATA, RUNS, Folder, write_json
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,4 @@ class Run:
         if self.setup.experiment["force"]:
             self.folder.set_aside()
         self.folder.start(self.header, self.config, environment)
+        write_json(self.folder.file(DATA), self.setup.record())

@@ -1,5 +1,7 @@
 """What finished runs have made: their methods and metrics, on the data they were made for."""
 
+from typing import Any
+
 import torch
 import yaml
 from omegaconf import OmegaConf
@@ -7,10 +9,10 @@ from omegaconf import OmegaConf
 from bench.config.experiment import Experiment
 from bench.data.setup import Setup
 from bench.errors import StoreError
-from bench.runs.extractors import obtain_extractors
+from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
-from bench.store.folder import BEST, CONFIG, Folder
-from bench.tasks.registration.assembly import Parts, build_parts
+from bench.store.folder import BEST, CONFIG, DATA, Folder, read_json
+from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.registration import RegistrationJob
 
 
@@ -23,6 +25,32 @@ def load_run(folder: Folder) -> RegistrationJob:
     setup = load_setup(folder)
     job = RegistrationJob(setup, build_parts(setup))
     obtain_extractors(job.learners)
+    job.make_ready(folder.file(BEST))
+    return job
+
+
+def load_method(folder: Folder, accelerator: str | None = None) -> RegistrationJob:
+    """A finished registration, ready to register new images; its data need not be at hand.
+
+    Args:
+        folder: A finished run; nothing is trained and nothing written.
+        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+
+    Raises:
+        StoreError: If it has not finished, is no registration, or something of it is missing.
+    """
+    config = _finished_config(folder)
+    config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
+    content = read_json(folder.file(DATA))
+    if content is None:
+        raise StoreError(
+            f"{folder.path.name}: has no readable {DATA}, without which it cannot be used on new "
+            "images. Run its command again with force=true."
+        )
+    experiment = Experiment.from_config(OmegaConf.create(config))
+    setup = Setup.recorded(experiment, content)
+    job = RegistrationJob(setup, make_parts(setup))
+    read_extractors(job.learners)
     job.make_ready(folder.file(BEST))
     return job
 
@@ -41,6 +69,22 @@ def load_setup(folder: Folder) -> Setup:
     Raises:
         StoreError: If it has not finished, is no registration, or its data are others now.
     """
+    config = _finished_config(folder)
+    setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
+    if setup.dataset.fingerprint != (folder.summary() or {})["data"]:
+        raise StoreError(
+            f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
+            "trained on; put them back, or run it anew."
+        )
+    return setup
+
+
+def _finished_config(folder: Folder) -> dict[str, Any]:
+    """The resolved configuration of a finished registration, with its results where it lies now.
+
+    Raises:
+        StoreError: If it has not finished, or is no registration.
+    """
     summary = folder.summary()
     if summary is None:
         raise StoreError(f"{folder.path.name}: has not finished; nothing has been trained.")
@@ -48,10 +92,4 @@ def load_setup(folder: Folder) -> Setup:
         raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
     config = yaml.safe_load(folder.file(CONFIG).read_text())
     config["results_dir"] = str(folder.path.parent.parent)
-    setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
-    if setup.dataset.fingerprint != summary["data"]:
-        raise StoreError(
-            f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
-            "trained on; put them back, or run it anew."
-        )
-    return setup
+    return config

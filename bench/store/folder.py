@@ -28,6 +28,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "figure.png",
 )
 VALIDATION = "validation.csv"
+DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
 ROWS = (VALIDATION, PAIRS, CLASSES)  # written as they come where nothing is trained
 PANELS = "panels"  # folder of figures of one pair under several runs

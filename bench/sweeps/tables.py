@@ -112,7 +112,8 @@ def _table(cells: Sequence[Cell], chosen: dict[tuple[str, str, str], Choice]) ->
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
             note = "at the border of the weights tried" if choice.at_border else ""
-            weight, seeds = f"{choice.weight:g}", str(len(choice.runs))
+            weight = "" if choice.weight is None else f"{choice.weight:g}"
+            seeds = str(len(choice.runs))
             table.add_row(dataset, escape(label), weight, seeds, *texts, note)
         table.add_section()
     return table
@@ -125,7 +126,7 @@ def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
 
 
 def _mean(scores: Sequence[dict[str, Any]], name: str) -> float | None:
-    values = [own[name]["mean"] for own in scores]
+    values = [own[name]["mean"] if name in own else None for own in scores]
     return None if None in values else sum(values) / len(values)
 
 

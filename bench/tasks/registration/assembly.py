@@ -45,6 +45,18 @@ def build_parts(setup: Setup) -> Parts:
         Unsupported: If they do not go together with the data.
         ConfigError: If one of them cannot be built or does not return what it should.
     """
+    parts = make_parts(setup)
+    try_out(parts, setup)
+    return parts
+
+
+def make_parts(setup: Setup) -> Parts:
+    """Builds metric, regularizer and model; no image is read.
+
+    Raises:
+        Unsupported: If they say that they cannot work on the data.
+        ConfigError: If one of them cannot be built.
+    """
     experiment, dataset = setup.experiment, setup.dataset
     if min(dataset.shape) < LEAST:
         raise Unsupported(
@@ -72,9 +84,7 @@ def build_parts(setup: Setup) -> Parts:
             f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
             f"{reason}. Choose another model or data set."
         )
-    parts = Parts(model, Objective(similarity, regularizer, experiment.weight), learners)
-    try_out(parts, setup)
-    return parts
+    return Parts(model, Objective(similarity, regularizer, experiment.weight), learners)
 
 
 def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> None:
