@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from end_to_end.conftest import DEMO, at, read_summary, run_folders
 
 from bench.config.multirun import fit_to_options
+
+from .conftest import DEMO, at, read_summary, run_folders
 
 STEPS = "metric.extractor.steps=0"
 LINE = "metric.extractor.steps applies to metric=deepsim_ae; metric=mse goes without it."
