@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.identity import digest
 from bench.config.instantiation import build
-from bench.config.multirun import combinations, experiments
+from bench.config.multirun import experiments, fit_to_options, product
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
@@ -52,12 +52,14 @@ class Cell:
 
 
 def cells(config: DictConfig) -> list[Cell]:
-    """The runs of a multirun, with where each stands.
+    """The runs of a multirun, with where each stands; prints what does not apply to some.
 
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
-    runs = combinations(config)
+    runs, lines = fit_to_options(product(config))
+    for line in lines:
+        print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
     return found

@@ -105,7 +105,7 @@ class PreparedDataset:
 
     def members(self, split: str) -> list[int]:
         """Indices of the subjects of a split."""
-        return [i for i, own in enumerate(self.index["splits"]) if own == split]
+        return [i for i, member_of in enumerate(self.index["splits"]) if member_of == split]
 
     def pairs(self, split: str) -> Pairs:
         """(moving, fixed) indices of a split.

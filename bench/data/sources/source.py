@@ -17,6 +17,8 @@ from bench.data.sources.pairs import Pairs
 from bench.data.sources.subject import Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
+UNDECLARED = 256  # ids of a data set that does not declare its classes
+
 
 @dataclass(kw_only=True)
 class Source(ABC):
@@ -25,7 +27,8 @@ class Source(ABC):
     Attributes:
         name: The data set's name.
         ndim: 2 or 3 spatial axes.
-        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background.
+        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background. Without
+            it and `labels` there are up to 256; those that do not occur are dropped.
         labels: Table that merges, drops and names label ids, in place of `classes`; see
             `bench.data.preprocessing.label_table`.
         pairs: Pairing policy of each split; see `bench.data.sources.pairs`.
@@ -118,7 +121,8 @@ class Source(ABC):
     @cached_property
     def table(self) -> LabelTable:
         """What the label ids of the files stand for."""
-        return LabelTable(self.classes, self.labels)
+        undeclared = self.classes is None and self.labels is None
+        return LabelTable(UNDECLARED if undeclared else self.classes, self.labels)
 
     def class_names(self) -> dict[int, str]:
         """Name of each declared class by its id."""
