@@ -1,4 +1,4 @@
-"""`python -m bench register`: a finished run's method on new files."""
+"""`python -m bench register` and `score`: displacement fields for other tools, and from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,3 +47,29 @@ def register(
     for pair in pairs:
         target = out if csv is None else out / "_to_".join(pair.names)
         print(registrar.register(pair, target, format).line, flush=True)
+
+
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder of the displacement fields.")],
+    dataset: Annotated[str, typer.Option(help="A data set of conf/dataset/.")],
+    name: Annotated[str, typer.Option(help="What the tool is called in tables.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings as for run.py, such as dataset.root=PATH."),
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="The tool's version, for the record.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
+    from bench.cli.terminal import print_outcome
+    from bench.config.composition import compose
+    from bench.runs.lookup import run
+
+    chosen = [f"dataset={dataset}", "model=fields", f"model.name={name}", f"results_dir={results}"]
+    chosen += [f"model.folder={quoted(str(folder.absolute()))}", f"model.version={quoted(version)}"]
+    print_outcome(run(compose([*chosen, *(overrides or [])])))
+
+
+def quoted(text: str | None) -> str:
+    """Text as the value of an override."""
+    return "null" if text is None else f"'{text}'"

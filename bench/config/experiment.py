@@ -138,7 +138,7 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     unknown = sorted(set(sections) - known)
     if unknown:
         raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
-    for section in ("dataset", "metric"):
+    for section in ("dataset", "metric", "model"):
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(

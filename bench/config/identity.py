@@ -110,7 +110,7 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 
 def _method_identity(experiment: Experiment) -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
-    sections = {name: experiment[name] for name in ("task", "model")}
+    sections = {"task": experiment["task"], "model": _model_identity(experiment["model"])}
     sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
     if "regularizer" in sections:
         sections["regularizer"].pop("weight")
@@ -119,6 +119,31 @@ def _method_identity(experiment: Experiment) -> dict[str, Any]:
                 "validation_pairs": experiment["trainer"].get("validation_pairs")
             }
     return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
+
+
+def _model_identity(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A folder that a method reads counts by its files, wherever it lies."""
+    if "folder" not in section:
+        return dict(section)
+    return {**section, "folder": folder_digest(section["folder"])}
+
+
+def folder_digest(folder: str | None) -> str:
+    """SHA-256 of the names and the content of all files in a folder of displacement fields.
+
+    Raises:
+        ConfigError: If there is no such folder.
+    """
+    if folder is None or not Path(folder).is_dir():
+        raise ConfigError(
+            f"model.folder={folder}: no such folder. Name the one with the displacement fields."
+        )
+    found = hashlib.sha256()
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        found.update(f"{path.relative_to(folder)} {content}\n".encode())
+    return found.hexdigest()
 
 
 def file_digest(path: str | Path) -> str:

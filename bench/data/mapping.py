@@ -4,7 +4,7 @@ Points are in mm, RAS (in pixels for 2D files), so that headers of any orientati
 go together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +30,8 @@ class Mapping:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Points (D, *S) in mm, mapped."""
-        from scipy.ndimage import map_coordinates
-
         p = transformed(np.linalg.inv(self.fixed), points)
-        u = [map_coordinates(component, p, order=1, mode="nearest") for component in self.u]
-        return transformed(self.moving, p + np.stack(u))
+        return transformed(self.moving, p + sampled(self.u, p))
 
 
 def transformed(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -51,6 +48,37 @@ def displacement_on(grid: FileGrid, mapping: Mapping) -> np.ndarray:
         points = transformed(grid.affine, voxels)
         found[:, slab] = mapping(points) - points
     return found
+
+
+def displacement_between(
+    y: Callable[[np.ndarray], np.ndarray],
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    shape: Sequence[int],
+) -> np.ndarray:
+    """The displacement u between preprocessed images of a mapping in mm; undoes `Mapping`.
+
+    Args:
+        y: Maps points (D, *S) of the fixed image to those of the moving one; mm, RAS.
+        fixed: F (D + 1, D + 1), from voxels of the preprocessed fixed image to mm.
+        moving: M, the same of the moving image.
+        shape: Of the preprocessed images.
+
+    Returns:
+        (D, *S) float32, voxels.
+    """
+    found = np.empty((len(shape), *shape), np.float32)
+    inverse = np.linalg.inv(moving)
+    for slab, voxels in _slabs(shape):
+        found[:, slab] = transformed(inverse, y(transformed(fixed, voxels))) - voxels
+    return found
+
+
+def sampled(vectors: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Vectors (D, *S) at places (D, *T) in their voxels: linear, and beyond the border as there."""
+    from scipy.ndimage import map_coordinates
+
+    return np.stack([map_coordinates(v, places, order=1, mode="nearest") for v in vectors])
 
 
 def in_voxels(displacement: np.ndarray, grid: FileGrid, moving: FileGrid) -> np.ndarray:

@@ -44,6 +44,8 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
                 f"model.{key}={section[key]}: is for networks, and model={section['name']} is "
                 "none. Leave it out."
             )
+    if hasattr(model, "connect"):
+        model.connect(setup)
     return model
 
 

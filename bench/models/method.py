@@ -70,6 +70,9 @@ class Method(Protocol):
     A section of the configuration names the class by `_target_`, `ndim` and `image_channels` are
     added to its arguments. `uses` in the section lists what the method needs of `metric` and
     `regularizer`; what it does not list is no part of a run's identity.
+
+    Optional: `connect(setup)` is called once when it is built, `inverse(pair)` gives the inverse
+    displacements, and `seconds(pair)` how long it took where that is not to be measured here.
     """
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:

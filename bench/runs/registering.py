@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.data.cache.arrays import encode
+from bench.data.files.fields import LAYOUTS, write_field
 from bench.data.files.images import FileGrid, file_stem, read_grid, read_raw, write_image
-from bench.data.mapping import Mapping, displacement_on, in_voxels, warp_file
+from bench.data.mapping import Mapping, displacement_on, warp_file
 from bench.data.setup import make_source
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.source import Source
@@ -21,13 +21,12 @@ from bench.models.method import inverse_of, reason_against
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.runs.trained import load_method
-from bench.scores.evaluation import dice_per_class, folding, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
+from bench.scores.smoothness import folding
 from bench.seeding import derive_seed
 from bench.spatial import warp
 from bench.store.folder import Folder
 from bench.tasks.registration.testing import register
-
-FORMATS = ("ants", "learn2reg", "voxels")
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Registrar:
         Args:
             files: The pair.
             out: Folder to write to.
-            layout: Of the displacement, one of `FORMATS`; None for `ants` in 3D, `voxels` in 2D.
+            layout: Of the displacement, one of `LAYOUTS`; None for `ants` in 3D, `voxels` in 2D.
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
@@ -147,20 +146,20 @@ class Registrar:
             path = out / "warped_labels"
             found.files.append(_write_warped(path, moving, fixed.grid, displacement, labels=True))
         path = out / "displacement"
-        found.files.append(_write_field(path, layout, displacement, fixed.grid, moving.grid))
+        found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
         inverse = inverse_of(self.job.method, pair)
         if inverse is not None:
             back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
             displacement = displacement_on(moving.grid, back)
             path = out / "inverse_displacement"
-            found.files.append(_write_field(path, layout, displacement, moving.grid, fixed.grid))
+            found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
         return found
 
     def _layout(self, layout: str | None) -> str:
         flat = self.dataset.ndim == 2
         layout = layout or ("voxels" if flat else "ants")
-        if layout not in FORMATS:
-            raise ConfigError(f"--format {layout}: must be one of {', '.join(FORMATS)}.")
+        if layout not in LAYOUTS:
+            raise ConfigError(f"--format {layout}: must be one of {', '.join(LAYOUTS)}.")
         if flat and layout != "voxels":
             raise ConfigError(
                 f"--format {layout}: is for volumes, and {self.name} registers 2D images. Use "
@@ -286,25 +285,6 @@ def _write_warped(
     assert moving.raw.affine is not None
     warped = warp_file(array, moving.raw.affine, grid, displacement, labels)
     return write_image(path, warped, grid)
-
-
-def _write_field(
-    path: Path, layout: str, displacement: np.ndarray, grid: FileGrid, moving: FileGrid
-) -> Path:
-    """Writes a displacement (D, *S) in mm, RAS, on the grid of a file; returns the file."""
-    if layout == "ants":
-        lps = np.array([-1.0, -1.0, 1.0], np.float32).reshape(3, 1, 1, 1)
-        vectors = np.moveaxis(displacement * lps, 0, -1)[..., None, :]
-        image = nibabel.Nifti1Image(vectors, grid.affine)
-        image.header.set_intent("vector")
-    else:
-        voxels = in_voxels(displacement, grid, moving)
-        if layout == "voxels":
-            np.save(path.with_suffix(".npy"), voxels)
-            return path.with_suffix(".npy")
-        image = nibabel.Nifti1Image(np.moveaxis(voxels, 0, -1), grid.affine)
-    nibabel.save(image, path.with_suffix(".nii.gz"))
-    return path.with_suffix(".nii.gz")
 
 
 def _edges(spacing: Sequence[float]) -> str:
