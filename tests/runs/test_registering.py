@@ -1,83 +1,23 @@
 """A finished run's method on new files, and what it writes for other programs."""
 
 import csv
+import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
+import torch
 from conf_options import compose_raw
-from image_files import write_nifti
+from image_files import write_nifti, write_tiff
+from volumes import HEADERS, SHAPE, SMALL, TRAINING, finished, head, write_table
 
+from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar
+from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
+from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
-
-SHAPE = (20, 22, 18)  # of the files
-SMALL = [
-    "tracker=none",
-    "trainer.progress=false",
-    "trainer.accelerator=cpu",
-    "trainer.precision=float32",
-]
-TRAINING = [
-    "model.channels=[4,8]",
-    "model.flow_std=0.05",
-    "trainer.steps=2",
-    "trainer.validate_every=2",
-    "trainer.batch_size=1",
-    *SMALL,
-]
-
-
-def head(number: int, shape: tuple[int, ...] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
-    """A blurred ball with a core on a gradient, somewhere else for each number; and its labels."""
-    random = np.random.default_rng(number)
-    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    centre = np.array(shape) / 2 + random.uniform(-1.5, 1.5, len(shape))
-    distance = np.linalg.norm(grid - centre, axis=-1)
-    labels = (distance < 6).astype(np.uint8) + (distance < 3)
-    image = 100 / (1 + np.exp(distance - 5)) + grid[..., 0] + 5 * np.cos(grid[..., 1] / 3)
-    return image.astype(np.float32), labels
-
-
-def header(flip: tuple[float, ...], edges: tuple[float, ...], angle: float) -> np.ndarray:
-    """An affine that turns about an oblique axis, flips axes, and has voxels of these edges."""
-    from scipy.spatial.transform import Rotation
-
-    turn = Rotation.from_rotvec(np.radians(angle) * np.array([0.6, 0.48, 0.64])).as_matrix()
-    affine = np.eye(4)
-    affine[:3, :3] = turn @ np.diag(np.array(flip) * edges)
-    affine[:3, 3] = [-30, 12, 55]
-    return affine
-
-
-HEADERS = {
-    "plain": header((1, 1, 1), (1, 1, 1), 0),
-    "oblique": header((1, 1, 1), (1, 1, 1), 20),
-    "anisotropic": header((1, 1, 1), (0.8, 1, 1.5), 10),
-    "left-handed": header((-1, 1, 1), (1, 1.2, 1), -15),
-    "flipped": header((-1, -1, 1), (1.1, 0.9, 1), 5),
-}
-
-
-def write_table(root: Path, affine: np.ndarray) -> None:
-    """A data set of six volumes in a table, two for each split."""
-    rows = [("image", "labels", "split")]
-    for number, split in enumerate(["train"] * 2 + ["val"] * 2 + ["test"] * 2):
-        image, labels = head(number)
-        write_nifti(root / f"image{number}.nii.gz", image, affine)
-        write_nifti(root / f"labels{number}.nii.gz", labels, affine)
-        rows.append((f"image{number}.nii.gz", f"labels{number}.nii.gz", split))
-    with open(root / "subjects.csv", "w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
-def finished(root: Path, *overrides: str) -> Folder:
-    """A run on the volumes of a folder; the results are in the folder beside it."""
-    results = root.parent / f"{root.name}-results"
-    arguments = ["dataset=nifti", f"dataset.root={root}", "metric=mse", f"results_dir={results}"]
-    return run(compose_raw([*arguments, *overrides])).folder
 
 
 class Moved:
@@ -430,3 +370,20 @@ def test_runs_that_cannot_be_used_are_refused(
     with pytest.raises(StoreError, match=r"has no readable data\.json"):
         Registrar(folder)
     data.write_text(content)
+
+
+def test_ants_warps_files_as_written(resampled: Folder, tmp_path: Path) -> None:
+    ants = pytest.importorskip("ants")
+    files = [
+        write_nifti(tmp_path / f"{name}.nii.gz", head(number, shape)[0], HEADERS[name])
+        for number, (name, shape) in enumerate(
+            [("anisotropic", (24, 22, 21)), ("left-handed", (21, 25, 20))]
+        )
+    ]
+    found = Registrar(resampled).register(PairOfFiles(*files), tmp_path / "out")
+    moving, fixed = (ants.image_read(str(path)) for path in files)
+    by_ants = ants.apply_transforms(fixed, moving, [str(found.files[-1])], "linear").numpy()
+    ours = np.asarray(nibabel.load(found.files[0]).dataobj)
+    inside = by_ants > moving.numpy().min()  # outside is 0 there
+    assert inside.mean() > 0.5
+    assert np.mean(np.abs(by_ants - ours)[inside] > 0.05) < 2e-3

@@ -100,7 +100,7 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     numbered = _number_pairs(records.pairs)
     readings = {run: reading_settings(config) for run, config in records.configs.items()}
     keys = {
-        run: _key(records.summaries[run], readings[run], rows)
+        str(run): _key(records.summaries[str(run)], readings[str(run)], rows)
         for run, rows in numbered.groupby("run", sort=False)
     }
     names = comparison_names({key: readings[run] for run, key in keys.items()})

@@ -12,4 +12,4 @@ def rank(means: pd.Series, score: str) -> dict[str, str]:
         return {}
     places = known.rank(method="dense", ascending=score_of(score).best == "min")
     names = {1: "best", 2: "second"}
-    return {str(label): names[place] for label, place in places.items() if place in names}
+    return {str(label): names[int(place)] for label, place in places.items() if place in names}

@@ -55,7 +55,7 @@ def _draw_published(
     panel.patch.set_visible(False)
     behind.grid(visible=False)
     for metric, curve in own.groupby("metric"):
-        color = looks[labels[metric]].color
+        color = looks[labels[str(metric)]].color
         behind.plot(curve["weight"], curve["val_dice_mean"], ":", color=color, linewidth=1.2)
     behind.set_ylabel("papers' Dice, dotted", color="0.4")
     behind.tick_params(axis="y", colors="0.4")

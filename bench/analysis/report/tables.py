@@ -84,7 +84,7 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
                     )
                     for column in columns
                 ]
-                for row in own.to_dict("records")
+                for row in _records(own)
             ]
         )
     return table
@@ -200,3 +200,7 @@ def _probability(value: float) -> Cell:
     if value != value:
         return Cell(NONE)
     return Cell("< 0.0001" if value < 1e-4 else f"{value:.4f}", value)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
