@@ -27,9 +27,9 @@ from bench.data.batches.loading import PairBatch, evenly_spaced, read_pairs
 from bench.data.setup import make_source
 from bench.pair import Pair
 from bench.runs.trained import ready_parts
-from bench.scores.evaluation import score_displacement, score_labels
+from bench.scores.scoring import score_case
 from bench.store.folder import write_csv
-from bench.tasks.registration.testing import label_maps
+from bench.tasks.registration.testing import case_of
 
 CPU = torch.device("cpu")
 SPACING = 4  # voxels between two points of the grid
@@ -69,9 +69,7 @@ def main() -> None:
                 batch, parts.similarity, parts.regularizer, weight, arguments.steps, classes
             )
             assert batch.has_labels
-            maps = label_maps(*batch.segmentations, u)
-            overlap, _ = score_labels(*maps, classes, dataset.spacing)
-            scores = {**overlap, **score_displacement(u)}
+            scores = score_case(case_of(batch.at(u), dataset))
             rows.append([before, after, *(scores[name] for name in SCORES)])
             names = {"moving": dataset.ids[pair[0]], "fixed": dataset.ids[pair[1]]}
             recorded.append({"weight": weight, **names, **{n: scores[n] for n in SCORES}})

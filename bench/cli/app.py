@@ -13,6 +13,7 @@ from bench.cli.messages import explain
 from bench.cli.terminal import print_outcome
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
+from bench.config.multirun import set_in_each_run
 from bench.sweeps.callback import Failed, Planned, check_sweep, command
 from bench.sweeps.gpus import deal_gpu
 
@@ -90,7 +91,7 @@ def launch(main: Callable[[], Any]) -> None:
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     announced = False
-    arguments = _overrides_last(sys.argv[1:])
+    arguments = set_in_each_run(_overrides_last(sys.argv[1:]))
     try:
         with command(arguments) as given:
             try:

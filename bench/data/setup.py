@@ -76,7 +76,7 @@ class Setup:
             experiment: The experiment.
             content: What `record` gave.
         """
-        empty = {"ids": [], "splits": [], "places": [], "given": {}}
+        empty: dict[str, Any] = {"ids": [], "splits": [], "places": [], "given": {}}
         return cls(
             experiment,
             PreparedDataset(None, {**content["index"], **empty}, experiment["dataset"]["pairs"]),

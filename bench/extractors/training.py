@@ -14,7 +14,7 @@ from bench.data.batches.loading import (
     read_segmentations,
 )
 from bench.extractors.protocol import surrogate_network
-from bench.scores.evaluation import validation_means
+from bench.scores.summary import validation_means
 
 
 class SurrogateTraining:

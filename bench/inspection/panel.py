@@ -102,7 +102,8 @@ def median_pair(tables: Sequence[pd.DataFrame]) -> tuple[str, str]:
     """
     if "dice" not in tables[0]:
         return tuple(tables[0].index[0])
-    dice = sum(table["dice"] for table in tables).sort_values(kind="stable").dropna()
+    dice = pd.concat([table["dice"] for table in tables], axis=1).sum(axis=1, skipna=False)
+    dice = dice.sort_values(kind="stable").dropna()
     return tuple(dice.index[len(dice) // 2])
 
 

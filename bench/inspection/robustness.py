@@ -52,7 +52,10 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
                 )
             ]
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-            write_csv(folder.file(ROBUSTNESS), known.to_dict("records"))
+            write_csv(
+                folder.file(ROBUSTNESS),
+                [{str(k): v for k, v in row.items()} for row in known.to_dict("records")],
+            )
     own = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
     return own.sort_values("level", kind="stable")
 

@@ -25,7 +25,7 @@ def minimize(
     losses: Callable[[Tensor, list[int]], Tensor],
     start: Tensor,
     steps: int,
-    rates: Callable[[int], float],
+    rate: float,
     stop: Stop,
 ) -> tuple[Tensor, Tensor]:
     """Minimizes the loss of each pair over its parameters.
@@ -35,7 +35,7 @@ def minimize(
             losses (b,); no pair's loss may depend on another pair's parameters.
         start: (B, ...).
         steps: The most that are made.
-        rates: Learning rate of each step, from 0.
+        rate: Learning rate.
         stop: When a pair ends before.
 
     Returns:
@@ -67,10 +67,8 @@ def minimize(
         made[active] += 1
         mean.lerp_(gradient, 1 - DECAY)
         square.lerp_(gradient.square(), 1 - SQUARE_DECAY)
-        rate = rates(step) / (1 - DECAY ** (step + 1))
         scale = (square / (1 - SQUARE_DECAY ** (step + 1))).sqrt_().add_(EPSILON)
-        x = x.addcdiv(mean, scale, value=-rate)
-        del gradient
+        x = x.addcdiv(mean, scale, value=-rate / (1 - DECAY ** (step + 1)))
     if active:
         result[active] = x
     return result, made

@@ -1,12 +1,14 @@
 """Registration without a network: the displacement of each pair is optimized by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
-from bench.errors import Unsupported
+from bench.errors import ConfigError, Unsupported
 from bench.models.control_grid import Axis, expand
+from bench.models.convex import convex_start
 from bench.models.descent import Stop, minimize
 from bench.models.levels import (
     block_centres,
@@ -30,11 +32,13 @@ class Level:
         spacing: Voxels of the image between two control points.
         pooling: Edge in voxels of the blocks that images are averaged over.
         steps: The most steps of descent.
+        rate: Learning rate in voxels.
     """
 
     spacing: float
     pooling: int
     steps: int
+    rate: float
 
 
 class Direct:
@@ -61,25 +65,54 @@ class Direct:
         ndim: int,
         image_channels: int,
         grid: str = "bspline",
-        spacing: Sequence[float] = (8, 4, 2),
+        spacing: Sequence[float] = (16, 8, 4),
         pooling: Sequence[int] = (4, 2, 1),
-        steps: Sequence[int] = (20, 30, 10),
-        rate: Sequence[float] = (0.5, 0.3, 0.2),
+        steps: Sequence[int] = (40, 20, 10),
+        rate: Sequence[float] = (1, 0.5, 0.3),
         patience: int = 5,
         gain: float = 1e-3,
         start: str = "identity",
     ) -> None:
+        if grid not in GRIDS:
+            raise ConfigError(f"model.grid={grid}: must be {', '.join(GRIDS[:-1])} or {GRIDS[-1]}.")
+        if start not in STARTS:
+            raise ConfigError(f"model.start={start}: must be {' or '.join(STARTS)}.")
+        schedule = {"spacing": spacing, "pooling": pooling, "steps": steps, "rate": rate}
+        for name, values in schedule.items():
+            listed = isinstance(values, Sequence) and not isinstance(values, str)
+            if not listed or not values:
+                raise ConfigError(
+                    f"model.{name}={values}: must be a list, a number for each level."
+                )
+            if len(values) != len(spacing):
+                raise ConfigError(
+                    f"model.{name}={list(values)}: has {len(values)} numbers, and model.spacing "
+                    f"has {len(spacing)}; each level needs one of both."
+                )
+            whole = name in ("pooling", "steps")
+            kind = int if whole else (int, float)
+            least = 1 if whole or name == "spacing" else 0
+            if any(not isinstance(v, kind) or not (v >= least and v > 0) for v in values):
+                raise ConfigError(
+                    f"model.{name}={list(values)}: must be {'whole ' if whole else ''}numbers "
+                    f"{'of at least 1' if least else 'above 0'}."
+                )
+        if not isinstance(patience, int) or patience < 0:
+            raise ConfigError(f"model.patience={patience}: must be a whole number of at least 0.")
+        if not gain >= 0:
+            raise ConfigError(f"model.gain={gain}: must be a share of at least 0.")
         self.ndim = ndim
         self.grid = grid
-        self.levels = [Level(*level) for level in zip(spacing, pooling, steps, strict=True)]
-        self.rates = list(rate)
+        self.levels = [Level(*level) for level in zip(spacing, pooling, steps, rate, strict=True)]
         self.stop = Stop(patience, gain)
         self.start = start
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32, voxels; no pair's depends on the others."""
-        u0 = None
-        return self._descend(pair, objective, u0, self.levels, self.rates)
+        start = None
+        if self.start == "convex":
+            start = convex_start(pair, objective.similarity)
+        return self._descend(pair, objective, start, self.levels)
 
     def refine(self, pair: Pair, objective: Objective, u: Tensor, steps: int) -> Tensor:
         """Goes on from a displacement, at the finest level.
@@ -90,9 +123,7 @@ class Direct:
             u: (B, D, *S) float32, voxels.
             steps: The most steps.
         """
-        last = self.levels[-1]
-        level = Level(last.spacing, last.pooling, steps)
-        return self._descend(pair, objective, u, [level], self.rates[-1:])
+        return self._descend(pair, objective, u, [replace(self.levels[-1], steps=steps)])
 
     def _descend(
         self,
@@ -100,23 +131,21 @@ class Direct:
         objective: Objective,
         start: Tensor | None,
         levels: Sequence[Level],
-        rates: Sequence[float],
     ) -> Tensor:
         control: Tensor | None = None
         axes: list[Axis] | None = None
-        for level, rate in zip(levels, rates, strict=True):
+        for level in levels:
             stage = _Stage(self.grid, pair, objective, start, level)
             if axes is None or control is None:
                 control = stage.zeros()
             else:
                 control = stage.from_coarser(control, axes)
             axes = stage.axes
-
-            def rates_of(step: int, rate: float = rate) -> float:
-                return rate
-
-            control, _ = minimize(stage.losses, control, level.steps, rates_of, self.stop)
-        return stage.displacement(control)
+            control, _ = minimize(stage.losses, control, level.steps, level.rate, self.stop)
+        assert axes is not None
+        assert control is not None
+        whole = [axis.values(block_centres(axis.size, 1)).to(control) for axis in axes]
+        return combined(self.grid, expand(control, whole), start)[0]
 
 
 class _Stage:
@@ -127,8 +156,8 @@ class _Stage:
     ) -> None:
         shape = pair.fixed.shape[2:]
         self.grid = grid
-        self.objective = objective
         self.factors = factors_for(shape, level.pooling)
+        self.objective = objective.coarser(min(self.factors))
         self.pair = pooled_pair(pair, self.factors)
         self.parts: tuple[list[int], Pair] = (list(range(len(pair.fixed))), self.pair)
         self.start = None if start is None else pooled_displacement(start, self.factors)
@@ -155,10 +184,6 @@ class _Stage:
         both = zip(self.axes, axes, strict=True)
         return expand(control, [ours.from_coarser(theirs).to(control) for ours, theirs in both])
 
-    def displacement(self, control: Tensor) -> Tensor:
-        """u in voxels of the level."""
-        return self._fields(control, self.start)[0]
-
     def losses(self, control: Tensor, active: list[int]) -> Tensor:
         """D + λR of some of the pairs; (b,)."""
         if active != self.parts[0]:
@@ -168,7 +193,7 @@ class _Stage:
         if not similarity.requires_grad:
             raise Unsupported(
                 f"model=direct needs a metric that is differentiable in the displacement, and "
-                f"{type(self.objective.similarity).__name__} is not. Take another metric."
+                f"{_name(self.objective.similarity)} is not. Take another metric."
             )
         return similarity + self.objective.weight * regularization
 
@@ -177,8 +202,17 @@ class _Stage:
         field = expand(control, self.matrices)
         if any(factor > 1 for factor in self.factors):
             field = field / self.scale
-        if self.grid == "velocity":
-            u = integrate(field)
-            return (u if start is None else compose(u, start)), field
-        u = field if start is None else field + start
-        return u, u
+        return combined(self.grid, field, start)
+
+
+def combined(grid: str, field: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+    """u, which begins at `start`, and what of it is regularized: u or the velocity."""
+    if grid == "velocity":
+        u = integrate(field)
+        return (u if start is None else compose(u, start)), field
+    u = field if start is None else field + start
+    return u, u
+
+
+def _name(metric: Any) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)

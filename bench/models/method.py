@@ -5,7 +5,7 @@ is a network, which the suite trains and wraps (`bench.models.network`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -43,6 +43,14 @@ class Objective:
             "similarity": similarity,
             "regularization": regularization,
         }
+
+    def coarser(self, factor: int) -> "Objective":
+        """The objective for images whose voxels are `factor` times as large.
+
+        A metric that depends on the voxel's size says how by its method `coarser(factor)`.
+        """
+        adapt = getattr(self.similarity, "coarser", None)
+        return replace(self, similarity=adapt(factor)) if adapt and factor > 1 else self
 
     def each(self, pair: Pair, regularized: Tensor) -> tuple[Tensor, Tensor]:
         """D and R of each pair of a batch, as if it were alone; (B,) both.

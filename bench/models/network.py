@@ -41,4 +41,5 @@ class NetworkMethod:
         """Displacement, and the velocity that it comes from if there is one."""
         device = pair.moving.device.type
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            return displacement_of(self.network(pair.moving, pair.fixed))
+            u, velocity = displacement_of(self.network(pair.moving, pair.fixed))
+        return u.detach(), velocity.detach()  # a view of a parameter keeps its gradient in no_grad

@@ -8,7 +8,7 @@ from bench.data.setup import Setup
 from bench.runs.extractors import obtain_extractors
 from bench.runs.run import Run
 from bench.runs.training import carry_out
-from bench.scores.evaluation import summarize, validation_means
+from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
 from bench.store.folder import BEST, FIGURE, VALIDATION, Folder, read_csv, write_csv
 from bench.store.tracking import Tracker

@@ -13,7 +13,7 @@ from bench.config.experiment import Experiment
 from bench.data.setup import Setup
 from bench.errors import Busy, Unsupported
 from bench.runs.run import Run
-from bench.store.folder import Folder
+from bench.store.folder import Folder, Status
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _execute(found: Run, in_sweep: bool) -> Outcome:
         if not in_sweep:
             raise
         found.start({})
-        folder.fail(error, "skipped")
+        folder.fail(error, Status.SKIPPED)
         return Outcome(folder, None, left_out=("skipped", str(error)))
     except Exception as error:
         folder.fail(error)

@@ -21,7 +21,8 @@ from bench.models.method import inverse_of, reason_against
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.runs.trained import load_method
-from bench.scores.evaluation import dice_per_class, folding, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
+from bench.scores.smoothness import folding
 from bench.seeding import derive_seed
 from bench.spatial import warp
 from bench.store.folder import Folder

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import ConfigError
@@ -69,6 +70,12 @@ class DeepSim(Similarity):
 
     def __call__(self, pair: Pair) -> Tensor:
         return self._distance(pair, self._moving_features(pair), self._fixed_features(pair))
+
+    @torch.no_grad()
+    def descriptors(self, image: Tensor) -> Tensor:
+        """Features of the finest level in use, of length 1; (B, C, *S_l), no gradient."""
+        finest = self.extractor(image)[min(self.levels)].float()
+        return F.normalize(self._centred(finest) if self.center else finest, dim=1)
 
     def each(self, pair: Pair) -> Tensor:
         moving, fixed = self._moving_features(pair), self._fixed_features(pair)

@@ -45,6 +45,21 @@ class MIND(Similarity):
         self.radius = radius
         self.dilation = dilation
 
+    def coarser(self, factor: int) -> "MIND":
+        """The metric whose patches and neighbours span as much of a coarser image."""
+        return MIND(max(1, self.radius // factor), max(1, self.dilation // factor))
+
+    def descriptors(self, image: Tensor) -> Tensor:
+        """Descriptors of an image (B, C, *S), all channels of all its channels; no gradient."""
+        reach = [self.radius + self.dilation] * (2 * image.dim() - 4)
+        channels = _channels(image.ndim - 2, self.dilation)
+        found = []
+        for one in image.detach().flatten(0, 1)[:, None].split(1):
+            padded = F.pad(one, reach, mode="replicate")
+            descriptor = _Descriptor(padded, self.radius, self.dilation)
+            found.append(torch.cat([descriptor.channel(channel) for channel in channels], dim=1))
+        return torch.cat(found).view(len(image), -1, *image.shape[2:])
+
     def __call__(self, pair: Pair) -> Tensor:
         reach = [self.radius + self.dilation] * (2 * pair.warped.dim() - 4)
         images = (image.flatten(0, 1)[:, None] for image in (pair.warped, pair.fixed.detach()))

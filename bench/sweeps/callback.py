@@ -15,6 +15,8 @@ from bench.errors import ConfigError
 from bench.store.tracking import GROUP
 from bench.sweeps.cells import Cell, cells, look_up, sweep_name
 
+SWEEPERS = ("BasicSweeper", "FittingSweeper")  # which run all combinations
+
 
 class Failed(BaseException):
     """Carries an error past Hydra, which would go on or print lines of its own."""
@@ -110,7 +112,7 @@ class SweepCallback(Callback):
     """Tells the command of a sweep before its first run."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+        if config.hydra.sweeper._target_.rpartition(".")[2] not in SWEEPERS:
             return  # others choose their runs as they go
         try:
             _COMMAND.get().take_in(config)

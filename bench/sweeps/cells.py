@@ -10,18 +10,18 @@ from omegaconf import DictConfig
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.identity import digest
 from bench.config.instantiation import build
-from bench.config.multirun import combinations, experiments
+from bench.config.multirun import experiments, fit_to_options, product
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
 from bench.data.sources.source import Source
 from bench.errors import BenchError
 from bench.runs.run import Run
-from bench.store.folder import EXTRACTORS, Folder, list_folders
+from bench.store.folder import EXTRACTORS, Folder, Status, list_folders
 
 EXTRACTOR = "metric.extractor"
 GREY_OR_COLOUR = (1, 3)  # channels
-READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
+NOTHING_LEFT = (Status.FINISHED, Status.SKIPPED)
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         overrides: What tells it from the default configuration.
         experiment: Its configuration.
-        status: `finished`, `running`, `failed`, `skipped`, `resumable` or `missing`.
+        status: Where it stands.
         reason: Why it failed or is skipped, or what it lacks.
         folder: Where it is recorded; None as long as its data have not been read.
         surrogates: Extractors that it waits for, by name; they are trained once for all.
@@ -39,7 +39,7 @@ class Cell:
 
     overrides: list[str]
     experiment: Experiment
-    status: str = MISSING
+    status: Status = Status.MISSING
     reason: str = ""
     folder: Folder | None = None
     surrogates: list[str] = field(default_factory=list)
@@ -52,12 +52,14 @@ class Cell:
 
 
 def cells(config: DictConfig) -> list[Cell]:
-    """The runs of a multirun, with where each stands.
+    """The runs of a multirun, with where each stands; prints what does not apply to some.
 
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
-    runs = combinations(config)
+    runs, lines = fit_to_options(product(config))
+    for line in lines:
+        print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
     return found
@@ -75,12 +77,12 @@ def look_up(found: Iterable[Cell]) -> None:
     for cell in found:
         refused = _refused(cell.experiment)
         if refused is not None:
-            cell.status, cell.reason = "skipped", refused
+            cell.status, cell.reason = Status.SKIPPED, refused
             continue
         try:
             setup = Setup.of(cell.experiment, look)
         except BenchError as error:
-            cell.status, cell.reason = MISSING, str(error)
+            cell.status, cell.reason = Status.MISSING, str(error)
             cell.surrogates = [
                 f"{cell.experiment['dataset']['name']} {section['_target_'].rpartition('.')[2]}"
                 for _, section in _learning(cell.experiment)
@@ -137,10 +139,10 @@ def _find_run(cell: Cell, setup: Setup) -> None:
     experiment = cell.experiment
     cell.folder = Run.of(setup).folder
     status = cell.folder.status()
-    if status == "interrupted":
-        status = RESUMABLE if cell.folder.is_resumable() else MISSING
+    if status is Status.INTERRUPTED:
+        status = Status.RESUMABLE if cell.folder.is_resumable() else Status.MISSING
     cell.status, cell.reason = status, (cell.folder.failure() or {}).get("error", "")
-    if status in (READY, "skipped"):
+    if status in NOTHING_LEFT:
         return
     trained = {
         folder.path.name
@@ -157,12 +159,12 @@ def _find_run(cell: Cell, setup: Setup) -> None:
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
     """Seconds of training that a run still takes, from finished runs; None if there is no guide."""
-    if cell.status in (READY, "skipped"):
+    if cell.status in NOTHING_LEFT:
         return 0.0
     if "trainer" not in cell.experiment.uses:
         return 0.0
     steps = cell.experiment.settings.steps
-    if cell.status == RESUMABLE and cell.folder:
+    if cell.status is Status.RESUMABLE and cell.folder:
         steps -= cell.folder.steps_done()
     rates = sorted(
         own["training_seconds"] / own["steps"] for own in _alike(cell, summaries) if own["steps"]

@@ -11,6 +11,7 @@ from conf_options import compose, compose_raw, experiment, names
 from omegaconf import OmegaConf, open_dict
 
 from bench.config.composition import tabulated_weight
+from bench.config.experiment import extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
 from bench.config.identity import digest, extractor_identity, run_identity, run_name
 from bench.data.setup import make_source
@@ -22,7 +23,12 @@ TABLE = OmegaConf.to_container(OmegaConf.load(CONF / "tuned_weights.yaml"))
 
 
 def identity(*overrides, data=DATA):
-    return digest(run_identity(experiment(list(overrides)), data))
+    composed = experiment(list(overrides))
+    extractors = {
+        place: digest(extractor_identity(composed, section, data))
+        for place, section in extractor_sections(composed["metric"])
+    }
+    return digest(run_identity(composed, data, extractors))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -212,7 +218,7 @@ def test_scale_and_weight_that_give_the_same_number_are_the_same_run():
 
 def test_weights_that_print_alike_have_different_names():
     composed = [experiment([f"regularizer.weight={w}"]) for w in (0.1, 0.10000001)]
-    run_names = {run_name(e, digest(run_identity(e, DATA))) for e in composed}
+    run_names = {run_name(e, digest(run_identity(e, DATA, {}))) for e in composed}
     assert len(run_names) == 2
 
 

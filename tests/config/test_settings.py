@@ -50,19 +50,6 @@ def test_batch_must_divide_among_the_devices():
         TrainerSettings(**VALID, devices=3)
 
 
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"devices": 2}, "trainer.devices above 1"),
-        ({"compile": True}, "compile"),
-        ({"recompute": True}, "recompute"),
-    ],
-)
-def test_pack_goes_alone(other, words):
-    with pytest.raises(ConfigError, match=f"trainer.pack=2: must be 1 with .*{words}"):
-        TrainerSettings(**VALID, pack=2, **other)
-
-
 def test_graphs_need_a_cuda_device():
     with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, and this .* cpu"):
         accelerator(TrainerSettings(**VALID, compile="graphs", accelerator="cpu"))

@@ -10,7 +10,7 @@ from bench.data import Brain, prepare
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import make_source
 from bench.errors import DataError
-from bench.scores.evaluation import dice_per_class, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
 
 PAIRS = dict.fromkeys(("train", "val", "test"), "atlas")
 LISTING = "subject_id,SPLIT\na,train\nb,train\nc,val\nd,test\n"

@@ -12,7 +12,7 @@ from bench.data import prepare
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
-from bench.scores.evaluation import dice_per_class, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
 
 SPLITS = ("train", "val", "test")
 SHAPE = (16, 20)

@@ -266,8 +266,8 @@ def test_weights_file_of_another_network_is_named(
     torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, wrong)
     line = run("metric=vgg", f"metric.extractor.state_dict={wrong}", *DEMO, at(results)).line
     assert line.startswith(
-        f"metric.extractor.state_dict={wrong}: key 'features.0.weight' holds (64, 3, 7, 7), VGG-16 needs "
-        "(64, 3, 3, 3)."
+        f"metric.extractor.state_dict={wrong}: key 'features.0.weight' holds (64, 3, 7, 7), "
+        "VGG-16 needs (64, 3, 3, 3)."
     )
     assert run_folders(results) == []
 

@@ -40,7 +40,10 @@ FILES = {
     "best.safetensors",
     "summary.json",
 }
-SCORES = ["dice", "dice_published", "hd95", "folding", "sdlogj", "logj_var_published", "seconds"]
+SCORES = [
+    *("dice", "dice_published", "hd95", "folding", "sdlogj", "logj_var_published"),
+    *("similarity", "seconds"),
+]
 TEST_PAIRS = 2
 
 

@@ -14,6 +14,7 @@ import bench.sweeps.cells
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
+from bench.config.multirun import combinations
 from bench.data import prepare
 from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
@@ -22,7 +23,6 @@ from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
     cells,
-    combinations,
     estimate,
     estimate_memory,
     experiments,

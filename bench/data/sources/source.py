@@ -17,6 +17,8 @@ from bench.data.sources.pairs import Pairs
 from bench.data.sources.subject import Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
+UNDECLARED = 256  # ids of a data set that does not declare its classes
+
 
 @dataclass(kw_only=True)
 class Source(ABC):
@@ -25,7 +27,8 @@ class Source(ABC):
     Attributes:
         name: The data set's name.
         ndim: 2 or 3 spatial axes.
-        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background.
+        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background. Without
+            it and `labels` there are up to 256; those that do not occur are dropped.
         labels: Table that merges, drops and names label ids, in place of `classes`; see
             `bench.data.preprocessing.label_table`.
         pairs: Pairing policy of each split; see `bench.data.sources.pairs`.
@@ -35,6 +38,7 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+        unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
@@ -42,6 +46,7 @@ class Source(ABC):
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+    unit: ClassVar[str] = "mm"
 
     name: str
     ndim: int
@@ -116,7 +121,8 @@ class Source(ABC):
     @cached_property
     def table(self) -> LabelTable:
         """What the label ids of the files stand for."""
-        return LabelTable(self.classes, self.labels)
+        undeclared = self.classes is None and self.labels is None
+        return LabelTable(UNDECLARED if undeclared else self.classes, self.labels)
 
     def class_names(self) -> dict[int, str]:
         """Name of each declared class by its id."""

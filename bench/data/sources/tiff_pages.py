@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.data.files.tiff import read_image, read_labels
 from bench.data.sources.source import Source
@@ -20,6 +20,7 @@ class TiffPages(Source):
 
     HARMLESS = Source.HARMLESS | {"splits"}  # the subjects that it names count
 
+    unit: ClassVar[str] = "px"
     splits: Mapping[str, Mapping[str, Any]]
 
     def __post_init__(self) -> None:

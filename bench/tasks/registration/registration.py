@@ -13,7 +13,7 @@ from bench.data.setup import Setup
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
-from bench.scores.registry import SCORES
+from bench.scores.registry import SCORES, units
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
@@ -64,7 +64,10 @@ class RegistrationJob:
         self.learners: Sequence[Learner] = parts.learners
         self.name = describe(experiment)
         self.seed = derive_seed(experiment.seed, dataset.name, "registration")
-        self.facts: Mapping[str, Any] = {"classes": dataset.class_names}
+        self.facts: Mapping[str, Any] = {
+            "classes": dataset.class_names,
+            "units": units(dataset.unit),
+        }
         self.device = single_device(experiment.settings)
         self.trainable: Trainable | None = None
         self.method: Method
@@ -112,7 +115,12 @@ class RegistrationJob:
             with torch.no_grad():
                 losses = self.objective.losses(pair.at(u), u)
             scores = {name: float(value) for name, value in losses.items()}
-            yield {"moving": ids[0], "fixed": ids[1], **scores, **validation_scores(pair.at(u))}
+            yield {
+                "moving": ids[0],
+                "fixed": ids[1],
+                **scores,
+                **validation_scores(pair.at(u), self.dataset),
+            }
 
     def test(self, known: Mapping[str, Sequence[Row]]) -> Iterator[TestCase]:
         """Registers and scores the test pairs that no earlier start has."""

@@ -13,7 +13,9 @@ from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.models.method import Method, Objective
 from bench.pair import Pair
-from bench.scores.evaluation import score_displacement, score_labels
+from bench.scores.case import Case
+from bench.scores.registry import SCORES
+from bench.scores.scoring import score_case, score_labels
 from bench.scores.workers import MOST, workers
 from bench.seeding import derive_seed
 from bench.spatial import warp
@@ -68,6 +70,7 @@ def score_pairs(
     pairs = dataset.pairs("test")
     chosen = range(len(pairs)) if numbers is None else numbers
     classes = len(dataset.class_names)
+    of_labels = [score for score in SCORES.values() if "labels" in score.needs]
     voxels = math.prod(dataset.shape) * classes * len(chosen) if dataset.has_labels else 0
     with workers(voxels) as pool:
         for first in range(0, len(chosen), TOGETHER):
@@ -80,10 +83,9 @@ def score_pairs(
                 if warm_up and number == chosen[0]:
                     register(method, pair, objective)
                 torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
-                some.append(_registered(method, objective, pair))
+                some.append(_registered(method, objective, pair, dataset))
             submitted = [
-                [pool.submit(score_labels, *maps, classes, dataset.spacing) for maps in one.maps]
-                for one in some
+                [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
             ]
             for one, futures in zip(some, submitted, strict=True):
                 scored = [future.result() for future in futures]
@@ -97,12 +99,12 @@ class _Registered:
     Attributes:
         ids: Moving and fixed subject.
         scores: Of the identity and of the registration.
-        maps: Warped and fixed label map (*S) under both; none without labels.
+        cases: Both, with what the scores of labels need; none without labels.
     """
 
     ids: tuple[str, str]
     scores: list[dict[str, float]]
-    maps: list[tuple[np.ndarray, np.ndarray]]
+    cases: list[Case]
 
     def tested(
         self, of_labels: Sequence[tuple[dict, list[dict]]], class_names: Sequence[str]
@@ -127,15 +129,52 @@ def earlier(scores: dict[str, float]) -> dict[str, float]:
     return {f"{name}_before": value for name, value in scores.items()}
 
 
-def _registered(method: Method, objective: Objective, pair: Pair) -> _Registered:
+def _registered(
+    method: Method, objective: Objective, pair: Pair, dataset: PreparedDataset
+) -> _Registered:
     u, seconds = register(method, pair, objective)
-    both, maps = [], []
+    at_once = [score for score in SCORES.values() if "labels" not in score.needs]
+    later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
+    scores, cases = [], []
     for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
-        both.append({**score_displacement(displacement), "seconds": duration})
+        case = case_of(pair.at(displacement), dataset, objective, duration)
+        scores.append(score_case(case, at_once))
         if pair.has_labels:
-            maps.append(label_maps(*pair.segmentations, displacement))
+            cases.append(case.only(later))
     assert pair.ids is not None
-    return _Registered(pair.ids[0], both, maps)
+    return _Registered(pair.ids[0], scores, cases)
+
+
+@torch.no_grad()
+def case_of(
+    pair: Pair,
+    dataset: PreparedDataset,
+    objective: Objective | None = None,
+    seconds: float | None = None,
+) -> Case:
+    """One pair under its displacement, to be scored.
+
+    Args:
+        pair: The pair.
+        dataset: The data set that it is of.
+        objective: Whose D is a score; None to leave it out.
+        seconds: How long its registration took.
+    """
+    warped = fixed = similarity = None
+    if pair.has_labels:
+        warped, fixed = label_maps(*pair.segmentations, pair.u)
+    if objective is not None and objective.similarity is not None:
+        similarity = float(objective.similarity(pair))
+    return Case(
+        displacement=pair.u,
+        warped=warped,
+        fixed=fixed,
+        classes=pair.classes,
+        spacing=dataset.spacing,
+        spacing_unit=dataset.unit,
+        seconds=seconds,
+        similarity=similarity,
+    )
 
 
 def label_maps(moving: Tensor, fixed: Tensor, u: Tensor) -> tuple[np.ndarray, np.ndarray]:

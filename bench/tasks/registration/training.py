@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from bench.config.settings import TrainerSettings
 from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
+from bench.data.cache.prepared import PreparedDataset
 from bench.models.flow import displacement_of
 from bench.models.method import Objective
 from bench.pair import Pair
-from bench.scores.evaluation import dice_per_class, folding, foreground_dice, validation_means
+from bench.scores.registry import SCORES
+from bench.scores.scoring import score_case
+from bench.scores.summary import validation_means
 from bench.similarity.building import move_metric
-from bench.spatial import warp
+from bench.tasks.registration.testing import case_of
 
 
 class NetworkTraining:
@@ -66,15 +69,13 @@ class NetworkTraining:
             u, regularized = displacement_of(network(pair.moving, pair.fixed))
             losses = self.objective.losses(pair.at(u), regularized)
             values = {name: float(value) for name, value in losses.items()}
-            rows += [{**values, **validation_scores(pair.at(u).one(i))} for i in range(len(u))]
+            rows += [
+                {**values, **validation_scores(pair.at(u).one(i), self.dataset)}
+                for i in range(len(u))
+            ]
         return validation_means(rows)
 
 
-def validation_scores(pair: Pair) -> dict[str, float]:
-    """Folding and, with labels, foreground Dice of one pair under its displacement."""
-    scores = {"folding": folding(pair.u)}
-    if pair.has_labels:
-        moving, fixed = pair.segmentations
-        warped = warp(moving, pair.u, mode="nearest")
-        scores["dice"] = foreground_dice(dice_per_class(warped, fixed, pair.classes))
-    return scores
+def validation_scores(pair: Pair, dataset: PreparedDataset) -> dict[str, float]:
+    """The scores that are measured in validation, of one pair under its displacement."""
+    return score_case(case_of(pair, dataset), [s for s in SCORES.values() if s.in_validation])
