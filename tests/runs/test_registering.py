@@ -384,6 +384,6 @@ def test_ants_warps_files_as_written(resampled: Folder, tmp_path: Path) -> None:
     moving, fixed = (ants.image_read(str(path)) for path in files)
     by_ants = ants.apply_transforms(fixed, moving, [str(found.files[-1])], "linear").numpy()
     ours = np.asarray(nibabel.load(found.files[0]).dataobj)
-    inside = by_ants > moving.numpy().min()  # outside is 0 there
+    inside = by_ants != 0  # which lies outside there
     assert inside.mean() > 0.5
     assert np.mean(np.abs(by_ants - ours)[inside] > 0.05) < 2e-3
