@@ -2,7 +2,9 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from bench.data.cache.preparing import check_subjects
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError
+
+T = TypeVar("T")
 
 SHOWN = 6  # subjects per split on the contact sheet
 DARK = 0.1  # normalized intensity that some voxel should reach
@@ -221,7 +225,7 @@ def _note(report: CheckReport, source: Source) -> None:
             report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
 
 
-def _guard(report: CheckReport, function, *args):  # type: ignore[no-untyped-def]
+def _guard(report: CheckReport, function: Callable[..., T], *args: Any) -> T | None:
     try:
         return function(*args)
     except BenchError as error:
@@ -238,7 +242,7 @@ def _listed(counter: Counter) -> str:
     return ", ".join(f"{value} ({count})" for value, count in counter.most_common(4))
 
 
-def _progress(items: list[Subject], description: str):  # type: ignore[no-untyped-def]
+def _progress(items: list[Subject], description: str) -> Iterable[Subject]:
     from rich.console import Console
     from rich.progress import track
 

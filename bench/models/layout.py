@@ -14,7 +14,10 @@ def to_channels_last(network: nn.Module) -> None:
     """
     modules = list(network.modules())
     three = any(isinstance(layer, nn.Conv3d) for layer in modules)
-    network.to(memory_format=torch.channels_last_3d if three else torch.channels_last)  # type: ignore[call-overload]
+    layout = torch.channels_last_3d if three else torch.channels_last
+    for parameter in network.parameters():
+        if parameter.ndim == (5 if three else 4):
+            parameter.data = parameter.data.contiguous(memory_format=layout)
     for layer in modules:
         if isinstance(layer, UNet):
             layer.channels_last = True

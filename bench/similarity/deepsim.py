@@ -11,7 +11,7 @@ from bench.errors import ConfigError
 from bench.extractors.frozen import Extractor
 from bench.pair import Pair
 from bench.similarity.base import Similarity
-from bench.similarity.masks import check_mask, mask_supports, mask_weights, normalized
+from bench.similarity.masks import check_mask, mask_shares, mask_supports, normalized
 from bench.spatial import coarsen, warp_level
 
 SMALLEST_SQUARED_NORM = 1e-6
@@ -88,17 +88,17 @@ class DeepSim(Similarity):
 
     def _distance(self, pair: Pair, moving: list[Tensor], fixed: list[Tensor]) -> Tensor:
         """D from the features of the levels in use."""
-        weights = mask_weights(self.mask, pair)
+        shares = mask_shares(self.mask, pair)
         cosines = []
         for level, ours, theirs in zip(self.levels, moving, fixed, strict=True):
-            own_weights = None
-            if weights is not None:
+            level_shares = None
+            if shares is not None:
                 factor = self.extractor.factors[level]
-                own_weights = normalized(coarsen(weights, factor, ours.shape[2:]))
+                level_shares = normalized(coarsen(shares, factor, ours.shape[2:]))
             if self.center is not None:
                 ours, theirs = self._centred(ours), self._centred(theirs)
-            cosines.append(mean_cosine(ours, theirs, own_weights))
-        whole = 1 if weights is None else weights.sum()
+            cosines.append(mean_cosine(ours, theirs, level_shares))
+        whole = 1 if shares is None else shares.sum()
         return whole - torch.stack(cosines).mean()
 
     def _moving_features(self, pair: Pair) -> list[Tensor]:
@@ -128,28 +128,28 @@ class DeepSim(Similarity):
         return features - features.mean(dim=list(range(2, features.ndim)), keepdim=True)
 
 
-def mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+def mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
     """Mean over places of the cosine between the feature vectors of two maps.
 
     Args:
         a: (B, C, *S), of any floating type.
         b: (B, C, *S), or (1, C, *S) for all of the batch.
-        weights: (B, 1, *S) of the places; None weighs all equally.
+        shares: (B, 1, *S) of the places; None weighs all equally.
 
     Returns:
         Scalar, float32 or of the maps' own precision if that is higher. Differentiable in `a`,
         and in `b` if it has the same shape.
     """
-    return _MeanCosine.apply(a, b, weights)
+    return _MeanCosine.apply(a, b, shares)
 
 
-def plain_mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+def plain_mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
     """What `mean_cosine` computes, with whole maps kept in float32: to compare with."""
     dtype = torch.promote_types(a.dtype, torch.float32)
     a, b = a.to(dtype), b.to(dtype)
     norms = [x.square().sum(1, keepdim=True).clamp(min=SMALLEST_SQUARED_NORM) for x in (a, b)]
     cosine = (a * b).sum(1, keepdim=True) * torch.rsqrt(norms[0] * norms[1])
-    return cosine.mean() if weights is None else (cosine * weights).sum()
+    return cosine.mean() if shares is None else (cosine * shares).sum()
 
 
 class _MeanCosine(torch.autograd.Function):
@@ -160,7 +160,7 @@ class _MeanCosine(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, weights: Tensor | None) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, shares: Tensor | None) -> Tensor:
         dtype = torch.promote_types(a.dtype, torch.float32)
         places = a[:, 0].numel()
         factor = a.new_empty(a[:, 0].shape, dtype=dtype)
@@ -174,7 +174,7 @@ class _MeanCosine(torch.autograd.Function):
             clamped_a = norms_a.clamp(min=SMALLEST_SQUARED_NORM)
             clamped_b = norms_b.clamp(min=SMALLEST_SQUARED_NORM)
             scale = torch.rsqrt(clamped_a * clamped_b)
-            scale *= 1 / places if weights is None else weights[:, 0][own]
+            scale *= 1 / places if shares is None else shares[:, 0][own]
             cosine = dot * scale
             total += cosine.sum()
             factor[own] = scale

@@ -22,8 +22,8 @@ def mask_supports(mask: str | None, labels: bool) -> str | None:
     return NEEDS_LABELS if mask == "labels" and not labels else None
 
 
-def mask_weights(mask: str | None, pair: Pair) -> Tensor | None:
-    """Weights of the voxels, of sum 1 over the batch, the same for each of its pairs.
+def mask_shares(mask: str | None, pair: Pair) -> Tensor | None:
+    """Shares of the voxels, of sum 1 over the batch, the same for each of its pairs.
 
     Args:
         mask: `foreground`: where the fixed image is above its least intensity, which padding has;
@@ -31,7 +31,7 @@ def mask_weights(mask: str | None, pair: Pair) -> Tensor | None:
         pair: The pair.
 
     Returns:
-        (B, 1, *S) float32; None for None. A pair whose mask is empty has no weight.
+        (B, 1, *S) float32; None for None. A pair whose mask is empty has no share.
     """
     if mask is None:
         return None
@@ -44,7 +44,7 @@ def mask_weights(mask: str | None, pair: Pair) -> Tensor | None:
     return normalized(inside.to(fixed.dtype))
 
 
-def normalized(weights: Tensor) -> Tensor:
-    """Weights (B, 1, *S) of at least 0, scaled to sum 1/B for each of the batch."""
-    sums = weights.flatten(1).sum(1).mul(len(weights)).view(-1, *[1] * (weights.ndim - 1))
-    return torch.where(sums > 0, weights / sums.clamp(min=1e-12), torch.zeros_like(weights))
+def normalized(shares: Tensor) -> Tensor:
+    """Shares (B, 1, *S) of at least 0, scaled to sum 1/B for each of the batch."""
+    sums = shares.flatten(1).sum(1).mul(len(shares)).view(-1, *[1] * (shares.ndim - 1))
+    return torch.where(sums > 0, shares / sums.clamp(min=1e-12), torch.zeros_like(shares))

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from bench.pair import Pair
 from bench.similarity.base import Similarity
-from bench.similarity.masks import check_mask, mask_supports, mask_weights
+from bench.similarity.masks import check_mask, mask_shares, mask_supports
 
 
 class MSE(Similarity):
@@ -22,14 +22,14 @@ class MSE(Similarity):
         return mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        weights = mask_weights(self.mask, pair)
-        if weights is None:
+        shares = mask_shares(self.mask, pair)
+        if shares is None:
             return F.mse_loss(pair.warped, pair.fixed)
-        return ((pair.warped - pair.fixed).square() * weights).sum() / pair.fixed.shape[1]
+        return ((pair.warped - pair.fixed).square() * shares).sum() / pair.fixed.shape[1]
 
     def each(self, pair: Pair) -> Tensor:
         squares = (pair.warped - pair.fixed).square()
-        weights = mask_weights(self.mask, pair)
-        if weights is None:
+        shares = mask_shares(self.mask, pair)
+        if shares is None:
             return squares.flatten(1).mean(1)
-        return (squares * weights).flatten(1).sum(1) * (len(squares) / squares.shape[1])
+        return (squares * shares).flatten(1).sum(1) * (len(squares) / squares.shape[1])

@@ -9,7 +9,7 @@ from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.box import box_moments, box_sum_
-from bench.similarity.masks import check_mask, mask_supports, mask_weights
+from bench.similarity.masks import check_mask, mask_shares, mask_supports
 
 EPSILON = 1e-5
 SMALLEST = 1e-20
@@ -53,9 +53,9 @@ class NCC(Similarity):
         return mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
-        weights = mask_weights(self.mask, pair)
+        shares = mask_shares(self.mask, pair)
         if isinstance(self.window, str):
-            return _global_ncc(pair.warped, pair.fixed, weights)
+            return _global_ncc(pair.warped, pair.fixed, shares)
         smallest = min(pair.fixed.shape[2:])
         if self.window > smallest:
             raise Unsupported(
@@ -63,16 +63,16 @@ class NCC(Similarity):
                 f"{smallest} voxels. Take a smaller one, or {WHOLE} for the image: metric.window, "
                 "or metric.terms.NAME.window in a sum."
             )
-        return _LocalNCC.apply(pair.warped, pair.fixed, weights, self.window, self.floor)
+        return _LocalNCC.apply(pair.warped, pair.fixed, shares, self.window, self.floor)
 
 
-def _global_ncc(warped: Tensor, fixed: Tensor, weights: Tensor | None) -> Tensor:
+def _global_ncc(warped: Tensor, fixed: Tensor, shares: Tensor | None) -> Tensor:
     """1 - mean over pairs and channels of the squared correlation of all voxels."""
     axes = list(range(2, fixed.ndim))
-    if weights is None:
+    if shares is None:
         share = torch.full_like(fixed[:, :1], 1 / fixed[0, 0].numel())
     else:
-        share = weights * len(fixed)
+        share = shares * len(fixed)
     i, j = (image - (image * share).sum(axes, keepdim=True) for image in (warped, fixed))
     cross = (i * j * share).sum(axes)
     variances = (i * i * share).sum(axes) * (j * j * share).sum(axes)
@@ -90,9 +90,9 @@ class _LocalNCC(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, warped: Tensor, fixed: Tensor, weights: Tensor | None, window: int, floor: float
+        ctx: Any, warped: Tensor, fixed: Tensor, shares: Tensor | None, window: int, floor: float
     ) -> Tensor:
-        value = warped.new_ones(()) if weights is None else weights.sum()
+        value = warped.new_ones(()) if shares is None else shares.sum()
         gradients = [
             torch.empty_like(image) if needed else None
             for image, needed in zip((warped, fixed), ctx.needs_input_grad[:2], strict=True)
@@ -100,8 +100,8 @@ class _LocalNCC(torch.autograd.Function):
         for i in range(len(warped)):
             one = slice(i, i + 1)
             share: float | Tensor = 1 / warped.numel()
-            if weights is not None:
-                share = weights[one] / warped.shape[1]
+            if shares is not None:
+                share = shares[one] / warped.shape[1]
             first, second = (None if whole is None else whole[one] for whole in gradients)
             value = value - _correlation(warped[one], fixed[one], share, window, floor, first)
             if second is not None:

@@ -31,7 +31,6 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 VALIDATION = "validation.csv"
 DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
-ROWS = (VALIDATION, PAIRS, CLASSES)  # written as they come where nothing is trained
 PANELS = "panels"  # folder of figures of one pair under several runs
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
@@ -211,7 +210,11 @@ class Folder:
 
     def is_resumable(self) -> bool:
         """Whether an unfinished run has left something to go on from."""
-        return any(self.file(name).exists() for name in (LAST, *ROWS))
+        return self.file(LAST).exists() or bool(self._rows())
+
+    def _rows(self) -> list[Path]:
+        """The tables of an unfinished run, which are written as they come."""
+        return [path for path in self.path.glob("*.csv") if path.name != ROBUSTNESS]
 
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""
@@ -240,8 +243,9 @@ class Folder:
         """
         with self.claim():
             if self.summary() is None:
-                for name in (LAST, BEST, HISTORY, *ROWS, FAILURE, TRACEBACK):
-                    self.file(name).unlink(missing_ok=True)
+                files = [self.file(name) for name in (LAST, BEST, FAILURE, TRACEBACK)]
+                for file in [*files, *self._rows()]:
+                    file.unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Makes room to run a finished run anew; it is kept until the new one has finished.

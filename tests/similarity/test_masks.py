@@ -7,7 +7,7 @@ from similarity_pairs import Counted, images, unmoved
 
 from bench.errors import ConfigError
 from bench.similarity import MSE, NCC
-from bench.similarity.masks import mask_weights
+from bench.similarity.masks import mask_shares
 
 MASKED = [lambda mask: MSE(mask=mask), lambda mask: NCC(3, mask=mask)]
 
@@ -23,10 +23,10 @@ def padded(shape, channels=1):
 def test_foreground_is_where_any_channel_of_the_fixed_image_is_above_its_least(shape, channels):
     moving, fixed = padded(shape, channels)
     fixed[1] += 0.2
-    weights = mask_weights("foreground", unmoved(moving, fixed))
-    assert weights.dtype == torch.float32
-    assert weights.shape == (2, 1, *shape)
-    for own, image in zip(weights.numpy(), fixed.numpy(), strict=True):
+    shares = mask_shares("foreground", unmoved(moving, fixed))
+    assert shares.dtype == torch.float32
+    assert shares.shape == (2, 1, *shape)
+    for own, image in zip(shares.numpy(), fixed.numpy(), strict=True):
         inside = np.zeros(shape, bool)
         for channel in image:
             inside |= channel > channel.min()
@@ -37,8 +37,8 @@ def test_foreground_is_where_any_channel_of_the_fixed_image_is_above_its_least(s
 @pytest.mark.parametrize("shape", [(17, 22), (10, 13, 15)])
 def test_labels_mask_is_where_the_fixed_image_has_a_label(shape):
     labels = Counted(shape)
-    weights = mask_weights("labels", unmoved(*images(shape), labels))
-    for own, fixed in zip(weights.numpy(), labels.maps[1].numpy(), strict=True):
+    shares = mask_shares("labels", unmoved(*images(shape), labels))
+    for own, fixed in zip(shares.numpy(), labels.maps[1].numpy(), strict=True):
         np.testing.assert_allclose(own, (fixed != 0) / (fixed != 0).sum() / 2, rtol=1e-5)
 
 
@@ -48,8 +48,8 @@ def test_weights_sum_to_one_over_the_batch_and_to_the_same_for_each_pair(mask):
     labels.maps[1, 0, :, 4:] = 0
     moving, fixed = images((17, 22), batch=3)
     fixed[1, :, :9] = -1
-    weights = mask_weights(mask, unmoved(moving, fixed, labels))
-    torch.testing.assert_close(weights.sum((1, 2, 3)), torch.full((3,), 1 / 3))
+    shares = mask_shares(mask, unmoved(moving, fixed, labels))
+    torch.testing.assert_close(shares.sum((1, 2, 3)), torch.full((3,), 1 / 3))
 
 
 @pytest.mark.parametrize("mask", ["foreground", "labels"])
@@ -58,17 +58,17 @@ def test_a_pair_whose_mask_is_empty_has_no_weight(mask):
     labels.maps[1, 0] = 0
     moving, fixed = images((17, 22))
     fixed[0] = 0.4
-    weights = mask_weights(mask, unmoved(moving, fixed, labels))
-    assert weights[0].abs().max() == 0
-    assert weights[1].sum().item() == pytest.approx(0.5)
+    shares = mask_shares(mask, unmoved(moving, fixed, labels))
+    assert shares[0].abs().max() == 0
+    assert shares[1].sum().item() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("mask", "calls"), [(None, 0), ("foreground", 0), ("labels", 1)])
 def test_labels_are_read_for_no_mask_but_theirs(mask, calls):
     labels = Counted((17, 22))
-    weights = mask_weights(mask, unmoved(*images((17, 22)), labels))
+    shares = mask_shares(mask, unmoved(*images((17, 22)), labels))
     assert labels.calls == calls
-    assert (weights is None) == (mask is None)
+    assert (shares is None) == (mask is None)
 
 
 @pytest.mark.parametrize("metric", MASKED)

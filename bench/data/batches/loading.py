@@ -46,7 +46,8 @@ class Sampler:
         return {"count": self.count, "seed": self.seed}
 
     def __setstate__(self, state: dict[str, int]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.count, self.seed = state["count"], state["seed"]
+        self._round = lru_cache(maxsize=2)(self._shuffle)
 
 
 class TrainingPairs:

@@ -184,6 +184,17 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
     )
 
 
+class _Collecting(logging.Handler):
+    """Keeps the warnings that are logged."""
+
+    def __init__(self, logged: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.logged = logged
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.logged.append(record.getMessage())
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Opens a TIFF; what goes wrong is said in one line.
@@ -193,8 +204,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
     logged: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    handler = _Collecting(logged)
     logger = logging.getLogger("tifffile")
     logger.addHandler(handler)
     try:
