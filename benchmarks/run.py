@@ -1,6 +1,6 @@
 """Measures the suite beside the straightforward way to do the same, side by side in one process.
 
-    python benchmarks/run.py [--suite metrics|train|breakdown] [--device cpu|cuda]
+    python benchmarks/run.py [--suite metrics|train|breakdown|direct] [--device cpu|cuda]
                              [--filter NAME] [--repeats N] [--json FILE]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
@@ -15,13 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import breakdown
+import direct
 import metrics
 import torch
 import train
 from measure import parse_arguments
 from rich.console import Console
 
-SUITES = {"metrics": metrics, "train": train, "breakdown": breakdown}
+SUITES = {"metrics": metrics, "train": train, "breakdown": breakdown, "direct": direct}
 
 
 def main() -> None:
