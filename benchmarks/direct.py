@@ -62,7 +62,7 @@ def measure(device: str, chosen: str, repeats: int) -> dict:
     """
     rows, missing = [], [name for name in ("ants", "convexAdam") if not find_spec(name)]
     for name, (dataset, metrics) in {**CASES, SETTINGS_CASE: CASES["hippocampus"]}.items():
-        if chosen not in name:
+        if chosen and not name.endswith(chosen):
             continue
         folder = f"{os.environ['BENCH_DATA']}/{name.split()[0]}"
         overrides = [f"dataset={dataset}", f"dataset.root={folder}"]
