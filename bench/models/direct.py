@@ -198,6 +198,7 @@ class _Stage:
                 f"model=direct needs a metric that is differentiable in the displacement, and "
                 f"{_name(self.objective.similarity)} is not. Take another metric."
             )
+        assert self.objective.regularizer is not None
         regularization = each_regularization(self.objective.regularizer, regularized)
         return similarity + self.objective.weight * regularization
 
