@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -137,6 +138,19 @@ class Pair:
                 "works without labels, or add labels to the data set"
             )
         return self._read_segmentations()
+
+
+def each(metric: Any, pair: Pair) -> Tensor:
+    """D of each pair of a batch, (B,), as if it were alone; for any callable on pairs."""
+    separate = getattr(metric, "each", None)
+    return separate(pair) if separate else one_by_one(metric, pair)
+
+
+def one_by_one(metric: Callable[[Pair], Tensor], pair: Pair) -> Tensor:
+    """A metric of each pair of a batch, computed one after the other; (B,)."""
+    if len(pair.fixed) == 1:
+        return metric(pair)[None]
+    return torch.stack([metric(pair.one(index)) for index in range(len(pair.fixed))])
 
 
 def one_hot(segmentation: Tensor, classes: int) -> Tensor:

@@ -5,9 +5,7 @@ its weight λ and its YAML are in `conf/regularizer/`. Derivatives are forward d
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from bench.config.terms import check_terms
@@ -15,11 +13,6 @@ from bench.errors import ConfigError
 from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
 
 Regularizer = Callable[[Tensor], Tensor]
-
-
-def each(regularizer: Regularizer, u: Tensor) -> Tensor:
-    """R of each of a batch of displacements (B, D, *S), as if it were alone; (B,)."""
-    return torch.stack([regularizer(one) for one in u.split(1)])
 
 
 class Diffusion:
@@ -32,30 +25,10 @@ class Diffusion:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Scalar, at least 0; 0 for constant displacements."""
-        return _MeanSquaredDifference.apply(u)
-
-
-class _MeanSquaredDifference(torch.autograd.Function):
-    """Keeps the displacement alone and takes its differences once more for the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:
-        ctx.save_for_backward(u)
         total = u.new_zeros(())
         for axis in range(u.shape[1]):
-            total += forward_differences(u, axis).square_().sum()
+            total = total + forward_differences(u, axis).square().sum()
         return total / (u.shape[1] * u.numel())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (u,) = ctx.saved_tensors
-        result = torch.zeros_like(u)
-        for axis in range(u.shape[1]):
-            difference = forward_differences(u, axis)
-            size = u.shape[axis + 2]
-            result.narrow(axis + 2, 1, size - 1).add_(difference)
-            result.narrow(axis + 2, 0, size - 1).sub_(difference)
-        return result.mul_(2 * gradient / (u.shape[1] * u.numel()))
 
 
 class Bending:

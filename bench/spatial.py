@@ -5,8 +5,6 @@ channel i moves along spatial axis i, in array order. It stands for the transfor
 Φ(p) = p + u(p), so that warped(p) = moving(p + u(p)).
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,74 +34,33 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear") -> Tensor:
             f"{tuple(image.shape)} needs {(image.shape[0], len(shape), *shape)}"
         )
     if mode == "linear":
-        return _LinearWarp.apply(image, displacement)
+        return _linear(image, displacement)
     if mode == "nearest":
         return _nearest(image, displacement)
     raise ValueError(f"mode is {mode!r}; known are 'linear' and 'nearest'")
 
 
-class _LinearWarp(torch.autograd.Function):
-    """`grid_sample` in voxels: exact where u is 0, the sampling grid is not kept for backward."""
-
-    @staticmethod
-    def forward(image: Tensor, displacement: Tensor) -> Tensor:
-        sampled = F.grid_sample(
-            image, _sampling_grid(displacement), padding_mode="border", align_corners=True
-        )
+def _linear(image: Tensor, displacement: Tensor) -> Tensor:
+    """`grid_sample` in voxels; what it rounds where u is 0 is replaced, its gradients are not."""
+    sampled = F.grid_sample(
+        image, _sampling_grid(displacement), padding_mode="border", align_corners=True
+    )
+    with torch.no_grad():
         unmoved = (displacement == 0).all(dim=1, keepdim=True)
-        return torch.where(unmoved, image, sampled)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
-        """Under `torch.vmap`, as one larger batch."""
-        size = info.batch_size
-        stacked = [
-            x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
-            for x, axis in zip(inputs, in_dims, strict=True)
-        ]
-        warped = _LinearWarp.apply(*(x.flatten(0, 1) for x in stacked))
-        return warped.unflatten(0, (size, -1)), 0
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        image, displacement = ctx.saved_tensors
-        ndim = displacement.shape[1]
-        backward = (
-            torch.ops.aten.grid_sampler_2d_backward
-            if ndim == 2
-            else torch.ops.aten.grid_sampler_3d_backward
-        )
-        linear, border, align_corners = 0, 1, True
-        image_gradient, grid_gradient = backward(
-            gradient.contiguous(),
-            image,
-            _sampling_grid(displacement),
-            linear,
-            border,
-            align_corners,
-            list(ctx.needs_input_grad),
-        )
-        if ctx.needs_input_grad[1]:
-            grid_gradient = grid_gradient.movedim(-1, 1).flip(1)
-            for axis, size in enumerate(displacement.shape[2:]):
-                grid_gradient[:, axis] *= 2 / max(size - 1, 1)
-        return image_gradient, grid_gradient
+        sampled.copy_(torch.where(unmoved, image, sampled))
+    return sampled
 
 
 def _sampling_grid(displacement: Tensor) -> Tensor:
     """p + u(p) in the coordinates of `grid_sample`; (B, *S, D), last axis reversed."""
-    batch, ndim, *shape = displacement.shape
-    grid = displacement.new_empty(batch, *shape, ndim)
-    for axis, size in enumerate(shape):
+    ndim = displacement.shape[1]
+    coordinates = []
+    for axis, size in enumerate(displacement.shape[2:]):
         line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
-        coordinate = grid[..., ndim - 1 - axis]
-        torch.add(displacement[:, axis], _along(line, axis, ndim), out=coordinate)
-        coordinate.mul_(2 / max(size - 1, 1)).sub_(1)
-    return grid.nan_to_num_(nan=0)  # the CPU kernel's backward pass reads out of bounds at NaN
+        point = displacement[:, axis] + _along(line, axis, ndim)
+        coordinates.append(point * (2 / max(size - 1, 1)) - 1)
+    grid = torch.stack(coordinates[::-1], dim=-1)
+    return grid.nan_to_num(nan=0)  # the CPU kernel's backward pass reads out of bounds at NaN
 
 
 def _nearest(image: Tensor, displacement: Tensor) -> Tensor:

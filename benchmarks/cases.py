@@ -18,15 +18,12 @@ from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine
 from bench.spatial import warp
-from bench.training.packing import Packed
 
 SIZES = {
     "160x192x16": (1, (160, 192, 16)),
     "80x96x112": (1, (80, 96, 112)),
     "5x512x688": (5, (512, 688)),
 }
-SMALL_SIZES = {"8x80x96": (8, (80, 96)), "64x64x64": (1, (64, 64, 64))}
-PACK = 3
 GPU_SIZES = {"160x192x224": (1, (160, 192, 224))}
 CHANNELS = (16, 32, 64)
 
@@ -38,8 +35,6 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], dict[str, Action]]]]:
             if make is vgg_step and len(shape) != 2:
                 continue
             yield f"{name} {size}", lambda m=make, b=batch, s=shape: m(b, s, device)
-    for size, (batch, shape) in SMALL_SIZES.items():
-        yield f"pack of {PACK} {size}", lambda b=batch, s=shape: pack_step(b, s, device)
 
 
 class Given(Pair):
@@ -70,14 +65,15 @@ def backward(formula: Callable[..., Tensor], *inputs: Tensor) -> Action:
 
 
 def ncc(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """Local NCC, window 9."""
+    """Local NCC, window 9; straightforward: dense as published, and separable."""
     pair = images(batch, shape, device)
     peer = monai.losses.LocalNormalizedCrossCorrelationLoss(
         spatial_dims=len(shape), kernel_size=9, kernel_type="rectangular"
     )
     return {
         "ours": backward(lambda a, b: NCC()(Given(a, b)), *pair),
-        "straightforward": backward(plain.ncc, *pair),
+        "straightforward": backward(plain.separable_ncc, *pair),
+        "straightforward, dense": backward(plain.ncc, *pair),
         "MONAI": backward(peer, *pair),
     }
 
@@ -221,28 +217,6 @@ def training_step(
         optimizer.zero_grad()
 
     return step
-
-
-def pack_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """A training step with NCC of several networks: together, or one after the other."""
-    alone = [
-        training_step(batch, shape, device, torch.bfloat16, True, NCC(), False) for _ in range(PACK)
-    ]
-    networks = [make_network(shape, device) for _ in range(PACK)]
-    optimizers = [torch.optim.Adam(network.parameters()) for network in networks]
-    moving, fixed = (image.detach() for image in images(batch, shape, device))
-    metric, regularizer = NCC(), Diffusion()
-
-    def together() -> None:
-        with torch.autocast(device, torch.bfloat16):
-            stacked = Packed(networks)(moving, fixed)
-        losses = [metric(Pair(moving, fixed, u)) + regularizer(u) for u in stacked.float()]
-        torch.stack(losses).sum().backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return {"ours": together, "straightforward": lambda: [step() for step in alone]}
 
 
 def make_network(shape: tuple[int, ...], device: str, channels_last: bool = True) -> VoxelMorph:

@@ -24,11 +24,10 @@ from torch import Tensor
 
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.data import prepare
 from bench.data.batches.loading import read_pairs
-from bench.runs.lookup import make_source
+from bench.data.setup import Setup
+from bench.pair import Pair
 from bench.runs.trained import ready_parts
-from bench.similarity import Pair
 
 METRICS = ("mse", "ncc", "nmi", "mind", "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice")
 CPU = torch.device("cpu")
@@ -61,18 +60,22 @@ def metrics(results: str) -> Iterator[tuple[str, Callable[[Pair], Tensor], Pair]
     for name in METRICS:
         overrides = ["dataset=demo", f"metric={name}", f"results_dir={results}", "tracker=none"]
         experiment = Experiment.from_config(compose(overrides))
-        source = make_source(experiment)
-        dataset = prepare(source, experiment.cache)
-        data = {"fingerprint": dataset.fingerprint, "settings": source.settings()}
-        parts = ready_parts(experiment, dataset, data, CPU)
+        setup = Setup.of(experiment)
+        dataset = setup.dataset
+        parts = ready_parts(setup, CPU)
         batch = read_pairs(dataset, dataset.pairs("test")[:1], CPU)
-        assert batch.read_segmentations is not None
-        labels = batch.read_segmentations()[1]
+        assert batch.has_labels
+        labels = batch.segmentations[1]
         generator = torch.Generator().manual_seed(0)
         moving = batch.fixed + NOISE * torch.randn(batch.fixed.shape, generator=generator)
-        pair = Pair(moving, batch.fixed, moving, lambda labels=labels: (labels, labels))
-        pair.classes = len(dataset.class_names)
-        yield name, parts.similarity, pair
+        pair = Pair(
+            moving,
+            batch.fixed,
+            None,
+            lambda labels=labels: (labels, labels),
+            len(dataset.class_names),
+        )
+        yield name, parts.objective.similarity, pair
 
 
 def profile(
@@ -83,8 +86,7 @@ def profile(
     for amount in amounts:
         amount = amount.clone().requires_grad_()
         u = motion(amount, tuple(pair.fixed.shape[2:]))
-        moved = Pair(pair.moving, pair.fixed, u, lambda: pair.segmentations, pair.classes)
-        value = metric(moved)
+        value = metric(pair.at(u))
         (slope,) = torch.autograd.grad(value, amount)
         values.append(float(value.detach()))
         slopes.append(float(slope))

@@ -24,13 +24,14 @@ from bench.config.settings import TrainerSettings
 from bench.data import prepare
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
+from bench.data.setup import make_source
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS, Sample, Subject
 from bench.models import VoxelMorph
+from bench.models.method import Objective
 from bench.regularizers import Diffusion
-from bench.runs.lookup import make_source
 from bench.similarity import NCC
-from bench.tasks.registration.task import Registration
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.loop import fit
 
 CPU = torch.device("cpu")
@@ -102,13 +103,11 @@ def time_waiting(steps: int) -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             dataset = prepare(source, Path(folder) / "cache")
-            task = Registration(
+            task = NetworkTraining(
                 name,
                 VoxelMorph(3, 1, channels=channels, norm=False, dropout=False),
                 {},
-                NCC(),
-                Diffusion(),
-                1.0,
+                Objective(NCC(), Diffusion(), 1.0),
                 Timed(dataset, augmentation, seed=0),
             )
             settings = TrainerSettings(

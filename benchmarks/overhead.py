@@ -25,11 +25,12 @@ from bench.config.settings import TrainerSettings
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
 from bench.models import VoxelMorph
+from bench.models.method import Objective
 from bench.regularizers import Diffusion
 from bench.similarity import NCC
-from bench.tasks.registration.task import Registration
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.devices import make_fabric
-from bench.training.loop import fit, single_step
+from bench.training.loop import fit, optimizer_step
 from bench.training.trainee import Trainee
 
 CASES = {"8 of 80x96": (8, (80, 96)), "1 of 64x64x64": (1, (64, 64, 64))}
@@ -37,7 +38,7 @@ PAIRS = 16  # that `trainer=short` validates on, at most
 CHANNELS = (16, 32, 64)
 
 
-class Unvalidated(Registration):
+class Unvalidated(NetworkTraining):
     """A registration whose validation takes no time."""
 
     def validate(self, network, settings, device):
@@ -73,7 +74,7 @@ def measure(
             torch.manual_seed(0)
             network = VoxelMorph(len(shape), 1, CHANNELS, norm=False, dropout=False)
             training = TrainingPairs(data.dataset, Augmentation(), seed=0)
-            return Unvalidated("", network, {}, NCC(), Diffusion(), 0.5, training)
+            return Unvalidated("", network, {}, Objective(NCC(), Diffusion(), 0.5), training)
 
         def through_loop(where: Path, steps: int) -> None:
             fit(task(), replace(settings, steps=steps), where, seed=0)
@@ -81,9 +82,10 @@ def measure(
         def bare(where: Path, steps: int) -> None:
             trainee = Trainee(make_fabric(settings), task(), settings, where)
             trainee.network.train()
-            for number in range(steps):
-                losses = single_step([trainee], number)
-            float(losses[0]["loss"])
+            for _ in range(steps):
+                losses = optimizer_step(trainee)
+                trainee.stepped(losses)
+            float(losses["loss"])
 
         numbers = itertools.count()
         for repeat in range(repeats + 1):
@@ -109,7 +111,7 @@ def seconds_per_pair(trainee: Trainee) -> float:
     trainee.network.eval()
     start = time.perf_counter()
     with torch.no_grad():
-        Registration.validate(task, trainee.network, trainee.settings, trainee.fabric.device)
+        NetworkTraining.validate(task, trainee.network, trainee.settings, trainee.fabric.device)
     return (time.perf_counter() - start) / len(task.dataset.pairs("val"))
 
 

@@ -19,12 +19,12 @@ FIRST_STEP = """
 import runpy, sys, time
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])
-from bench import training
-step = training.single_step
+from bench.training import loop
+step = loop.optimizer_step
 def timed(*arguments):
     print("step at", time.time(), flush=True)
     return step(*arguments)
-training.single_step = timed
+loop.optimizer_step = timed
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

@@ -33,11 +33,12 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
 from bench.models import VoxelMorph
+from bench.models.method import Objective
 from bench.regularizers import Diffusion
 from bench.similarity import MSE, NCC, DeepSim
-from bench.tasks.registration.task import Registration
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.devices import make_fabric, network_precision
-from bench.training.loop import single_step
+from bench.training.loop import optimizer_step
 from bench.training.memory import keep_freed_memory
 from bench.training.trainee import Trainee
 
@@ -133,12 +134,13 @@ def make_steps(
         "deepsim_seg": lambda: DeepSim(Extractor(extractor, network_precision(settings))),
     }[metric]()
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    task = Registration("", make_network(dataset.ndim), {}, ours, Diffusion(), WEIGHT, training)
+    objective = Objective(ours, Diffusion(), WEIGHT)
+    task = NetworkTraining("", make_network(dataset.ndim), {}, objective, training)
     trainee = Trainee(make_fabric(settings), task, settings, folder)
 
     def our_step() -> None:
         trainee.network.train()
-        trainee.stepped(single_step([trainee], trainee.state.step)[0])
+        trainee.stepped(optimizer_step(trainee))
 
     their_extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
     plain_activations(their_extractor.to(device).eval().requires_grad_(False))

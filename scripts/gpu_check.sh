@@ -32,12 +32,9 @@ for suite in metrics train breakdown; do
 done
 
 echo "== hippocampus"
-surrogates=()
-for task in autoencoder segmenter contrastive; do
-  surrogates+=("trainer.surrogate.$task.steps=$extractor_steps")
-done
 $python run.py -m "metric=$metrics" dataset=hippocampus "dataset.root=$root" trainer=paper \
   "trainer.steps=$steps" "trainer.validate_every=$((steps < 500 ? steps : 500))" \
   trainer.validation_pairs=16 "trainer.accelerator=$device" trainer.progress=false \
-  "${surrogates[@]}" ${OVERRIDES:-} "results_dir=$out/results"
+  "dataset.recommended.paper.autoencoder=$extractor_steps" \
+  "dataset.recommended.paper.segmenter=$extractor_steps" ${OVERRIDES:-} "results_dir=$out/results"
 $python -m bench report --results "$out/results" --out "$out/report"

@@ -8,7 +8,9 @@ from omegaconf import OmegaConf
 
 from bench.config.composition import register_resolvers
 from bench.config.experiment import Experiment
-from bench.config.groups import CONF
+from bench.config.groups import CONF, option_files
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.setup import Setup
 
 TINY = {
     2: ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"],
@@ -25,8 +27,8 @@ SMALL = [
 
 
 def names(group: str) -> list[str]:
-    """Every option of a configuration group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """Every option of a configuration group but the one for classes of the user."""
+    return [path.stem for path in option_files(group) if path.stem != "custom"]
 
 
 def compose_raw(overrides: list[str]) -> Any:
@@ -61,3 +63,8 @@ def tiny_experiment(ndim: int, *overrides: str) -> Experiment:
 def section(content: dict[str, Any], *without: str) -> dict[str, Any]:
     """A section without the keys that belong to the suite."""
     return {key: value for key, value in content.items() if key not in without}
+
+
+def setup_of(experiment: Experiment, dataset: PreparedDataset) -> Setup:
+    """An experiment on a data set that is open already, whatever it says about its data."""
+    return Setup(experiment, dataset, {})

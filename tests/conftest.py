@@ -8,8 +8,8 @@ import torch
 from conf_options import tiny_experiment
 
 from bench.data import PreparedDataset, prepare
+from bench.data.setup import make_source
 from bench.extractors.vgg import VGG16
-from bench.runs.lookup import make_source
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.similarity import Pair
+from bench.pair import Pair
 
 SHAPES = {2: (17, 22), 3: (10, 13, 15)}
 

@@ -1,20 +1,24 @@
 """What only a GPU can show: the same numbers as on the processor, bfloat16, compiled steps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from conf_options import names, tiny_experiment
+from conf_options import names, setup_of, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images
-from test_packing import folders, histories, settings, tasks
 from test_similarity import build_metric
 
+from bench.config.settings import TrainerSettings
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
-from bench.runs.assembly import build_parts
-from bench.similarity import Pair
+from bench.models.network import NetworkMethod
+from bench.pair import Pair
+from bench.similarity.building import extractors_of
 from bench.spatial import integrate, jacobian_determinant, warp
-from bench.tasks.registration.task import Registration, extractors_of, score_test_pairs
+from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.testing import score_pairs
+from bench.tasks.registration.training import NetworkTraining
 from bench.training.loop import fit
-from bench.training.packing import fit_pack
 
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")
@@ -73,9 +77,23 @@ def test_warp_is_that_of_the_processor(shape, mode):
 
 def registration(dataset, *overrides):
     experiment = tiny_experiment(dataset.ndim, *overrides)
-    parts = build_parts(experiment, dataset)
+    parts = build_parts(setup_of(experiment, dataset))
+    objective = replace(parts.objective, weight=0.02)
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    return Registration("", parts.model, {}, parts.similarity, parts.regularizer, 0.02, training)
+    return NetworkTraining("", parts.model, {}, objective, training)
+
+
+def folders(path, count):
+    """Empty folders to train in."""
+    found = [path / str(number) for number in range(count)]
+    for folder in found:
+        folder.mkdir(parents=True)
+    return found
+
+
+def settings(**changes):
+    given = {"steps": 6, "batch_size": 2, "lr": 1e-3, "validate_every": 3, "precision": "float32"}
+    return TrainerSettings(**{**given, "progress": False, **changes})
 
 
 def losses(task, folder, device, **changes):
@@ -104,25 +122,20 @@ def test_faster_training_follows_the_plain_one(changes, tiny_datasets, tmp_path,
     assert "not possible here" not in capsys.readouterr().out
 
 
-def test_pack_trains_as_each_alone(tiny_datasets, tmp_path):
-    alone, together = folders(tmp_path / "alone"), folders(tmp_path / "together")
-    given = settings(accelerator="cuda")
-    for task, folder in zip(tasks(tiny_datasets[3], "metric=mse"), alone, strict=True):
-        fit(task, given, folder, seed=0)
-    fit_pack(tasks(tiny_datasets[3], "metric=mse"), given, together, 0, [None] * 3)
-    for one, other in zip(histories(alone), histories(together), strict=True):
-        assert [row["val_loss"] for row in other] == pytest.approx(
-            [r["val_loss"] for r in one], rel=1e-2
-        )
-
-
 def test_test_pairs_have_the_scores_of_the_processor(tiny_datasets, tmp_path):
     dataset = tiny_datasets[3]
     task = registration(dataset, "metric=mse")
     fit(task, settings(accelerator="cpu"), folders(tmp_path, 1)[0], seed=0)
     network = task.network.eval()
-    expected = [pair.after for pair in score_test_pairs(network, dataset, CPU)]
-    found = [pair.after for pair in score_test_pairs(network.to(GPU), dataset, GPU)]
+    expected, found = (
+        [
+            case.scores
+            for case in score_pairs(
+                NetworkMethod(network.to(device), torch.float32), task.objective, dataset, device
+            )
+        ]
+        for device in (CPU, GPU)
+    )
     for one, other in zip(expected, found, strict=True):
         assert other["dice"] == pytest.approx(one["dice"], abs=5e-3)
         assert other["sdlogj"] == pytest.approx(one["sdlogj"], rel=1e-2)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from conf_options import compose, names, section, tiny_experiment
+from conf_options import compose, names, section, setup_of, tiny_experiment
 from scipy import ndimage
 
 from bench.config.instantiation import build
@@ -13,9 +13,9 @@ from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.errors import ConfigError
 from bench.regularizers import Bending, Diffusion, Elastic, Folding, WeightedSum
-from bench.runs.assembly import build_parts
 from bench.spatial import integrate
-from bench.tasks.registration.task import Registration
+from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.training import NetworkTraining
 
 SHAPES = [(17, 22), (10, 13, 15)]
 SMALL_SHAPES = [(4, 5), (3, 4, 2)]
@@ -282,19 +282,15 @@ def test_what_is_integrated_is_regularized_before_it_is(ndim, squarings, tiny_da
     overrides = [f"model.integrate={squarings}", "model.flow_std=1", "regularizer.weight=0.3"]
     experiment = tiny_experiment(ndim, "metric=mse", *overrides)
     dataset, cpu = tiny_datasets[ndim], torch.device("cpu")
-    parts = build_parts(experiment, dataset)
+    parts = build_parts(setup_of(experiment, dataset))
     model = parts.model.eval()
     training = TrainingPairs(dataset, Augmentation(), seed=0)
-    task = Registration(
-        "mse", model, {}, parts.similarity, parts.regularizer, experiment.weight, training
-    )
+    task = NetworkTraining("mse", model, {}, parts.objective, training)
 
     @torch.no_grad()
     def velocity_of(batch):
-        model.integrate = 0
-        velocity = model(batch.moving, batch.fixed)
-        model.integrate = squarings
-        return velocity
+        network = model.network if squarings else model
+        return network(batch.moving, batch.fixed)
 
     with torch.no_grad():
         losses = task.loss(model, [0, 1], cpu)

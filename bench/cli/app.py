@@ -6,20 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bench.cli.messages import explain
+from bench.cli.terminal import print_outcome
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
-from bench.sweeps.callback import (
-    Failed,
-    Planned,
-    SweepCallback,
-    check_sweep,
-    close_sweep,
-    further_runs,
-    print_plan,
-)
+from bench.config.multirun import set_in_each_run
+from bench.sweeps.callback import Failed, Planned, check_sweep, command
 from bench.sweeps.gpus import deal_gpu
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -52,19 +47,22 @@ def run_job(config: DictConfig) -> None:
     In a sweep an error is told when it happens; then it is Hydra's to collect, so that the other
     runs go on.
     """
-    from bench.runs.lookup import in_sweep, run
+    from bench.runs.lookup import run
 
     hydra = HydraConfig.get()
+    in_sweep = hydra.mode == RunMode.MULTIRUN
     if hydra.runtime.choices["hydra/launcher"] == "local":
         deal_gpu(hydra.job.num)
     try:
         check_sweep(config)
         if config.plan:
+            from bench.sweeps.tables import print_plan
+
             print_plan(_single_cell(config))
             return
-        run(config, SweepCallback.siblings)
+        print_outcome(run(config, in_sweep))
     except Exception as error:
-        if in_sweep():
+        if in_sweep:
             overrides = " ".join(hydra.overrides.task)
             print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
             if config.on_failure == "continue":
@@ -89,20 +87,20 @@ def launch(main: Callable[[], Any]) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help()
         return
-    sys.argv[1:] = _overrides_last(sys.argv[1:])
     register_resolvers()
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     announced = False
+    arguments = set_in_each_run(_overrides_last(sys.argv[1:]))
     try:
-        try:
-            main()
-            while further := further_runs():
-                for arguments in further:
-                    sys.argv[1:] = arguments
-                    main()
-        finally:
-            announced = close_sweep()
+        with command(arguments) as given:
+            try:
+                _call(main, arguments)
+                while further := given.further_runs():
+                    for others in further:
+                        _call(main, others)
+            finally:
+                announced = given.close()
     except Planned:
         return
     except KeyboardInterrupt as interrupt:
@@ -114,6 +112,16 @@ def launch(main: Callable[[], Any]) -> None:
         if announced:
             sys.exit(1)
         _exit(explain(error))
+
+
+def _call(main: Callable[[], Any], arguments: Sequence[str]) -> None:
+    """Calls a Hydra application with arguments, which it takes from `sys.argv` only."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        main()
+    finally:
+        sys.argv = before
 
 
 def _overrides_last(arguments: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.data_commands import app as data
 from bench.cli.messages import explain
+from bench.cli.register_command import register, score
 from bench.cli.run_commands import app as runs
 from bench.errors import BenchError, ConfigError
 from bench.store.folder import PANELS, Folder
@@ -18,6 +19,8 @@ from bench.store.folder import PANELS, Folder
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
+app.command()(register)
+app.command()(score)
 
 
 @app.callback()

@@ -9,8 +9,8 @@ from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import headline, option_files
 from bench.data.getting.obtain import is_ready, obtain
+from bench.data.setup import make_source
 from bench.errors import BenchError, DataError
-from bench.runs.lookup import make_source
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -112,7 +112,7 @@ def preview(
     augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
     training = TrainingPairs(dataset, augmentation, experiment.seed)
     batch = training.batch(range(count), torch.device("cpu"))
-    labels = batch.read_segmentations() if batch.read_segmentations else None
+    labels = batch.segmentations if batch.has_labels else None
     pairs = []
     for i in range(count):
         members = training.pairs[training.sampler[i]]

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
-from bench.store.folder import CONFIG, TRACEBACK, Folder, describe, list_folders
+from bench.scores.registry import SCORES, names_of
+from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
 
@@ -37,7 +39,8 @@ def runs(
     context.obj = results
     if context.invoked_subcommand is not None:
         return
-    rows = [describe(folder) for folder in _folders(results)]
+    folders = _folders(results)
+    rows = [describe(folder) for folder in folders]
     if format is Format.json:
         print(json.dumps(rows, indent=1))
     elif format is Format.csv:
@@ -46,7 +49,8 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        print_runs(rows)
+        summaries = [own for folder in folders if (own := folder.summary())]
+        print_runs(rows, names_of(SCORES, *(own["scores"] for own in summaries)))
 
 
 @app.command()
@@ -66,35 +70,48 @@ def show(
             print(f"{name}:\n{folder.file(name).read_text().rstrip()}")
 
 
+Chosen = Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")]
+Failed = Annotated[bool, typer.Option("--failed", help="All that failed.")]
+OtherResults = Annotated[Path | None, typer.Option("--results")]
+
+
 @app.command()
 def rm(
     context: typer.Context,
-    run: Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    results: Annotated[Path | None, typer.Option("--results")] = None,
+    run: Chosen = None,
+    failed: Failed = False,
+    results: OtherResults = None,
 ) -> None:
     """Delete runs; one that is running is refused."""
-    for folder in _chosen(results or context.obj, run or [], failed):
-        folder.remove()
-        print(f"removed {folder.path.name}")
+    _for_each(results or context.obj, run or [], failed, Folder.remove, "removed")
 
 
 @app.command()
 def reset(
     context: typer.Context,
-    run: Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
-    results: Annotated[Path | None, typer.Option("--results")] = None,
+    run: Chosen = None,
+    failed: Failed = False,
+    results: OtherResults = None,
 ) -> None:
     """Let unfinished runs start anew, rather than go on from their last state."""
-    for folder in _chosen(results or context.obj, run or [], failed):
-        if folder.summary():
-            raise BenchError(
-                f"{folder.path.name} has finished. force=true runs it anew and keeps its result "
-                "until then; `runs rm` deletes it."
-            )
-        folder.reset()
-        print(f"reset {folder.path.name}")
+    _for_each(results or context.obj, run or [], failed, _reset, "reset")
+
+
+def _reset(folder: Folder) -> None:
+    if folder.summary():
+        raise BenchError(
+            f"{folder.path.name} has finished. force=true runs it anew and keeps its result until "
+            "then; `runs rm` deletes it."
+        )
+    folder.reset()
+
+
+def _for_each(
+    results: Path, names: list[str], failed: bool, work: Callable[[Folder], None], done: str
+) -> None:
+    for folder in _chosen(results, names, failed):
+        work(folder)
+        print(f"{done} {folder.path.name}")
 
 
 def _folders(results: Path) -> list[Folder]:
@@ -124,5 +141,5 @@ def _chosen(results: Path, names: list[str], failed: bool) -> list[Folder]:
     if bool(names) == failed:
         raise BenchError("Name the runs by their ids, or say --failed.")
     if failed:
-        return [folder for folder in _folders(results) if folder.status() == "failed"]
+        return [folder for folder in _folders(results) if folder.status() is Status.FAILED]
     return [find_run(results, name) for name in names]

@@ -1,6 +1,7 @@
 """Tables on the terminal."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,40 +10,67 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis.reading.durations import ago
+from bench.analysis.reading.metrics import method_of
 from bench.data.preprocessing.label_table import few
-from bench.scores.registry import SCORES
+from bench.runs.lookup import Outcome
+from bench.scores.registry import SCORES, names_of, score_of
 from bench.store.folder import FIGURE
 
 
+def print_outcome(outcome: Outcome) -> None:
+    """Prints how a run ended: its scores, or why it has none."""
+    name = outcome.folder.path.name
+    if outcome.summary is None:
+        assert outcome.left_out is not None
+        what, reason = outcome.left_out
+        print(f"{what}: {name}: {reason}", file=sys.stderr)
+        return
+    if outcome.before:
+        print(f"{name} has finished before; force=true runs it anew")
+    print_summary(outcome.summary, outcome.folder.path)
+
+
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
-    """Prints a run's scores before and after registration, the better one bold.
+    """Prints a run's scores before and after, the better one bold.
 
     Args:
         summary: The run's summary.
         folder: The run's folder, for the path of its figure.
     """
-    title = "{metric} on {dataset}, λ = {weight:g}, seed {seed}, {steps} steps".format(**summary)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=_title(summary), title_justify="left")
     for heading in ("score", "before", "after", "pairs"):
         table.add_column(heading, justify="left" if heading == "score" else "right")
-    for name, score in SCORES.items():
-        before, after = summary["scores_before"][name], summary["scores"][name]
+    of_before, of_after = summary.get("scores_before", {}), summary["scores"]
+    for name in names_of(of_after, of_before):
+        score = score_of(name)
+        before, after = of_before.get(name), of_after.get(name)
         cells = [_cell(value, score.digits) for value in (before, after)]
-        known = [value["mean"] for value in (before, after)]
-        if None not in known and known[0] != known[1] and name != "seconds":
-            better = known[1] > known[0] if score.best == "max" else known[1] < known[0]
-            cells[better] = f"[bold]{cells[better]}[/bold]"
-        unit = f" [{score.unit}]" if score.unit else ""
-        table.add_row((score.title + unit).replace("[", r"\["), *cells, str(after["n"]))
+        known = [value and value["mean"] for value in (before, after)]
+        if score.has_before and None not in known:
+            for i, j in ((0, 1), (1, 0)):
+                if score.is_better(known[i], known[j]):
+                    cells[i] = f"[bold]{cells[i]}[/bold]"
+        heading = score.heading(summary.get("units", {}).get(name))
+        table.add_row(escape(heading), *cells, str(after["n"]) if after else "")
     console = Console(highlight=False)
     console.print(table)
     console.print(f"figure: {folder / FIGURE}", soft_wrap=True)
 
 
-def print_runs(rows: list[dict[str, Any]]) -> None:
+def _title(summary: Mapping[str, Any]) -> str:
+    parts = [f"{method_of(summary)} on {summary['dataset']}"]
+    if summary.get("weight") is not None:
+        parts.append(f"λ = {summary['weight']:g}")
+    parts.append(f"seed {summary['seed']}")
+    if summary.get("steps") is not None:
+        parts.append(f"{summary['steps']} steps")
+    return ", ".join(parts)
+
+
+def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     """Prints one line per run: status, what was run, mean scores."""
     table = Table()
-    names = ["status", "dataset", "metric", "weight", "seed", *SCORES, "written", "id"]
+    names = ["status", "dataset", "metric", "model", "weight", "seed", *scores, "written", "id"]
     for name in names:
         table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
     for row in rows:
@@ -57,22 +85,29 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
 
 
 def print_robustness(tested: Mapping[str, Any]) -> None:
-    """Prints mean Dice and folding of each run at each level of a corruption.
+    """Prints mean scores of each run at each level of a corruption.
 
     Args:
         tested: Frames of `bench.inspection.robustness.retest` by the runs' names.
     """
-    frames = [rows.groupby("level")[["dice", "folding"]].mean() for rows in tested.values()]
+    frames = [rows.groupby("level").mean(numeric_only=True) for rows in tested.values()]
+    shown = [name for name, score in SCORES.items() if score.in_validation and name in frames[0]]
     corruption = next(iter(tested.values()))["corruption"].iloc[0]
-    table = Table(title=f"test Dice (folding) under {corruption}", title_justify="left")
+    first, *others = [SCORES[name].title for name in shown]
+    what = f"{first} ({', '.join(others)})" if others else first
+    table = Table(title=f"test {what} under {corruption}", title_justify="left")
     table.add_column("run", overflow="fold")
     for level in frames[0].index:
         table.add_column(f"{level:g}", justify="right")
     for name, means in zip(tested, frames, strict=True):
-        cells = [f"{row.dice:.3f} ({row.folding:.4f})" for row in means.itertuples()]
-        table.add_row(name, *cells)
+        table.add_row(name, *(_robust(row, shown) for row in means.to_dict("records")))
     wide = Console(highlight=False, width=1000)
     Console(highlight=False, width=wide.measure(table).maximum).print(table)
+
+
+def _robust(row: Mapping[Any, float], shown: Sequence[str]) -> str:
+    first, *others = [f"{row[name]:.{SCORES[name].digits}f}" for name in shown]
+    return f"{first} ({', '.join(others)})" if others else first
 
 
 def print_run(row: Mapping[str, Any], path: Path) -> None:
@@ -87,7 +122,9 @@ def print_run(row: Mapping[str, Any], path: Path) -> None:
     console.print(f"{path}: {files}", soft_wrap=True)
 
 
-def _cell(value: Mapping[str, float | None], digits: int) -> str:
+def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
+    if value is None:
+        return ""
     if value["mean"] is None:
         return "–"
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"

@@ -17,6 +17,7 @@ from bench.config.settings import TrainerSettings
 from bench.errors import ConfigError, own_cause
 
 CACHE = "cache"  # folder of the caches below that of the results
+USES = ("metric", "regularizer", "trainer")  # by a network that is trained
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -57,6 +58,7 @@ class Experiment:
             )
         if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
             raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
             _check_extractor(place, section)
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
@@ -77,6 +79,12 @@ class Experiment:
                 config.dataset.root = root
         return Experiment.from_config(config)
 
+    def with_config(self, config: Mapping[str, Any]) -> "Experiment":
+        """Another experiment by its resolved configuration, with this one's results folder."""
+        return Experiment.from_config(
+            OmegaConf.create({**config, "results_dir": self["results_dir"]})
+        )
+
     def __getitem__(self, section: str) -> Any:
         return self.config[section]
 
@@ -84,6 +92,11 @@ class Experiment:
     def seed(self) -> int:
         """The run's seed."""
         return self.config["seed"]
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+        return tuple(self.config["model"].get("uses", USES))
 
     @property
     def weight(self) -> float:
@@ -109,8 +122,14 @@ class Experiment:
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
-        """The trainer's settings for an extractor: the run's, with the extractor's own steps."""
+        """The trainer's settings for an extractor: the run's, with the steps of its section."""
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def _check_uses(uses: Any) -> None:
+    """Raises ConfigError unless a method says in a list which sections it uses."""
+    if not isinstance(uses, list | tuple) or not set(uses) <= set(USES):
+        raise ConfigError(f"model.uses={uses}: must be a list of some of {', '.join(USES)}.")
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:
@@ -119,7 +138,7 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     unknown = sorted(set(sections) - known)
     if unknown:
         raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
-    for section in ("dataset", "metric"):
+    for section in ("dataset", "metric", "model"):
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(
@@ -145,7 +164,7 @@ def _check_extractor(place: str, section: Any) -> None:
         raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
     steps, dataset = section.get("steps"), section.get("dataset")
     counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
-    if "weights" not in section and not counted:
+    if "state_dict" not in section and not counted:
         raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
     if dataset is not None and not isinstance(dataset, str):
         raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")

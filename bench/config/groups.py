@@ -3,12 +3,12 @@
 from pathlib import Path
 
 CONF = Path(__file__).parents[2] / "conf"
-GROUPS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
+GROUPS = ("task", "dataset", "metric", "regularizer", "model", "trainer", "tracker")
 
 
 def option_files(group: str) -> list[Path]:
-    """The files of a group, one for each option."""
-    return sorted((CONF / group).glob("*.yaml"))
+    """The files of a group, one for each option; those that begin with `_` are parts of others."""
+    return sorted(path for path in (CONF / group).glob("*.yaml") if path.stem[0] != "_")
 
 
 def options(group: str) -> dict[str, str]:

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment
+from bench.config.outside import code_outside
 from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
@@ -16,7 +16,7 @@ SCHEMA = 5  # version of the numbers and of what a run records
 NOT_IDENTIFYING = {
     "trainer": {
         "name",
-        "surrogate",
+        "budget",
         "dropout",
         "checkpoint_every",
         "on_oom",
@@ -27,11 +27,16 @@ NOT_IDENTIFYING = {
         "recompute",
     },
     "regularizer": {"scale"},
-    "metric": {"weights"},
     "extractor": {"dataset", "root"},
 }
 
-PARTS = ("metric", "regularizer", "model")  # sections whose classes may be the user's own
+DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
+PARTS = (
+    "task",
+    "metric",
+    "regularizer",
+    "model",
+)  # sections whose classes may lie outside the suite
 
 
 def digest(content: Any) -> str:
@@ -47,8 +52,8 @@ def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
         experiment: The experiment.
         data: Settings and fingerprint of the prepared data set.
     """
-    own = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
-    return {**own, **data}
+    sampled = {key: experiment["dataset"][key] for key in ("name", "pairs", "augmentation")}
+    return {**sampled, **data}
 
 
 def extractor_identity(
@@ -56,11 +61,13 @@ def extractor_identity(
 ) -> dict[str, Any]:
     """What determines the numbers of an extractor: data, network, training, seed.
 
-    Weights that come from a file count by the file's content.
+    A pretrained one counts by its section and the content of its file; where that is null, the
+    class names the file.
     """
-    if "weights" in extractor:
-        digest_ = "official" if extractor["weights"] is None else file_digest(extractor["weights"])
-        return {"_target_": extractor["_target_"], "weights": digest_}
+    if "state_dict" in extractor:
+        file = extractor["state_dict"]
+        content = None if file is None else file_digest(file)
+        return _with_code(extractor) | {**extractor, "state_dict": content}
     trainer = {**experiment["trainer"], "steps": extractor["steps"]}
     return _with_code(extractor) | {
         "schema": SCHEMA,
@@ -72,43 +79,75 @@ def extractor_identity(
 
 
 def run_identity(
-    experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any] | None = None
+    experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
     """What determines the numbers of a run; nothing about paths, devices or tracking.
+
+    What the method does not use is left out: with a method that trains nothing, the trainer; with
+    one that minimizes nothing, metric and regularizer.
 
     Args:
         experiment: The experiment.
         data: Settings and fingerprint of the prepared data set.
-        transfers: From `bench.runs.transfer.find_transfers`.
+        extractors: The identities of the metric's extractors, by their place.
     """
-    metric = _identifying("metric", experiment["metric"])
-    return _with_code(*(experiment[section] for section in PARTS)) | {
+    identity = _method_identity(experiment) | {
         "schema": SCHEMA,
         "dataset": dataset_identity(experiment, data),
-        "metric": _with_extractor_ids(experiment, metric, data, transfers or {}, "metric"),
-        "regularizer": _identifying("regularizer", experiment["regularizer"])
-        | {"weight": experiment.weight},
-        "model": experiment["model"],
-        "trainer": _identifying("trainer", experiment["trainer"]),
         "seed": experiment.seed,
     }
+    if "metric" in identity:
+        identity["metric"] = _with_extractor_ids(identity["metric"], extractors, "metric")
+    if "regularizer" in identity:
+        identity["regularizer"] |= {"weight": experiment.weight}
+    return identity
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """What runs have in common among which λ is chosen: all but λ and the seed."""
-    sections = {
-        section: _identifying(section, experiment[section]) for section in ("metric", "trainer")
-    }
-    regularizer = _identifying("regularizer", experiment["regularizer"])
-    regularizer.pop("weight")
-    model = experiment["model"]
-    own = dataset_identity(experiment, data)
-    code = _with_code(*(experiment[section] for section in PARTS))
-    return code | {"dataset": own, **sections, "regularizer": regularizer, "model": model}
+    return _method_identity(experiment) | {"dataset": dataset_identity(experiment, data)}
+
+
+def _method_identity(experiment: Experiment) -> dict[str, Any]:
+    """The task, the method, and of the other sections what the method uses."""
+    sections = {"task": experiment["task"], "model": _model_identity(experiment["model"])}
+    sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
+    if "regularizer" in sections:
+        sections["regularizer"].pop("weight")
+        if "trainer" not in sections:  # the validation pairs, by which λ is chosen
+            sections["trainer"] = {
+                "validation_pairs": experiment["trainer"].get("validation_pairs")
+            }
+    return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
+
+
+def _model_identity(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A folder that a method reads counts by its files, wherever it lies."""
+    if "folder" not in section:
+        return dict(section)
+    return {**section, "folder": folder_digest(section["folder"])}
+
+
+def folder_digest(folder: str | None) -> str:
+    """SHA-256 of the names and the content of all files in a folder of displacement fields.
+
+    Raises:
+        ConfigError: If there is no such folder.
+    """
+    if folder is None or not Path(folder).is_dir():
+        raise ConfigError(
+            f"model.folder={folder}: no such folder. Name the one with the displacement fields."
+        )
+    found = hashlib.sha256()
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        found.update(f"{path.relative_to(folder)} {content}\n".encode())
+    return found.hexdigest()
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file of weights.
+    """SHA-256 of a file with a state dict.
 
     Raises:
         ConfigError: If it cannot be read.
@@ -118,72 +157,29 @@ def file_digest(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ConfigError(
-            f"metric.weights={path}: {error.strerror}. Give a file with a state dict, or "
-            "metric.weights=null for the official one."
+            f"metric.extractor.state_dict={path}: {error.strerror}. Give a file with a state dict, "
+            "or null for the official one."
         ) from error
 
 
 def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
-    code = own_code(*sections)
+    code = code_outside(*sections)
     return {"code": code} if code else {}
 
 
-def own_code(*sections: Any) -> dict[str, str]:
-    """Hashes of the files that define classes outside the suite, by what `_target_` names.
-
-    A class of the suite counts by the schema; the user's own change without one.
-    """
-    found: dict[str, str] = {}
-    for section in sections:
-        if isinstance(section, Mapping):
-            found |= own_code(*section.values())
-            target = section.get("_target_")
-            if isinstance(target, str) and not target.startswith("bench."):
-                file = _defining_file(target)
-                if file is not None:  # else building it says that there is none
-                    found[target] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return found
-
-
-def _defining_file(target: str) -> Path | None:
-    module = target.rpartition(".")[0]
-    while module:
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.has_location and spec.origin is not None:
-            return Path(spec.origin)
-        module = module.rpartition(".")[0]  # a class within a class
-    return None
-
-
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    without = NOT_IDENTIFYING[section]
-    if section == "metric" and "extractor" not in content:
-        without = set()  # `weights` is an argument like any other
-    return {k: v for k, v in content.items() if k not in without}
+    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
 
 
 def _with_extractor_ids(
-    experiment: Experiment,
-    metric: Mapping[str, Any],
-    data: Mapping[str, Any],
-    transfers: Mapping[str, Any],
-    place: str,
+    metric: Mapping[str, Any], extractors: Mapping[str, str], place: str
 ) -> dict[str, Any]:
-    found = dict(metric)
-    if place in transfers:
-        origin = transfers[place]
-        identity = extractor_identity(origin.experiment, origin.extractor, origin.data)
-        found["extractor"] = digest(identity)
-    elif "extractor" in found:
-        found["extractor"] = digest(extractor_identity(experiment, found["extractor"], data))
+    found = _identifying("metric", metric)
+    if place in extractors:
+        found["extractor"] = extractors[place]
     if "terms" in found:
         found["terms"] = {
-            name: _with_extractor_ids(
-                experiment, _identifying("metric", term), data, transfers, f"{place}.terms.{name}"
-            )
+            name: _with_extractor_ids(term, extractors, f"{place}.terms.{name}")
             for name, term in found["terms"].items()
         }
     return found
@@ -191,11 +187,12 @@ def _with_extractor_ids(
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
-    parts = (
-        experiment["dataset"]["name"],
-        experiment["metric"]["name"],
-        f"{experiment.weight:g}",
-        f"seed{experiment.seed}",
-        run_id,
-    )
-    return "-".join(parts)
+    uses, model = experiment.uses, experiment["model"]["name"]
+    parts = [experiment["dataset"]["name"]]
+    if "metric" in uses:
+        parts.append(experiment["metric"]["name"])
+    if "metric" not in uses or model != DEFAULT_MODEL:
+        parts.append(model)
+    if "regularizer" in uses:
+        parts.append(f"{experiment.weight:g}")
+    return "-".join([*parts, f"seed{experiment.seed}", run_id])

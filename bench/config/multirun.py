@@ -1,25 +1,136 @@
 """The configurations of the runs of a sweep."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
+from bench.config.groups import GROUPS
 
 
 def combinations(config: DictConfig) -> list[list[str]]:
-    """The overrides of each run, from the configuration of a Hydra multirun."""
+    """The overrides of each run, from the configuration of a Hydra multirun.
+
+    Raises:
+        HydraException: If an option that is chosen does not exist.
+    """
+    return fit_to_options(product(config))[0]
+
+
+def product(config: DictConfig) -> list[list[str]]:
+    """All combinations of the overrides of a Hydra multirun, fitting or not."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     params = config.hydra.sweeper.get("params") or {}
     overrides = [f"{key}={value}" for key, value in params.items()]
     parsed = OverridesParser.create().parse_overrides([*overrides, *config.hydra.overrides.task])
     return BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def set_in_each_run(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a sweep over options of a group, whose settings are set in each run alone.
+
+    Hydra composes the defaults of a multirun with every single value at first, and would refuse
+    one that the default option of its group does not know: `choice(VALUE)` is for the runs only.
+
+    Args:
+        arguments: Of the command line, in any order.
+    """
+    if not {"-m", "--multirun"} & set(arguments):
+        return list(arguments)
+    parser = OverridesParser.create()
+    found = [_parsed(parser, argument) for argument in arguments]
+    swept = {o.key_or_group for o in found if o is not None and o.is_sweep_override()}
+    if any(o is not None and o.key_or_group == "experiment" for o in found):
+        swept |= set(GROUPS)
+    return [
+        f"{o.key_or_group}=choice({o.get_value_element_as_str()})"
+        if o is not None
+        and _sets_a_key(o)
+        and not o.is_sweep_override()
+        and o.key_or_group.partition(".")[0] in swept & set(GROUPS)
+        else argument
+        for argument, o in zip(arguments, found, strict=True)
+    ]
+
+
+def _parsed(parser: OverridesParser, argument: str) -> Override | None:
+    """An argument as an override; None for an option, or what Hydra will refuse."""
+    try:
+        return None if argument.startswith("-") else parser.parse_override(argument)
+    except HydraException:
+        return None
+
+
+def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[str]]:
+    """Leaves out of each run what its options do not know, if other options of the sweep do.
+
+    `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor.
+    Runs that become equal are one. What no option knows stays, for Hydra to refuse.
+
+    Args:
+        runs: The overrides of each run.
+
+    Returns:
+        The overrides that remain of each run, and a line for each key that is left out of some.
+    """
+    parser = OverridesParser.create()
+    parsed = [parser.parse_overrides(list(run)) for run in runs]
+    chosen = [
+        {o.key_or_group: str(o.value()) for o in run if o.key_or_group in GROUPS} for run in parsed
+    ]
+    compositions: dict[str, DictConfig] = {}
+    lacking: dict[str, set[str]] = {}
+    lines = []
+    for key in dict.fromkeys(o.key_or_group for run in parsed for o in run if _sets_a_key(o)):
+        group = key.partition(".")[0]
+        options = list(dict.fromkeys(f"{group}={run[group]}" for run in chosen if group in run))
+        if len(options) < 2:
+            continue
+        for option in options:
+            if option not in compositions:
+                compositions[option] = compose([option])
+        without = [option for option in options if not _knows(compositions[option], key)]
+        if without and len(without) < len(options):
+            lacking[key] = set(without)
+            knowing = [option for option in options if option not in without]
+            lines.append(
+                f"{key} applies to {', '.join(knowing)}; {', '.join(without)} "
+                f"{'goes' if len(without) == 1 else 'go'} without it."
+            )
+    found: dict[tuple[str, ...], None] = {}
+    for run, overrides, groups in zip(runs, parsed, chosen, strict=True):
+        kept = [
+            text
+            for text, override in zip(run, overrides, strict=True)
+            if not _is_lacking(override, groups, lacking)
+        ]
+        found[tuple(kept)] = None
+    fitted = [list(run) for run in (found if lacking else runs)]
+    return fitted, lines
+
+
+def _is_lacking(override: Override, groups: Mapping[str, str], lacking: Mapping[str, Any]) -> bool:
+    key = override.key_or_group
+    group = key.partition(".")[0]
+    return _sets_a_key(override) and f"{group}={groups.get(group)}" in lacking.get(key, ())
+
+
+def _knows(config: DictConfig, key: str) -> bool:
+    """Whether a configuration has a key, whatever its value."""
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or node._is_none() or part not in node.keys():  # noqa: SIM118
+            return False
+        node = node._get_node(part)
+    return True
 
 
 def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
@@ -53,7 +164,11 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
     return found
 
 
-def _sets_a_value(override: Override) -> bool:
+def _sets_a_key(override: Override) -> bool:
     if override.is_add() or override.is_delete() or override.is_force_add():
         return False
-    return "." in override.key_or_group and isinstance(override.value(), int | float | str | list)
+    return "." in override.key_or_group
+
+
+def _sets_a_value(override: Override) -> bool:
+    return _sets_a_key(override) and isinstance(override.value(), int | float | str | list)

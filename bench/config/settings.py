@@ -126,14 +126,14 @@ class TrainerSettings:
         """Reads the settings out of a resolved `trainer` section.
 
         Args:
-            config: The section; `name`, `surrogate` and `dropout` are others' to read.
+            config: The section; `name`, `budget` and `dropout` are others' to read.
             overrides: Values that replace those of the section (an extractor's own).
 
         Raises:
             ConfigError: If a value is out of range, or a key unknown.
         """
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(config) - known - {"name", "surrogate", "dropout"})
+        unknown = sorted(set(config) - known - {"name", "budget", "dropout"})
         if unknown:
             raise ConfigError(
                 f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | {'dropout'}))}."

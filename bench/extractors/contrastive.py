@@ -100,12 +100,12 @@ class Contrastive(EncoderFeatures):
         u = self.affine.displacement(image.shape[2:], seeds[0], image.device)
         moved = warp(image, u)
         shown = [
-            _random_box(x, self.crop, own)
-            for x, own in zip((image, moved), seeds[1:3], strict=True)
+            _random_box(x, self.crop, drawn)
+            for x, drawn in zip((image, moved), seeds[1:3], strict=True)
         ]
         first, second = (
-            self.features(torch.where(box > 0, self.intensity(x, own), _least(x)))
-            for x, box, own in zip((image, moved), shown, seeds[3:5], strict=True)
+            self.features(torch.where(box > 0, self.intensity(x, drawn), _least(x)))
+            for x, box, drawn in zip((image, moved), shown, seeds[3:5], strict=True)
         )
         common = _inside(u) * (moved > _least(moved)).any(dim=1, keepdim=True)
         common = common * shown[1] * warp(shown[0], u, mode="nearest")
@@ -130,19 +130,19 @@ class Contrastive(EncoderFeatures):
         losses = []
         for first, second in output:
             logits = first @ second.T / self.temperature
-            own = torch.arange(len(logits), device=logits.device)
-            losses.append((F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2)
+            same = torch.arange(len(logits), device=logits.device)
+            losses.append((F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2)
         return torch.stack(losses).mean()
 
     def score(
         self, output: list[tuple[Tensor, Tensor]], image: Tensor, segmentation: Tensor | None
     ) -> dict[str, float]:
-        """`matched`: share of places whose most similar place in the other view is their own."""
+        """`matched`: share of places whose most similar place in the other view is the same one."""
         hits = []
         for first, second in output:
             nearest = (first @ second.T).argmax(dim=1)
-            own = torch.arange(len(nearest), device=nearest.device)
-            hits.append((nearest == own).float().mean())
+            same = torch.arange(len(nearest), device=nearest.device)
+            hits.append((nearest == same).float().mean())
         return {"matched": float(torch.stack(hits).mean())}
 
     def _draw(self, common: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -211,7 +211,7 @@ def _random_box(image: Tensor, crop: float, seeds: Sequence[int]) -> Tensor:
         cut = (cuts[:, axis - 1] * (high - low)[:, None]).round()
         place = torch.arange(size, device=image.device)
         inside = (place >= (low + cut[:, 0])[:, None]) & (place < (high - cut[:, 1])[:, None])
-        box *= inside.view(len(image), 1, *(size if own == axis else 1 for own in axes))
+        box *= inside.view(len(image), 1, *(size if other == axis else 1 for other in axes))
     return box
 
 

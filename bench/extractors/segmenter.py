@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.extractors.surrogate import FullResolutionFeatures
-from bench.scores.evaluation import dice_per_class, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
 
 
 class Segmenter(FullResolutionFeatures):

@@ -1,4 +1,4 @@
-"""Surrogate tasks for the trainer."""
+"""Surrogate networks, for the trainer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,15 +13,16 @@ from bench.data.batches.loading import (
     read_images,
     read_segmentations,
 )
-from bench.scores.evaluation import validation_means
+from bench.extractors.protocol import surrogate_network
+from bench.scores.summary import validation_means
 
 
-class SurrogateTask:
+class SurrogateTraining:
     """Trains a surrogate network on the images of the training split.
 
     Args:
         name: How messages call it.
-        network: See `bench.extractors`.
+        network: A surrogate network, see `bench.extractors.protocol`.
         description: What checkpoints say about the network.
         training: The training images; their data set's validation images select the checkpoint.
     """
@@ -37,6 +38,7 @@ class SurrogateTask:
     ) -> None:
         self.name = name
         self.network = network
+        self.surrogate = surrogate_network(network)
         self.description = description
         self.training = training
         self.dataset = training.dataset
@@ -49,12 +51,12 @@ class SurrogateTask:
     ) -> dict[str, Tensor]:
         """`loss` of one batch."""
         image, segmentation = self.training.batch(positions, device)
-        return {"loss": self.network.loss(network(image), image, segmentation)}  # type: ignore[operator]
+        return {"loss": self.surrogate.loss(network(image), image, segmentation)}
 
     def validate(
         self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
     ) -> dict[str, float]:
-        """`loss` and the surrogate's own score, averaged over validation images."""
+        """`loss` and the surrogate's score, averaged over validation images."""
         members = evenly_spaced(self.dataset.members("val"), settings.validation_pairs)
         rows = []
         for member in members:
@@ -63,6 +65,6 @@ class SurrogateTask:
                 read_segmentations(self.dataset, [member], device) if self.training.labels else None
             )
             output = network(image)
-            loss = float(self.network.loss(output, image, labels))  # type: ignore[operator]
-            rows.append({"loss": loss, **self.network.score(output, image, labels)})  # type: ignore[operator]
+            loss = float(self.surrogate.loss(output, image, labels))
+            rows.append({"loss": loss, **self.surrogate.score(output, image, labels)})
         return validation_means(rows)

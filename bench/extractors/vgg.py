@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bench.errors import ConfigError
-from bench.extractors.official import URL
+from bench.extractors.pretrained import official_file, read_state_dict
 
+URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
+DIGEST = "397923af"  # how the SHA-256 of the official file begins; part of its name
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 # Widths of the 3x3 convolutions up to relu3_3; "M" halves the size. Simonyan & Zisserman 2015.
@@ -25,24 +26,23 @@ class VGG16(nn.Module):
         ndim: 2 or 3; `supports` refuses 3.
         image_channels: 1 or 3.
         classes: Not used; extractor networks are all built alike.
-        weights: File of the official state dict; None for the downloaded one.
+        state_dict: File of the official state dict; None for the downloaded one.
     """
 
     mean: Tensor
     std: Tensor
     levels = 3
     factors = (1, 2, 4)
-    needs_labels = False
 
     def __init__(
         self,
         ndim: int = 2,
         image_channels: int = 1,
         classes: int = 0,
-        weights: str | Path | None = None,
+        state_dict: str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.weights = weights
+        self.file = state_dict
         layers: list[nn.Module] = []
         inputs = 3
         for width in LAYERS:
@@ -74,7 +74,11 @@ class VGG16(nn.Module):
             x = layer(x)
         return [*outputs, x]
 
-    def load_official(self, path: Path) -> "VGG16":
+    def load(self, folder: Path) -> None:
+        """Reads the file it was built with, or the official one, downloaded into the folder."""
+        self.read(Path(self.file) if self.file else official_file(folder, URL, DIGEST, "VGG-16"))
+
+    def read(self, path: Path) -> "VGG16":
         """Reads the official state dict (keys `features.N.weight` and `.bias`).
 
         Raises:
@@ -84,29 +88,10 @@ class VGG16(nn.Module):
             name.replace("features_.", "features."): parameter
             for name, parameter in self.named_parameters()
         }
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise ConfigError(
-                f"metric.weights={path}: no such file. Give the official VGG-16 state dict "
-                f"({URL}), or metric.weights=null to download it."
-            ) from None
-        except Exception as error:
-            raise ConfigError(
-                f"metric.weights={path}: not a readable PyTorch state dict ({_first_line(error)}). "
-                f"Give the official VGG-16 file, {URL}."
-            ) from error
-        for name, parameter in wanted.items():
-            found = state.get(name) if isinstance(state, dict) else None
-            if not isinstance(found, Tensor) or found.shape != parameter.shape:
-                shape = tuple(found.shape) if isinstance(found, Tensor) else "nothing"
-                raise ConfigError(
-                    f"metric.weights={path}: key {name!r} holds {shape}, VGG-16 needs "
-                    f"{tuple(parameter.shape)}. Give the official state dict, {URL}."
-                )
-            parameter.data.copy_(found)
+        remedy = (
+            f"Give the official VGG-16 state dict ({URL}), or metric.extractor.state_dict=null to "
+            "download it."
+        )
+        for key, value in read_state_dict(path, wanted, "VGG-16", remedy).items():
+            wanted[key].data.copy_(value)
         return self
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -11,15 +11,14 @@ from bench.analysis.plots.features import Maps, draw_features
 from bench.analysis.plots.landscape import draw_landscape
 from bench.analysis.plots.registered import plane_to_show
 from bench.analysis.plots.style import save, styled
-from bench.data.batches.loading import PairBatch, read_pairs
+from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.errors import StoreError
 from bench.inspection.panel import find_pair
-from bench.runs.trained import load_metric
-from bench.similarity import Pair
+from bench.pair import Pair
+from bench.runs.trained import load_run
+from bench.similarity.building import extractors_of
 from bench.store.folder import Folder
-from bench.tasks.registration.task import extractors_of
-from bench.training.devices import single_device
 
 LARGEST_SHIFT = 8.0  # voxels
 STEPS = 33
@@ -78,8 +77,8 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
             raise StoreError(f"{folder.path.name}: {metric} has no extractor, and so no features.")
         image = batch.fixed[0, 0].cpu().numpy()
         labels = None
-        if batch.read_segmentations is not None:
-            labels = batch.read_segmentations()[1][0, 0].cpu().numpy()
+        if batch.has_labels:
+            labels = batch.segmentations[1][0, 0].cpu().numpy()
         place = plane_to_show(image, labels)
         for extractor in extractors:
             with torch.no_grad():
@@ -94,30 +93,25 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
         return _save(figure, out)
 
 
-def _load(folder: Folder, moving: str, fixed: str) -> tuple[str, PreparedDataset, Any, PairBatch]:
-    experiment, dataset, similarity = load_metric(folder)
+def _load(folder: Folder, moving: str, fixed: str) -> tuple[str, PreparedDataset, Any, Pair]:
+    job = load_run(folder)
+    if job.objective.similarity is None:
+        raise StoreError(f"{folder.path.name}: {job.name} uses no metric that could be looked at.")
+    dataset = job.dataset
     names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
     pair = dataset.pairs("test")[names.index((moving, fixed))]
-    batch = read_pairs(dataset, [pair], single_device(experiment.settings))
-    return experiment["metric"]["name"], dataset, similarity, batch
+    batch = read_pairs(dataset, [pair], job.device)
+    return job.setup.experiment["metric"]["name"], dataset, job.objective.similarity, batch
 
 
 @torch.no_grad()
 def _value(
-    similarity: Any, batch: PairBatch, dataset: PreparedDataset, axis: int, amount: torch.Tensor
+    similarity: Any, pair: Pair, dataset: PreparedDataset, axis: int, amount: torch.Tensor
 ) -> float:
     """D of the moving image shifted along an axis and the fixed one."""
-    u = torch.zeros(1, dataset.ndim, *dataset.shape, device=batch.fixed.device)
+    u = torch.zeros(1, dataset.ndim, *dataset.shape, device=pair.fixed.device)
     u[:, axis] = amount
-    pair = Pair(
-        batch.moving,
-        batch.fixed,
-        u,
-        batch.read_segmentations,
-        len(dataset.class_names),
-        batch.fixed_ids,
-    )
-    return float(similarity(pair))
+    return float(similarity(pair.at(u)))
 
 
 def _cut(maps: np.ndarray, place: tuple[slice | int, ...], factor: int) -> np.ndarray:

@@ -8,13 +8,14 @@ import torch
 
 from bench.analysis.plots.panel import Registered, draw_panel
 from bench.analysis.plots.style import save, styled
-from bench.data.batches.loading import PairBatch, read_pairs
+from bench.config.experiment import Experiment
+from bench.config.identity import DEFAULT_MODEL
+from bench.data.batches.loading import read_pairs
 from bench.errors import StoreError
-from bench.runs.trained import load_network
+from bench.pair import Pair
+from bench.runs.trained import load_run
 from bench.spatial import jacobian_determinant, warp
 from bench.store.folder import PAIRS, Folder
-from bench.tasks.registration.task import register
-from bench.training.devices import single_device
 
 UNREGISTERED = "unregistered"
 
@@ -36,7 +37,7 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
     """
     moving, fixed = find_pair(folders, pair)
     batch, columns = register_pair(folders, moving, fixed)
-    labels = None if batch.read_segmentations is None else batch.read_segmentations()[1]
+    labels = batch.segmentations[1] if batch.has_labels else None
     summary = folders[0].summary()
     assert summary is not None
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -101,13 +102,14 @@ def median_pair(tables: Sequence[pd.DataFrame]) -> tuple[str, str]:
     """
     if "dice" not in tables[0]:
         return tuple(tables[0].index[0])
-    dice = sum(table["dice"] for table in tables).sort_values(kind="stable").dropna()
+    dice = pd.concat([table["dice"] for table in tables], axis=1).sum(axis=1, skipna=False)
+    dice = dice.sort_values(kind="stable").dropna()
     return tuple(dice.index[len(dice) // 2])
 
 
 def register_pair(
     folders: Sequence[Folder], moving: str, fixed: str
-) -> tuple[PairBatch, list[Registered]]:
+) -> tuple[Pair, list[Registered]]:
     """The pair as it is, and how each run's network registers it, the unregistered one first.
 
     Args:
@@ -117,22 +119,23 @@ def register_pair(
     """
     columns: list[Registered] = []
     for folder in folders:
-        experiment, dataset, model = load_network(folder)
+        job = load_run(folder)
+        experiment, dataset = job.setup.experiment, job.dataset
         names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
         pair = dataset.pairs("test")[names.index((moving, fixed))]
-        batch = read_pairs(dataset, [pair], single_device(experiment.settings))
-        u, _ = register(model, batch)
+        batch = read_pairs(dataset, [pair], job.device)
+        u = job.method.register(batch, job.objective)
         if not columns:
             columns.append(_registered(UNREGISTERED, batch, torch.zeros_like(u)))
-        label = f"{experiment['metric']['name']}\nλ = {experiment.weight:g}"
+        label = run_label(experiment)
         columns.append(_registered(label, batch, u))
     return batch, columns
 
 
-def _registered(label: str, batch: PairBatch, u: torch.Tensor) -> Registered:
+def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
     labels = None
-    if batch.read_segmentations is not None:
-        moving, _ = batch.read_segmentations()
+    if batch.has_labels:
+        moving, _ = batch.segmentations
         labels = warp(moving, u, mode="nearest")[0, 0].cpu().numpy()
     return Registered(
         label,
@@ -141,3 +144,13 @@ def _registered(label: str, batch: PairBatch, u: torch.Tensor) -> Registered:
         u[0].cpu().numpy(),
         jacobian_determinant(u)[0].cpu().numpy(),
     )
+
+
+def run_label(experiment: Experiment) -> str:
+    """What registered, and under which λ: the metric, and the model unless it is the usual one."""
+    uses, model = experiment.uses, experiment["model"]["name"]
+    parts = [experiment["metric"]["name"]] if "metric" in uses else []
+    if "metric" not in uses or model != DEFAULT_MODEL:
+        parts.append(model)
+    label = " ".join(parts)
+    return f"{label}\nλ = {experiment.weight:g}" if "regularizer" in uses else label

@@ -7,10 +7,9 @@ import pandas as pd
 
 from bench.errors import StoreError
 from bench.inspection.corruptions import check_corruption, corrupt
-from bench.runs.trained import load_network
-from bench.store.folder import ROBUSTNESS, Folder, write_csv
-from bench.tasks.registration.task import score_test_pairs
-from bench.training.devices import single_device
+from bench.runs.trained import load_run
+from bench.store.folder import PAIRS, ROBUSTNESS, Folder, write_csv
+from bench.tasks.registration.testing import score_pairs
 
 
 def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
@@ -41,17 +40,22 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         done = known.loc[known["corruption"] == corruption, "level"].unique()
         missing = [level for level in dict.fromkeys(levels) if level not in done]
         if missing:
-            experiment, dataset, model = load_network(folder)
+            job = load_run(folder)
         for level in missing:
             disturb = functools.partial(corrupt, corruption, level)
-            device = single_device(experiment.settings)
             rows = [
-                {"corruption": corruption, "level": level, "moving": pair.moving}
-                | {"fixed": pair.fixed, **pair.after}
-                for pair in score_test_pairs(model, dataset, device, disturb)
+                {"corruption": corruption, "level": level}
+                | {name: case.rows[PAIRS][0][name] for name in ("moving", "fixed")}
+                | dict(case.scores)
+                for case in score_pairs(
+                    job.method, job.objective, job.dataset, job.device, disturb=disturb
+                )
             ]
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-            write_csv(folder.file(ROBUSTNESS), known.to_dict("records"))
+            write_csv(
+                folder.file(ROBUSTNESS),
+                [{str(k): v for k, v in row.items()} for row in known.to_dict("records")],
+            )
     own = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
     return own.sort_values("level", kind="stable")
 

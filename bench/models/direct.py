@@ -18,8 +18,6 @@ from bench.models.levels import (
 )
 from bench.models.method import Objective
 from bench.pair import Pair
-from bench.regularizers import each as each_regularization
-from bench.similarity.base import coarser, each
 from bench.spatial import compose, integrate
 
 GRIDS = ("bspline", "dense", "velocity")
@@ -158,10 +156,9 @@ class _Stage:
     ) -> None:
         shape = pair.fixed.shape[2:]
         self.grid = grid
-        self.objective = objective
         self.factors = factors_for(shape, level.pooling)
+        self.objective = objective.coarser(min(self.factors))
         self.pair = pooled_pair(pair, self.factors)
-        self.metric = coarser(objective.similarity, min(self.factors))
         self.parts: tuple[list[int], Pair] = (list(range(len(pair.fixed))), self.pair)
         self.start = None if start is None else pooled_displacement(start, self.factors)
         if grid == "dense":
@@ -192,14 +189,12 @@ class _Stage:
         if active != self.parts[0]:
             self.parts = active, self.pair.some(active)
         u, regularized = self._fields(control, None if self.start is None else self.start[active])
-        similarity = each(self.metric, self.parts[1].at(u))
+        similarity, regularization = self.objective.each(self.parts[1].at(u), regularized)
         if not similarity.requires_grad:
             raise Unsupported(
                 f"model=direct needs a metric that is differentiable in the displacement, and "
                 f"{_name(self.objective.similarity)} is not. Take another metric."
             )
-        assert self.objective.regularizer is not None
-        regularization = each_regularization(self.objective.regularizer, regularized)
         return similarity + self.objective.weight * regularization
 
     def _fields(self, control: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,9 @@
-"""What a registration network ends in."""
+"""What any registration network may end in: a small first flow, and the integration of a velocity.
 
-from typing import NamedTuple
+Both are settings of the suite (`model.flow_std`, `model.integrate`) that a network need not know.
+"""
+
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,33 +26,70 @@ class Integrated(NamedTuple):
     velocity: Tensor
 
 
-def check_integrate(steps: int) -> None:
-    """Raises ConfigError unless a velocity can be integrated by so many squarings."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MOST_SQUARINGS:
+class Integration(nn.Module):
+    """Integrates a network's output, taken as a stationary velocity, by scaling and squaring.
+
+    The integration runs in float32. Source: Dalca et al., MICCAI 2018.
+
+    Args:
+        network: (moving, fixed) -> velocity (B, D, *S), voxels.
+        squarings: Number of squarings, such as 7.
+    """
+
+    def __init__(self, network: nn.Module, squarings: int) -> None:
+        super().__init__()
+        self.network = network
+        self.squarings = squarings
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Integrated:
+        """The displacement (B, D, *S) in voxels with its velocity."""
+        velocity = self.network(moving, fixed)
+        with torch.autocast(velocity.device.type, enabled=False):
+            velocity = velocity.float()
+            return Integrated(integrate(velocity, self.squarings), velocity)
+
+
+def finish_network(network: nn.Module, squarings: Any, flow_std: Any) -> nn.Module:
+    """A network as the settings want it: near the identity at first, integrated at its end.
+
+    Args:
+        network: (moving, fixed) -> (B, D, *S).
+        squarings: `model.integrate`; 0 takes the output as the displacement.
+        flow_std: `model.flow_std`: the last convolution starts from N(0, flow_std) without bias,
+            so that training starts near the identity; None leaves it as the network made it.
+
+    Raises:
+        ConfigError: If a setting is out of range, or the network has no convolution.
+    """
+    count = isinstance(squarings, int) and not isinstance(squarings, bool)
+    if not count or not 0 <= squarings <= MOST_SQUARINGS:
         raise ConfigError(
-            f"model.integrate={steps}: must be 0, or a number of squarings such as 7, at most "
+            f"model.integrate={squarings}: must be 0, or a number of squarings such as 7, at most "
             f"{MOST_SQUARINGS}."
         )
+    if flow_std is not None:
+        _start_near_zero(network, flow_std)
+    return Integration(network, squarings) if squarings else network
 
 
-def integrated(velocity: Tensor, steps: int) -> Integrated:
-    """Integrates a network's output by scaling and squaring, in float32."""
-    with torch.autocast(velocity.device.type, enabled=False):
-        velocity = velocity.float()
-        return Integrated(integrate(velocity, steps), velocity)
+def _start_near_zero(network: nn.Module, std: Any) -> None:
+    if not isinstance(std, int | float) or isinstance(std, bool) or not std > 0:
+        raise ConfigError(f"model.flow_std={std}: must be a number above 0, or null.")
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
+    if not convolutions:
+        raise ConfigError(
+            f"model.flow_std={std}: {type(network).__name__} has no convolution that could start "
+            "near zero. Use model.flow_std=null."
+        )
+    last = convolutions[-1]
+    nn.init.normal_(last.weight, std=std)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
 
 
 def displacement_of(output: Tensor | Integrated) -> tuple[Tensor, Tensor]:
-    """The displacement of a model's output, and what is regularized of it, in float32."""
+    """The displacement of a network's output, and what is regularized of it, in float32."""
     if isinstance(output, Tensor):
         u = output.float()
         return u, u
     return output.u.float(), output.velocity.float()
-
-
-def near_zero(layer: nn.Module, std: float) -> None:
-    """Starts a convolution from N(0, std) without bias, so that its output is nearly zero."""
-    assert isinstance(layer, nn.Conv2d | nn.Conv3d)
-    nn.init.normal_(layer.weight, std=std)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)

@@ -5,12 +5,13 @@ is a network, which the suite trains and wraps (`bench.models.network`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from bench.pair import Pair
+from bench.pair import Pair, each
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,25 @@ class Objective:
             "regularization": regularization,
         }
 
+    def coarser(self, factor: int) -> "Objective":
+        """The objective for images whose voxels are `factor` times as large.
+
+        A metric that depends on the voxel's size says how by its method `coarser(factor)`.
+        """
+        adapt = getattr(self.similarity, "coarser", None)
+        return replace(self, similarity=adapt(factor)) if adapt and factor > 1 else self
+
+    def each(self, pair: Pair, regularized: Tensor) -> tuple[Tensor, Tensor]:
+        """D and R of each pair of a batch, as if it were alone; (B,) both.
+
+        Args:
+            pair: The batch under its displacement.
+            regularized: What R is of: u, or the velocity that u comes from.
+        """
+        assert self.regularizer is not None
+        regularization = [self.regularizer(one) for one in regularized.split(1)]
+        return each(self.similarity, pair), torch.stack(regularization)
+
 
 class Method(Protocol):
     """What registers pairs.
@@ -50,10 +70,19 @@ class Method(Protocol):
     A section of the configuration names the class by `_target_`, `ndim` and `image_channels` are
     added to its arguments. `uses` in the section lists what the method needs of `metric` and
     `regularizer`; what it does not list is no part of a run's identity.
+
+    Optional: `connect(setup)` is called once when it is built, `inverse(pair)` gives the inverse
+    displacements, and `seconds(pair)` how long it took where that is not to be measured here.
     """
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
+
+
+def inverse_of(method: Any, pair: Pair) -> Tensor | None:
+    """Displacement (B, D, *S) of the inverse transforms; None if the method has none."""
+    inverse = getattr(method, "inverse", None)
+    return inverse(pair) if inverse else None
 
 
 def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str | None:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
-from bench.models.flow import Integrated, check_integrate, integrated, near_zero
 from bench.models.unet import convolution
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -24,8 +23,6 @@ class MonaiNetwork(nn.Module):
         features: Channels that it hands to the flow convolution.
         multiple: What it needs image axes to be multiples of; images are padded and cropped back.
         options: Further arguments of the network.
-        integrate: Squarings that integrate the output as a velocity; 0 for none.
-        flow_std: Standard deviation of the flow convolution's initial weights.
     """
 
     def __init__(
@@ -36,11 +33,8 @@ class MonaiNetwork(nn.Module):
         features: int = 16,
         multiple: int = 16,
         options: dict[str, Any] | None = None,
-        integrate: int = 0,
-        flow_std: float = 1e-5,
     ) -> None:
         super().__init__()
-        check_integrate(integrate)
         from monai.networks import nets
 
         kind = getattr(nets, network, None)
@@ -56,12 +50,9 @@ class MonaiNetwork(nn.Module):
             **(options or {}),
         )
         self.flow = convolution(ndim, features, ndim, kernel=3)
-        near_zero(self.flow, flow_std)
         self.multiple = multiple
-        self.integrate = integrate
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor | Integrated:
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Displacement (B, D, *S) in voxels from two images (B, C, *S) of any size."""
         x = pad_to_multiple(torch.cat([moving, fixed], dim=1), self.multiple)
-        output = crop_to(self.flow(self.network(x)), moving.shape[2:])
-        return integrated(output, self.integrate) if self.integrate else output
+        return crop_to(self.flow(self.network(x)), moving.shape[2:])

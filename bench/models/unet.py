@@ -12,13 +12,11 @@ from torch.utils.checkpoint import checkpoint
 from bench.errors import ConfigError
 from bench.models.convolution import (
     CHANNELS_LAST,
-    Chain,
     Convolution2d,
     Convolution3d,
     convolve,
     convolve_doubled,
     double,
-    run,
 )
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -44,7 +42,7 @@ class Norm(nn.Module):
         return self.layer(x.float())
 
 
-class Joining(Chain):
+class Joining(nn.Sequential):
     """Layers of which the first convolves a doubled map together with another one."""
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -55,11 +53,20 @@ class Joining(Chain):
         """
         first, *others = self
         assert isinstance(first, nn.Conv2d | nn.Conv3d)
-        own, rest = first.weight.tensor_split([x.shape[1]], dim=1)
-        x = convolve_doubled(x, own, first.bias)
+        of_map, of_skip = first.weight.tensor_split([x.shape[1]], dim=1)
+        x = convolve_doubled(x, of_map, first.bias)
         if skip is not None:
-            x += convolve(skip.to(x.dtype), rest, padding=first.padding)
-        return run(others, x)
+            x += convolve(skip.to(x.dtype), of_skip, padding=first.padding)
+        for layer in others:
+            x = layer(x)
+        return x
+
+    def plain(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """What `forward` computes, of the maps put together: to compare with."""
+        x = double(x)
+        if skip is not None:
+            x = torch.cat([x, skip.to(x.dtype)], dim=1)
+        return super().forward(x)
 
 
 def stage(
@@ -71,7 +78,7 @@ def stage(
     norm: bool = False,
     down: bool = False,
     joins: bool = False,
-) -> Chain:
+) -> nn.Sequential:
     """[norm] - conv - LeakyReLU - conv - LeakyReLU - [dropout].
 
     The first convolution halves the size if `down`, and joins maps if `joins`.
@@ -85,7 +92,7 @@ def stage(
     ]
     if dropout:
         layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
-    return Joining(*layers) if joins else Chain(*layers)
+    return Joining(*layers) if joins else nn.Sequential(*layers)
 
 
 class Head(Joining):

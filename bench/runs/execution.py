@@ -1,172 +1,122 @@
-"""What a run does: build, train, and have it tested and recorded."""
+"""What a run does: train, test, and record."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
-from bench.config.experiment import Experiment
-from bench.data.batches.augmentation import Augmentation
-from bench.data.batches.loading import TrainingPairs, read_pairs
-from bench.data.cache.prepared import PreparedDataset
-from bench.runs.assembly import Parts, build_parts
+from bench.config.instantiation import build
+from bench.data.setup import Setup
 from bench.runs.extractors import obtain_extractors
-from bench.runs.recording import record
 from bench.runs.run import Run
-from bench.runs.transfer import Origin
-from bench.seeding import derive_seed
+from bench.runs.training import carry_out
+from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
-from bench.store.tracking import Tracker, open_tracker
-from bench.tasks.registration.task import Registration
+from bench.store.folder import BEST, FIGURE, VALIDATION, Folder, read_csv, write_csv
+from bench.store.tracking import Tracker
+from bench.tasks.task import Job, Row, Task
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
-from bench.training.packing import fit_pack, try_packing
 
 
-def execute(
-    run: Run,
-    dataset: PreparedDataset,
-    data: Mapping[str, Any],
-    transfers: Mapping[str, Origin],
-) -> dict[str, Any]:
-    """Runs an experiment and records it.
+def make_task(setup: Setup) -> Task:
+    """The task that the section `task` names.
+
+    Raises:
+        ConfigError: If it cannot be built.
+    """
+    section = setup.experiment["task"]
+    return build({key: value for key, value in section.items() if key != "name"}, "task")
+
+
+def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
+    """Does the work of a run and records it.
 
     Args:
         run: The run, whose folder the caller has claimed.
-        dataset: Its data.
-        data: Settings and fingerprint of the data.
-        transfers: Origins of extractors that learn on other data.
+        task: Its task.
+        job: Its work, built and tried out.
 
     Returns:
         The summary.
-
-    Raises:
-        Unsupported: If metric, data and model do not go together; nothing has been written.
     """
-    experiment = run.experiment
-    parts = build_parts(experiment, dataset, transfers)
+    experiment, folder = run.setup.experiment, run.folder
     run.start(environment(device_name(experiment.settings)))
-    obtain_extractors(parts.surrogates, experiment, dataset, data)
-    task = make_task(run, parts, training_pairs(experiment, dataset))
+
+    def work(tracker: Tracker) -> dict[str, Any]:
+        obtain_extractors(job.learners)
+        return {**_train(run, task, job, tracker), **_test(run, task, job)}
+
+    config = experiment.config
+    figures = {"registration": folder.file(FIGURE)}
+    kind = run.header["task"]
+    return carry_out(folder, run.header, experiment, kind, config, work, figures)
+
+
+def _train(run: Run, task: Task, job: Job, tracker: Tracker) -> dict[str, Any]:
+    """Trains what is to be trained, or validates what is not; what the summary says of it."""
+    experiment, folder = run.setup.experiment, run.folder
     device = single_device(experiment.settings)
-    with tracked(run) as tracker:
-        reset_peak(device)
-        fitted = fit(
-            task, experiment.settings, run.folder.path, training_seed(run, dataset), tracker.log
-        )
-        return record(run, fitted, peak(device), parts.model, dataset, tracker)
-
-
-def execute_pack(
-    runs: Sequence[Run],
-    dataset: PreparedDataset,
-    data: Mapping[str, Any],
-    transfers: Mapping[str, Origin],
-) -> list[dict[str, Any] | Exception | None]:
-    """Runs experiments that differ in λ together and records each.
-
-    Args:
-        runs: The runs; otherwise as for `execute`.
-        dataset: Their data.
-        data: Settings and fingerprint of the data.
-        transfers: Origins of extractors that learn on other data.
-
-    Returns:
-        For each run its summary, or the error that ended it; None if it stood at another step
-        than the first and was left as it is.
-
-    Raises:
-        Unsupported: As `execute`; nothing has been written.
-        ConfigError: If the model's networks cannot be called together; the same.
-    """
-    first = runs[0].experiment
-    parts = [build_parts(run.experiment, dataset, transfers) for run in runs]
-    pairs = dataset.pairs("train")[:1] * first.settings.batch_size
-    batch = read_pairs(dataset, pairs, torch.device("cpu"))
-    try_packing([own.model for own in parts], (batch.moving, batch.fixed))
-    for run in runs:
-        run.start(environment(device_name(first.settings)))
-    obtain_extractors(parts[0].surrogates, first, dataset, data)
-    training = training_pairs(first, dataset)
-    tasks = [make_task(run, own, training) for run, own in zip(runs, parts, strict=True)]
-    for task in tasks:
-        task.name += f", λ = {task.weight:g}"
-    with ExitStack() as stack:
-        trackers = [stack.enter_context(tracked(run)) for run in runs]
-        device = single_device(first.settings)
-        reset_peak(device)
-        trainees = fit_pack(
-            tasks,
-            first.settings,
-            [run.folder.path for run in runs],
-            training_seed(runs[0], dataset),
-            [tracker.log for tracker in trackers],
-        )
-        memory = peak(device)
-        outcomes: list[dict[str, Any] | Exception | None] = []
-        for run, own, tracker in zip(runs, parts, trackers, strict=True):
-            trainee = next((t for t in trainees if t.folder == run.folder.path), None)
-            if trainee is None:
-                tracker.close()
-                outcomes.append(None)
-                continue
-            try:
-                outcomes.append(record(run, trainee.fitted(), memory, own.model, dataset, tracker))
-            except Exception as error:
-                run.folder.fail(error)
-                tracker.close(failed=True)
-                outcomes.append(error)
-        return outcomes
-
-
-def training_pairs(experiment: Experiment, dataset: PreparedDataset) -> TrainingPairs:
-    """The training pairs with the data set's augmentation."""
-    augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
-    return TrainingPairs(dataset, augmentation, experiment.seed)
-
-
-def training_seed(run: Run, dataset: PreparedDataset) -> int:
-    """Seed of the dropout; the same for all metrics and weights."""
-    return derive_seed(run.experiment.seed, dataset.name, "registration")
-
-
-def make_task(run: Run, parts: Parts, training: TrainingPairs) -> Registration:
-    """What the trainer minimizes."""
-    dataset = training.dataset
-    description = {
-        "network": {
-            **run.experiment["model"],
-            "ndim": dataset.ndim,
-            "image_channels": dataset.channels,
-        },
-        "run": dict(run.header),
+    if job.trainable is None:
+        job.make_ready(folder.file(BEST))
+        return {"steps": None, "best_step": None, "validation": _validate(task, job, folder)}
+    reset_peak(device)
+    fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
+    memory = peak(device)
+    job.make_ready(folder.file(BEST))
+    return {
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "validation": fitted.best,
+        "training_seconds": fitted.seconds,
+        "training_memory": memory,
     }
-    return Registration(
-        f"{run.header['metric']} on {dataset.name}",
-        parts.model,
-        description,
-        parts.similarity,
-        parts.regularizer,
-        run.experiment.weight,
-        training,
-    )
 
 
-@contextmanager
-def tracked(run: Run) -> Iterator[Tracker]:
-    """The run's tracker, closed as failed if an error comes by."""
-    tracker = open_tracker(
-        run.experiment["tracker"],
-        run.experiment.results,
-        run_id=run.header["id"],
-        name=run.folder.path.name,
-        job_type="registration",
-        config=run.experiment.config,
-    )
-    try:
-        yield tracker
-    except BaseException:
-        tracker.close(failed=True)
-        raise
+def _validate(task: Task, job: Job, folder: Folder) -> dict[str, float]:
+    """Means over validation cases; rows are kept as they come, and none is computed twice."""
+    rows = read_csv(folder.file(VALIDATION), task.texts)
+    for row in job.validate(rows):
+        rows.append(row)
+        write_csv(folder.file(VALIDATION), rows)
+    numbers = [{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows]
+    return validation_means(numbers) if numbers else {}
+
+
+def _test(run: Run, task: Task, job: Job) -> dict[str, Any]:
+    """Tests case by case; without a training, a run that was stopped goes on with what is left."""
+    folder = run.folder
+    goes_on = job.trainable is None
+    tables = task.tables
+    rows: dict[str, list[Row]] = {
+        name: read_csv(folder.file(name), task.texts) if goes_on else [] for name in tables
+    }
+
+    def case_of(row: Row) -> tuple[str, ...]:
+        return tuple(row[name] for name in task.key)
+
+    known = {case_of(row) for row in rows[tables[0]]}
+    for name in tables[1:]:  # the first table is written last: a case that it lacks is not done
+        rows[name] = [row for row in rows[name] if case_of(row) in known]
+    cases = [job.recall(row) for row in rows[tables[0]]]
+    for case in job.test(rows):
+        cases.append(case)
+        for name in reversed(tables):
+            rows[name] += case.rows.get(name, [])
+            if goes_on and rows[name]:
+                write_csv(folder.file(name), rows[name])
+    for name in tables:
+        if rows[name]:
+            write_csv(folder.file(name), rows[name])
+    job.draw(folder.file(FIGURE), cases)
+    return {
+        "tables": [name for name in tables if rows[name]],
+        "scores": _summary([case.scores for case in cases]),
+        "scores_before": _summary([case.before for case in cases]),
+        "data": run.setup.dataset.fingerprint,
+        **job.facts,
+    }
+
+
+def _summary(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for row in scores for name in row))
+    return summarize(scores, names)

@@ -1,14 +1,13 @@
-"""One run: its experiment, its names, its folder."""
+"""One run: its setup, its names, its folder."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.config.experiment import Experiment
 from bench.config.identity import digest, run_identity, run_name, variant_identity
-from bench.store.folder import RUNS, Folder
+from bench.data.setup import Setup
+from bench.store.folder import DATA, RUNS, Folder, write_json
 
 
 @dataclass(frozen=True)
@@ -16,58 +15,42 @@ class Run:
     """An experiment on data that are known.
 
     Attributes:
-        experiment: The experiment.
-        header: What its summary begins with: id, variant, names, λ, seed.
+        setup: The experiment and its data.
+        header: What its summary begins with: id, variant, task, names, λ, seed. `metric`, and
+            `regularizer` and `weight`, are None if the method uses none.
         folder: Where it is recorded.
     """
 
-    experiment: Experiment
+    setup: Setup
     header: dict[str, Any]
     folder: Folder
 
     @classmethod
-    def of(
-        cls, experiment: Experiment, data: Mapping[str, Any], transfers: Mapping[str, Any]
-    ) -> "Run":
-        """The run of an experiment.
-
-        Args:
-            experiment: The experiment.
-            data: Settings and fingerprint of the prepared data set.
-            transfers: From `bench.runs.transfer.find_transfers`.
-        """
-        run_id = digest(run_identity(experiment, data, transfers))
+    def of(cls, setup: Setup) -> "Run":
+        """The run of an experiment; nothing is written."""
+        experiment = setup.experiment
+        uses = experiment.uses
+        run_id = digest(run_identity(experiment, setup.data, setup.extractor_ids()))
         header = {
             "id": run_id,
-            "variant": digest(variant_identity(experiment, data)),
-            **{group: experiment[group]["name"] for group in ("dataset", "metric", "model")},
-            "regularizer": experiment["regularizer"]["name"],
-            "weight": experiment.weight,
+            "variant": digest(variant_identity(experiment, setup.data)),
+            **{group: experiment[group]["name"] for group in ("task", "dataset", "model")},
+            "metric": experiment["metric"]["name"] if "metric" in uses else None,
+            "regularizer": experiment["regularizer"]["name"] if "regularizer" in uses else None,
+            "weight": experiment.weight if "regularizer" in uses else None,
             "seed": experiment.seed,
         }
         folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
-        return cls(experiment, header, folder)
+        return cls(setup, header, folder)
+
+    @property
+    def config(self) -> str:
+        """The resolved configuration, as YAML."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.setup.experiment.config))
 
     def start(self, environment: dict[str, Any]) -> None:
         """Makes the folder, or goes on with it; a finished run that is forced is set aside."""
-        if self.experiment["force"]:
+        if self.setup.experiment["force"]:
             self.folder.set_aside()
-        config = OmegaConf.to_yaml(OmegaConf.create(self.experiment.config))
-        self.folder.start(self.header, config, environment)
-
-
-def differ_in_weight(one: Experiment, others: Iterable[Experiment]) -> list[Experiment]:
-    """Those of the others that are the same experiment under another λ, each λ once."""
-    found = {
-        other.weight: other
-        for other in others
-        if other.weight != one.weight and _without_weight(other) == _without_weight(one)
-    }
-    return list(found.values())
-
-
-def _without_weight(experiment: Experiment) -> dict[str, Any]:
-    regularizer = dict(experiment["regularizer"])
-    for key in ("weight", "scale"):
-        regularizer.pop(key, None)
-    return {**experiment.config, "regularizer": regularizer}
+        self.folder.start(self.header, self.config, environment)
+        write_json(self.folder.file(DATA), self.setup.record())

@@ -1,6 +1,5 @@
-"""What finished runs have trained: their networks and metrics, on the data they were trained on."""
+"""What finished runs have made: their methods and metrics, on the data they were made for."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,72 +7,89 @@ import yaml
 from omegaconf import OmegaConf
 
 from bench.config.experiment import Experiment
-from bench.config.instantiation import build
-from bench.data.cache.prepared import PreparedDataset
-from bench.data.cache.preparing import prepare
+from bench.data.setup import Setup
 from bench.errors import StoreError
-from bench.runs.assembly import Parts, build_parts
-from bench.runs.extractors import obtain_extractors
-from bench.runs.lookup import make_source
-from bench.runs.recording import load_model
-from bench.runs.transfer import find_transfers
-from bench.store.folder import CONFIG, Folder
-from bench.tasks.registration.task import move_metric
-from bench.training.devices import single_device
+from bench.runs.extractors import obtain_extractors, read_extractors
+from bench.similarity.building import move_metric
+from bench.store.folder import BEST, CONFIG, DATA, Folder, read_json
+from bench.tasks.registration.assembly import Parts, build_parts, make_parts
+from bench.tasks.registration.registration import RegistrationJob
 
 
-def load_network(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
-    """A finished run's experiment, data and trained network.
+def load_run(folder: Folder) -> RegistrationJob:
+    """A finished registration, ready to register: trained network or other method, metric.
 
     Raises:
-        StoreError: If it has not finished, or the data are others now.
+        StoreError: If it has not finished, is no registration, or its data are others now.
     """
-    experiment, dataset, _ = _load_data(folder)
-    section = {key: value for key, value in experiment["model"].items() if key != "name"}
-    model = build(section, "model", ndim=dataset.ndim, image_channels=dataset.channels)
-    return experiment, dataset, load_model(folder, model, experiment)
+    setup = load_setup(folder)
+    job = RegistrationJob(setup, build_parts(setup))
+    obtain_extractors(job.learners)
+    job.make_ready(folder.file(BEST))
+    return job
 
 
-def load_metric(folder: Folder) -> tuple[Experiment, PreparedDataset, Any]:
-    """A finished run's experiment, data and metric, with its trained extractors, on the device.
-
-    Raises:
-        StoreError: If it has not finished, or the data are others now.
-    """
-    experiment, dataset, data = _load_data(folder)
-    device = single_device(experiment.settings)
-    return experiment, dataset, ready_parts(experiment, dataset, data, device).similarity
-
-
-def ready_parts(
-    experiment: Experiment, dataset: PreparedDataset, data: Mapping[str, Any], device: torch.device
-) -> Parts:
-    """What a run is made of, its metric ready for use: extractors trained, and on the device.
+def load_method(folder: Folder, accelerator: str | None = None) -> RegistrationJob:
+    """A finished registration, ready to register new images; its data need not be at hand.
 
     Args:
-        experiment: The experiment.
-        dataset: Its data.
-        data: Settings and fingerprint of the data.
-        device: Where the metric is used.
+        folder: A finished run; nothing is trained and nothing written.
+        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+
+    Raises:
+        StoreError: If it has not finished, is no registration, or something of it is missing.
     """
-    parts = build_parts(experiment, dataset, find_transfers(experiment))
-    obtain_extractors(parts.surrogates, experiment, dataset, data)
-    move_metric(parts.similarity, device)
+    config = _finished_config(folder)
+    config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
+    content = read_json(folder.file(DATA))
+    if content is None:
+        raise StoreError(
+            f"{folder.path.name}: has no readable {DATA}, without which it cannot be used on new "
+            "images. Run its command again with force=true."
+        )
+    experiment = Experiment.from_config(OmegaConf.create(config))
+    setup = Setup.recorded(experiment, content)
+    job = RegistrationJob(setup, make_parts(setup))
+    read_extractors(job.learners)
+    job.make_ready(folder.file(BEST))
+    return job
+
+
+def ready_parts(setup: Setup, device: torch.device) -> Parts:
+    """What a registration is made of, its extractors trained and its metric on the device."""
+    parts = build_parts(setup)
+    obtain_extractors(parts.learners)
+    move_metric(parts.objective.similarity, device)
     return parts
 
 
-def _load_data(folder: Folder) -> tuple[Experiment, PreparedDataset, dict[str, Any]]:
+def load_setup(folder: Folder) -> Setup:
+    """The experiment of a finished registration and its data.
+
+    Raises:
+        StoreError: If it has not finished, is no registration, or its data are others now.
+    """
+    config = _finished_config(folder)
+    setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
+    if setup.dataset.fingerprint != (folder.summary() or {})["data"]:
+        raise StoreError(
+            f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
+            "trained on; put them back, or run it anew."
+        )
+    return setup
+
+
+def _finished_config(folder: Folder) -> dict[str, Any]:
+    """The resolved configuration of a finished registration, with its results where it lies now.
+
+    Raises:
+        StoreError: If it has not finished, or is no registration.
+    """
     summary = folder.summary()
     if summary is None:
         raise StoreError(f"{folder.path.name}: has not finished; nothing has been trained.")
+    if summary.get("task", "registration") != "registration":
+        raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
     config = yaml.safe_load(folder.file(CONFIG).read_text())
     config["results_dir"] = str(folder.path.parent.parent)
-    experiment = Experiment.from_config(OmegaConf.create(config))
-    source = make_source(experiment)
-    dataset = prepare(source, experiment.cache)
-    if dataset.fingerprint != summary["data"]:
-        raise StoreError(
-            f"{folder.path.name}: the files of {dataset.name} are no longer those it was trained "
-            "on; put them back, or run it anew."
-        )
-    return experiment, dataset, {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+    return config

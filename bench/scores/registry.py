@@ -1,6 +1,13 @@
-"""The registry of scores: what is measured on a pair, in which unit, and which way is better."""
+"""The registry of scores. A new score is an entry here, and its function."""
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.scores.case import Case
+
+ARROWS = {"max": "↑", "min": "↓", None: ""}
 
 
 @dataclass(frozen=True)
@@ -10,19 +17,67 @@ class Score:
     Attributes:
         name: Key in every file and table.
         title: How figures and tables call it.
-        unit: Unit, empty for a ratio.
-        best: `max` or `min`.
-        description: One line on its definition; docs/scores.md has the formulas.
+        best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
+        description: One line on its definition; docs/scores.md has the formulas.
+        kind: `overlap`, `smoothness`, `similarity` or `cost`; empty for a score of another task.
+        needs: What of a case it is computed from, of `bench.scores.case.GIVEN`.
+        function: `package.module:name` of its function, which takes a `Case`. A reference, since
+            finished runs are read without torch.
+        per_class: The same for a function that returns a value for each class, background first;
+            empty if it has none.
+        unit: Unit, empty for a ratio.
+        in_spacing: Whether it is a length, in pixels where a data set has no spacing in mm.
+        compared: Whether methods are ranked and tested by it.
+        has_before: Whether unregistered pairs have it.
+        in_validation: Whether it is measured on validation pairs, on which λ is chosen.
+        shown_in_sweeps: Whether the table at the end of a sweep has it.
     """
 
     name: str
     title: str
-    unit: str
-    best: str
-    description: str
-    digits: int
+    best: str | None = None
+    digits: int = 4
+    description: str = ""
+    kind: str = ""
+    needs: tuple[str, ...] = ()
+    function: str = ""
+    per_class: str = ""
+    unit: str = ""
+    in_spacing: bool = False
+    compared: bool = True
+    has_before: bool = True
+    in_validation: bool = False
+    shown_in_sweeps: bool = False
 
+    def compute(self, case: "Case") -> float:
+        """Its value on a case that has what it needs."""
+        return float(_resolve(self.function)(case))
+
+    def compute_per_class(self, case: "Case") -> list[float]:
+        """Its value on each class, background first."""
+        return [float(value) for value in _resolve(self.per_class)(case)]
+
+    def heading(self, unit: str | None = None) -> str:
+        """Title with unit.
+
+        Args:
+            unit: In place of the usual one.
+        """
+        unit = self.unit if unit is None else unit
+        return f"{self.title} [{unit}]" if unit else self.title
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether a value is better than another."""
+        return value > other if self.best == "max" else self.best == "min" and value < other
+
+
+def _resolve(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 
 SCORES: dict[str, Score] = {
     score.name: score
@@ -30,46 +85,137 @@ SCORES: dict[str, Score] = {
         Score(
             "dice",
             "Dice",
-            "",
-            "max",
-            "mean over foreground classes; a class absent from both images is left out",
-            3,
+            best="max",
+            digits=3,
+            description="mean over foreground classes; a class absent from both images is left out",
+            kind="overlap",
+            needs=("labels",),
+            function=f"{OVERLAP}:dice",
+            per_class=f"{OVERLAP}:dice_of_classes",
+            in_validation=True,
+            shown_in_sweeps=True,
         ),
         Score(
             "dice_published",
             "Dice (published)",
-            "",
-            "max",
-            "mean over all classes with background; a class absent from both counts as 0",
-            3,
+            best="max",
+            digits=3,
+            description="mean over all classes with background; a class absent from both counts "
+            "as 0",
+            kind="overlap",
+            needs=("labels",),
+            function=f"{OVERLAP}:dice_published",
         ),
         Score(
             "hd95",
             "HD95",
-            "mm",
-            "min",
-            "95th percentile of the surface distance, larger direction, mean over foreground "
-            "classes that both images have",
-            2,
+            best="min",
+            digits=2,
+            description="95th percentile of the surface distance, larger direction, mean over "
+            "foreground classes that both images have",
+            kind="overlap",
+            needs=("labels",),
+            function=f"{OVERLAP}:hd95",
+            per_class=f"{OVERLAP}:hd95_of_classes",
+            unit="mm",
+            in_spacing=True,
+            shown_in_sweeps=True,
         ),
-        Score("folding", "Folding", "", "min", "fraction of voxels with signed Jacobian <= 0", 5),
+        Score(
+            "folding",
+            "Folding",
+            best="min",
+            digits=5,
+            description="fraction of voxels with signed Jacobian <= 0",
+            kind="smoothness",
+            needs=("displacement",),
+            function=f"{SMOOTHNESS}:folding_of",
+            in_validation=True,
+            shown_in_sweeps=True,
+        ),
         Score(
             "sdlogj",
             "SD log J",
-            "",
-            "min",
-            "standard deviation of the log Jacobian, determinants shifted and clipped as the "
-            "Learn2Reg challenge does",
-            4,
+            best="min",
+            digits=4,
+            description="standard deviation of the log Jacobian, determinants shifted and clipped "
+            "as the Learn2Reg challenge does",
+            kind="smoothness",
+            needs=("displacement",),
+            function=f"{SMOOTHNESS}:sdlogj_of",
+            shown_in_sweeps=True,
         ),
         Score(
             "logj_var_published",
             "Var log J (published)",
-            "",
-            "min",
-            "variance of the log Jacobian on absolute differences, as the published code has it",
-            4,
+            best="min",
+            digits=4,
+            description="variance of the log Jacobian on absolute differences, as the published "
+            "code has it",
+            kind="smoothness",
+            needs=("displacement",),
+            function=f"{SMOOTHNESS}:published_logj_variance_of",
         ),
-        Score("seconds", "Seconds", "s", "min", "time of one registration", 3),
+        Score(
+            "similarity",
+            "D",
+            best="min",
+            digits=4,
+            description="the metric that was minimized; values of different metrics do not compare",
+            kind="similarity",
+            needs=("similarity",),
+            function="bench.scores.cost:similarity",
+            compared=False,
+        ),
+        Score(
+            "seconds",
+            "Seconds",
+            best="min",
+            digits=3,
+            description="time of one registration",
+            kind="cost",
+            needs=("seconds",),
+            function="bench.scores.cost:seconds",
+            unit="s",
+            compared=False,
+            has_before=False,
+        ),
     )
 }
+
+
+def score_of(name: str) -> Score:
+    """A score by name; one that the registry lacks, as of another task, goes by its name."""
+    return SCORES.get(name) or Score(name, name, compared=False)
+
+
+def names_of(*tables: Any) -> list[str]:
+    """Names of the scores of some mappings: the registry's that one has in its order, then others.
+
+    Args:
+        tables: Mappings by name of a score, among others.
+    """
+    found = dict.fromkeys(name for table in tables for name in table)
+    return [n for n in SCORES if n in found] + [n for n in found if n not in SCORES]
+
+
+def compared_scores(kind: str | None = None) -> list[str]:
+    """Names of the scores that methods are compared by.
+
+    Args:
+        kind: Only those of a kind.
+    """
+    return [
+        name
+        for name, score in SCORES.items()
+        if score.compared and (kind is None or score.kind == kind)
+    ]
+
+
+def units(spacing_unit: str) -> dict[str, str]:
+    """Units of the scores that are lengths, by name.
+
+    Args:
+        spacing_unit: Of the data set, `mm` or `px`.
+    """
+    return {name: spacing_unit for name, score in SCORES.items() if score.in_spacing}

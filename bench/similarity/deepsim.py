@@ -143,6 +143,15 @@ def mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
     return _MeanCosine.apply(a, b, weights)
 
 
+def plain_mean_cosine(a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What `mean_cosine` computes, with whole maps kept in float32: to compare with."""
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    a, b = a.to(dtype), b.to(dtype)
+    norms = [x.square().sum(1, keepdim=True).clamp(min=SMALLEST_SQUARED_NORM) for x in (a, b)]
+    cosine = (a * b).sum(1, keepdim=True) * torch.rsqrt(norms[0] * norms[1])
+    return cosine.mean() if weights is None else (cosine * weights).sum()
+
+
 class _MeanCosine(torch.autograd.Function):
     """One pass over the maps for the value, one for the gradients.
 

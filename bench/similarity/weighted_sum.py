@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from bench.config.terms import check_terms
-from bench.pair import Pair
-from bench.similarity.base import Similarity, each, reason_against
+from bench.models.method import reason_against
+from bench.pair import Pair, each
+from bench.similarity.base import Similarity
 
 
 class WeightedSum(Similarity):

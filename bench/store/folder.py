@@ -7,8 +7,9 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,26 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "classes.csv",
     "figure.png",
 )
+VALIDATION = "validation.csv"
+DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
+ROWS = (VALIDATION, PAIRS, CLASSES)  # written as they come where nothing is trained
 PANELS = "panels"  # folder of figures of one pair under several runs
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST = "best.safetensors", "last.pt"
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # a combination that cannot work
+    INTERRUPTED = "interrupted"
+    RESUMABLE = "resumable"  # of a sweep: interrupted, and goes on from where it was
+    MISSING = "missing"
+    DAMAGED = "damaged"  # finished, and cannot be read
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -58,6 +75,23 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
+
+
+def read_csv(path: Path, texts: Collection[str]) -> list[dict[str, Any]]:
+    """Rows that `write_csv` wrote, numbers to the last digit; no rows without a file.
+
+    Args:
+        path: The file.
+        texts: Columns of names, which are no numbers even if they look so; an empty cell is no
+            entry.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [
+            {k: v if k in texts else float(v) for k, v in row.items() if v}
+            for row in csv.DictReader(file)
+        ]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -100,18 +134,18 @@ class Folder:
                 f"{self.path}: was written by a newer version (schema {summary['schema']}, this "
                 f"one knows {SCHEMA}). Update, or choose another folder with results_dir=DIR."
             )
-        return summary if summary and summary.get("status") == "finished" else None
+        return summary if summary and summary.get("status") == Status.FINISHED else None
 
-    def status(self) -> str:
-        """`finished`, `running`, `failed`, `skipped`, `interrupted` or `missing`."""
+    def status(self) -> Status:
+        """Where the run stands, as far as its folder tells."""
         if self.summary():
-            return "finished"
+            return Status.FINISHED
         if not self.path.exists():
-            return "missing"
+            return Status.MISSING
         if self._is_locked():
-            return "running"
+            return Status.RUNNING
         failure = read_json(self.file(FAILURE))
-        return failure["status"] if failure else "interrupted"
+        return Status(failure["status"]) if failure else Status.INTERRUPTED
 
     @contextmanager
     def claim(self, wait: bool = False) -> Iterator[None]:
@@ -147,11 +181,11 @@ class Folder:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary, by which the run counts as finished, and drops its last state."""
-        write_json(self.file(SUMMARY), {"schema": SCHEMA, "status": "finished", **summary})
+        write_json(self.file(SUMMARY), {"schema": SCHEMA, "status": Status.FINISHED, **summary})
         self.file(LAST).unlink(missing_ok=True)
         shutil.rmtree(self._replaced(), ignore_errors=True)
 
-    def fail(self, error: BaseException, status: str = "failed") -> None:
+    def fail(self, error: BaseException, status: Status = Status.FAILED) -> None:
         """Records why the run ended, with the traceback, if it had started and not finished.
 
         Args:
@@ -174,6 +208,10 @@ class Folder:
                 return max((int(float(row["step"])) for row in csv.DictReader(file)), default=0)
         except (OSError, KeyError, ValueError):
             return 0
+
+    def is_resumable(self) -> bool:
+        """Whether an unfinished run has left something to go on from."""
+        return any(self.file(name).exists() for name in (LAST, *ROWS))
 
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""
@@ -202,7 +240,7 @@ class Folder:
         """
         with self.claim():
             if self.summary() is None:
-                for name in (LAST, BEST, HISTORY, FAILURE, TRACEBACK):
+                for name in (LAST, BEST, HISTORY, *ROWS, FAILURE, TRACEBACK):
                     self.file(name).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
@@ -250,6 +288,6 @@ def describe(folder: Folder) -> dict[str, Any]:
     if summary:
         row |= {name: score["mean"] for name, score in summary["scores"].items()}
     failure = read_json(folder.file(FAILURE))
-    if failure and row["status"] in ("failed", "skipped"):
+    if failure and row["status"] in (Status.FAILED, Status.SKIPPED):
         row["error"] = failure["error"]
     return row

@@ -2,22 +2,26 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from bench.config.experiment import Experiment, extractor_sections
-from bench.config.identity import digest, extractor_identity
-from bench.config.multirun import combinations, experiments
+from bench.config.identity import digest
+from bench.config.instantiation import build
+from bench.config.multirun import experiments, fit_to_options, product
+from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
+from bench.data.setup import Look, Setup
+from bench.data.sources.source import Source
 from bench.errors import BenchError
-from bench.runs.lookup import make_source
 from bench.runs.run import Run
-from bench.runs.transfer import find_transfers
-from bench.store.folder import EXTRACTORS, LAST, Folder, list_folders
+from bench.store.folder import EXTRACTORS, Folder, Status, list_folders
 
-READY, RESUMABLE, MISSING = "finished", "resumable", "missing"
+EXTRACTOR = "metric.extractor"
+GREY_OR_COLOUR = (1, 3)  # channels
+NOTHING_LEFT = (Status.FINISHED, Status.SKIPPED)
 
 
 @dataclass
@@ -27,7 +31,7 @@ class Cell:
     Attributes:
         overrides: What tells it from the default configuration.
         experiment: Its configuration.
-        status: `finished`, `running`, `failed`, `skipped`, `resumable` or `missing`.
+        status: Where it stands.
         reason: Why it failed or is skipped, or what it lacks.
         folder: Where it is recorded; None as long as its data have not been read.
         surrogates: Extractors that it waits for, by name; they are trained once for all.
@@ -35,7 +39,7 @@ class Cell:
 
     overrides: list[str]
     experiment: Experiment
-    status: str = MISSING
+    status: Status = Status.MISSING
     reason: str = ""
     folder: Folder | None = None
     surrogates: list[str] = field(default_factory=list)
@@ -48,12 +52,14 @@ class Cell:
 
 
 def cells(config: DictConfig) -> list[Cell]:
-    """The runs of a multirun, with where each stands.
+    """The runs of a multirun, with where each stands; prints what does not apply to some.
 
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
-    runs = combinations(config)
+    runs, lines = fit_to_options(product(config))
+    for line in lines:
+        print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
     return found
@@ -67,87 +73,98 @@ def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
 
 def look_up(found: Iterable[Cell]) -> None:
     """Sets where each cell stands; reads no images and trains nothing."""
-    data: dict[str, Any] = {}
+    look = _looking_once()
     for cell in found:
         refused = _refused(cell.experiment)
         if refused is not None:
-            cell.status, cell.reason = "skipped", refused
+            cell.status, cell.reason = Status.SKIPPED, refused
             continue
-        key = digest([cell.experiment.source_arguments(), str(cell.experiment.cache)])
-        if key not in data:
-            data[key] = _find_data(cell.experiment)
-        known = data[key]
-        if isinstance(known, str):
-            cell.status, cell.reason = MISSING, known
+        try:
+            setup = Setup.of(cell.experiment, look)
+        except BenchError as error:
+            cell.status, cell.reason = Status.MISSING, str(error)
             cell.surrogates = [
                 f"{cell.experiment['dataset']['name']} {section['_target_'].rpartition('.')[2]}"
-                for _, section in extractor_sections(cell.experiment["metric"])
-                if section.get("steps")
+                for _, section in _learning(cell.experiment)
             ]
             continue
-        _find_run(cell, known)
+        _find_run(cell, setup)
+
+
+def _looking_once() -> Look:
+    """Finds data sets in the cache, each once, or says why one is not known."""
+    known: dict[tuple[str, str], PreparedDataset | BenchError] = {}
+
+    def look(source: Source, cache: Path | None) -> PreparedDataset:
+        key = (repr(source), str(cache))
+        if key not in known:
+            try:
+                known[key] = find(source, cache)
+            except BenchError as error:
+                known[key] = error
+        found = known[key]
+        if isinstance(found, BenchError):
+            raise found
+        return found
+
+    return look
+
+
+def _learning(experiment: Experiment) -> list[tuple[str, Mapping[str, Any]]]:
+    """The extractors that a run needs trained, by place."""
+    if "metric" not in experiment.uses:
+        return []
+    return [(p, s) for p, s in extractor_sections(experiment["metric"]) if s.get("steps")]
 
 
 def _refused(experiment: Experiment) -> str | None:
     """Why a pretrained extractor cannot read the images, as far as that is known without them."""
+    if "metric" not in experiment.uses:
+        return None
+    ndim = experiment["dataset"]["ndim"]
     for _, section in extractor_sections(experiment["metric"]):
-        if "weights" in section:
-            network: Any = get_class(section["_target_"])
-            reason = network.supports(experiment["dataset"]["ndim"], 1)
-            if reason:
-                return str(reason)
+        if "state_dict" in section:
+            reasons = [
+                build(dict(section), EXTRACTOR, ndim=ndim, image_channels=c, classes=1).supports(
+                    ndim, c
+                )
+                for c in GREY_OR_COLOUR
+            ]
+            if all(reasons):
+                return str(reasons[0])
     return None
 
 
-def _find_data(experiment: Experiment) -> dict[str, Any] | str:
-    """Settings and fingerprint of the data set, or why they are not known."""
-    try:
-        source = make_source(experiment)
-        dataset = find(source, experiment.cache)
-    except BenchError as error:
-        return str(error)
-    return {"fingerprint": dataset.fingerprint, "settings": source.settings()}
-
-
-def _find_run(cell: Cell, data: Mapping[str, Any]) -> None:
+def _find_run(cell: Cell, setup: Setup) -> None:
     experiment = cell.experiment
-    sections = list(extractor_sections(experiment["metric"]))
-    try:
-        transfers = find_transfers(experiment, find)
-    except BenchError as error:
-        cell.status, cell.reason = MISSING, str(error)
-        return
-    cell.folder = Run.of(experiment, data, transfers).folder
+    cell.folder = Run.of(setup).folder
     status = cell.folder.status()
-    if status == "interrupted":
-        status = RESUMABLE if cell.folder.file(LAST).exists() else MISSING
+    if status is Status.INTERRUPTED:
+        status = Status.RESUMABLE if cell.folder.is_resumable() else Status.MISSING
     cell.status, cell.reason = status, (cell.folder.failure() or {}).get("error", "")
-    if status in (READY, "skipped"):
+    if status in NOTHING_LEFT:
         return
     trained = {
         folder.path.name
         for folder in list_folders(experiment.results, EXTRACTORS)
         if folder.summary()
     }
-    for place, section in sections:
-        if not section.get("steps"):
-            continue
-        own: Any = experiment, section, data
-        if place in transfers:
-            origin = transfers[place]
-            own = origin.experiment, origin.extractor, origin.data
-        identity = digest(extractor_identity(*own))
-        if not any(name.endswith(identity) for name in trained):
+    identities = setup.extractor_ids()
+    for place, section in _learning(experiment):
+        if not any(name.endswith(identities[place]) for name in trained):
+            origin, _ = setup.extractor(place)
             kind = section["_target_"].rpartition(".")[2]
-            cell.surrogates.append(f"{own[0]['dataset']['name']} {kind} {identity}")
+            cell.surrogates.append(f"{origin.dataset.name} {kind} {identities[place]}")
 
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
     """Seconds of training that a run still takes, from finished runs; None if there is no guide."""
-    if cell.status in (READY, "skipped"):
+    if cell.status in NOTHING_LEFT:
+        return 0.0
+    if "trainer" not in cell.experiment.uses:
         return 0.0
     steps = cell.experiment.settings.steps
-    if cell.status == RESUMABLE and cell.folder:
+    if cell.status is Status.RESUMABLE and cell.folder:
         steps -= cell.folder.steps_done()
     rates = sorted(
         own["training_seconds"] / own["steps"] for own in _alike(cell, summaries) if own["steps"]

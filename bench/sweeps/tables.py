@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,12 +11,12 @@ from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
+from bench.analysis.reading.metrics import method_of
 from bench.scores.registry import SCORES
-from bench.store.folder import RUNS, list_folders
-from bench.sweeps.cells import READY, Cell, estimate, estimate_memory, summaries_of
+from bench.store.folder import RUNS, Status, list_folders
+from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
-NOTHING_LEFT = (READY, "skipped")
-SHOWN = ("dice", "hd95", "folding", "sdlogj")
+Key = tuple[str, str | None, str]  # data set, metric and variant
 
 
 def print_plan(cells: Sequence[Cell]) -> None:
@@ -33,11 +33,11 @@ def print_plan(cells: Sequence[Cell]) -> None:
         table.add_row(
             cell.status,
             names["dataset"],
-            names["metric"],
-            f"{names['weight']:g}",
+            names["metric"] if "metric" in cell.experiment.uses else "–",
+            f"{names['weight']:g}" if "regularizer" in cell.experiment.uses else "–",
             str(names["seed"]),
             escape(_further(cell, shared)),
-            "" if cell.status == READY else "?" if own is None else duration(own),
+            "" if cell.status is Status.FINISHED else "?" if own is None else duration(own),
             escape(cell.reason.partition(". ")[0]),
         )
     console = _wide_console(table)
@@ -85,37 +85,49 @@ def print_sweep(cells: Sequence[Cell]) -> None:
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
 
-def _table(cells: Sequence[Cell], chosen: dict[tuple[str, str, str], Choice]) -> Table:
+def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     criterion = cells[0].experiment["select"]
     table = Table(
         title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
         title_justify="left",
     )
-    for heading in ("dataset", "metric", "λ", "seeds", *(SCORES[name].title for name in SHOWN), ""):
-        left = heading in ("dataset", "metric", "")
+    shown = [name for name, score in SCORES.items() if score.shown_in_sweeps]
+    headings = {name: _heading(name, chosen.values()) for name in shown}
+    for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
+        left = heading in ("dataset", "method", "")
         table.add_column(heading, justify="left" if left else "right")
     labels = _labels(cells)
     by_dataset: dict[str, list[tuple[str, Choice]]] = {}
     for key, choice in chosen.items():
-        by_dataset.setdefault(key[0], []).append((labels.get(key, key[1]), choice))
+        by_dataset.setdefault(key[0], []).append((labels[key], choice))
     for dataset, rows in by_dataset.items():
-        before = rows[0][1].runs[0]["scores_before"]
-        table.add_row(
-            dataset, "unregistered", "", "", *(_cell([before], name) for name in SHOWN), ""
-        )
+        first = rows[0][1].runs[0]
+        before = [
+            _cell([first.get("scores_before", {})], name) if SCORES[name].has_before else ""
+            for name in shown
+        ]
+        table.add_row(dataset, "unregistered", "", "", *before, "")
         for label, choice in rows:
             scores = [run["scores"] for run in choice.runs]
             texts = []
-            for name in SHOWN:
+            for name in shown:
                 text = _cell(scores, name)
                 if name == "dice" and _is_best(choice, rows):
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
             note = "at the border of the weights tried" if choice.at_border else ""
-            weight, seeds = f"{choice.weight:g}", str(len(choice.runs))
+            weight = "–" if choice.weight is None else f"{choice.weight:g}"
+            seeds = str(len(choice.runs))
             table.add_row(dataset, escape(label), weight, seeds, *texts, note)
         table.add_section()
     return table
+
+
+def _heading(name: str, choices: Iterable[Choice]) -> str:
+    """Title with the unit; without it if data sets differ in it."""
+    usual = SCORES[name].unit
+    known = {run.get("units", {}).get(name, usual) for own in choices for run in own.runs}
+    return escape(SCORES[name].heading(known.pop() if len(known) == 1 else ""))
 
 
 def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
@@ -125,7 +137,7 @@ def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
 
 
 def _mean(scores: Sequence[dict[str, Any]], name: str) -> float | None:
-    values = [own[name]["mean"] for own in scores]
+    values = [own.get(name, {}).get("mean") for own in scores]
     return None if None in values else sum(values) / len(values)
 
 
@@ -140,15 +152,15 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"
 
 
-def _labels(cells: Sequence[Cell]) -> dict[tuple[str, str, str], str]:
+def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
     """Metric of each variant, with what else tells it from the others of the sweep."""
     shared = _shared(cells)
     found = {}
     for cell in cells:
         summary = cell.folder.summary() if cell.folder else None
         if summary:
-            key = (summary["dataset"], summary["metric"], summary.get("variant", ""))
-            found[key] = " ".join(filter(None, [summary["metric"], _further(cell, shared)]))
+            key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))
+            found[key] = " ".join(filter(None, [method_of(summary), _further(cell, shared)]))
     return found
 
 

@@ -132,7 +132,7 @@ def train(trainee: Trainee, seed: int) -> None:
         while not trainee.is_done:
             trainee.network.train()
             torch.manual_seed(derive_seed(seed, "dropout", trainee.state.step, fabric.global_rank))
-            trainee.stepped(_step(trainee))
+            trainee.stepped(optimizer_step(trainee))
             done = trainee.state.step
             validates = done % settings.validate_every == 0 or done == settings.steps
             saves = validates or done % checkpoint_every == 0
@@ -160,7 +160,7 @@ def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
     return now and bool(fabric.all_reduce(torch.tensor(float(flag)), reduce_op="sum") > 0)
 
 
-def _step(trainee: Trainee) -> dict[str, Tensor]:
+def optimizer_step(trainee: Trainee) -> dict[str, Tensor]:
     """One optimizer step over the accumulated batches; detached mean losses."""
     fabric, network, settings = trainee.fabric, trainee.network, trainee.settings
     share = settings.batch_size // settings.devices

@@ -77,14 +77,16 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         | {"val_dice": val_dice * (1 - 1 / step), "seconds": 2.0 * step}
         for step in (10, 20, 50, 100)
     ]
-    write_rows(folder / "history.csv", history)
+    trained = "trainer" in settings["model"].get("uses", ["trainer"])
+    if trained:
+        write_rows(folder / "history.csv", history)
     validation = {"dice": val_dice, "similarity": val_loss, "folding": folding, "loss": val_loss}
     summary = {
         "schema": more.get("schema", SCHEMA),
         "status": "finished",
         **header,
-        "steps": 100,
-        "best_step": 100,
+        "steps": 100 if trained else None,
+        "best_step": 100 if trained else None,
         "scores": {name: summarize(values) for name, values in after.items()},
         "scores_before": {n.removesuffix("_before"): summarize(v) for n, v in before.items()},
         "validation": validation,
@@ -101,6 +103,9 @@ def start_run(results, settings, variant="v"):
     names = {group: settings[group]["name"] for group in ("dataset", "metric", "model")}
     weight, seed = settings["regularizer"]["weight"], settings["seed"]
     name = f"{names['dataset']}-{names['metric']}-{weight:g}-seed{seed}-{variant}"
+    uses = settings["model"].get("uses", ["metric", "regularizer", "trainer"])
+    names["metric"] = names["metric"] if "metric" in uses else None
+    weight = weight if "regularizer" in uses else None
     folder = results / "runs" / name
     folder.mkdir(parents=True)
     header = {"id": variant, "variant": variant, **names}

@@ -95,14 +95,38 @@ def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
     write_run(tmp_path, config(metric="mse", steps=300), [0.2], variant="x")
     (comparison,) = compared(tmp_path)
     labels = [entry.label for entry in comparison.entries]
-    assert labels == ["mse", "ncc trainer.steps=100", "ncc trainer.steps=200"]
+    assert labels == ["mse", "ncc steps=100", "ncc steps=200"]
 
 
-def test_variants_that_differ_in_much_are_told_apart_by_their_hash(tmp_path):
+def test_variants_that_differ_in_much_are_told_apart_by_two_settings(tmp_path):
     write_run(tmp_path, config(), [0.1], variant="v")
     write_run(tmp_path, config(steps=200, lr=1.0, batch_size=8), [0.2], variant="w")
     labels = [entry.label for entry in compared(tmp_path)[0].entries]
-    assert [label.split()[-1] for label in labels] == ["v", "w"]
+    assert labels == ["ncc batch_size=8 lr=1.0 …", "ncc batch_size=None lr=0.0001 …"]
+
+
+def test_models_of_a_metric_are_named_and_a_method_without_metric_is_its_model(
+    tmp_path,
+):
+    write_run(tmp_path, config(), [0.1], variant="v")
+    direct = config()
+    direct["model"] = {"name": "direct", "uses": ["metric", "regularizer"]}
+    write_run(tmp_path, direct, [0.2], variant="w")
+    integrated = config()
+    integrated["model"]["integrate"] = 7
+    write_run(tmp_path, integrated, [0.2], variant="x")
+    syn = config()
+    syn["model"] = {"name": "syn", "uses": []}
+    write_run(tmp_path, syn, [0.2], variant="y")
+    (comparison,) = compared(tmp_path)
+    assert [entry.label for entry in comparison.entries] == [
+        "ncc direct",
+        "ncc voxelmorph integrate=7",
+        "ncc voxelmorph integrate=None",
+        "syn",
+    ]
+    assert comparison.entries[-1].choice.weight is None
+    assert missing(tmp_path).empty or "syn" not in list(missing(tmp_path)["metric"])
 
 
 def test_runs_that_cannot_be_told_apart_are_refused(tmp_path):

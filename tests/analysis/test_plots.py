@@ -87,7 +87,7 @@ def test_published_scatter_has_a_panel_for_each_data_set():
     assert [panel.get_title() for panel in panels] == [
         *("brain", "hippocampus", "phc_u373", "platelet_em")
     ]
-    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in panels[0].lines}
+    points = {tuple(place) for place in panels[0].collections[0].get_offsets().tolist()}
     assert (0.1192, 0.6754) in points
     assert len(points) == 7
 

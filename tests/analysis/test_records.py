@@ -8,6 +8,7 @@ from synthetic_store import config, fail_run, start_run, write_run
 from bench.analysis.reading.records import read_records, training_settings
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
+from bench.store.folder import CLASSES, HISTORY
 
 
 def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
@@ -19,8 +20,8 @@ def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
         second: [0.7, 0.8],
     }
     assert list(records.pairs["moving"]) == ["000", "001"] * 2
-    assert len(records.classes) == 2 * 2 * 3
-    assert list(records.histories["step"]) == [10, 20, 50, 100] * 2
+    assert len(records.table(CLASSES)) == 2 * 2 * 3
+    assert list(records.table(HISTORY)["step"]) == [10, 20, 50, 100] * 2
     assert set(records.summaries) == set(records.configs) == {first, second}
     assert records.environments[first]["python"] == "3.11"
 
@@ -66,7 +67,7 @@ def test_without_labels_scores_of_overlap_are_not_a_number(tmp_path):
     assert records.pairs["dice"].isna().all()
     assert list(records.pairs["folding"]) == [0.1]
     assert set(SCORES) < set(records.pairs)
-    assert records.classes.empty
+    assert records.table(CLASSES).empty
 
 
 def test_runs_are_chosen_by_a_pattern(tmp_path):

@@ -31,11 +31,26 @@ def test_summary_shows_before_after_and_the_figure(capsys):
     assert "results/runs/x/figure.png" in printed
 
 
+def test_lengths_of_stacks_are_in_pixels_and_scores_of_another_task_are_shown(capsys):
+    other = summary(gaps=score(2.5)) | {"metric": None, "model": "painter", "weight": None}
+    del other["scores"]["sdlogj"]  # a run of before that score
+    print_summary(other | {"steps": None, "units": {"hd95": "px"}}, Path("x"))
+    printed = capsys.readouterr().out
+    lines = {line.split("│")[1].strip(): line for line in printed.splitlines() if "│" in line}
+    assert "painter on demo, seed 0" in printed
+    assert "HD95 [px]" in lines
+    assert lines["gaps"].split("│")[2].strip() == ""
+    assert "2.5000 ± 0.1000" in lines["gaps"]
+    assert lines["SD log J"].split("│")[3].strip() == ""
+
+
 def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     row = {"status": "finished", "dataset": "hippocampus", "metric": "deepsim_seg"}
     failed = {"status": "failed", "id": "cafe", "error": "loss is nan at step 7"}
-    print_runs([row | {"weight": 0.25, "seed": 1, "id": "0123abcd", "dice": 0.6789}, failed])
+    print_runs(
+        [row | {"weight": 0.25, "seed": 1, "id": "0123abcd", "dice": 0.6789}, failed], ["dice"]
+    )
     printed = capsys.readouterr().out
     for cell in ("deepsim_seg", "hippocampus", "0.25", "0.679", "0123abcd"):
         assert cell in printed

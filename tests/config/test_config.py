@@ -1,15 +1,20 @@
 """Configurations: everything in conf/ composes, weights follow the table, identity is right."""
 
+import copy
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 import yaml
 from conf_options import compose, compose_raw, experiment, names
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from bench.config.composition import tabulated_weight
+from bench.config.experiment import extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
 from bench.config.identity import digest, extractor_identity, run_identity, run_name
+from bench.data.setup import make_source
 from bench.errors import ConfigError
 
 DATA = {"fingerprint": "f", "settings": {"shape": [4, 4]}}
@@ -18,7 +23,12 @@ TABLE = OmegaConf.to_container(OmegaConf.load(CONF / "tuned_weights.yaml"))
 
 
 def identity(*overrides, data=DATA):
-    return digest(run_identity(experiment(list(overrides)), data))
+    composed = experiment(list(overrides))
+    extractors = {
+        place: digest(extractor_identity(composed, section, data))
+        for place, section in extractor_sections(composed["metric"])
+    }
+    return digest(run_identity(composed, data, extractors))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -45,6 +55,47 @@ def test_every_combination_of_data_set_with_metric_or_trainer_is_a_checked_exper
             assert composed.extractor_settings(extractor).steps == extractor["steps"]
 
 
+COMPOSED = json.loads(Path(__file__).with_name("composed.json").read_text())
+
+
+@pytest.mark.parametrize("chosen", COMPOSED)
+def test_what_presets_take_from_data_sets_is_as_it_was_published(chosen):
+    dataset, trainer = chosen.split()
+    config = copy.deepcopy(compose_raw([f"dataset={dataset}", f"trainer={trainer}"]))
+    for task in ("deepsim_ae", "deepsim_csr", "deepsim_seg"):
+        with open_dict(config):
+            config.metric = OmegaConf.load(CONF / "metric" / f"{task}.yaml")
+        assert COMPOSED[chosen][task].items() <= config.metric.extractor.items()
+    composed = json.loads(json.dumps(OmegaConf.to_container(config, resolve=True)))
+    for section in ("model", "trainer", "dataset"):
+        assert COMPOSED[chosen][section].items() <= composed[section].items()
+
+
+FIVE_LINES = """name: mine
+_target_: bench.data.NiftiTable
+root: my/volumes
+ndim: 3
+pairs: {train: cross, val: mirrored, test: mirrored}
+"""
+
+
+@pytest.mark.parametrize("trainer", ["short", "paper"])
+def test_yaml_of_five_lines_makes_a_data_set_with_everything_that_presets_ask_for(
+    trainer, tmp_path
+):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.yaml").write_text(FIVE_LINES)
+    further = f"hydra.searchpath=[file://{tmp_path}]"
+    for metric in ("deepsim_ae", "deepsim_seg"):
+        overrides = [further, "dataset=mine", f"trainer={trainer}", f"metric={metric}"]
+        composed = experiment(overrides)
+        assert composed["model"]["channels"] == [16, 32, 64]
+        assert composed.settings.batch_size == 1
+        assert composed.source_arguments()["root"] == "my/volumes"
+        source = make_source(composed)
+        assert (source.shape, source.intensity) == (None, {"policy": "keep"})
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
 def test_every_file_begins_with_a_comment_that_says_what_it_is(path):
     first = path.read_text().splitlines()[0]
@@ -54,7 +105,7 @@ def test_every_file_begins_with_a_comment_that_says_what_it_is(path):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_options_are_listed_with_their_headlines(group):
-    assert list(options(group)) == names(group)
+    assert set(options(group)) - {"custom"} == set(names(group))
     assert all(options(group).values())
 
 
@@ -124,7 +175,7 @@ def test_seed_that_is_no_whole_number_is_refused(seed):
         "trainer.accelerator=cpu",
         "trainer.checkpoint_every=3",
         "+dataset.root=elsewhere",
-        "trainer.surrogate.autoencoder.steps=3",
+        "dataset.recommended.short.surrogate_steps=3",
     ],
 )
 def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
@@ -167,7 +218,7 @@ def test_scale_and_weight_that_give_the_same_number_are_the_same_run():
 
 def test_weights_that_print_alike_have_different_names():
     composed = [experiment([f"regularizer.weight={w}"]) for w in (0.1, 0.10000001)]
-    run_names = {run_name(e, digest(run_identity(e, DATA))) for e in composed}
+    run_names = {run_name(e, digest(run_identity(e, DATA, {}))) for e in composed}
     assert len(run_names) == 2
 
 
@@ -192,7 +243,9 @@ def test_extractor_settings_are_part_of_the_runs_identity():
 def test_weights_of_a_file_count_by_content_not_by_place(tmp_path):
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
         (tmp_path / name).write_bytes(content)
-    ids = [identity("metric=vgg", f"metric.weights={tmp_path / name}") for name in "abc"]
+    ids = [
+        identity("metric=vgg", f"metric.extractor.state_dict={tmp_path / name}") for name in "abc"
+    ]
     assert ids[0] == ids[1] != ids[2]
     assert identity("metric=vgg") not in ids
 

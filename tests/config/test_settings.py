@@ -50,26 +50,13 @@ def test_batch_must_divide_among_the_devices():
         TrainerSettings(**VALID, devices=3)
 
 
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"devices": 2}, "trainer.devices above 1"),
-        ({"compile": True}, "compile"),
-        ({"recompute": True}, "recompute"),
-    ],
-)
-def test_pack_goes_alone(other, words):
-    with pytest.raises(ConfigError, match=f"trainer.pack=2: must be 1 with .*{words}"):
-        TrainerSettings(**VALID, pack=2, **other)
-
-
 def test_graphs_need_a_cuda_device():
     with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, and this .* cpu"):
         accelerator(TrainerSettings(**VALID, compile="graphs", accelerator="cpu"))
 
 
 def test_section_may_hold_further_keys_and_be_overridden():
-    section = {**VALID, "name": "short", "surrogate": {"autoencoder": {}}, "early_stopping": 3}
+    section = {**VALID, "name": "short", "budget": "short", "early_stopping": 3}
     settings = TrainerSettings.from_config(section, {"steps": 7})
     assert (settings.steps, settings.batch_size, settings.early_stopping) == (7, 4, 3)
     assert settings.accumulate == 1

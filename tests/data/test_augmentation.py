@@ -321,9 +321,7 @@ def test_labels_are_untouched_by_intensity(tiny_datasets, ndim, affine):
         for augmentation in (Augmentation(affine), Augmentation(affine, ALL))
     )
     assert not torch.equal(plain.moving, changed.moving)
-    for labels, expected in zip(
-        changed.read_segmentations(), plain.read_segmentations(), strict=True
-    ):
+    for labels, expected in zip(changed.segmentations, plain.segmentations, strict=True):
         assert torch.equal(labels, expected)
     images = [
         TrainingImages(dataset, augmentation, 0, labels=True).batch(range(3), CPU)

@@ -8,9 +8,9 @@ from conf_options import experiment
 
 from bench.data import Brain, prepare
 from bench.data.batches.loading import read_pairs
+from bench.data.setup import make_source
 from bench.errors import DataError
-from bench.runs.lookup import make_source
-from bench.scores.evaluation import dice_per_class, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
 
 PAIRS = dict.fromkeys(("train", "val", "test"), "atlas")
 LISTING = "subject_id,SPLIT\na,train\nb,train\nc,val\nd,test\n"
@@ -91,5 +91,5 @@ def test_real_slab_before_registration(real_data, tmp_path):
     overlaps = []
     for pair in dataset.pairs("test"):
         batch = read_pairs(dataset, [pair], torch.device("cpu"))
-        overlaps.append(foreground_dice(dice_per_class(*batch.read_segmentations(), 5)))
+        overlaps.append(foreground_dice(dice_per_class(*batch.segmentations, 5)))
     assert np.mean(overlaps) == pytest.approx(0.689, abs=0.001)

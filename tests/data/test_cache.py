@@ -12,8 +12,9 @@ import pytest
 import torch
 from image_files import write_nifti
 
-from bench.data import NiftiTable, arrays, prepare
+from bench.data import NiftiTable, prepare
 from bench.data.batches.loading import read_images, read_segmentations
+from bench.data.cache import arrays
 from bench.data.files.nifti import read_volume
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Sample, Subject
@@ -23,6 +24,8 @@ from bench.errors import ConfigError, DataError
 @dataclass(kw_only=True)
 class Numbers(Source):
     """Text files that hold one number: an image of that value with its labels around it."""
+
+    HARMLESS = Source.HARMLESS | {"loaded"}
 
     labelled: bool = True
     splits: dict = field(default_factory=lambda: {"a": "train", "b": "val", "c": "test"})

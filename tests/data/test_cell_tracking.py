@@ -10,9 +10,9 @@ from image_files import write_sequence, write_tiff
 
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
+from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
-from bench.runs.lookup import make_source
-from bench.scores.evaluation import dice_per_class, foreground_dice
+from bench.scores.overlap import dice_per_class, foreground_dice
 
 SPLITS = ("train", "val", "test")
 SHAPE = (16, 20)
@@ -212,5 +212,5 @@ def test_real_colonies_before_registration(real_data, tmp_path):
     for split in ("val", "test"):
         for pair in dataset.pairs(split):
             batch = read_pairs(dataset, [pair], torch.device("cpu"))
-            overlap = foreground_dice(dice_per_class(*batch.read_segmentations(), 2))
+            overlap = foreground_dice(dice_per_class(*batch.segmentations, 2))
             assert 0.64 < overlap < 0.83  # as the data's README says

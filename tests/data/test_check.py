@@ -11,7 +11,7 @@ import tifffile
 from conf_options import experiment
 
 from bench.data.check import check
-from bench.runs.lookup import make_source
+from bench.data.setup import make_source
 
 RANDOM = np.random.default_rng(0)
 SPLITS = ["train"] * 3 + ["val"] * 2 + ["test"] * 2

@@ -9,8 +9,8 @@ import pytest
 from conf_options import experiment
 
 from bench.data import Decathlon, prepare
+from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
-from bench.runs.lookup import make_source
 
 PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}
 

@@ -122,9 +122,7 @@ def assert_same_batch(one, other):
     assert torch.equal(one.fixed, other.fixed)
     assert (one.read_segmentations is None) == (other.read_segmentations is None)
     if one.read_segmentations:
-        for labels, expected in zip(
-            one.read_segmentations(), other.read_segmentations(), strict=True
-        ):
+        for labels, expected in zip(one.segmentations, other.segmentations, strict=True):
             assert labels.dtype == expected.dtype
             assert torch.equal(labels, expected)
 

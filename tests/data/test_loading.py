@@ -66,8 +66,8 @@ def test_samples_do_not_depend_on_the_batch_they_are_in(tiny_datasets, ndim):
         torch.testing.assert_close(joined, getattr(whole, image), rtol=0, atol=1e-5)
         one = getattr(alone, image)[0]
         torch.testing.assert_close(one, getattr(whole, image)[4], rtol=0, atol=1e-5)
-    labels = [half.read_segmentations() for half in halves]
-    for i, maps in enumerate(whole.read_segmentations()):
+    labels = [half.segmentations for half in halves]
+    for i, maps in enumerate(whole.segmentations):
         assert torch.equal(torch.cat([half[i] for half in labels]), maps)
 
 
@@ -100,7 +100,7 @@ def test_images_and_labels_are_moved_alike(ndim, surrogate, tmp_path):
         image, labels = TrainingImages(dataset, STRONG, 0, labels=True).batch(range(4), CPU)
     else:
         batch = TrainingPairs(dataset, STRONG, seed=0).batch(range(4), CPU)
-        image, (labels, fixed_labels) = batch.moving, batch.read_segmentations()
+        image, (labels, fixed_labels) = batch.moving, batch.segmentations
         assert torch.equal(batch.fixed, image)
         assert torch.equal(fixed_labels, labels)
     assert labels.dtype == torch.uint8
@@ -117,7 +117,7 @@ def test_without_augmentation_the_batch_is_the_stored_arrays(tiny_datasets):
     moving, fixed = training.pairs[training.sampler[0]]
     assert np.array_equal(batch.moving[0].numpy(), dataset.images[moving].astype(np.float32))
     assert np.array_equal(batch.fixed[0].numpy(), dataset.images[fixed].astype(np.float32))
-    maps = batch.read_segmentations()
+    maps = batch.segmentations
     assert np.array_equal(maps[0][0].numpy(), dataset.labels[moving])
     assert np.array_equal(maps[1][0].numpy(), dataset.labels[fixed])
 

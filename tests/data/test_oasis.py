@@ -10,8 +10,8 @@ from image_files import write_nifti
 
 from bench.data import prepare
 from bench.data.preprocessing.label_table import LabelTable
+from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
-from bench.runs.lookup import make_source
 
 SHAPE = (6, 6, 6)
 NAMES = [f"OASIS_OAS1_{i:04d}_MR1" for i in range(1, 12)]

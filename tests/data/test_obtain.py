@@ -11,8 +11,8 @@ from data.servers import Site, served
 
 from bench.data.getting.download import CHUNK
 from bench.data.getting.obtain import is_ready, obtain
+from bench.data.setup import make_source
 from bench.errors import DataError
-from bench.runs.lookup import make_source
 
 
 @pytest.fixture(scope="module")

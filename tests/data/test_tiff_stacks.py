@@ -6,8 +6,8 @@ from conf_options import experiment
 from image_files import write_tiff
 
 from bench.data import TiffStacks, prepare
+from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
-from bench.runs.lookup import make_source
 
 PAIRS = {"train": {"policy": "neighbours", "within": 1}, "val": "next", "test": "next"}
 SHAPE = (8, 10)

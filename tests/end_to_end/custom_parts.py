@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bench.data import Demo
 from bench.data.sources.subject import Sample, Subject
 from bench.regularizers import Diffusion
+from bench.tasks.task import TestCase
 
 DISTURBANCE = "TEST_DISTURBANCE"
 
@@ -169,3 +171,88 @@ class Coloured(Demo):
     def load(self, subject: Subject) -> Sample:
         sample = super().load(subject)
         return replace(sample, image=np.repeat(sample.image, 3, axis=0))
+
+
+class Still:
+    """A method that trains nothing and moves nothing."""
+
+    def __init__(self, ndim: int, image_channels: int) -> None:
+        self.ndim = ndim
+
+    def register(self, pair, objective) -> Tensor:
+        assert objective.similarity is None
+        assert objective.regularizer is None
+        return torch.zeros_like(pair.u)
+
+
+class Shift(nn.Module):
+    """A network that learns one displacement for all images.
+
+    Args:
+        ndim: Number of axes.
+        image_channels: Channels of an image.
+        start: Where it starts, voxels.
+    """
+
+    def __init__(self, ndim: int, image_channels: int, start: float) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.full((1, ndim, *(1,) * ndim), start))
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        return self.shift.expand(len(moving), -1, *moving.shape[2:])
+
+
+class Brightness:
+    """A task without registration: how bright the test subjects are."""
+
+    tables = ("cases.csv",)
+    key = ("subject",)
+    texts = ("subject",)
+
+    def assemble(self, setup) -> "BrightnessJob":
+        return BrightnessJob(setup)
+
+
+class BrightnessJob:
+    """Measures subjects one by one, each noted in the file `TEST_LOG`.
+
+    `TEST_DISTURBANCE=SIGKILL:k` kills the process as it comes to the k-th of them.
+    """
+
+    learners = ()
+    trainable = None
+    seed = 0
+
+    def __init__(self, setup) -> None:
+        self.dataset = setup.dataset
+        self.facts = {"unit": "grey value"}
+
+    def make_ready(self, best: Path) -> None:
+        assert not best.exists()
+
+    def validate(self, known):
+        return iter(())
+
+    def test(self, known):
+        done = {row["subject"] for row in known["cases.csv"]}
+        what, _, last = os.environ.get(DISTURBANCE, "nothing:0").partition(":")
+        for number, member in enumerate(self.dataset.members("test"), start=1):
+            subject = self.dataset.ids[member]
+            if subject in done:
+                continue
+            if number == int(last):
+                os.kill(os.getpid(), signal.Signals[what])
+            with open(os.environ["TEST_LOG"], "a") as log:
+                log.write(f"{subject}\n")
+            image = np.asarray(self.dataset.images[member], np.float64)
+            scores = {"brightness": float(image.mean()), "contrast": float(image.std())}
+            yield TestCase({"cases.csv": [{"subject": subject, **scores}]}, scores)
+
+    def recall(self, row) -> TestCase:
+        scores = {name: row[name] for name in ("brightness", "contrast")}
+        return TestCase({"cases.csv": [row]}, scores)
+
+    def draw(self, path: Path, cases) -> None:
+        figure = Figure()
+        figure.subplots().plot([case.scores["brightness"] for case in cases])
+        figure.savefig(path)

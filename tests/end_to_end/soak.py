@@ -56,7 +56,7 @@ def soak(folder: Path, kills: int, seed: int, steps: int, longest: float) -> Out
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
     command = [sys.executable, str(ROOT / "run.py"), *SWEEP, f"trainer.steps={steps}"]
-    command.append(f"trainer.surrogate.autoencoder.steps={steps}")
+    command.append(f"dataset.recommended.short.surrogate_steps={steps}")
     _run([*command, f"results_dir={undisturbed}"])
     moments = random.Random(seed)
     killed = 0

@@ -208,7 +208,7 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
             [
                 "metric=deepsim_ae",
                 "metric.levels=[3]",
-                "trainer.surrogate.autoencoder.channels=[4,8]",
+                "metric.extractor.channels=[4,8]",
             ],
             "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them in a ",
         ),
@@ -243,9 +243,9 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
             "metric.factors has ['labels', 'mind', 'ncc'] but metric.terms has ['labels', 'ncc']",
         ),
         (
-            ["metric=vgg", "metric.weights=nowhere.pth"],
-            "metric.weights=nowhere.pth: No such file or directory. Give the official VGG-16 "
-            "state dict",
+            ["metric=vgg", "metric.extractor.state_dict=nowhere.pth"],
+            "metric.extractor.state_dict=nowhere.pth: No such file or directory. Give a file with "
+            "a state dict, or null for the official one.",
         ),
     ],
 )
@@ -264,10 +264,10 @@ def test_weights_file_of_another_network_is_named(
 
     wrong = tmp_path / "resnet.pth"
     torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, wrong)
-    line = run("metric=vgg", f"metric.weights={wrong}", *DEMO, at(results)).line
+    line = run("metric=vgg", f"metric.extractor.state_dict={wrong}", *DEMO, at(results)).line
     assert line.startswith(
-        f"metric.weights={wrong}: key 'features.0.weight' holds (64, 3, 7, 7), VGG-16 needs "
-        "(64, 3, 3, 3)."
+        f"metric.extractor.state_dict={wrong}: key 'features.0.weight' holds (64, 3, 7, 7), "
+        "VGG-16 needs (64, 3, 3, 3)."
     )
     assert run_folders(results) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import robustness
+from bench.inspection import robustness
 
 from .conftest import DEMO, Command, at, only_run, with_cache
 
@@ -53,7 +53,7 @@ def test_level_0_is_the_test_and_others_are_added_once(
         raise AssertionError("tested twice")
 
     with monkeypatch.context() as patched:
-        patched.setattr(robustness, "load_network", twice)
+        patched.setattr(robustness, "load_run", twice)
         again = bench(*command, "0.3")
     assert again.code == 0
     assert "0.3" in again.out

@@ -21,13 +21,14 @@ from .conftest import (
 )
 
 METRICS = {
-    path.stem: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("conf/metric/*.yaml"))
+    path.stem: yaml.safe_load(path.read_text())
+    for path in sorted(ROOT.glob("conf/metric/*.yaml"))
+    if path.stem != "custom"
 }
-SMALL_EXTRACTORS = [
-    f"trainer.surrogate.{task}={{steps:6,channels:[4,8]}}"
-    for task in ("autoencoder", "segmenter", "contrastive")
+SMALL_EXTRACTORS = ["dataset.recommended.short.surrogate_steps=6"]
+WITHOUT_DOWNLOAD = [
+    name for name, metric in METRICS.items() if "state_dict" not in metric.get("extractor", {})
 ]
-WITHOUT_DOWNLOAD = [name for name, metric in METRICS.items() if "weights" not in metric]
 FILES = {
     "run.json",
     "config.yaml",
@@ -39,7 +40,10 @@ FILES = {
     "best.safetensors",
     "summary.json",
 }
-SCORES = ["dice", "dice_published", "hd95", "folding", "sdlogj", "logj_var_published", "seconds"]
+SCORES = [
+    *("dice", "dice_published", "hd95", "folding", "sdlogj", "logj_var_published"),
+    *("similarity", "seconds"),
+]
 TEST_PAIRS = 2
 
 
@@ -143,7 +147,7 @@ def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_vgg_runs_in_2d_with_weights_from_a_file(
     vgg_weights: Path, results: Path, run: Command
 ) -> None:
-    outcome = run("metric=vgg", f"metric.weights={vgg_weights}", *DEMO, at(results))
+    outcome = run("metric=vgg", f"metric.extractor.state_dict={vgg_weights}", *DEMO, at(results))
     assert outcome.code == 0, outcome.err
     assert_recorded(only_run(results), "demo", "vgg")
     assert not (results / "extractors").exists()

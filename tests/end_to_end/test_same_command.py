@@ -143,7 +143,7 @@ def test_one_seed_gives_identical_scores_and_another_seed_others(
         "trainer.checkpoint_every=3",
         "trainer.accelerator=cpu",
         "regularizer.scale=1.0",
-        "+trainer.surrogate.autoencoder.note=1",
+        "dataset.recommended.short.surrogate_steps=3",
     ],
 )
 def test_what_cannot_change_the_numbers_does_not_make_another_run(
@@ -160,7 +160,7 @@ def test_extractor_is_trained_once_for_two_weights(results: Path, run: Command) 
     command = [
         "metric=deepsim_ae",
         "metric.levels=[1,2]",
-        "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}",
+        "dataset.recommended.short.surrogate_steps=6",
         *DEMO,
         at(results),
     ]

@@ -29,7 +29,7 @@ NAMED = ["metric=mse", "metric.name=named", "metric._target_=custom_parts.Named"
 NAMES = "+metric.label=first,second,third"
 BORDER = "at the border of the weights tried"
 RESUMES = "The same command runs these, and nothing else."
-SMALL_EXTRACTOR = ["metric.levels=[1,2]", "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}"]
+SMALL_EXTRACTOR = ["metric.levels=[1,2]", "dataset.recommended.short.surrogate_steps=6"]
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def test_extractor_is_a_run_of_its_own(results: Path, run: Command) -> None:
     outcome = run(
         "metric=deepsim_ae",
         "metric.levels=[1,2]",
-        "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}",
+        "dataset.recommended.short.surrogate_steps=6",
         *TINY,
         *TRACKED,
         at(results),

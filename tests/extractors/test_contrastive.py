@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import tiny_experiment
+from conf_options import setup_of, tiny_experiment
 from torch import nn
 
 from bench.errors import ConfigError
 from bench.extractors.contrastive import Contrastive
-from bench.runs.extractors import build_extractor, train_or_load
-from bench.runs.transfer import Origin
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import EXTRACTORS, HISTORY, list_folders
 
 SHAPES = [(17, 22), (10, 13, 15)]
@@ -268,8 +268,7 @@ def test_short_training_lowers_the_loss_on_other_images(ndim, tiny_datasets, tmp
     dataset, section = tiny_datasets[ndim], experiment["metric"]["extractor"]
     torch.manual_seed(0)
     network = build_extractor(section, dataset)
-    origin = Origin(experiment, section, dataset, {"fingerprint": "f", "settings": {}})
-    train_or_load(network, origin)
+    obtain_extractor(Learner(network, setup_of(experiment, dataset), section))
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.path.name.startswith(f"{dataset.name}-contrastive-seed0-")
     summary = folder.summary()

@@ -9,20 +9,21 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import tiny_experiment
+from conf_options import setup_of, tiny_experiment
 from torch import nn
 
+from bench.config.identity import file_digest
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
-from bench.extractors.official import official_weights, weights_digest
+from bench.extractors.pretrained import official_file
 from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
-from bench.runs.assembly import build_parts
-from bench.runs.extractors import build_extractor, train_or_load
-from bench.runs.transfer import Origin
+from bench.runs.extractors import obtain_extractor
+from bench.similarity.building import Learner, build_extractor
 from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15)]
 CHANNELS = [4, 6, 8]
@@ -160,24 +161,24 @@ def test_frozen_extractor_has_no_gradients_of_its_own_and_ignores_dropout():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def origin_of(experiment, dataset):
-    data = {"fingerprint": dataset.fingerprint, "settings": {}}
-    return Origin(experiment, experiment["metric"]["extractor"], dataset, data)
+def learner_of(experiment, dataset):
+    """A network of the experiment's extractor, with where it learns."""
+    section = experiment["metric"]["extractor"]
+    return Learner(build_extractor(section, dataset), setup_of(experiment, dataset), section)
 
 
 def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     experiment = tiny_experiment(
         2, "metric=deepsim_seg", f"results_dir={tmp_path}", "metric.extractor.steps=2"
     )
-    origin = origin_of(experiment, tiny_datasets[2])
-    section, dataset = origin.extractor, origin.dataset
-    networks = [build_extractor(section, dataset) for _ in range(2)]
-    train_or_load(networks[0], origin)
+    learners = [learner_of(experiment, tiny_datasets[2]) for _ in range(2)]
+    networks = [learner.network for learner in learners]
+    obtain_extractor(learners[0])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.status() == "finished"
     assert folder.path.name.startswith("demo-segmenter-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
-    train_or_load(networks[1], origin)
+    obtain_extractor(learners[1])
     assert folder.file(BEST).stat().st_mtime_ns == written
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -186,12 +187,13 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
 
 def test_training_of_an_autoencoder_starts_from_the_mean_of_its_images(tiny_datasets, tmp_path):
     overrides = ["metric=deepsim_ae", "metric.extractor.steps=1", "trainer.lr=1e-8"]
-    origin = origin_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), tiny_datasets[2])
     torch.manual_seed(0)
-    network = build_extractor(origin.extractor, origin.dataset)
-    images = read_images(origin.dataset, origin.dataset.members("train"), torch.device("cpu"))
+    dataset = tiny_datasets[2]
+    learner = learner_of(tiny_experiment(2, *overrides, f"results_dir={tmp_path}"), dataset)
+    network = learner.network
+    images = read_images(dataset, dataset.members("train"), torch.device("cpu"))
     before = network(images).mean()
-    train_or_load(network, origin)
+    obtain_extractor(learner)
     after = network(images).mean()
     assert abs(after - images.mean()) < 0.05 < abs(before - images.mean())
 
@@ -203,11 +205,11 @@ def test_extractor_of_0_steps_keeps_the_weights_of_its_seed_and_stores_nothing(
     def weights(seed):
         overrides = [f"metric={metric}", "metric.extractor.steps=0", f"results_dir={tmp_path}"]
         experiment = tiny_experiment(2, *overrides, f"seed={seed}")
-        parts = build_parts(experiment, tiny_datasets[2])
-        ((network, section, origin),) = parts.surrogates
-        assert (section["steps"], origin) == (0, None)
+        (learner,) = build_parts(setup_of(experiment, tiny_datasets[2])).learners
+        network = learner.network
+        assert learner.section["steps"] == 0
         built = {name: value.clone() for name, value in network.state_dict().items()}
-        train_or_load(network, origin_of(experiment, tiny_datasets[2]))
+        obtain_extractor(learner)
         assert not network.training
         assert not any(p.requires_grad for p in network.parameters())
         kept = network.state_dict()
@@ -222,7 +224,7 @@ def test_extractor_of_0_steps_keeps_the_weights_of_its_seed_and_stores_nothing(
 
 class TestVGG:
     def test_reads_the_official_keys(self, vgg_weights):
-        network = VGG16().load_official(vgg_weights)
+        network = VGG16().read(vgg_weights)
         state = torch.load(vgg_weights, weights_only=True)
         convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         numbers = (0, 2, 5, 7, 10, 12, 14)
@@ -233,7 +235,7 @@ class TestVGG:
     @pytest.mark.parametrize("channels", [1, 3])
     def test_normalizes_and_gives_relu_1_2_2_2_and_3_3(self, vgg_weights, channels):
         x = image((18, 22), channels=channels)
-        found = VGG16(image_channels=channels).load_official(vgg_weights).features(x)
+        found = VGG16(image_channels=channels).read(vgg_weights).features(x)
         state = torch.load(vgg_weights, weights_only=True)
         y = x.expand(-1, 3, -1, -1)
         y = (y - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
@@ -266,7 +268,7 @@ class TestVGG:
             r"\(128, 64, 3, 3\). Give the official state dict, https"
         )
         with pytest.raises(ConfigError, match=words):
-            VGG16().load_official(path)
+            VGG16().read(path)
 
     def test_missing_key_is_named(self, vgg_weights, tmp_path):
         state = torch.load(vgg_weights, weights_only=True)
@@ -275,13 +277,13 @@ class TestVGG:
         torch.save(state, path)
         words = r"short.pth: key 'features.14.bias' holds nothing, VGG-16 needs \(256,\)"
         with pytest.raises(ConfigError, match=words):
-            VGG16().load_official(path)
+            VGG16().read(path)
 
     def test_file_that_holds_no_mapping_is_refused(self, tmp_path):
         path = tmp_path / "tensor.pth"
         torch.save(torch.zeros(3), path)
         with pytest.raises(ConfigError, match=r"key 'features.0.weight' holds nothing"):
-            VGG16().load_official(path)
+            VGG16().read(path)
 
     def test_unreadable_file_is_refused_in_one_line(self, tmp_path):
         path = tmp_path / "noise.pth"
@@ -289,22 +291,23 @@ class TestVGG:
         with pytest.raises(
             ConfigError, match=r"noise.pth: not a readable PyTorch state d"
         ) as raised:
-            VGG16().load_official(path)
+            VGG16().read(path)
         assert "\n" not in str(raised.value)
 
     def test_missing_file_is_refused(self, tmp_path):
         words = r"nowhere.pth: no such file. Give the official VGG-16 state dict \(https"
         with pytest.raises(ConfigError, match=words):
-            VGG16().load_official(tmp_path / "nowhere.pth")
+            VGG16().read(tmp_path / "nowhere.pth")
 
 
 def test_weights_are_identified_by_their_content(tmp_path):
     path = tmp_path / "file.pth"
     path.write_bytes(b"content")
-    assert weights_digest(path) == hashlib.sha256(b"content").hexdigest()[:8]
-    assert weights_digest(None) == "397923af"
-    with pytest.raises(ConfigError, match=r"metric.weights=.*nowhere.*: No such file or directory"):
-        weights_digest(tmp_path / "nowhere.pth")
+    assert file_digest(path) == hashlib.sha256(b"content").hexdigest()
+    with pytest.raises(
+        ConfigError, match=r"metric.extractor.state_dict=.*nowhere.*: No such file or directory"
+    ):
+        file_digest(tmp_path / "nowhere.pth")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -331,15 +334,17 @@ def server(tmp_path, monkeypatch):
 def test_damaged_download_is_refused_and_leaves_no_file(server, tmp_path):
     address, served = server
     (served / "vgg16.pth").write_bytes(b"not the official weights")
-    words = "are damaged: their SHA-256 does not begin with 397923af. Try again. Download https"
+    words = "is damaged: its SHA-256 does not begin with 397923af. Try again. Download https"
     with pytest.raises(BenchError, match=words):
-        official_weights(tmp_path / "weights", f"{address}/vgg16.pth")
+        official_file(tmp_path / "weights", f"{address}/vgg16.pth", "397923af", "VGG-16")
     assert list((tmp_path / "weights").iterdir()) == []
 
 
 def test_address_without_a_file_is_one_line(server, tmp_path):
-    with pytest.raises(BenchError, match=r"cannot be downloaded from .*404.*metric.weights=FILE"):
-        official_weights(tmp_path / "weights", f"{server[0]}/nothing.pth")
+    with pytest.raises(
+        BenchError, match=r"cannot be downloaded from .*404.*metric.extractor.state_dict=FILE"
+    ):
+        official_file(tmp_path / "weights", f"{server[0]}/nothing.pth", "397923af", "VGG-16")
 
 
 def test_unreachable_address_is_one_line(tmp_path, monkeypatch):
@@ -347,10 +352,10 @@ def test_unreachable_address_is_one_line(tmp_path, monkeypatch):
     with HTTPServer(("127.0.0.1", 0), Quiet) as httpd:
         address = f"http://127.0.0.1:{httpd.server_port}/vgg16.pth"
     with pytest.raises(BenchError) as raised:
-        official_weights(tmp_path / "weights", address)
+        official_file(tmp_path / "weights", address, "397923af", "VGG-16")
     line = str(raised.value)
-    assert line.startswith(f"The VGG-16 weights cannot be downloaded from {address} (")
-    assert line.endswith("elsewhere and pass metric.weights=FILE.")
+    assert line.startswith(f"The state dict of VGG-16 cannot be downloaded from {address} (")
+    assert line.endswith("elsewhere and pass metric.extractor.state_dict=FILE.")
     assert "\n" not in line
     assert list((tmp_path / "weights").iterdir()) == []
 
@@ -358,5 +363,8 @@ def test_unreachable_address_is_one_line(tmp_path, monkeypatch):
 def test_weights_that_are_there_are_not_downloaded_again(tmp_path):
     path = tmp_path / "vgg16-397923af.pth"
     path.write_bytes(b"as it is")
-    assert official_weights(tmp_path, "http://127.0.0.1:9/nowhere") == path
+    assert (
+        official_file(tmp_path, "http://127.0.0.1:9/vgg16-397923af.pth", "397923af", "VGG-16")
+        == path
+    )
     assert path.read_bytes() == b"as it is"

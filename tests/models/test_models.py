@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conf_options import compose, names, section, tiny_experiment
+from conf_options import compose, names, section, setup_of, tiny_experiment
 from torch import nn
 
 from bench.config.instantiation import build
@@ -10,8 +10,8 @@ from bench.errors import ConfigError, Unsupported
 from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.flow import displacement_of
 from bench.models.unet import FullResolution, Head, UNet, convolution, recompute, stage
-from bench.runs.assembly import build_parts
 from bench.spatial import integrate
+from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
 SMALLER = {
@@ -147,11 +147,10 @@ def test_last_skip_is_the_input_itself():
     [
         (lambda: convolution(3, 16, 16, 3), 16),
         (lambda: convolution(3, 16, 16, 4, 2), 16),
-        (lambda: convolution(3, 16, 18, 3), 16),
         (lambda: stage(3, 16, 16, dropout=False), 16),
         (lambda: stage(3, 16, 16, dropout=False, joins=True), 16),
     ],
-    ids=["kernel 3", "stride 2", "few left", "chain", "doubled"],
+    ids=["kernel 3", "stride 2", "stage", "doubled"],
 )
 def test_bfloat16_gradient_is_right_on_small_maps(layers, inputs, shape):
     torch.manual_seed(0)
@@ -173,11 +172,10 @@ def test_bfloat16_gradient_is_right_on_small_maps(layers, inputs, shape):
 def test_joining_equals_concatenating(shape, skips):
     head = Head(len(shape), 3 + skips, 2, last_kernel=3).double()
     half = torch.rand(2, 3, *shape, dtype=torch.float64, requires_grad=True)
-    mode = "bilinear" if len(shape) == 2 else "trilinear"
-    doubled = torch.nn.functional.interpolate(half, scale_factor=2, mode=mode)
-    skip = torch.rand(2, skips, *doubled.shape[2:], dtype=torch.float64, requires_grad=True)
+    size = [2 * edge for edge in shape]
+    skip = torch.rand(2, skips, *size, dtype=torch.float64, requires_grad=True)
     inputs = [half, skip, *head.parameters()] if skips else [half, *head.parameters()]
-    expected = torch.nn.Sequential.forward(head, torch.cat([doubled, skip], dim=1))
+    expected = head.plain(half, skip if skips else None)
     found = head(half, skip if skips else None)
     torch.testing.assert_close(found, expected)
     theirs = torch.autograd.grad(expected.square().sum(), inputs)
@@ -273,4 +271,4 @@ def test_model_that_does_not_fit_is_refused_before_training(model, words, tiny_d
     experiment = tiny_experiment(2)
     experiment.config["model"] = {"name": "mine", "_target_": f"{__name__}.{model}"}
     with pytest.raises(Unsupported, match=words):
-        build_parts(experiment, tiny_datasets[2])
+        build_parts(setup_of(experiment, tiny_datasets[2]))

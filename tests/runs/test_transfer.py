@@ -6,17 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conf_options import experiment, tiny_experiment
+from conf_options import experiment, setup_of, tiny_experiment
 from image_files import write_nifti, write_sequence, write_tiff
 
 from bench.config.identity import digest, extractor_identity, run_identity
-from bench.data import Demo, prepare
+from bench.data import Demo
+from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
-from bench.runs.assembly import build_parts
-from bench.runs.extractors import train_or_load
-from bench.runs.lookup import make_source
-from bench.runs.transfer import Origin, find_transfers
+from bench.runs.extractors import obtain_extractors
 from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.tasks.registration.assembly import build_parts
 
 METRICS = {
     "deepsim_ae": "autoencoder",
@@ -47,34 +46,44 @@ def from_cells(cells, place="metric"):
 
 
 def on_cells(cells, *overrides):
-    """The other data set's own run: its experiment, data set and what identifies its data."""
-    own = experiment(["dataset=phc_u373", f"dataset.root={cells}", *TRAINING, *overrides])
-    source = make_source(own)
-    dataset = prepare(source, own.cache)
-    return own, dataset, {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+    """The setup of a run on the other data set itself."""
+    there = ["dataset=phc_u373", f"dataset.root={cells}", *TRAINING, *overrides]
+    return Setup.of(experiment(there))
 
 
-def identity(chosen, dataset):
-    data = {"fingerprint": dataset.fingerprint, "settings": {}}
-    return digest(run_identity(chosen, data, find_transfers(chosen)))
+def setup_on(chosen, dataset):
+    """The setup of an experiment on a data set that is open, extractors learning elsewhere."""
+    return Setup(chosen, dataset, {}, Setup.of(chosen).transfers)
+
+
+def identity(setup):
+    return digest(run_identity(setup.experiment, setup.data, setup.extractor_ids()))
+
+
+def extractor_of(setup, place="metric"):
+    """What identifies the extractor of a place."""
+    there, section = setup.extractor(place)
+    return extractor_identity(there.experiment, section, there.data)
 
 
 @pytest.mark.parametrize("metric", ["mse", "vgg", "sum", *METRICS])
-def test_nothing_is_transferred_unless_asked_for(metric):
-    assert find_transfers(tiny_experiment(2, f"metric={metric}")) == {}
+def test_nothing_is_transferred_unless_asked_for(metric, tmp_path):
+    assert (
+        Setup.of(tiny_experiment(2, f"metric={metric}", f"results_dir={tmp_path}")).transfers == {}
+    )
 
 
 def test_origin_follows_what_the_other_data_set_recommends(cells, results):
     here = [*TRAINING, "metric=deepsim_ae", f"results_dir={results}"]
     chosen = tiny_experiment(2, *here, *from_cells(cells), "trainer.batch_size=3")
-    found = find_transfers(chosen)
-    assert list(found) == ["metric"]
-    origin = found["metric"]
+    setup = Setup.of(chosen)
+    assert list(setup.transfers) == ["metric"]
+    origin, extractor = setup.extractor("metric")
     assert (origin.dataset.name, origin.dataset.shape) == ("phc_u373", (16, 20))
     assert origin.dataset.ids[:2] == ["01/t000", "01/t001"]
     assert chosen["metric"]["extractor"]["norm"] is False
-    assert origin.extractor["norm"] is True
-    assert (origin.extractor["steps"], origin.extractor["channels"]) == (150, [4, 6, 8])
+    assert extractor["norm"] is True
+    assert (extractor["steps"], extractor["channels"]) == (150, [4, 6, 8])
     assert (chosen["trainer"]["lr"], origin.experiment["trainer"]["lr"]) == (1e-3, 5e-4)
     assert origin.experiment["trainer"]["batch_size"] == 3
     assert origin.experiment.seed == chosen.seed
@@ -89,35 +98,31 @@ def test_origin_follows_what_the_other_data_set_recommends(cells, results):
 )
 def test_extractor_is_that_of_the_other_data_sets_own_runs(metric, further, cells, results):
     overrides = [*TRAINING, f"metric={metric}", f"results_dir={results}", *further]
-    own, _, data = on_cells(cells, *overrides)
-    expected = extractor_identity(own, own["metric"]["extractor"], data)
-    origin = find_transfers(tiny_experiment(2, *overrides, *from_cells(cells)))["metric"]
-    assert extractor_identity(origin.experiment, origin.extractor, origin.data) == expected
+    expected = extractor_of(on_cells(cells, *overrides))
+    assert extractor_of(Setup.of(tiny_experiment(2, *overrides, *from_cells(cells)))) == expected
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_extractor_of_the_other_data_sets_own_runs_is_read(metric, cells, tiny_datasets, tmp_path):
     overrides = [*TRAINING, f"metric={metric}", "metric.extractor.steps=1"]
     overrides += ["trainer.batch_size=2", f"results_dir={tmp_path}"]
-    own, dataset, data = on_cells(cells, *overrides)
-    ((trained, section, origin),) = build_parts(own, dataset).surrogates
-    assert origin is None
-    train_or_load(trained, Origin(own, section, dataset, data))
+    (learner,) = build_parts(on_cells(cells, *overrides)).learners
+    obtain_extractors([learner])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.path.name.startswith(f"phc_u373-{METRICS[metric]}-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
 
     chosen = tiny_experiment(2, *overrides, *from_cells(cells))
-    parts = build_parts(chosen, tiny_datasets[2], find_transfers(chosen))
-    ((network, _, origin),) = parts.surrogates
-    assert origin is not None
-    train_or_load(network, origin)
+    parts = build_parts(setup_on(chosen, tiny_datasets[2]))
+    (again_learner,) = parts.learners
+    assert again_learner.setup.dataset.name == "phc_u373"
+    obtain_extractors([again_learner])
     (again,) = list_folders(tmp_path, EXTRACTORS)
     assert again.path == folder.path
     assert folder.file(BEST).stat().st_mtime_ns == written
-    state = trained.state_dict()
+    state, network = learner.network.state_dict(), again_learner.network
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    assert parts.similarity.extractor.network is network
+    assert parts.objective.similarity.extractor.network is network
 
 
 def test_run_with_a_transferred_extractor_is_another_run(cells, tiny_datasets, results, tmp_path):
@@ -128,7 +133,7 @@ def test_run_with_a_transferred_extractor_is_another_run(cells, tiny_datasets, r
 
     def run_id(*overrides):
         chosen = [*TRAINING, "metric=deepsim_ae", f"results_dir={results}"]
-        return identity(tiny_experiment(2, *chosen, *overrides), tiny_datasets[2])
+        return identity(setup_on(tiny_experiment(2, *chosen, *overrides), tiny_datasets[2]))
 
     transferred = run_id(*from_cells(cells))
     assert transferred == run_id(*from_cells(copied))
@@ -144,11 +149,9 @@ def test_run_with_a_transferred_extractor_is_another_run(cells, tiny_datasets, r
 
 def test_transfer_from_the_data_set_itself_changes_nothing(cells, results):
     overrides = ["metric=deepsim_ae", f"results_dir={results}"]
-    own, _, data = on_cells(cells, *overrides)
-    itself, *_ = on_cells(cells, *overrides, *from_cells(cells))
-    transfers = find_transfers(itself)
-    assert list(transfers) == ["metric"]
-    assert digest(run_identity(itself, data, transfers)) == digest(run_identity(own, data))
+    itself = on_cells(cells, *overrides, *from_cells(cells))
+    assert list(itself.transfers) == ["metric"]
+    assert identity(itself) == identity(on_cells(cells, *overrides))
 
 
 OWN_TERM = (
@@ -162,22 +165,20 @@ def test_terms_of_a_sum_have_origins_of_their_own(cells, tiny_datasets, results)
     place = "metric.terms.deepsim_ae"
     plain = tiny_experiment(2, *overrides)
     chosen = tiny_experiment(2, *overrides, *from_cells(cells, place))
-    transfers = find_transfers(chosen)
-    assert list(transfers) == [place]
-    assert identity(chosen, tiny_datasets[2]) != identity(plain, tiny_datasets[2])
-    parts = build_parts(chosen, tiny_datasets[2], transfers)
-    assert [origin for _, _, origin in parts.surrogates] == [transfers[place], None]
-    own, *_ = on_cells(cells, "metric=deepsim_ae", f"results_dir={results}")
-    expected = extractor_identity(own, own["metric"]["extractor"], transfers[place].data)
-    found = transfers[place]
-    assert extractor_identity(found.experiment, found.extractor, found.data) == expected
+    setup = setup_on(chosen, tiny_datasets[2])
+    assert list(setup.transfers) == [place]
+    assert identity(setup) != identity(setup_of(plain, tiny_datasets[2]))
+    learners = build_parts(setup).learners
+    assert [learner.setup for learner in learners] == [setup.transfers[place], setup]
+    there = on_cells(cells, "metric=deepsim_ae", f"results_dir={results}")
+    assert extractor_of(setup, place) == extractor_of(there)
 
 
 def test_unknown_data_set_lists_the_known_ones():
     chosen = tiny_experiment(2, "metric=deepsim_ae", "metric.extractor.dataset=phc_u737")
     words = r"metric.extractor.dataset=phc_u737: there is no such data set. Known: .*, phc_u373, "
     with pytest.raises(ConfigError, match=words):
-        find_transfers(chosen)
+        Setup.of(chosen)
 
 
 @pytest.mark.parametrize("name", ["phc_u373", "hippocampus", "nifti"])
@@ -186,7 +187,7 @@ def test_data_set_that_is_not_there_is_named_with_the_setting_that_points_to_it(
     overrides = [f"metric.extractor.dataset={name}", f"metric.extractor.root={root}"]
     chosen = tiny_experiment(2, "metric=deepsim_ae", *overrides, f"results_dir={tmp_path}")
     with pytest.raises(ConfigError) as raised:
-        find_transfers(chosen)
+        Setup.of(chosen)
     line = str(raised.value)
     assert line.startswith(f"metric.extractor.dataset={name}: dataset {name}: the folder {root} ")
     assert "does not exist. Pass metric.extractor.root=PATH; " in line
@@ -199,7 +200,7 @@ def test_folder_with_other_files_is_named_with_the_setting_that_points_to_it(cel
         2, "metric=deepsim_ae", *from_cells(cells.parent), f"results_dir={results}"
     )
     with pytest.raises(ConfigError, match=r"holds no frames .* Point metric.extractor.root at the"):
-        find_transfers(chosen)
+        Setup.of(chosen)
 
 
 class Coloured(Demo):
@@ -222,12 +223,13 @@ def test_extractor_of_other_dimensions_or_channels_is_refused(
 ):
     here = [*TRAINING, f"metric={metric}", f"results_dir={results}", *overrides]
     chosen = tiny_experiment(ndim, *here, *from_cells(cells))
-    dataset = prepare(make_source(chosen), chosen.cache)
+    setup = Setup.of(chosen)
     with pytest.raises(Unsupported) as raised:
-        build_parts(chosen, dataset, find_transfers(chosen))
+        build_parts(setup)
     assert str(raised.value) == (
-        f"metric={metric} cannot be used on dataset={dataset.name}: the extractor was trained on "
-        f"2D images of 1 channel(s), the data set has {has}. Choose another metric or data set."
+        f"metric={metric} cannot be used on dataset={setup.dataset.name}: the extractor was "
+        f"trained on 2D images of 1 channel(s), the data set has {has}. Choose another metric or "
+        "data set."
     )
 
 
@@ -250,13 +252,13 @@ def build_on(volumes, here, there):
     roots = [f"dataset.root={volumes / here}", f"metric.extractor.root={volumes / there}"]
     overrides = ["dataset=nifti", "metric=deepsim_seg", "metric.extractor.dataset=nifti"]
     chosen = experiment([*overrides, *roots, *TRAINING, f"results_dir={volumes}"])
-    return build_parts(chosen, prepare(make_source(chosen), chosen.cache), find_transfers(chosen))
+    return build_parts(Setup.of(chosen))
 
 
 def test_segmenter_may_come_from_labelled_data_to_unlabelled_ones(volumes):
-    ((network, _, origin),) = build_on(volumes, "unlabelled", "labelled").surrogates
-    assert origin.dataset.has_labels
-    assert network.classes == 2
+    (learner,) = build_on(volumes, "unlabelled", "labelled").learners
+    assert learner.setup.dataset.has_labels
+    assert learner.network.classes == 2
 
 
 def test_segmenter_cannot_come_from_unlabelled_data(volumes):

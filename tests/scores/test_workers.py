@@ -7,25 +7,32 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 
-from bench import workers as module
+from bench.models.method import Objective
+from bench.models.network import NetworkMethod
+from bench.scores import workers as module
 from bench.scores.workers import ENOUGH, Immediately, workers
-from bench.tasks.registration.task import score_test_pairs
+from bench.similarity import MSE
+from bench.tasks.registration.testing import score_pairs
 
 
-class Still(torch.nn.Module):
+class Still:
     """Moves everything by half a voxel."""
 
-    def forward(self, moving, fixed):
-        return torch.full((1, moving.ndim - 2, *moving.shape[2:]), 0.5)
+    def register(self, pair, objective):
+        return torch.full_like(pair.u, 0.5)
 
 
 def scored(dataset):
     """All but the seconds."""
-    pairs = list(score_test_pairs(Still(), dataset, torch.device("cpu")))
-    for pair in pairs:
-        del pair.after["seconds"]
-        assert not math.isnan(pair.after["hd95"])
-    return pairs
+    objective = Objective(MSE(), None, 0.0)
+    method = NetworkMethod(Still(), torch.float32)
+    cases = list(score_pairs(method, objective, dataset, torch.device("cpu")))
+    for case in cases:
+        assert case.scores["similarity"] > 0
+        assert not math.isnan(case.scores["hd95"])
+        for row in (case.scores, *case.rows["pairs.csv"]):
+            del row["seconds"]
+    return cases
 
 
 def test_processes_give_the_scores_of_one(tiny_datasets, monkeypatch):
@@ -40,7 +47,7 @@ def test_processes_give_the_scores_of_one(tiny_datasets, monkeypatch):
         assert isinstance(pool, ProcessPoolExecutor)
         return pool
 
-    monkeypatch.setattr("bench.tasks.registration.task.workers", two)
+    monkeypatch.setattr("bench.tasks.registration.testing.workers", two)
     assert repr(scored(tiny_datasets[3])) == repr(alone)  # NaN equals itself in writing
     dataset = tiny_datasets[3]
     assert asked == [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conf_options import SMALL, experiment
+from conf_options import SMALL, experiment, setup_of
 from scipy.ndimage import map_coordinates
 from similarity_pairs import (
     SHAPES,
@@ -22,15 +22,15 @@ from torch import nn
 
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
+from bench.data.setup import make_source
 from bench.errors import ConfigError
 from bench.extractors.autoencoder import Autoencoder
 from bench.extractors.frozen import Extractor
-from bench.runs.assembly import build_parts
-from bench.runs.lookup import make_source
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
-from bench.similarity.deepsim import mean_cosine
+from bench.similarity.deepsim import mean_cosine, plain_mean_cosine
 from bench.spatial import warp
+from bench.tasks.registration.assembly import build_parts
 
 OPTIONS = [
     {},
@@ -157,12 +157,6 @@ def test_mean_cosine_agrees_with_numpy(shape):
     squares = [(x.numpy().astype(float) ** 2).sum(1).clip(1e-6) for x in (a, b)]
     expected = np.mean(dot / np.sqrt(squares[0] * squares[1]))
     assert mean_cosine(a, b).item() == pytest.approx(expected, rel=1e-4)
-
-
-def plain_mean_cosine(a, b, weights=None):
-    norms = [x.square().sum(1, keepdim=True).clamp(min=1e-6) for x in (a, b)]
-    cosine = (a * b).sum(1, keepdim=True) / (norms[0] * norms[1]).sqrt()
-    return cosine.mean() if weights is None else (cosine * weights).sum()
 
 
 def maps(shape, batch=2, shared=False, dtype=torch.float64):
@@ -472,7 +466,7 @@ def test_features_of_a_real_volume_are_warped_with_a_gradient_that_leads_downhil
     for way in ("images", "features"):
         own = experiment([*overrides, "metric=deepsim_ae", f"metric.warp={way}", *SMALL[1:]])
         dataset = dataset or prepare(make_source(own), None)
-        metric = build_parts(own, dataset).similarity
+        metric = build_parts(setup_of(own, dataset)).objective.similarity
         batch = read_pairs(dataset, dataset.pairs("test")[:1], torch.device("cpu"))
         u = torch.full((1, 3, *dataset.shape), 0.7, requires_grad=True)
         values[way] = metric(Pair(batch.moving, batch.fixed, u))

@@ -5,8 +5,7 @@ import torch
 from similarity_pairs import Counted, displacement, images, unmoved
 
 from bench.errors import DataError
-from bench.pair import one_hot
-from bench.similarity import Pair
+from bench.pair import Pair, one_hot
 
 
 class TestPair:

@@ -2,31 +2,36 @@
 
 import pytest
 import torch
-from conf_options import names, tiny_experiment
+from conf_options import names, setup_of, tiny_experiment
 from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
 
 from bench.errors import Unsupported
-from bench.runs.assembly import build_parts, build_similarity, load_pretrained
+from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
-from bench.similarity.base import reason_against
-from bench.tasks.registration.task import extractors_of
+from bench.similarity.building import build_metric as build_metric_of
+from bench.similarity.building import extractors_of
+from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
     "deepsim_ae", "deepsim_csr", "deepsim_seg", "dice", "mind", "mse", "ncc", "ncc_sup", "nmi",
     "sum", "vgg",
 )  # fmt: skip
+TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg", "sum")  # with a network to be trained
 BLURRED = ("nmi",)  # metrics whose least value is above 0
 
 
 def build_metric(name, ndim, dataset, weights):
     """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={weights}")
-    similarity = build_similarity(experiment["metric"], experiment, dataset, [], {})
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
+        )
+    similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
     reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
     if reason is None:
-        load_pretrained(similarity, experiment)
+        for extractor in extractors_of(similarity):
+            extractor.load(experiment.results)
     return similarity, reason
 
 
@@ -128,19 +133,17 @@ class TestEveryMetric:
 def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datasets, vgg_weights):
     dataset = tiny_datasets[ndim]
     experiment = tiny_experiment(ndim, f"metric={name}")
-    if "weights" in experiment["metric"]:
-        experiment = tiny_experiment(ndim, f"metric={name}", f"metric.weights={vgg_weights}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={vgg_weights}"
+        )
     _, reason = build_metric(name, ndim, dataset, vgg_weights)
     if reason is None:
-        parts = build_parts(experiment, dataset)
-        assert [network.levels for network, *_ in parts.surrogates] == [
-            extractor.levels
-            for extractor in extractors_of(parts.similarity)
-            if hasattr(extractor.network, "task")
-        ]
+        parts = build_parts(setup_of(experiment, dataset))
+        assert [learner.network.levels for learner in parts.learners] == [3] * (name in TRAINED)
         return
     with pytest.raises(Unsupported) as raised:
-        build_parts(experiment, dataset)
+        build_parts(setup_of(experiment, dataset))
     assert str(raised.value) == (
         f"metric={name} cannot be used on dataset={dataset.name}: {reason}. Choose another "
         "metric or data set."

@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.errors import ConfigError
 from bench.similarity import MSE, NCC, LabelMSE, Pair, WeightedSum
-from bench.tasks.registration.task import move_metric
+from bench.similarity.building import move_metric
 
 
 def pair_of(u, labels=None):

@@ -14,16 +14,15 @@ import bench.sweeps.cells
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
-from bench.config.identity import digest, run_identity, run_name
+from bench.config.multirun import combinations
 from bench.data import prepare
+from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
-from bench.runs.lookup import make_source
-from bench.runs.transfer import find_transfers
+from bench.runs.run import Run
 from bench.store.folder import LAST, Folder
 from bench.sweeps.cells import (
     Cell,
     cells,
-    combinations,
     estimate,
     estimate_memory,
     experiments,
@@ -148,8 +147,8 @@ def test_runs_of_an_experiment_file_are_valid_experiments(name):
         ["dataset.shape=[32,40]", "dataset.subjects_per_split={train:4,val:2,test:2}"],
         ["dataset.subjects_per_split={train:4,val:2,test:2}", "dataset.subjects_per_split.val=3"],
         ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.extractor.steps=0"],
-        ["metric=deepsim_ae", "trainer.surrogate.autoencoder={steps:6,channels:[4,8]}"],
-        ["metric=deepsim_ae", "trainer.surrogate.autoencoder.steps=6", "dataset=demo3d"],
+        ["metric=deepsim_ae", "dataset.recommended.short.surrogate_steps=6"],
+        ["metric=deepsim_ae", "dataset.recommended.short.surrogate_steps=6", "dataset=demo3d"],
         ["metric=sum", "metric.terms.deepsim_ae.levels=[1,2]", "regularizer=sum"],
         ["metric=mse", "metric.name=own", "metric._target_=custom.Metric", "+metric.power=2"],
         ["++trainer.steps=7", "++metric.more=1.5", "~metric.window"],
@@ -489,9 +488,7 @@ def test_transferred_extractor_and_missing_cache_do_not_hide_a_finished_run(tmp_
         ["dataset.cache=none"],
     ):
         own = tiny_experiment(2, f"results_dir={tmp_path}", *overrides)
-        data = data_of(own)
-        name = run_name(own, digest(run_identity(own, data, find_transfers(own))))
-        folder = Folder(tmp_path / "runs" / name)
+        folder = Run.of(Setup.of(own)).folder
         folder.start({"id": "a"}, "", {})
         folder.finish({"id": "a", "scores": {}})
         cell = Cell(overrides, own)

@@ -10,6 +10,9 @@ from torch import nn
 from bench.training.compilation import compile_network
 
 CPU = torch.device("cpu")
+needs_compiler = pytest.mark.skipif(
+    not (which("g++") or which("clang++")), reason="there is no C++ compiler"
+)
 
 
 def network():
@@ -24,12 +27,26 @@ def outcome(network, image):
     return [output.detach(), *(p.grad.clone() for p in network.parameters())]
 
 
-@pytest.mark.skipif(not (which("g++") or which("clang++")), reason="there is no C++ compiler")
+class Telling(nn.Module):
+    """Ones where it is compiled, zeros otherwise."""
+
+    def forward(self, x):
+        return torch.full_like(x, float(torch.compiler.is_compiling()))
+
+
+@needs_compiler
+def test_network_is_compiled():
+    telling = Telling()
+    assert telling(torch.zeros(3)).sum() == 0
+    compile_network(telling, CPU)
+    assert telling(torch.zeros(3)).sum() == 3
+
+
+@needs_compiler
 def test_compiled_network_gives_the_same():
     plain = network()
     compiled = copy.deepcopy(plain)
     compile_network(compiled, CPU)
-    assert compiled._compiled_call_impl is not None
     image = torch.rand(2, 1, 9, 11)
     torch.testing.assert_close(outcome(compiled, image), outcome(plain, image))
     assert list(compiled.state_dict()) == list(plain.state_dict())

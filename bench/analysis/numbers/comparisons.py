@@ -8,11 +8,17 @@ import pandas as pd
 
 from bench.analysis.numbers.naming import comparison_names, variant_labels
 from bench.analysis.numbers.selection import Choice, choose
-from bench.analysis.reading.metrics import metric_order
-from bench.analysis.reading.records import BEFORE, Records, reading_settings, training_settings
+from bench.analysis.reading.metrics import method_of, metric_order
+from bench.analysis.reading.records import (
+    BEFORE,
+    Records,
+    reading_settings,
+    training_settings,
+)
 from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
+from bench.store.folder import CLASSES, HISTORY, ROBUSTNESS
 
 KEY = ["moving", "fixed"]
 
@@ -22,8 +28,8 @@ class Entry:
     """One way to register in a comparison, under its chosen λ.
 
     Attributes:
-        label: The metric, with what else tells it from others of the same metric.
-        metric: Name of the metric.
+        label: The method, with what else tells it from others of the same metric.
+        metric: Name of the metric, or of the model where it uses none.
         choice: The chosen λ and its runs.
         pairs: Rows per seed and test pair: `seed`, `pair` (number of the test pair), scores.
         classes: Rows per seed, test pair and class; empty without labels.
@@ -51,6 +57,7 @@ class Comparison:
         name: The data set, with what tells it from other comparisons on the same one.
         dataset: Name of the data set.
         classes: Names of the foreground classes.
+        units: Units of scores, where they are not the usual ones.
         subjects: Moving and fixed subject of each test pair, by its number.
         entries: In the order of tables and figures.
     """
@@ -58,6 +65,7 @@ class Comparison:
     name: str
     dataset: str
     classes: list[str]
+    units: Mapping[str, str]
     subjects: pd.DataFrame
     entries: list[Entry]
 
@@ -75,7 +83,7 @@ def _over_seeds(entry: Entry, score: str) -> pd.Series:
 
 
 def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
-    """Splits finished runs into comparisons and chooses λ in each, on validation scores.
+    """Splits finished registrations into comparisons and chooses λ in each, on validation scores.
 
     Runs are never averaged over data sets, contents of the data, the way they were read, test
     pairs or versions of the store.
@@ -92,7 +100,7 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     numbered = _number_pairs(records.pairs)
     readings = {run: reading_settings(config) for run, config in records.configs.items()}
     keys = {
-        run: _key(records.summaries[run], readings[run], rows)
+        str(run): _key(records.summaries[str(run)], readings[str(run)], rows)
         for run, rows in numbered.groupby("run", sort=False)
     }
     names = comparison_names({key: readings[run] for run, key in keys.items()})
@@ -131,6 +139,7 @@ def _comparison(
             **records.summaries[run],
             "run": run,
             "dataset": name,
+            "metric": method_of(records.summaries[run]),
             "variant": records.summaries[run].get("variant") or digest(trainings[run]),
         }
         for run in runs
@@ -138,13 +147,20 @@ def _comparison(
     _refuse_doubles(summaries)
     labels = variant_labels(summaries, trainings)
     entries = [
-        _entry(records, pairs, labels[key[1:]], choice, summaries)
+        _entry(records, pairs, labels[str(key[1]), key[2]], choice, summaries)
         for key, choice in choose(summaries, criterion).items()
     ]
     first = records.summaries[runs[0]]
     subjects = pairs[pairs["run"] == runs[0]].set_index("pair")[KEY]
     entries.sort(key=lambda entry: (metric_order(entry.metric), entry.label))
-    return Comparison(name, first["dataset"], list(first["classes"][1:]), subjects, entries)
+    return Comparison(
+        name,
+        first["dataset"],
+        list(first["classes"][1:]),
+        first.get("units", {}),
+        subjects,
+        entries,
+    )
 
 
 def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
@@ -181,9 +197,9 @@ def _entry(
         first["metric"],
         choice,
         numbered,
-        rows(records.classes),
-        rows(records.histories),
-        rows(records.robustness),
+        rows(records.table(CLASSES)),
+        rows(records.table(HISTORY)),
+        rows(records.table(ROBUSTNESS)),
         _path(own),
     )
 
@@ -200,6 +216,6 @@ def _path(summaries: list[dict[str, Any]]) -> pd.DataFrame:
         for own in summaries
     ]
     frame = pd.DataFrame(rows).astype(float)
-    by_weight = frame.groupby("weight")
+    by_weight = frame.groupby("weight", dropna=False)
     means = by_weight.mean().drop(columns="seed")
     return means.assign(seeds=by_weight.size()).reset_index()

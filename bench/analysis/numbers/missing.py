@@ -4,11 +4,12 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.reading.records import Records
+from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
 UNFINISHED = {
-    "interrupted": "stopped before it had finished; the same command goes on",
-    "running": "has not finished yet",
+    Status.INTERRUPTED: "stopped before it had finished; the same command goes on",
+    Status.RUNNING: "has not finished yet",
 }
 
 
@@ -40,11 +41,12 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
 
 
 def _unfinished(records: Records) -> list[dict]:
-    rows = records.runs[records.runs["status"] != "finished"]
+    rows = records.runs[records.runs["status"] != Status.FINISHED]
     return [
         {
-            "what": row["status"],
-            **{name: row[name] for name in ("dataset", "metric", "weight", "seed")},
+            "what": str(row["status"]),
+            "metric": row["method"],
+            **{name: row[name] for name in ("dataset", "weight", "seed")},
             "reason": UNFINISHED.get(row["status"], row["error"]),
         }
         for _, row in rows.iterrows()
@@ -71,7 +73,7 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
 def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
     """Metrics that have run on another data set, and were not even tried on this one."""
     metrics = dict.fromkeys(entry.metric for own in comparisons for entry in own.entries)
-    tried = set(zip(records.runs["dataset"], records.runs["metric"], strict=True))
+    tried = set(zip(records.runs["dataset"], records.runs["method"], strict=True))
     rows = []
     for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons):
         lacking = [metric for metric in metrics if (dataset, metric) not in tried]

@@ -52,12 +52,68 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def variant_labels(
     summaries: list[dict[str, Any]], trainings: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, str], str]:
-    """Label of each (metric, variant): the metric and the settings in which variants differ."""
-    variants: dict[str, dict[str, Mapping[str, Any]]] = {}
+    """Label of each (metric, variant): the metric, and in words what tells it from the others.
+
+    The model is said where one metric ran with several, then the settings in which variants of
+    metric and model differ, such as `ncc voxelmorph integrate=7`.
+
+    Args:
+        summaries: With `metric` (the model for a method without), `model`, `variant` and `run`.
+        trainings: Flat settings by run.
+    """
+    models: dict[str, set[str]] = {}
+    alike: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for own in summaries:
-        variants.setdefault(own["metric"], {})[own["variant"]] = trainings[own["run"]]
-    return {
-        (metric, variant): f"{metric} {told}".strip()
-        for metric, settings in variants.items()
-        for variant, told in tell_apart(settings).items()
+        metric, model = own["metric"], str(own.get("model"))
+        models.setdefault(metric, set()).add(model)
+        alike.setdefault((metric, model), {})[own["variant"]] = trainings[own["run"]]
+    labels = {}
+    for (metric, model), settings in alike.items():
+        said = model if len(models[metric]) > 1 and model != metric else ""
+        for variant, differing in in_words(settings).items():
+            labels[metric, variant] = " ".join(filter(None, [metric, said, differing]))
+    return labels
+
+
+def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The settings in which variants differ, such as `steps=100`.
+
+    Of more than two the most telling are said: those that split the variants into most groups, as
+    many as it takes, then `…`. Variants that no setting tells apart are numbered.
+
+    Args:
+        settings: Flat settings by variant.
+    """
+    keys = sorted({key for own in settings.values() for key in own})
+    values = {key: {name: str(own.get(key)) for name, own in settings.items()} for key in keys}
+    left = [key for key in keys if len(set(values[key].values())) > 1]
+    shown: list[str] = []
+
+    def groups(chosen: list[str]) -> int:
+        return len({tuple(values[key][name] for key in chosen) for name in settings})
+
+    count, enough = len(left), groups(left)
+    while left and (len(shown) < SHOWN_SETTINGS or groups(shown) < enough):
+        best = max(left, key=lambda key: (groups([*shown, key]), "_target_" not in key))
+        left.remove(best)
+        shown.append(best)
+    short = {key: key.partition(".")[2] for key in shown}
+    if len(set(short.values())) < len(short):
+        short = {key: key for key in shown}
+    said = {
+        name: " ".join(
+            [*(f"{short[key]}={values[key][name]}" for key in shown), *["…"] * (count > len(shown))]
+        )
+        for name in settings
     }
+    return _numbered(said)
+
+
+def _numbered(said: Mapping[str, str]) -> dict[str, str]:
+    """Texts, each with a number where several are the same."""
+    found = {}
+    for name, text in said.items():
+        same = sorted(other for other in said if said[other] == text)
+        number = f"({same.index(name) + 1})" if len(same) > 1 else ""
+        found[name] = " ".join(filter(None, [text, number]))
+    return found

@@ -14,10 +14,9 @@ from bench.analysis.numbers.statistics import (
     rank_biserial,
     wilcoxon,
 )
-from bench.scores.registry import SCORES
+from bench.scores.registry import compared_scores
 
 ALPHA = 0.05
-TESTED = tuple(name for name in SCORES if name != "seconds")
 
 
 def clusters_of(comparison: Comparison) -> Clusters:
@@ -67,7 +66,7 @@ def pairwise(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 def compare_pairwise(comparison: Comparison) -> pd.DataFrame:
     """`pairwise` for every tested score; Holm's correction is within a score."""
     bootstrap = Bootstrap(clusters_of(comparison).codes)
-    tables = {name: pairwise(comparison.scores(name), bootstrap) for name in TESTED}
+    tables = {name: pairwise(comparison.scores(name), bootstrap) for name in compared_scores()}
     stacked = pd.concat(tables, names=["score"]).reset_index("score").reset_index(drop=True)
     stacked.insert(0, "comparison", comparison.name)
     return stacked
@@ -80,7 +79,7 @@ def compare_all(comparison: Comparison) -> pd.DataFrame:
         Columns `comparison`, `score`, `labels`, `n`, `left_out`, `statistic`, `p`.
     """
     rows = []
-    for name in TESTED:
+    for name in compared_scores():
         scores = comparison.scores(name)
         complete = scores.dropna()
         statistic, p = friedman(complete.to_numpy())

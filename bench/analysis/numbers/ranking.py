@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.scores.registry import SCORES
+from bench.scores.registry import score_of
 
 
 def rank(means: pd.Series, score: str) -> dict[str, str]:
@@ -10,6 +10,6 @@ def rank(means: pd.Series, score: str) -> dict[str, str]:
     known = means.dropna()
     if len(known) < 2:
         return {}
-    places = known.rank(method="dense", ascending=SCORES[score].best == "min")
+    places = known.rank(method="dense", ascending=score_of(score).best == "min")
     names = {1: "best", 2: "second"}
-    return {str(label): names[place] for label, place in places.items() if place in names}
+    return {str(label): names[int(place)] for label, place in places.items() if place in names}

@@ -12,6 +12,7 @@ from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
+from bench.store.folder import Status
 
 UNREGISTERED = "unregistered"
 
@@ -27,9 +28,9 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
         `training_seconds`, `published` and `difference` (the papers' Dice, and how far
         `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
-        NAME_high (95 % interval of the mean) and NAME_n.
+        NAME_high (95 % interval of the mean), NAME_n, and NAME_unit where runs record a unit.
     """
-    before = {name: comparison.before(name) for name in SCORES if name != "seconds"}
+    before = {name: comparison.before(name) for name, own in SCORES.items() if own.has_before}
     bootstrap = Bootstrap(clusters_of(comparison).codes)
     rows = [{"label": UNREGISTERED, **_scores(before, bootstrap)}]
     columns = {name: comparison.scores(name) for name in SCORES}
@@ -41,11 +42,14 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     frame["difference"] = frame["dice_published"] - frame["published"]
     frame.insert(0, "comparison", comparison.name)
     frame.insert(1, "dataset", comparison.dataset)
+    for name, unit in comparison.units.items():
+        frame[f"{name}_unit"] = unit
     return frame
 
 
 def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     by_seed = entry.pairs.groupby("seed")["dice"].mean()
+    seconds = [run.get("training_seconds", math.nan) for run in entry.choice.runs]
     return {
         "label": entry.label,
         "metric": entry.metric,
@@ -53,7 +57,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
         "at_border": entry.choice.at_border,
         "seeds": len(entry.choice.runs),
         "seed_std": by_seed.std(),
-        "training_seconds": np.mean([run["training_seconds"] for run in entry.choice.runs]),
+        "training_seconds": np.mean(seconds),
         "published": published_dice(comparison.dataset, entry.metric),
     }
 
@@ -80,7 +84,7 @@ def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
         Columns `comparison`, `dataset`, `label`, `metric`, `state`: what their runs are.
     """
     runs = records.runs[records.runs["dataset"] == comparison.dataset]
-    finished = set(runs.loc[runs["status"] == "finished", "metric"])
+    finished = set(runs.loc[runs["status"] == Status.FINISHED, "method"])
     rows = [
         {
             "comparison": comparison.name,
@@ -89,7 +93,7 @@ def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
             "metric": metric,
             "state": ", ".join(dict.fromkeys(own["status"])),
         }
-        for metric, own in runs[~runs["metric"].isin(finished)].groupby("metric", sort=True)
+        for metric, own in runs[~runs["method"].isin(finished)].groupby("method", sort=True)
     ]
     return pd.DataFrame(rows, columns=["comparison", "dataset", "label", "metric", "state"])
 

@@ -17,14 +17,14 @@ class Choice:
     """The λ chosen for one way to register, over its seeds.
 
     Attributes:
-        weight: λ.
+        weight: λ; None for a method that uses none.
         weights: All that were tried, ascending.
         runs: Summaries of the runs of the chosen λ, one for each seed.
         missing: Seeds that were run under another λ but not under the chosen one.
     """
 
-    weight: float
-    weights: list[float]
+    weight: float | None
+    weights: list[float | None]
     runs: list[Summary]
     missing: list[int]
 
@@ -36,7 +36,7 @@ class Choice:
 
 def choose(
     summaries: Iterable[Summary], criterion: str = "val_dice", folding: float = 0.01
-) -> dict[tuple[str, str, str], Choice]:
+) -> dict[tuple[str, str | None, str], Choice]:
     """Chooses λ for each data set, metric and variant.
 
     A variant is everything else that makes a run but λ and the seed. Values are averaged over
@@ -51,26 +51,28 @@ def choose(
         folding: The bound.
 
     Returns:
-        By (dataset, metric, variant).
+        By (dataset, metric, variant); the metric is None for a method that uses none.
 
     Raises:
         ConfigError: If there is no such criterion.
     """
     if criterion not in CRITERIA:
         raise ConfigError(f"select={criterion}: must be one of {', '.join(CRITERIA)}.")
-    groups: dict[tuple[str, str, str], dict[float, list[Summary]]] = {}
+    groups: dict[tuple[str, str | None, str], dict[float | None, list[Summary]]] = {}
     for summary in summaries:
-        key = (summary["dataset"], summary["metric"], summary.get("variant", ""))
+        key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))
         groups.setdefault(key, {}).setdefault(summary["weight"], []).append(summary)
     return {key: _choose(by_weight, criterion, folding) for key, by_weight in groups.items()}
 
 
-def _choose(by_weight: Mapping[float, list[Summary]], criterion: str, bound: float) -> Choice:
-    most = max(len(runs) for runs in by_weight.values())
-    complete = {weight: runs for weight, runs in by_weight.items() if len(runs) == most}
+def _choose(
+    by_weight: Mapping[float | None, list[Summary]], criterion: str, bound: float
+) -> Choice:
+    weights = sorted(by_weight, key=lambda weight: 0.0 if weight is None else weight)
+    most = max(len(by_weight[weight]) for weight in weights)
+    complete = {weight: runs for weight in weights if len(runs := by_weight[weight]) == most}
     scores = {
-        weight: _means([run["validation"] for run in runs])
-        for weight, runs in sorted(complete.items())
+        weight: _means([run["validation"] for run in runs]) for weight, runs in complete.items()
     }
     if not any("dice" in means for means in scores.values()):
         criterion = "val_loss"
@@ -79,7 +81,7 @@ def _choose(by_weight: Mapping[float, list[Summary]], criterion: str, bound: flo
     seeds = {run["seed"] for runs in by_weight.values() for run in runs}
     runs = sorted(by_weight[weight], key=lambda run: run["seed"])
     missing = sorted(seeds - {run["seed"] for run in runs})
-    return Choice(weight, sorted(by_weight), runs, missing)
+    return Choice(weight, weights, runs, missing)
 
 
 def _means(scores: list[Mapping[str, float]]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
@@ -40,55 +39,59 @@ def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> 
 
 def _draw(panel: Any, comparison: Comparison, looks: Mapping[str, Look]) -> None:
     scores = comparison.scores("dice")
-    labels = list(scores)
-    boxes(panel, [scores[label].dropna() for label in labels], range(len(labels)), labels, looks)
+    labels = [str(label) for label in scores]
+    rows = scores.melt(var_name="label", value_name="dice")
+    draw_boxes_by_label(panel, rows, looks, x="dice", y="label", order=labels, width=0.62)
     panel.axvline(comparison.before("dice").median(), color="0.3", linestyle="--", linewidth=0.9)
     panel.set_yticks(range(len(labels)), labels)
-    panel.grid(visible=False, axis="y")
     marks = rank(scores.mean(), "dice")
     ticks = zip(panel.get_yticklabels(), labels, strict=True) if marks else ()
     for tick, label in ticks:
         color, weight = WEIGHTS[marks.get(label, "")]
         tick.set(color=color, fontweight=weight)
     panel.set_xlabel("Dice")
+    panel.set_ylabel("")
     add_title(panel, comparison.name)
 
 
-def boxes(
-    panel: Any,
-    values: Sequence[pd.Series],
-    places: Sequence[float] | range,
-    labels: Sequence[str],
-    looks: Mapping[str, Look],
-    width: float = 0.62,
-    upright: bool = False,
+def draw_boxes_by_label(
+    panel: Any, rows: pd.DataFrame, looks: Mapping[str, Look], **options: Any
 ) -> None:
-    """Draws one box for each series of values.
+    """Draws boxes in the colours of their labels, with a median that is seen on them.
 
     Args:
         panel: Where to.
-        values: A series for each box, without NaN.
-        places: Where on the axis of the boxes.
-        labels: Whose look each takes.
+        rows: With `label` and the columns that the options name.
         looks: Of the labels.
-        width: Of a box.
-        upright: Whether values run upwards.
+        options: Of `seaborn.boxplot`.
     """
-    drawn = panel.boxplot(
-        [np.asarray(own) for own in values],
-        positions=list(places),
-        orientation="vertical" if upright else "horizontal",
+    import seaborn
+    from matplotlib.colors import to_hex
+
+    present = set(rows["label"])
+    palette = {label: look.color for label, look in looks.items() if label in present}
+    seaborn.boxplot(
+        rows.reset_index(drop=True),
+        hue="label",
+        hue_order=list(palette),
+        palette=palette,
+        saturation=1,
         whis=WHISKERS,
-        widths=width,
-        patch_artist=True,
-        manage_ticks=False,
+        legend=False,
+        ax=panel,
+        linecolor="black",
         medianprops={"linewidth": 1.3},
         boxprops={"linewidth": 0.6},
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
-        flierprops={"marker": ".", "markersize": 2.5, "markeredgewidth": 0},
+        flierprops={
+            "marker": ".",
+            "markersize": 2.5,
+            "markeredgewidth": 0,
+            "markerfacecolor": "0.3",
+        },
+        **options,
     )
-    for i, label in enumerate(labels):
-        drawn["boxes"][i].set_facecolor(looks[label].color)
-        drawn["medians"][i].set_color("white" if is_dark(looks[label].color) else "black")
-        drawn["fliers"][i].set_markerfacecolor("0.3")
+    for drawn in panel.containers:
+        for box, median in zip(drawn.boxes, drawn.medians, strict=True):
+            median.set_color("white" if is_dark(to_hex(box.get_facecolor())) else "black")

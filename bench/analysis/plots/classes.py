@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.results import class_values
-from bench.analysis.plots.boxes import boxes
+from bench.analysis.plots.boxes import draw_boxes_by_label
 from bench.analysis.plots.style import Look, add_legend, new_figure
 
 CLASSES_PER_ROW = 8
@@ -22,14 +24,14 @@ def draw_classes(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
         looks: Of the labels.
     """
     labels = [entry.label for entry in comparison.entries if len(entry.classes)]
-    values = {
-        entry.label: class_values(entry.classes).pivot_table(
-            index=["moving", "fixed"], columns="class", values="dice"
-        )
-        for entry in comparison.entries
-        if len(entry.classes)
-    }
-    means = sum(table.mean() for table in values.values()) / len(values)
+    values = pd.concat(
+        [
+            class_values(entry.classes).assign(label=entry.label)
+            for entry in comparison.entries
+            if len(entry.classes)
+        ]
+    )
+    means = values.groupby(["class", "label"])["dice"].mean().groupby("class").mean()
     names = list(means.dropna().sort_values(ascending=False, kind="stable").index)
     rows = [names[i : i + CLASSES_PER_ROW] for i in range(0, len(names), CLASSES_PER_ROW)]
     widest = len(rows[0])
@@ -37,15 +39,14 @@ def draw_classes(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
         max(4.5, 0.9 + widest * max(0.18 * len(labels), 0.6)), 2.3 * len(rows) + 0.5
     )
     panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    step = GROUP / len(labels)
     for panel, row in zip(panels, rows, strict=True):
-        for i, label in enumerate(labels):
-            places = [j + (i - (len(labels) - 1) / 2) * step for j in range(len(row))]
-            columns = [values[label][name].dropna() for name in row]
-            boxes(panel, columns, places, [label] * len(row), looks, 0.85 * step, upright=True)
+        shown = values[values["class"].isin(row)]
+        draw_boxes_by_label(
+            panel, shown, looks, x="class", y="dice", order=row, width=GROUP, gap=0.15
+        )
         panel.set_xticks(range(len(row)), [name.replace(" ", "\n") for name in row])
         panel.set_xlim(-0.5, widest - 0.5)
-        panel.grid(visible=False, axis="x")
+        panel.set_xlabel("")
         panel.set_ylabel("Dice")
     panels[0].set_title(comparison.name)
     handles = [_patch(looks[label].color, label) for label in labels]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
 
 CURVES = {
     "train_loss": "training loss, scaled",
@@ -23,35 +23,29 @@ def draw_convergence(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
     Losses of different metrics have no common scale: each run's is scaled to its own range.
 
     Args:
-        comparison: One comparison.
+        comparison: One comparison, of which something was trained.
         looks: Of the labels.
     """
-    curves = [
-        name
-        for name in CURVES
-        if any(
-            name in entry.histories and entry.histories[name].notna().any()
-            for entry in comparison.entries
-        )
-    ]
+    trained = [entry for entry in comparison.entries if len(entry.histories)]
+    rows = pd.concat(
+        [entry.histories.assign(label=entry.label) for entry in trained], ignore_index=True
+    )
+    runs = rows.groupby(["label", "seed"])
+    curves = [name for name in CURVES if name in rows and rows[name].notna().any()]
+    for name in set(curves) - {"val_dice"}:
+        rows[name] = runs[name].transform(_scaled)
+    every = -(-int(runs.size().max()) // MARKERS)
     figure = new_figure(3.3 * len(curves), 4.8)
     panels = figure.subplots(len(AXES), len(curves), squeeze=False, sharey="col")
     for line, axis in zip(panels, AXES, strict=True):
         for panel, name in zip(line, curves, strict=True):
-            for entry in comparison.entries:
-                for _, rows in entry.histories.groupby("seed"):
-                    values = rows[name] if name == "val_dice" else _scaled(rows[name])
-                    panel.plot(
-                        rows[axis],
-                        values,
-                        linewidth=1.2,
-                        markevery=-(-len(rows) // MARKERS),
-                        **marker(looks[entry.label]),
-                    )
+            draw_lines(
+                panel, rows, axis, name, looks, units="seed", estimator=None, markevery=every
+            )
             panel.set_xlabel(AXES[axis])
             panel.set_ylabel(CURVES[name])
     figure.suptitle(comparison.name)
-    labels = [entry.label for entry in comparison.entries]
+    labels = [entry.label for entry in trained]
     add_legend(figure, [point_handle(label, looks[label]) for label in labels])
     return figure
 

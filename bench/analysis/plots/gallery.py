@@ -21,8 +21,7 @@ from bench.analysis.reading.published_values import (
     published_results,
     published_weight_curves,
 )
-
-SMOOTHNESS = ("sdlogj", "logj_var_published", "folding")
+from bench.scores.registry import compared_scores
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,13 @@ def _draw_dice(
         "label with the largest mean is bold, the second black.",
         draw_boxes(comparisons, known),
     )
+    smoothness = [n for n in compared_scores("smoothness") if rows[n].notna().any()]
     paths = {(own.name, entry.label): entry.path for own in comparisons for entry in own.entries}
     yield Drawing(
         "smoothness",
         "Mean test Dice against smoothness of the deformation at the chosen λ, with 95 % bootstrap "
         "intervals; better is up and left. Thin lines follow λ.",
-        draw_smoothness(rows[rows["label"] != UNREGISTERED], "dice", SMOOTHNESS, known, paths),
+        draw_smoothness(rows[rows["label"] != UNREGISTERED], "dice", smoothness, known, paths),
     )
 
 
@@ -92,19 +92,21 @@ def _draw_own(own: Comparison, known: Mapping[str, Look]) -> Iterator[Drawing]:
             "above.",
             draw_classes(own, known),
         )
-    yield Drawing(
-        f"weights-{name}",
-        f"Validation Dice and folding on {own.name} against λ, means over seeds; the chosen λ is "
-        "ringed. Dotted: the papers' validation Dice, which counts the background, on the right "
-        "axis.",
-        draw_weights(own, known, published_weight_curves()),
-    )
-    yield Drawing(
-        f"convergence-{name}",
-        f"Training on {own.name} at the chosen λ, a line for each seed. Losses are scaled to the "
-        "range of their run: those of different metrics have no common scale.",
-        draw_convergence(own, known),
-    )
+    if any(entry.path["weight"].notna().any() for entry in own.entries):
+        yield Drawing(
+            f"weights-{name}",
+            f"Validation Dice and folding on {own.name} against λ, means over seeds; the chosen λ "
+            "is ringed. Dotted: the papers' validation Dice, which counts the background, on the "
+            "right axis.",
+            draw_weights(own, known, published_weight_curves()),
+        )
+    if any(len(entry.histories) for entry in own.entries):
+        yield Drawing(
+            f"convergence-{name}",
+            f"Training on {own.name} at the chosen λ, a line for each seed. Losses are scaled to "
+            "the range of their run: those of different metrics have no common scale.",
+            draw_convergence(own, known),
+        )
     if tested_corruptions(own):
         yield _draw_robustness(own, known)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
 
 UNITS = {
     "noise": "standard deviation of the noise",
@@ -43,35 +43,36 @@ def draw_robustness(
     papers = published[published["dataset"] == comparison.dataset]
     figure = new_figure(max(4.2, 3.4 * len(corruptions)), 5)
     panels = figure.subplots(2, len(corruptions), squeeze=False, sharex="col")
-    shown: dict[str, Look] = {}
+    shown: set[str] = set()
     for column, corruption in enumerate(corruptions):
         with_papers = corruption == "noise" and len(papers) > 0
         scores = ("dice_published" if with_papers else "dice", "folding")
-        for entry in comparison.entries:
-            look = looks[entry.label]
-            if with_papers:
-                curve = papers[papers["metric"] == entry.metric]
-                panels[0, column].plot(curve["level"], curve["dice"], ":", color=look.color)
-            means = means_by_level(entry.robustness, corruption)
-            if means.empty:
-                continue
-            shown[entry.label] = look
-            for panel, score in zip(panels[:, column], scores, strict=True):
-                panel.plot(means.index, means[score], linewidth=1.2, **marker(look))
+        for entry in comparison.entries if with_papers else ():
+            curve = papers[papers["metric"] == entry.metric]
+            color = looks[entry.label].color
+            panels[0, column].plot(curve["level"], curve["dice"], ":", color=color)
+        rows = pd.concat(
+            [
+                complete_levels(entry.robustness, corruption).assign(label=entry.label)
+                for entry in comparison.entries
+                if len(entry.robustness)
+            ]
+        )
+        shown |= set(rows["label"])
+        for panel, score in zip(panels[:, column], scores, strict=True):
+            draw_lines(panel, rows, "level", score, looks)
         panels[0, column].set_title(corruption)
         panels[0, column].set_ylabel("Dice (published)" if with_papers else "Dice")
         panels[1, column].set_ylabel("folding")
         panels[1, column].set_xlabel(UNITS[corruption])
     figure.suptitle(comparison.name)
-    add_legend(figure, [point_handle(label, look) for label, look in shown.items()])
+    labels = [entry.label for entry in comparison.entries if entry.label in shown]
+    add_legend(figure, [point_handle(label, looks[label]) for label in labels])
     return figure
 
 
-def means_by_level(rows: pd.DataFrame, corruption: str) -> pd.DataFrame:
-    """Means over test pairs and seeds of the levels that all seeds were tested at."""
-    if rows.empty:
-        return pd.DataFrame()
+def complete_levels(rows: pd.DataFrame, corruption: str) -> pd.DataFrame:
+    """Rows of a corruption at the levels that all seeds were tested at."""
     own = rows[rows["corruption"] == corruption]
     seeds = own.groupby("level")["seed"].nunique()
-    complete = own[own["level"].isin(seeds[seeds == rows["seed"].nunique()].index)]
-    return complete.groupby("level").mean(numeric_only=True)
+    return own[own["level"].isin(seeds[seeds == rows["seed"].nunique()].index)]

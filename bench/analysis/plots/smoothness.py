@@ -1,18 +1,25 @@
 """Dice against smoothness, a point for each metric."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.plots.style import Look, add_legend, add_title, marker, new_figure, point_handle
+from bench.analysis.plots.style import (
+    Look,
+    add_legend,
+    add_title,
+    draw_points,
+    new_figure,
+    point_handle,
+)
 from bench.scores.registry import SCORES
 
 
 def draw_smoothness(
     rows: pd.DataFrame,
     dice: str,
-    smoothness: tuple[str, ...],
+    smoothness: Sequence[str],
     looks: Mapping[str, Look],
     paths: Mapping[tuple[str, str], pd.DataFrame] | None = None,
 ) -> Any:
@@ -34,12 +41,18 @@ def draw_smoothness(
     figure = new_figure(3.1 * columns, 2.6 * lines + 0.4)
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, (comparison, name) in zip(panels, wanted, strict=False):
-        for row in shown[shown["comparison"] == comparison].to_dict("records"):
+        points = shown[shown["comparison"] == comparison]
+        for row in points.to_dict("records"):
             look = looks[row["label"]]
             path = (paths or {}).get((comparison, row["label"]))
-            if path is not None:
+            if path is not None and len(path) > 1:
                 panel.plot(path[name], path[dice], color=look.color, linewidth=0.9, zorder=1)
-            _draw_point(panel, row, name, dice, look)
+            if f"{name}_low" in row:
+                xerr, yerr = _interval(row, name), _interval(row, dice)
+                panel.errorbar(
+                    row[name], row[dice], yerr, xerr, color=look.color, linewidth=0.8, zorder=2
+                )
+        draw_points(panel, points, name, dice, looks)
         panel.set_xlabel(SCORES[name].title)
         panel.set_ylabel(SCORES[dice].title)
         add_title(panel, comparison)
@@ -52,14 +65,7 @@ def draw_smoothness(
     return figure
 
 
-def _draw_point(panel: Any, row: Mapping[str, Any], x: str, y: str, look: Look) -> None:
-    if f"{x}_low" in row:
-        xerr, yerr = _interval(row, x), _interval(row, y)
-        panel.errorbar(row[x], row[y], yerr, xerr, color=look.color, linewidth=0.8, zorder=2)
-    panel.plot(row[x], row[y], zorder=3, **marker(look))
-
-
-def _interval(row: Mapping[str, Any], name: str) -> list[list[float]]:
+def _interval(row: Mapping[Any, Any], name: str) -> list[list[float]]:
     """How far the limits are from the mean; equal values may differ in their last digit."""
     mean = row[name]
     return [[max(mean - row[f"{name}_low"], 0)], [max(row[f"{name}_high"] - mean, 0)]]

@@ -1,16 +1,19 @@
 """How figures look: one colour and one marker for each metric, everywhere."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.analysis.reading.metrics import METRICS
 
 OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
 RESOLUTION = 150  # dots per inch
+EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
 SETTINGS = {
     "font.size": 9,
@@ -108,8 +111,74 @@ def marker(look: Look) -> dict[str, Any]:
         "color": look.color,
         "marker": look.marker,
         "markersize": 6,
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.5,
+        **EDGE,
+    }
+
+
+def draw_lines(
+    panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+) -> None:
+    """Draws a line with markers for each label.
+
+    Args:
+        panel: Where to.
+        rows: With `label` and the columns of both axes; several of one place are averaged.
+        x: Column to the right.
+        y: Column upwards.
+        looks: Of the labels.
+        options: Of `seaborn.lineplot`.
+    """
+    import seaborn
+
+    seaborn.lineplot(
+        rows.reset_index(drop=True),
+        x=x,
+        y=y,
+        **_by_label(rows, looks),
+        dashes=False,
+        errorbar=None,
+        ax=panel,
+        **{"linewidth": 1.2, "markersize": 6, **EDGE, **options},
+    )
+
+
+def draw_points(panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look]) -> None:
+    """Draws a point for each row.
+
+    Args:
+        panel: Where to.
+        rows: With `label` and the columns of both axes.
+        x: Column to the right.
+        y: Column upwards.
+        looks: Of the labels.
+    """
+    import seaborn
+
+    seaborn.scatterplot(
+        rows.reset_index(drop=True),
+        x=x,
+        y=y,
+        **_by_label(rows, looks),
+        s=36,
+        edgecolor="black",
+        linewidth=0.5,
+        ax=panel,
+        zorder=3,
+    )
+
+
+def _by_label(rows: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Any]:
+    """Options of seaborn by which labels have their looks."""
+    present = set(rows["label"])
+    shown = {label: look for label, look in looks.items() if label in present}
+    return {
+        "hue": "label",
+        "hue_order": list(shown),
+        "palette": {label: look.color for label, look in shown.items()},
+        "style": "label",
+        "style_order": list(shown),
+        "markers": {label: look.marker for label, look in shown.items()},
+        "legend": False,
     }
 
 

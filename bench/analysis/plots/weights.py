@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, marker, new_figure, point_handle
+from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
 
 SHOWN = {"val_dice": "validation Dice", "val_folding": "validation folding"}
 RING: dict[str, Any] = {"markersize": 12, "fillstyle": "none"}
@@ -19,24 +19,25 @@ def draw_weights(comparison: Comparison, looks: Mapping[str, Look], published: p
     background.
 
     Args:
-        comparison: One comparison.
+        comparison: One comparison, of which some method uses λ.
         looks: Of the labels.
         published: Of `published_weight_curves`.
     """
     figure = new_figure(9, 3.4)
     panels = figure.subplots(1, 2)
     _draw_published(panels[0], comparison, looks, published)
+    weighted = [entry for entry in comparison.entries if entry.path["weight"].notna().any()]
+    rows = pd.concat([entry.path.assign(label=entry.label) for entry in weighted])
     for panel, (name, title) in zip(panels, SHOWN.items(), strict=True):
-        for entry in comparison.entries:
-            path = entry.path
-            panel.plot(path["weight"], path[name], linewidth=1.2, **marker(looks[entry.label]))
-            chosen = path[path["weight"] == entry.choice.weight]
+        draw_lines(panel, rows, "weight", name, looks)
+        for entry in weighted:
+            chosen = entry.path[entry.path["weight"] == entry.choice.weight]
             panel.plot(chosen["weight"], chosen[name], "o", color="black", **RING)
-        _scale(panel, comparison)
+        _scale(panel, rows["weight"])
         panel.set_xlabel("λ")
         panel.set_ylabel(title)
     figure.suptitle(comparison.name)
-    labels = [entry.label for entry in comparison.entries]
+    labels = [entry.label for entry in weighted]
     add_legend(figure, [point_handle(label, looks[label]) for label in labels])
     return figure
 
@@ -54,16 +55,15 @@ def _draw_published(
     panel.patch.set_visible(False)
     behind.grid(visible=False)
     for metric, curve in own.groupby("metric"):
-        color = looks[labels[metric]].color
+        color = looks[labels[str(metric)]].color
         behind.plot(curve["weight"], curve["val_dice_mean"], ":", color=color, linewidth=1.2)
     behind.set_ylabel("papers' Dice, dotted", color="0.4")
     behind.tick_params(axis="y", colors="0.4")
     behind.spines["right"].set_visible(True)
 
 
-def _scale(panel: Any, comparison: Comparison) -> None:
+def _scale(panel: Any, weights: pd.Series) -> None:
     """A logarithmic axis; one with a linear part up to the least positive λ if λ = 0 is there."""
-    weights = pd.concat([entry.path["weight"] for entry in comparison.entries])
     positive = weights[weights > 0]
     if len(positive) == len(weights):
         panel.set_xscale("log", base=2)

@@ -6,7 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.analysis.reading.records import (
+    Records,
+    reading_settings,
+    training_settings,
+    used_sections,
+)
 from bench.config.composition import register_resolvers
 from bench.config.groups import CONF
 from bench.config.identity import digest
@@ -16,8 +21,13 @@ from bench.errors import ConfigError, StoreError
 
 def identity(config: Mapping[str, Any]) -> str:
     """Hash of what makes a run, as far as its configuration says; the data are not looked at."""
-    own = [config["dataset"]["name"], config["regularizer"]["weight"], config["seed"]]
+    own = [config["dataset"]["name"], _weight(config), config["seed"]]
     return digest([own, reading_settings(config), training_settings(config)])
+
+
+def _weight(config: Mapping[str, Any]) -> float | None:
+    """λ; None for a method that uses none."""
+    return config["regularizer"]["weight"] if "regularizer" in used_sections(config) else None
 
 
 def expected_runs(name: str) -> list[dict[str, Any]]:
@@ -65,8 +75,9 @@ def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
     missing = [expected[own] for own in expected if own not in set(found.values())]
     rows = [
         {
-            **{group: config[group]["name"] for group in ("dataset", "metric")},
-            "weight": config["regularizer"]["weight"],
+            "dataset": config["dataset"]["name"],
+            "metric": config["metric" if "metric" in used_sections(config) else "model"]["name"],
+            "weight": _weight(config),
             "seed": config["seed"],
         }
         for config in missing
@@ -82,10 +93,7 @@ def keep(records: Records, runs: list[str]) -> Records:
     return replace(
         records,
         runs=records.runs.loc[[run for run in records.runs.index if run in wanted]],
-        **{
-            name: (rows := getattr(records, name))[rows["run"].isin(wanted)]
-            for name in ("pairs", "classes", "histories", "robustness")
-        },
+        tables={file: rows[rows["run"].isin(wanted)] for file, rows in records.tables.items()},
         **{
             name: {run: own for run, own in getattr(records, name).items() if run in wanted}
             for name in ("summaries", "configs", "environments")

@@ -1,5 +1,8 @@
 """The metrics that the suite knows: their order, colour and marker, everywhere the same."""
 
+from collections.abc import Mapping
+from typing import Any
+
 # Baselines in blues, semantic metrics in orange-reds, both from light to dark, so that they differ
 # in grey too; markers tell apart what is close.
 METRICS: dict[str, tuple[str, str]] = {
@@ -20,3 +23,12 @@ def metric_order(metric: str) -> tuple[int, str]:
     """Sorts metrics: baselines, semantic ones, then others by name."""
     known = list(METRICS)
     return (known.index(metric) if metric in known else len(known), metric)
+
+
+def method_of(names: Mapping[str, Any]) -> str:
+    """What registered, as tables call it: the metric, or the model where it uses none.
+
+    Args:
+        names: A run's header or summary.
+    """
+    return str(names.get("metric") or names.get("model"))

@@ -52,5 +52,5 @@ def published_noise_curves() -> pd.DataFrame:
 
 
 def _read(name: str) -> pd.DataFrame:
-    with files("bench.analysis").joinpath("published", name).open() as file:
+    with files("bench.analysis.reading").joinpath("published", name).open() as file:
         return pd.read_csv(file)

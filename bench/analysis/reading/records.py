@@ -1,6 +1,6 @@
 """The store as pandas frames: reads what is there and averages nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.reading.metrics import method_of
+from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
@@ -21,14 +23,20 @@ from bench.store.folder import (
     ROBUSTNESS,
     RUNS,
     Folder,
+    Status,
     describe,
     list_folders,
     read_json,
 )
 
 BEFORE = "_before"
-RUN_COLUMNS = ("id", "status", "error", "dataset", "metric", "weight", "seed")
+RUN_COLUMNS = (
+    *("id", "status", "error", "task", "dataset", "metric", "model", "method", "weight", "seed"),
+)
+TASK = "registration"  # of runs that were recorded before there were others
+TABLES = (PAIRS, CLASSES)  # of such runs; the second only with labels
 TEXTS = {"moving": str, "fixed": str, "class": str}  # ids such as 007 are no numbers
+NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
 
@@ -37,26 +45,40 @@ class Records:
     """What a folder of results holds.
 
     Attributes:
-        runs: One row per run of any status, by folder name: `RUN_COLUMNS`.
-        pairs: One row per finished run and test pair: `run`, `moving`, `fixed`, every score and,
-            as NAME_before, that of u = 0. A score that was not measured is NaN.
-        classes: One row per finished run, test pair and foreground class, with `dice` and `hd95`.
-        histories: One row per finished run and validation.
-        robustness: One row per finished run, corruption, level and test pair that
-            `python -m bench robustness` has tested.
+        runs: One row per run of any status, by folder name: `RUN_COLUMNS`; `method` is the metric,
+            or the model where it uses none.
+        tables: By the name of their file, the rows of all finished runs that have it, with their
+            `run`: the tables of their tasks, histories, tests for robustness.
         summaries: Of finished runs, by folder name.
         configs: Resolved configurations of all runs, by folder name.
         environments: Versions, commit and device of all runs, by folder name.
     """
 
     runs: pd.DataFrame
-    pairs: pd.DataFrame
-    classes: pd.DataFrame
-    histories: pd.DataFrame
-    robustness: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
     summaries: dict[str, dict[str, Any]]
     configs: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
+
+    def table(self, file: str) -> pd.DataFrame:
+        """The rows of a file; without any, an empty frame."""
+        return self.tables.get(file, pd.DataFrame({"run": []}))
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """One row per finished registration and test pair.
+
+        Columns `run`, `moving`, `fixed`, every score and, as NAME_before, that of u = 0. A score
+        that was not measured is NaN.
+        """
+        columns = ["run", "moving", "fixed", *(n + m for m in ("", BEFORE) for n in SCORES)]
+        rows = self.table(PAIRS)
+        return rows[rows["run"].isin(self.registrations)].reindex(columns=columns)
+
+    @property
+    def registrations(self) -> list[str]:
+        """The finished runs whose task is registration."""
+        return [run for run, own in self.summaries.items() if own.get("task", TASK) == TASK]
 
 
 def read_records(results: Path, pattern: str = "*") -> Records:
@@ -86,13 +108,12 @@ def read_records(results: Path, pattern: str = "*") -> Records:
 def collect(folders: list[Folder]) -> Records:
     """The records of some runs."""
     runs: dict[str, dict[str, Any]] = {}
-    tables: dict[str, dict[str, pd.DataFrame]] = {
-        name: {} for name in (PAIRS, CLASSES, HISTORY, ROBUSTNESS)
-    }
+    tables: dict[str, dict[str, pd.DataFrame]] = {}
     summaries, configs, environments = {}, {}, {}
     for folder in folders:
         name = folder.path.name
-        row = describe(folder)
+        row = {"task": TASK, **describe(folder)}
+        row["method"] = method_of(row)
         runs[name] = {"error": "", **{key: row[key] for key in RUN_COLUMNS if key in row}}
         environments[name] = read_json(folder.file(ENVIRONMENT)) or {}
         try:
@@ -100,31 +121,21 @@ def collect(folders: list[Folder]) -> Records:
             summary = folder.summary()
             if summary is None:
                 continue
-            for file, rows in read_tables(folder):
-                tables[file][name] = rows
+            for file, rows in read_tables(folder, summary):
+                tables.setdefault(file, {})[name] = rows
             summaries[name] = summary
         except (OSError, ValueError, yaml.YAMLError) as error:
-            runs[name] |= {"status": "damaged", "error": f"cannot be read: {error}"}
-    pairs = _stack(tables[PAIRS]).reindex(columns=["run", "moving", "fixed", *_score_columns()])
+            runs[name] |= {"status": Status.DAMAGED, "error": f"cannot be read: {error}"}
     return Records(
         pd.DataFrame.from_dict(runs, orient="index", columns=RUN_COLUMNS),
-        pairs,
-        _stack(tables[CLASSES]),
-        _stack(tables[HISTORY]),
-        _stack(tables[ROBUSTNESS]),
+        {file: _stack(own) for file, own in tables.items()},
         summaries,
         configs,
         environments,
     )
 
 
-def _score_columns() -> list[str]:
-    return [name + moment for moment in ("", BEFORE) for name in SCORES]
-
-
 def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    if not tables:
-        return pd.DataFrame({"run": []})
     return pd.concat(tables, names=["run"]).reset_index("run").reset_index(drop=True)
 
 
@@ -140,15 +151,23 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_tables(folder: Folder) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The CSV files of a finished run; not each has classes, or was tested for robustness.
+def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The CSV files of a finished run: its tables, how it was trained, tests for robustness.
+
+    Args:
+        folder: The run's.
+        summary: Its summary, which lists its tables.
 
     Raises:
         OSError: If one is missing.
         ValueError: If one is damaged.
     """
-    for file in (PAIRS, CLASSES, HISTORY, ROBUSTNESS):
-        if file in (PAIRS, HISTORY) or folder.file(file).exists():
+    listed = summary.get("tables")
+    needed = [TABLES[0]] if listed is None else list(listed)
+    if summary.get("steps") is not None:
+        needed.append(HISTORY)
+    for file in dict.fromkeys([*needed, *TABLES, HISTORY, ROBUSTNESS]):
+        if file in needed or folder.file(file).exists():
             rows = pd.read_csv(folder.file(file), dtype=TEXTS)
             if rows.empty:
                 raise ValueError(f"{file} has no rows")
@@ -161,17 +180,20 @@ def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What made a network but λ and the seed, as flat as `trainer.steps`."""
-    regularizer = {k: v for k, v in config["regularizer"].items() if k != "weight"}
-    sections: dict[str, Any] = {**config, "regularizer": regularizer}
+    """What made a result but λ and the seed, as flat as `trainer.steps`."""
     found: dict[str, Any] = {}
-    for section in ("metric", "regularizer", "model", "trainer"):
-        dropped = NOT_IDENTIFYING.get(section, set())
-        kept = {k: v for k, v in sections[section].items() if k not in dropped}
+    for section in ("model", *used_sections(config)):
+        dropped = NOT_IDENTIFYING.get(section, set()) | NOT_A_SETTING.get(section, set())
+        kept = {k: v for k, v in config[section].items() if k not in dropped}
         found |= _flat(kept, section)
     for part in ("augmentation", "pairs"):
         found |= _flat(config["dataset"][part], f"dataset.{part}")
     return found
+
+
+def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
+    """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+    return config["model"].get("uses", USES)
 
 
 def _flat(content: Any, place: str = "") -> dict[str, Any]:

@@ -7,13 +7,13 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.records import Records
-from bench.analysis.report.markup import Cell, Table
+from bench.analysis.report.markup import NONE, Cell, Table
 
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
     caption = f"{len(missing)} thing{'s' * (len(missing) != 1)} that the report lacks."
-    headings = ["what", "data set", "metric", "λ", "seed", "reason"]
+    headings = ["what", "data set", "method", "λ", "seed", "reason"]
     table = Table("missing", caption, headings, texts=6)
     table.sections.append(
         [[_cell(value) for value in row] for row in missing.itertuples(index=False)]
@@ -28,7 +28,7 @@ def _cell(value: object) -> Cell:
 
 def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table:
     """What was run and on what, a row for each comparison."""
-    headings = ["data set", "data", "schema", "metrics", "λ", "seeds", "runs", "steps"]
+    headings = ["data set", "data", "schema", "methods", "λ", "seeds", "runs", "steps"]
     headings += ["test pairs", "classes", "bootstrap draws"]
     table = Table("overview", "What is compared with what.", headings, texts=1)
     body = []
@@ -36,7 +36,8 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
         first = records.summaries[own.entries[0].choice.runs[0]["run"]]
         clusters = clusters_of(own)
         paths = pd.concat([entry.path for entry in own.entries])
-        steps = {run["steps"] for entry in own.entries for run in entry.choice.runs}
+        runs = [run for entry in own.entries for run in entry.choice.runs]
+        steps = {run["steps"] for run in runs if run.get("steps") is not None}
         texts = [
             own.name,
             str(first.get("data"))[:8],
@@ -57,4 +58,6 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
 
 def _span(values: Iterable[int]) -> str:
     known = sorted(set(values))
+    if not known:
+        return NONE
     return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"

@@ -25,7 +25,7 @@ def render(content: Mapping[str, Any], figures: Path) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string(
-        files("bench.analysis").joinpath("page.html").read_text(encoding="utf-8")
+        files("bench.analysis.report").joinpath("page.html").read_text(encoding="utf-8")
     )
 
     def html(table: Table) -> Markup:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from bench.analysis.reading.records import TASK, used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
@@ -29,13 +30,21 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     defaults: dict[tuple[str, ...], dict[str, Any]] = {}
     lines = []
     for config in configs:
-        choices = tuple(f"{group}={_option(group, config[group])}" for group in CHOSEN)
+        groups = [group for group in CHOSEN if group != "task" or _names_task(config)]
+        choices = tuple(f"{group}={_option(group, config[group])}" for group in groups)
         if choices not in defaults:
             defaults[choices] = Experiment.from_config(compose(choices)).config
-        said = [f"regularizer.weight={config['regularizer']['weight']}", f"seed={config['seed']}"]
+        said = [f"seed={config['seed']}"]
+        if "regularizer" in used_sections(config):
+            said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
         lines.append("python run.py " + " ".join(shlex.quote(own) for own in overrides))
     return lines
+
+
+def _names_task(config: Mapping[str, Any]) -> bool:
+    """Whether the task is another than the usual, which older runs do not name."""
+    return config.get("task", {}).get("name", TASK) != TASK
 
 
 def _option(group: str, section: Mapping[str, Any]) -> str:
@@ -58,6 +67,8 @@ def _overrides(
     """What tells a configuration from the default; null counts as not there."""
     for name in {**default, **config}:
         key = f"{place}{name}"
+        if key == "task" and not _names_task(config):
+            continue
         if key in IRRELEVANT | SAID_ALREADY:
             continue
         own, usual = config.get(name), default.get(name)

@@ -9,12 +9,11 @@ from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.reading.durations import duration
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import SCORES
+from bench.scores.registry import ARROWS, SCORES, compared_scores
 
-ARROWS = {"max": "↑", "min": "↓"}
 HEADINGS = {
     "comparison": "data set",
-    "label": "metric",
+    "label": "method",
     "weight": "λ",
     "seeds": "seeds",
     "n": "pairs",
@@ -23,29 +22,38 @@ HEADINGS = {
     "difference": "Dice (published) − papers'",
     "training_seconds": "training",
     "state": "state",
-    **{
-        name: f"{score.title}{f' [{score.unit}]' if score.unit else ''} {ARROWS[score.best]}"
-        for name, score in SCORES.items()
-    },
 }
-COLUMNS = [
-    *(
-        "comparison",
-        "label",
-        "state",
-        "weight",
-        "seeds",
-        "n",
-        "dice",
-        "gain",
-        "hd95",
-        "folding",
-        "sdlogj",
-    ),
-    *("dice_published", "published", "difference", "logj_var_published", "seconds"),
-    "training_seconds",
-]
-MARKED = [name for name in SCORES if name != "seconds"]
+FIRST = ("comparison", "label", "state", "weight", "seeds", "n")
+FOLLOWING = {"dice": ["gain"], "dice_published": ["published", "difference"]}  # what a score with
+
+
+def _columns(rows: pd.DataFrame) -> list[str]:
+    """The columns that are filled: facts, then scores, those by published definitions behind."""
+    scores = sorted(SCORES, key=lambda n: 2 if _is_cost(n) else n.endswith("_published"))
+    behind = [own for name in scores for own in (name, *FOLLOWING.get(name, []))]
+    wanted = [*FIRST, *behind, "training_seconds"]
+    return [name for name in wanted if name in rows and rows[name].notna().any()]
+
+
+def _is_cost(name: str) -> bool:
+    return SCORES[name].kind == "cost"
+
+
+def _heading(column: str, rows: pd.DataFrame) -> str:
+    """What heads a column; the unit stands in the cells if data sets differ in it."""
+    if column not in SCORES:
+        return HEADINGS[column]
+    units = _units(column, rows)
+    score = SCORES[column]
+    unit = None if not units else units[0] if len(units) == 1 else ""
+    return f"{score.heading(unit)} {ARROWS[score.best]}".rstrip()
+
+
+def _units(column: str, rows: pd.DataFrame) -> list[str]:
+    known = rows.get(f"{column}_unit")
+    if known is None:
+        return []
+    return list(dict.fromkeys(known[rows[column].notna()].fillna(SCORES[column].unit)))
 
 
 def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: str) -> Table:
@@ -57,22 +65,26 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
         name: Of its files.
         caption: What heads it.
     """
-    columns = [own for own in COLUMNS if own in rows and rows[own].notna().any()]
-    table = Table(name, caption, [HEADINGS[own] for own in columns], 2 + ("state" in columns))
+    columns = _columns(rows)
+    mixed = {own for own in columns if own in SCORES and len(_units(own, rows)) > 1}
+    headings = [_heading(own, rows) for own in columns]
+    table = Table(name, caption, headings, 2 + ("state" in columns))
     for comparison, own in rows.groupby("comparison", sort=False):
         marks = {
             score: rank(own.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
-            for score in MARKED
+            for score in compared_scores()
             if score in columns
         }
         ties = {score: _ties(pairs, str(comparison), score, marks[score]) for score in marks}
         table.sections.append(
             [
                 [
-                    _cell(row, column, marks.get(column, {}), ties.get(column, set()))
+                    _cell(
+                        row, column, marks.get(column, {}), ties.get(column, set()), column in mixed
+                    )
                     for column in columns
                 ]
-                for row in own.to_dict("records")
+                for row in _records(own)
             ]
         )
     return table
@@ -86,12 +98,17 @@ def _ties(pairs: pd.DataFrame, comparison: str, score: str, marks: dict[str, str
     return set.union(*(tied_with(label, own) for label in best)) - set(best)
 
 
-def _cell(row: dict[str, Any], column: str, marks: dict[str, str], ties: set[str]) -> Cell:
+def _cell(
+    row: dict[str, Any], column: str, marks: dict[str, str], ties: set[str], with_unit: bool
+) -> Cell:
     value, label = row[column], row["label"]
     if value is None or value != value:
         return Cell("" if column == "state" else NONE)
     if column in SCORES:
         text = spread(value, row.get(f"{column}_std"), SCORES[column].digits)
+        if with_unit:
+            unit = row.get(f"{column}_unit")
+            text += f" {unit if isinstance(unit, str) else SCORES[column].unit}"
         return Cell(text, value, marks.get(label, ""), label in ties)
     return Cell(_text(row, column, value), value)
 
@@ -118,7 +135,7 @@ def spread(mean: float, std: float | None, digits: int) -> str:
 
 
 def class_table(rows: pd.DataFrame, name: str) -> Table:
-    """Dice of each class by metric, for one comparison; a class that no pair has says `absent`.
+    """Dice of each class by method, for one comparison; a class that no pair has says `absent`.
 
     Args:
         rows: Of `class_rows`.
@@ -145,7 +162,7 @@ def class_table(rows: pd.DataFrame, name: str) -> Table:
 
 
 def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bool) -> Table:
-    """Every two metrics of a comparison on one score.
+    """Every two methods of a comparison on one score.
 
     Args:
         pairs: Rows of `compare_pairwise` of one comparison and score.
@@ -153,7 +170,7 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
         caption: What heads it.
         published: Whether to add the papers' test: uncorrected p and unpaired Cohen's d.
     """
-    headings = ["metric", "against", "pairs", "left out", "difference", "95 % interval"]
+    headings = ["method", "against", "pairs", "left out", "difference", "95 % interval"]
     headings += ["p (Holm)", "rank-biserial"]
     if published:
         headings += ["p uncorrected (published)", "Cohen's d (published)"]
@@ -183,3 +200,7 @@ def _probability(value: float) -> Cell:
     if value != value:
         return Cell(NONE)
     return Cell("< 0.0001" if value < 1e-4 else f"{value:.4f}", value)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

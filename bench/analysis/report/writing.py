@@ -20,7 +20,7 @@ from bench.analysis.report.page import render
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.tables import class_table, results_table, statistics_table
 from bench.errors import StoreError
-from bench.store.folder import PANELS
+from bench.store.folder import PANELS, Status
 
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
@@ -76,7 +76,7 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
         "results": request.results,
         "criterion": request.select,
         "total": len(runs),
-        "finished": int((runs["status"] == "finished").sum()),
+        "finished": int((runs["status"] == Status.FINISHED).sum()),
         "runs": _runs(found),
         "command": request.command,
     }
@@ -108,7 +108,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
         statistics_table(
             own,
             f"statistics-{file_name(str(name))}",
-            f"Dice on {name}, every two metrics.",
+            f"Dice on {name}, every two methods.",
             request.published,
         )
         for name, own in dice.groupby("comparison", sort=False)
@@ -119,7 +119,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
 def _friedman(rows: pd.DataFrame) -> Sequence[str]:
     dice = rows[rows["score"] == "dice"]
     return [
-        f"{row['comparison']}: Friedman's test over {row['labels']} metrics on the Dice of "
+        f"{row['comparison']}: Friedman's test over {row['labels']} methods on the Dice of "
         f"{row['n']} test pairs ({row['left_out']} left out): χ² = {row['statistic']:.2f}, "
         f"p = {row['p']:.2g}."
         for row in dice.to_dict("records")

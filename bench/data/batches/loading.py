@@ -6,7 +6,7 @@ the data and each augmentation are seeded by their place, and nothing is remembe
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.sources.pairs import Pairs
 from bench.pair import Pair
 from bench.seeding import derive_seed
 from bench.spatial import warp
@@ -60,9 +61,18 @@ class TrainingPairs:
     def __init__(self, dataset: PreparedDataset, augmentation: Augmentation, seed: int) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
-        self.pairs = dataset.pairs("train")
-        self.sampler = Sampler(len(self.pairs), derive_seed(seed, dataset.name, "pairs"))
         self.seed = derive_seed(seed, dataset.name, "augmentation")
+        self._order = derive_seed(seed, dataset.name, "pairs")
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """(moving, fixed) indices of the training pairs."""
+        return self.dataset.pairs("train")
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The order of the training pairs."""
+        return Sampler(len(self.pairs), self._order)
 
     def batch(self, positions: Sequence[int], device: torch.device) -> Pair:
         """The samples at these positions."""

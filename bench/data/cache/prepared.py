@@ -25,16 +25,18 @@ class PreparedDataset:
         folder: The cache folder; None if there is no cache.
         index: Content of its `index.json`.
         pairing: Policy of each split.
+        unit: Unit of the spacing, `mm` or `px`.
     """
 
     folder: Path | None
     index: Mapping[str, Any]
     pairing: Mapping[str, Any]
+    unit: str = "mm"
 
     @classmethod
-    def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
+    def open(cls, folder: Path, pairing: Mapping[str, Any], unit: str = "mm") -> "PreparedDataset":
         """Opens a cache folder; reads its index only."""
-        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing))
+        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing), unit)
 
     @property
     def name(self) -> str:
@@ -58,7 +60,7 @@ class PreparedDataset:
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Edge lengths of a voxel in mm."""
+        """Edge lengths of a voxel, in `unit`."""
         return tuple(self.index["spacing"])
 
     @property
@@ -103,7 +105,7 @@ class PreparedDataset:
 
     def members(self, split: str) -> list[int]:
         """Indices of the subjects of a split."""
-        return [i for i, own in enumerate(self.index["splits"]) if own == split]
+        return [i for i, member_of in enumerate(self.index["splits"]) if member_of == split]
 
     def pairs(self, split: str) -> Pairs:
         """(moving, fixed) indices of a split.
@@ -130,7 +132,8 @@ class PreparedDataset:
         return pairs
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "index": self.index, "pairing": self.pairing}
+        names = ("folder", "index", "pairing", "unit")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -30,7 +30,7 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
     folder = cache_folder(source, source.subjects(), cache)
     if not (folder / INDEX).exists():
         raise DataError("its images have not been read yet")
-    return PreparedDataset.open(folder, source.pairs)
+    return PreparedDataset.open(folder, source.pairs, source.unit)
 
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
@@ -69,7 +69,7 @@ def prepare(source: Source, cache: Path | None) -> PreparedDataset:
         with FileLock(cache / f"{folder.name}.lock"):
             if not (folder / INDEX).exists():
                 _build(source, subjects, folder)
-    return PreparedDataset.open(folder, source.pairs)
+    return PreparedDataset.open(folder, source.pairs, source.unit)
 
 
 def check_subjects(name: str, subjects: Sequence[Subject]) -> None:

@@ -30,7 +30,7 @@ class DirectDataset(PreparedDataset):
     def __init__(
         self, source: Source, subjects: Sequence[Subject], index: dict[str, Any], found: list[int]
     ) -> None:
-        super().__init__(None, index, dict(source.pairs))
+        super().__init__(None, index, dict(source.pairs), source.unit)
         state = {"source": source, "subjects": list(subjects), "found": found}
         self.__dict__.update(state)
 

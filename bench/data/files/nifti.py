@@ -50,6 +50,7 @@ def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool =
         labels=labels,
         spacing=tuple(float(edge) for edge in edges),
         orientation="".join(str(code) for code in aff2axcodes(affine)),
+        affine=turned_affine,
     )
 
 

@@ -41,8 +41,9 @@ def preprocess(
     check_intensities(image, where)
     step = intensity.step(image.dtype)
     edges = raw.spacing
+    grid = np.eye(image.ndim + 1)
     if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3):
-        image, labels = resample(image, labels, edges, spacing)
+        image, labels, grid = resample(image, labels, edges, spacing)
         edges, step = tuple(float(edge) for edge in spacing), None
     normalized = intensity.apply(image, where, raw.image.dtype)
     largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
@@ -59,12 +60,15 @@ def preprocess(
                 f"{where}: has shape {normalized.shape}, nothing is left of it without a border of "
                 f"{border}. Lower dataset.border."
             )
+        grid = grid @ _shift([border] * image.ndim)
         normalized = normalized[inside]
         classes = None if classes is None else classes[inside]
     if shape is not None:
+        first = [_first(*sizes) for sizes in zip(normalized.shape, shape, strict=True)]
+        grid = grid @ _shift(first)
         normalized = crop_or_pad(normalized, shape, float(normalized.min()))
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step)
+    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:
@@ -86,16 +90,27 @@ def crop_or_pad(array: np.ndarray, shape: Sequence[int], value: float) -> np.nda
     """The array cropped or padded to the shape, centred; of an odd difference the larger part
     comes first, as torchio does."""
     for axis, (have, want) in enumerate(zip(array.shape, shape, strict=True)):
-        excess = have - want
-        if excess > 0:
-            start = -(-excess // 2)
-            array = np.take(array, range(start, start + want), axis)
-        elif excess < 0:
-            before = -(excess // 2)
+        first = _first(have, want)
+        if have > want:
+            array = np.take(array, range(first, first + want), axis)
+        elif have < want:
             widths = [(0, 0)] * array.ndim
-            widths[axis] = (before, -excess - before)
+            widths[axis] = (-first, want - have + first)
             array = np.pad(array, widths, constant_values=value)
     return array
+
+
+def _first(have: int, want: int) -> int:
+    """Where the cropped or padded axis begins on the former one; below 0 if it is padded."""
+    larger = (abs(have - want) + 1) // 2
+    return larger if have > want else -larger
+
+
+def _shift(voxels: Sequence[float]) -> np.ndarray:
+    """The affine (D + 1, D + 1) that moves the origin to this voxel."""
+    affine = np.eye(len(voxels) + 1)
+    affine[:-1, -1] = voxels
+    return affine
 
 
 def resample(
@@ -103,7 +118,7 @@ def resample(
     labels: np.ndarray | None,
     edges: Sequence[float],
     spacing: Sequence[float],
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Image and labels of voxels with other edges, by torchio.
 
     Args:
@@ -111,6 +126,9 @@ def resample(
         labels: (*S) or None.
         edges: Present edge lengths in mm.
         spacing: Wanted ones.
+
+    Returns:
+        Image, labels, and the affine (D + 1, D + 1) from their voxels to the former ones.
     """
     import torchio
 
@@ -130,4 +148,6 @@ def resample(
     arrays = [result[name].numpy()[0] for name in members]
     if flat:
         arrays = [array[..., 0] for array in arrays]
-    return arrays[0], ids[arrays[1]] if labels is not None else None
+    kept = [0, 1, 3] if flat else [0, 1, 2, 3]
+    grid = np.linalg.solve(affine, result["image"].affine)[np.ix_(kept, kept)]
+    return arrays[0], ids[arrays[1]] if labels is not None else None, grid

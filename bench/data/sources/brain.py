@@ -1,7 +1,6 @@
 """Brain MRI in the layout of the DeepSim papers: subjects and one atlas."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from bench.data.files.nifti import read_nifti
 from bench.data.sources.csv_table import check_split, read_table
@@ -50,6 +49,3 @@ class Brain(Source):
     def read(self, subject: Subject) -> Raw:
         assert subject.image is not None
         return read_nifti(subject.image, subject.labels, self.ignore_affine)
-
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | {"ignore_affine": self.ignore_affine}

@@ -1,20 +1,17 @@
 """Sequences in the layout of the Cell Tracking Challenge."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.data.files.tiff import count_pages
-from bench.data.sources.source import Source
-from bench.data.sources.subject import SPLITS, Raw, Subject
-from bench.data.sources.tiff_stacks import read_page
+from bench.data.sources.subject import Raw, Subject
+from bench.data.sources.tiff_pages import TiffPages, read_page
 from bench.errors import ConfigError, DataError
 
 
 @dataclass(kw_only=True)
-class CellTracking(Source):
+class CellTracking(TiffPages):
     """`SS/tNNN.tif` with masks in `SS_ST/SEG/man_segNNN.tif`; a subject is a frame.
 
     Attributes:
@@ -23,30 +20,21 @@ class CellTracking(Source):
         masks: Which masks: `ST` (silver truth, every frame) or `GT` (gold truth).
     """
 
-    splits: Mapping[str, Mapping[str, Any]]
     masks: str = "ST"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        unknown = sorted(set(self.splits) - set(SPLITS))
-        if unknown:
-            raise ConfigError(
-                f"dataset.splits.{unknown[0]}: no such split; known are {', '.join(SPLITS)}."
-            )
 
     def subjects(self) -> list[Subject]:
         root = self.existing_root()
         found = []
-        for split, section in self.splits.items():
-            if section is None:
-                continue
+        for split, section in self.sections():
             if "sequence" not in section:
                 raise ConfigError(
                     f"dataset.splits.{split}: names no sequence. Add one, such as sequence: '01'."
                 )
             sequence = str(section["sequence"])
             frames = self._frames(root, sequence)
-            first, end = self._range(split, section, len(frames))
+            whole = section.get("of") or len(frames)
+            limits = self.limits(f"{split}.frames", section.get("frames"), whole, f"{whole} frames")
+            first, end = (limit * len(frames) // whole for limit in limits)
             found += [
                 Subject(f"{sequence}/{image.stem}", split, image, labels, None, sequence, number)
                 for number, image, labels in frames[first:end]
@@ -62,9 +50,6 @@ class CellTracking(Source):
                     "it, or use dataset=tiff_stack."
                 )
         return read_page(subject)
-
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | {"masks": self.masks}
 
     def _frames(self, root: Path, sequence: str) -> list[tuple[int, Path, Path]]:
         """Number, image and mask of every frame, in order."""
@@ -99,16 +84,3 @@ class CellTracking(Source):
                 )
             found.append((int(digits), image, mask))
         return found
-
-    def _range(self, split: str, section: Mapping[str, Any], count: int) -> tuple[int, int]:
-        frames = section.get("frames")
-        if frames is None:
-            return 0, count
-        first, end = frames
-        whole = section.get("of") or count
-        if not 0 <= first < end <= whole:
-            raise ConfigError(
-                f"dataset.splits.{split}.frames=[{first}, {end}]: must be [first, end) within "
-                f"{whole} frames."
-            )
-        return first * count // whole, end * count // whole

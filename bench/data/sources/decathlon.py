@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.data.files.nifti import read_nifti
 from bench.data.sources.source import Source
@@ -38,9 +37,6 @@ class Decathlon(ShuffledSplits, Source):
     def read(self, subject: Subject) -> Raw:
         assert subject.image is not None
         return read_nifti(subject.image, subject.labels, self.ignore_affine)
-
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | self.split_settings() | {"ignore_affine": self.ignore_affine}
 
 
 def stem(name: str) -> str:

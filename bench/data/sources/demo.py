@@ -65,18 +65,7 @@ class Demo(Source):
     def settings(self) -> dict[str, Any]:
         from importlib.metadata import version
 
-        return super().settings() | {
-            "version": VERSION,
-            "nilearn": version("nilearn"),
-            "resolution": self.resolution,
-            "slice_mm": self.slice_mm,
-            "subjects_per_split": dict(self.subjects_per_split),
-            "deformation": list(self.deformation),
-            "smoothness": list(self.smoothness),
-            "bias": self.bias,
-            "noise": self.noise,
-            "seed": self.seed,
-        }
+        return super().settings() | {"version": VERSION, "nilearn": version("nilearn")}
 
     def fingerprint(self, subjects: Sequence[Subject]) -> str:
         digest = hashlib.sha256(repr(sorted(self.settings().items())).encode())

@@ -31,6 +31,8 @@ class NiftiTable(Source):
         ignore_affine: Takes labels to lie on their image's grid whatever their header says.
     """
 
+    HARMLESS = Source.HARMLESS | {"table_file"}  # subjects and pairs that it lists count
+
     table_file: str = "subjects.csv"
     ignore_affine: bool = False
 
@@ -57,8 +59,8 @@ class NiftiTable(Source):
         return read_nifti(subject.image, subject.labels, self.ignore_affine)
 
     def settings(self) -> dict[str, Any]:
-        own = {"given": {k: list(v) for k, v in self.given_pairs().items()}}
-        return super().settings() | own | {"ignore_affine": self.ignore_affine}
+        given = {split: list(pairs) for split, pairs in self.given_pairs().items()}
+        return super().settings() | {"given": given}
 
     def _rows(self) -> tuple[Path, list[Row]]:
         path = self.existing_root() / self.table_file

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.data.files.nifti import read_nifti
 from bench.data.sources.decathlon import find_listing, read_listing, stem
@@ -69,12 +68,6 @@ class Oasis(ShuffledSplits, Source):
     def read(self, subject: Subject) -> Raw:
         assert subject.image is not None
         return read_nifti(subject.image, subject.labels, self.ignore_affine)
-
-    def settings(self) -> dict[str, Any]:
-        own = {"segmentation": self.segmentation, "atlas": self.atlas}
-        return (
-            super().settings() | self.split_settings() | own | {"ignore_affine": self.ignore_affine}
-        )
 
     def _with_atlas(self, found: Sequence[tuple[str, Path, Path]], root: Path) -> list[Subject]:
         if not found:

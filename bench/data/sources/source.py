@@ -4,17 +4,20 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from bench.config.outside import code_of_class
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
 from bench.data.sources.pairs import Pairs
 from bench.data.sources.subject import Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
+
+UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 
 @dataclass(kw_only=True)
@@ -24,7 +27,8 @@ class Source(ABC):
     Attributes:
         name: The data set's name.
         ndim: 2 or 3 spatial axes.
-        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background.
+        classes: Names of the label ids, or the number N of ids 0..N-1. Id 0 is background. Without
+            it and `labels` there are up to 256; those that do not occur are dropped.
         labels: Table that merges, drops and names label ids, in place of `classes`; see
             `bench.data.preprocessing.label_table`.
         pairs: Pairing policy of each split; see `bench.data.sources.pairs`.
@@ -34,7 +38,15 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+        unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
+
+    All fields of a source determine its arrays, and so count for its cache and the identity of
+    runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
+    as well.
     """
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+    unit: ClassVar[str] = "mm"
 
     name: str
     ndim: int
@@ -109,7 +121,8 @@ class Source(ABC):
     @cached_property
     def table(self) -> LabelTable:
         """What the label ids of the files stand for."""
-        return LabelTable(self.classes, self.labels)
+        undeclared = self.classes is None and self.labels is None
+        return LabelTable(UNDECLARED if undeclared else self.classes, self.labels)
 
     def class_names(self) -> dict[int, str]:
         """Name of each declared class by its id."""
@@ -117,14 +130,15 @@ class Source(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What, besides the files, determines the preprocessed arrays."""
+        names = [field.name for field in fields(self) if field.name not in self.HARMLESS]
+        settings = {name: _plain(getattr(self, name)) for name in names}
+        del settings["labels"]
+        code = code_of_class(type(self))
         return {
             "source": type(self).__qualname__,
-            "ndim": self.ndim,
+            **settings,
             "classes": self.table.settings(),
-            "spacing": None if self.spacing is None else list(self.spacing),
-            "border": self.border,
-            "shape": None if self.shape is None else list(self.shape),
-            "intensity": dict(self.intensity),
+            **({"code": code} if code else {}),
         }
 
     def files_state(self, subjects: Sequence[Subject]) -> list[Any]:
@@ -176,6 +190,15 @@ class Source(ABC):
         if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
             raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
         return root
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it, the same in every process."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def files(subject: Subject) -> list[Path]:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bench.errors import ConfigError
 
@@ -43,7 +43,3 @@ class ShuffledSplits:
         splits = ["train"] * first + ["val"] * (second - first)
         splits += ["test"] * (len(shuffled) - second)
         return list(zip(shuffled, splits, strict=True))
-
-    def split_settings(self) -> dict[str, Any]:
-        """What determines the splits."""
-        return {"split_seed": self.split_seed, "fractions": list(self.fractions)}

@@ -41,12 +41,14 @@ class Raw:
         labels: (*S) whole numbers, ids of the files; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         orientation: Axis codes that the image's file was stored in; empty in 2D.
+        affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
     """
 
     image: np.ndarray
     labels: np.ndarray | None
     spacing: tuple[float, ...]
     orientation: str = ""
+    affine: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,12 @@ class Sample:
         labels: (*S) whole numbers, ids of the declared classes; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
+        grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
+            for generated subjects.
     """
 
     image: np.ndarray
     labels: np.ndarray | None
     spacing: tuple[float, ...]
     step: float | None = None
+    grid: np.ndarray | None = None

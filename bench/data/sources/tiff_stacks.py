@@ -1,18 +1,17 @@
 """Stacks of slices in TIFF files, with stacks of label maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bench.data.files.tiff import count_pages, read_image, read_labels
-from bench.data.sources.source import Source
-from bench.data.sources.subject import SPLITS, Raw, Subject
+from bench.data.files.tiff import count_pages
+from bench.data.sources.subject import Raw, Subject
+from bench.data.sources.tiff_pages import TiffPages, read_page
 from bench.errors import ConfigError, DataError
 
 
 @dataclass(kw_only=True)
-class TiffStacks(Source):
+class TiffStacks(TiffPages):
     """Each split is a range of slices of one stack; a subject is a slice.
 
     Attributes:
@@ -22,23 +21,12 @@ class TiffStacks(Source):
         colors: Label ids by colour, `[[red, green, blue, id], …]`, for label maps in colour.
     """
 
-    splits: Mapping[str, Mapping[str, Any]]
     colors: Sequence[Sequence[int]] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        unknown = sorted(set(self.splits) - set(SPLITS))
-        if unknown:
-            raise ConfigError(
-                f"dataset.splits.{unknown[0]}: no such split; known are {', '.join(SPLITS)}."
-            )
 
     def subjects(self) -> list[Subject]:
         root = self.existing_root()
         found = []
-        for split, section in self.splits.items():
-            if section is None:
-                continue
+        for split, section in self.sections():
             images = self._find(root, section.get("images"), f"splits.{split}.images")
             labels = None
             if section.get("labels"):
@@ -50,7 +38,9 @@ class TiffStacks(Source):
                     f"{count_pages(labels)}. Give each slice its label map."
                 )
             series = str(images.relative_to(root))
-            first, end = self._slices(split, section.get("slices"), count, images)
+            first, end = self.limits(
+                f"{split}.slices", section.get("slices"), count, f"the {count} slices of {images}"
+            )
             found += [
                 Subject(f"{series}/{page:03d}", split, images, labels, page, series, page)
                 for page in range(first, end)
@@ -59,10 +49,6 @@ class TiffStacks(Source):
 
     def read(self, subject: Subject) -> Raw:
         return read_page(subject, self._ids_by_color())
-
-    def settings(self) -> dict[str, Any]:
-        colors = None if self.colors is None else [list(color) for color in self.colors]
-        return super().settings() | {"colors": colors}
 
     def _ids_by_color(self) -> dict[tuple[int, int, int], int] | None:
         if self.colors is None:
@@ -93,39 +79,3 @@ class TiffStacks(Source):
             f"dataset {self.name}: {root / patterns[0]} does not exist. Point dataset.root at the "
             f"folder that holds it, or name the file in dataset.{option}."
         )
-
-    def _slices(
-        self, split: str, limits: Sequence[int] | None, count: int, path: Path
-    ) -> tuple[int, int]:
-        if limits is not None and (not isinstance(limits, Sequence) or len(limits) != 2):
-            raise ConfigError(
-                f"dataset.splits.{split}.slices={limits}: must be [first, end) within the "
-                f"{count} slices of {path}."
-            )
-        first, end = (0, count) if limits is None else limits
-        if not 0 <= first < end <= count:
-            raise ConfigError(
-                f"dataset.splits.{split}.slices=[{first}, {end}]: must be [first, end) within the "
-                f"{count} slices of {path}."
-            )
-        return first, end
-
-
-def read_page(subject: Subject, colors: Mapping[tuple[int, int, int], int] | None = None) -> Raw:
-    """Image and labels of a subject that is a page of TIFF files, or a whole one.
-
-    Raises:
-        DataError: If they cannot be read, or differ in shape.
-    """
-    assert subject.image is not None
-    page = subject.page or 0
-    image = read_image(subject.image, page)
-    labels = None
-    if subject.labels is not None:
-        labels = read_labels(subject.labels, page, colors)
-        if labels.shape != image.shape:
-            raise DataError(
-                f"{subject.labels}: has pages of {labels.shape} pixels, but its image "
-                f"{subject.image.name} has {image.shape}. Give labels on the image's grid."
-            )
-    return Raw(image, labels, (1.0, 1.0))

@@ -1,1 +1,5 @@
 """Registration of pairs."""
+
+from bench.tasks.registration.registration import Registration
+
+__all__ = ["Registration"]

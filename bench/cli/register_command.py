@@ -1,0 +1,75 @@
+"""`python -m bench register` and `score`: displacement fields for other tools, and from them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import ConfigError
+
+ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "auto": "auto"}
+
+
+def register(
+    run: Annotated[str, typer.Argument(help="Id of a finished run, or its folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    moving: Annotated[Path | None, typer.Option(help="The moving image.")] = None,
+    fixed: Annotated[Path | None, typer.Option(help="The fixed image.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Label map of the moving image.")] = None,
+    fixed_labels: Annotated[Path | None, typer.Option(help="Label map of the fixed image.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Many pairs: columns moving, fixed (, labels, fixed_labels)."),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Of the displacement: ants, learn2reg, voxels.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; as the run.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Register new files as a finished run does; its data need not be there."""
+    from bench.cli.run_commands import find_run
+    from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
+    from bench.store.folder import Folder
+
+    if device is not None and device not in ACCELERATORS:
+        raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
+    if csv is not None:
+        pairs = listed_pairs(csv)
+        if moving or fixed or labels or fixed_labels:
+            raise ConfigError("--csv lists the pairs: leave --moving, --fixed and labels out.")
+    elif moving is None or fixed is None:
+        raise ConfigError("Name a pair by --moving A --fixed B, or many by --csv pairs.csv.")
+    else:
+        pairs = [PairOfFiles(moving, fixed, labels, fixed_labels)]
+    folder = Folder(Path(run)) if Path(run).is_dir() else find_run(results, run)
+    registrar = Registrar(folder, None if device is None else ACCELERATORS[device])
+    for pair in pairs:
+        target = out if csv is None else out / "_to_".join(pair.names)
+        print(registrar.register(pair, target, format).line, flush=True)
+
+
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder of the displacement fields.")],
+    dataset: Annotated[str, typer.Option(help="A data set of conf/dataset/.")],
+    name: Annotated[str, typer.Option(help="What the tool is called in tables.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings as for run.py, such as dataset.root=PATH."),
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="The tool's version, for the record.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
+    from bench.cli.terminal import print_outcome
+    from bench.config.composition import compose
+    from bench.runs.lookup import run
+
+    chosen = [f"dataset={dataset}", "model=fields", f"model.name={name}", f"results_dir={results}"]
+    chosen += [f"model.folder={quoted(str(folder.absolute()))}", f"model.version={quoted(version)}"]
+    print_outcome(run(compose([*chosen, *(overrides or [])])))
+
+
+def quoted(text: str | None) -> str:
+    """Text as the value of an override."""
+    return "null" if text is None else f"'{text}'"

@@ -1,0 +1,186 @@
+"""Displacement fields that other tools wrote, as a method: they are scored, not computed."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.files.fields import ENDINGS, Field, read_field
+from bench.data.files.images import FileGrid, read_grid
+from bench.data.mapping import displacement_between, sampled, transformed
+from bench.data.setup import Setup, make_source
+from bench.data.sources.csv_table import read_table
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Subject
+from bench.errors import DataError, Unsupported
+from bench.models.method import Objective
+from bench.pair import Pair
+
+SECONDS = "seconds.csv"
+LARGEST_SHIFT = 1.0  # voxels of the field between its corners and those of the image
+
+
+class Fields:
+    """Reads the displacement of each test pair from a folder.
+
+    Files are named `disp_FIXED_MOVING` as by Learn2Reg, with the subjects' names or their last
+    number in four digits, or `MOVING_to_FIXED`; or they are `displacement` in a folder
+    `MOVING_to_FIXED`. A `seconds.csv` (moving, fixed, seconds) says how long the tool took.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of the images.
+        folder: Where the files are.
+        version: Of the tool, for the record.
+    """
+
+    def __init__(
+        self, ndim: int, image_channels: int, folder: str | None, version: str | None = None
+    ) -> None:
+        self.ndim = ndim
+        self.folder = Path(folder or "")
+        self.source: Source
+        self.subjects: dict[str, Subject] = {}
+        self._times: dict[tuple[str, str], float] = {}
+        self._place = lru_cache(maxsize=64)(self._find_place)
+
+    def connect(self, setup: Setup) -> None:
+        """Learns where the subjects lie, and looks for the field of each test pair.
+
+        Raises:
+            Unsupported: If the run is to be used without its data.
+            DataError: If fields are missing.
+        """
+        dataset = setup.dataset
+        if not dataset.ids:
+            raise Unsupported(
+                f"model={setup.experiment['model']['name']} reads what another tool registered; it "
+                "cannot be applied to new files. Take a run with another model."
+            )
+        self.source = make_source(setup.experiment)
+        self.subjects = {subject.id: subject for subject in self.source.subjects()}
+        self._times = self._read_times()
+        pairs = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
+        lacking = [pair for pair in pairs if self._find(*pair) is None]
+        if lacking:
+            moving, fixed = lacking[0]
+            found, called = len(pairs) - len(lacking), names(moving, fixed)
+            raise DataError(
+                f"{self.folder}: has fields of {found} of the {len(pairs)} test pairs; that of "
+                f"{moving} to {fixed} is missing. Name it {called[0]} or {called[-1]}, with one of "
+                f"{', '.join(ENDINGS)}."
+            )
+
+    def register(self, pair: Pair, objective: Objective) -> Tensor:
+        """Displacement (B, D, *S) float32, voxels, from the files.
+
+        Raises:
+            DataError: If one cannot be read, or does not fit the fixed image.
+        """
+        assert pair.ids is not None
+        shape = pair.fixed.shape[2:]
+        found = [self._displacement(moving, fixed, shape) for moving, fixed in pair.ids]
+        return torch.from_numpy(np.stack(found)).to(pair.fixed.device)
+
+    def seconds(self, pair: Pair) -> float:
+        """How long the tool took for a batch, by its `seconds.csv`; NaN where that has no row."""
+        assert pair.ids is not None
+        return sum(self._times.get(ids, float("nan")) for ids in pair.ids)
+
+    def _displacement(self, moving: str, fixed: str, shape: Sequence[int]) -> np.ndarray:
+        path = self._find(moving, fixed)
+        assert path is not None
+        field = read_field(path, self.ndim)
+        (grid, to_fixed), (moving_grid, to_moving) = self._place(fixed), self._place(moving)
+        check_grid(field, grid, fixed)
+        return displacement_between(mapping(field, grid, moving_grid), to_fixed, to_moving, shape)
+
+    def _find(self, moving: str, fixed: str) -> Path | None:
+        for name in names(moving, fixed):
+            for ending in ENDINGS:
+                for path in (f"{name}{ending}", f"{name}/displacement{ending}"):
+                    if (self.folder / path).is_file():
+                        return self.folder / path
+        return None
+
+    def _find_place(self, subject: str) -> tuple[FileGrid, np.ndarray]:
+        """The grid of a subject's file, and the affine from its preprocessed voxels to mm."""
+        own = self.subjects[subject]
+        raw = self.source.read(own)
+        if raw is None or own.image is None:  # generated: its file would be what is trained on
+            shape = self.source.load(own).image.shape[1:]
+            return FileGrid(shape, np.eye(self.ndim + 1)), np.eye(self.ndim + 1)
+        grid = read_grid(own.image, raw)
+        sample = self.source.preprocess(own, raw)
+        assert sample.grid is not None
+        return grid, (np.eye(self.ndim + 1) if raw.affine is None else raw.affine) @ sample.grid
+
+    def _read_times(self) -> dict[tuple[str, str], float]:
+        path = self.folder / SECONDS
+        if not path.exists():
+            return {}
+        columns = ("moving", "fixed", "seconds")
+        try:
+            return {
+                (row["moving"], row["fixed"]): float(row["seconds"])
+                for row in read_table(path, columns)
+            }
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{path}: a row lacks a number of seconds. Fill it in.") from error
+
+
+def names(moving: str, fixed: str) -> list[str]:
+    """How the file of a pair may be called, without ending."""
+    called = [
+        name.replace("/", "_").removesuffix(".gz").removesuffix(".nii") for name in (moving, fixed)
+    ]
+    found = [f"{called[0]}_to_{called[1]}", f"disp_{called[1]}_{called[0]}"]
+    numbers = [re.findall(r"\d+", name) for name in called]
+    if all(numbers):
+        found.append(f"disp_{int(numbers[1][-1]):04d}_{int(numbers[0][-1]):04d}")
+    return found
+
+
+def check_grid(field: Field, grid: FileGrid, subject: str) -> None:
+    """Raises DataError unless a field has the fixed file's grid, or that at half resolution."""
+    shape = field.vectors.shape[1:]
+    halves = [tuple(n // 2 for n in grid.shape), tuple(-(-n // 2) for n in grid.shape)]
+    if shape not in (grid.shape, *halves):
+        raise DataError(
+            f"{field.path}: has the shape {shape}, but its fixed image {subject} has {grid.shape}. "
+            "Write the field on the fixed image's grid, or at half of its resolution."
+        )
+    if field.affine is None:
+        return
+    corners = np.array(np.meshgrid(*[[0.0, 1.0]] * len(shape), indexing="ij"))
+    last = np.array(shape).reshape(-1, *[1] * len(shape)) - 1.0
+    whole = np.array(grid.shape).reshape(last.shape) - 1.0
+    there = transformed(np.linalg.inv(field.affine), transformed(grid.affine, corners * whole))
+    shift = float(np.abs(there - corners * last).max())
+    if shift > LARGEST_SHIFT:
+        raise DataError(
+            f"{field.path}: lies elsewhere than its fixed image {subject}: by its header their "
+            f"corners are up to {shift:.3g} voxels apart. Write it with that image's header."
+        )
+
+
+def mapping(field: Field, grid: FileGrid, moving: FileGrid) -> Callable[[np.ndarray], np.ndarray]:
+    """Points (D, *S) of the fixed image in mm to those of the moving one, as a field says it."""
+    if field.affine is not None:
+        to_field = np.linalg.inv(field.affine)
+        return lambda x: x + sampled(field.vectors, transformed(to_field, x))
+    to_file = np.linalg.inv(grid.affine)
+    shapes: Any = (field.vectors.shape[1:], grid.shape)
+    scale = [(n - 1) / max(whole - 1, 1) for n, whole in zip(*shapes, strict=True)]
+
+    def mapped(x: np.ndarray) -> np.ndarray:
+        voxels = transformed(to_file, x)
+        places = voxels * np.reshape(scale, (-1, *[1] * (x.ndim - 1)))
+        return transformed(moving.affine, voxels + sampled(field.vectors, places))
+
+    return mapped

@@ -1,0 +1,45 @@
+"""A trained network as a method."""
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.flow import Integration, displacement_of
+from bench.models.method import Objective
+from bench.pair import Pair
+from bench.spatial import integrate
+
+
+class NetworkMethod:
+    """Registers by one forward pass, in the precision that the network was trained in.
+
+    Args:
+        network: (moving, fixed) -> u, or `bench.models.flow.Integrated`; put into eval mode.
+        precision: Precision of its layers.
+    """
+
+    def __init__(self, network: nn.Module, precision: torch.dtype) -> None:
+        self.network = network.eval()
+        self.precision = precision
+
+    def register(self, pair: Pair, objective: Objective) -> Tensor:
+        """Displacement (B, D, *S) float32 in voxels."""
+        u, _ = self._predict(pair)
+        return u
+
+    def inverse(self, pair: Pair) -> Tensor | None:
+        """Displacement (B, D, *S) of the inverse transforms; None without an integrated velocity.
+
+        It is defined on the moving image's grid.
+        """
+        if not isinstance(self.network, Integration):
+            return None
+        _, velocity = self._predict(pair)
+        return integrate(-velocity, self.network.squarings)
+
+    @torch.no_grad()
+    def _predict(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Displacement, and the velocity that it comes from if there is one."""
+        device = pair.moving.device.type
+        with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
+            u, velocity = displacement_of(self.network(pair.moving, pair.fixed))
+        return u.detach(), velocity.detach()  # a view of a parameter keeps its gradient in no_grad

@@ -1,0 +1,291 @@
+"""The method of a finished run on new files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.cache.arrays import encode
+from bench.data.files.fields import LAYOUTS, write_field
+from bench.data.files.images import FileGrid, file_stem, read_grid, read_raw, write_image
+from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.data.setup import make_source
+from bench.data.sources.csv_table import read_table
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Raw, Subject
+from bench.errors import ConfigError, DataError
+from bench.models.method import inverse_of, reason_against
+from bench.models.network import NetworkMethod
+from bench.pair import Pair
+from bench.runs.trained import load_method
+from bench.scores.overlap import dice_per_class, foreground_dice
+from bench.scores.smoothness import folding
+from bench.seeding import derive_seed
+from bench.spatial import warp
+from bench.store.folder import Folder
+from bench.tasks.registration.testing import register
+
+
+@dataclass(frozen=True)
+class PairOfFiles:
+    """Two images to be registered.
+
+    Attributes:
+        moving: The moving image.
+        fixed: The fixed image.
+        labels: Label map of the moving image, or None.
+        fixed_labels: Label map of the fixed image, or None.
+    """
+
+    moving: Path
+    fixed: Path
+    labels: Path | None = None
+    fixed_labels: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Moving and fixed image, as they are called."""
+        return file_stem(self.moving), file_stem(self.fixed)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the registration of a pair of files gave.
+
+    Attributes:
+        names: Moving and fixed image.
+        before: `similarity` and `dice` of the pair as it is, where they can be computed.
+        after: The same of the registered pair, and `folding`.
+        files: What was written.
+    """
+
+    names: tuple[str, str]
+    before: dict[str, float]
+    after: dict[str, float]
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        """The result in one line."""
+        called = {"similarity": "D", "dice": "Dice"}
+        changes = [
+            f"{title} {self.before[name]:.4g} to {self.after[name]:.4g}"
+            for name, title in called.items()
+            if name in self.after
+        ]
+        folds = f"{self.after['folding']:.3%} folded"
+        moving, fixed = self.names
+        written = ", ".join(path.name for path in self.files)
+        where = self.files[0].parent
+        return f"{moving} to {fixed}: {', '.join([*changes, folds])}; {where}: {written}"
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A new file, as it is and preprocessed.
+
+    Attributes:
+        raw: What the file holds.
+        grid: Where its voxels lie.
+        image: (1, C, *S) float32, preprocessed.
+        labels: (1, 1, *S), positions among the run's classes; None without labels.
+        affine: (D + 1, D + 1), from preprocessed voxels to mm.
+    """
+
+    raw: Raw
+    grid: FileGrid
+    image: Tensor
+    labels: Tensor | None
+    affine: np.ndarray
+
+
+class Registrar:
+    """Registers new files as a finished run registered its test pairs.
+
+    Args:
+        folder: The run. Its data need not be at hand.
+        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+
+    Raises:
+        StoreError: If the run has not finished, or something of it is missing.
+    """
+
+    def __init__(self, folder: Folder, accelerator: str | None = None) -> None:
+        self.job = load_method(folder, accelerator)
+        self.name = folder.path.name
+        self.dataset = self.job.dataset
+        self.source: Source = make_source(self.job.setup.experiment)
+
+    def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
+        """Registers a pair and writes the warped image, labels and displacement.
+
+        Args:
+            files: The pair.
+            out: Folder to write to.
+            layout: Of the displacement, one of `LAYOUTS`; None for `ants` in 3D, `voxels` in 2D.
+
+        Raises:
+            DataError: If a file cannot be read, or is not like those of the run.
+            ConfigError: If the displacement cannot be written so.
+        """
+        layout = self._layout(layout)
+        moving = self._read(files.moving, files.labels)
+        fixed = self._read(files.fixed, files.fixed_labels)
+        pair = self._pair(files, moving, fixed)
+        torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
+        u, _ = register(self.job.method, pair, self.job.objective)
+        found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)))
+        out.mkdir(parents=True, exist_ok=True)
+        voxels = u[0].cpu().numpy()
+        displacement = displacement_on(fixed.grid, Mapping(voxels, fixed.affine, moving.affine))
+        found.files.append(_write_warped(out / "warped", moving, fixed.grid, displacement))
+        if moving.raw.labels is not None:
+            path = out / "warped_labels"
+            found.files.append(_write_warped(path, moving, fixed.grid, displacement, labels=True))
+        path = out / "displacement"
+        found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
+        inverse = inverse_of(self.job.method, pair)
+        if inverse is not None:
+            back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
+            displacement = displacement_on(moving.grid, back)
+            path = out / "inverse_displacement"
+            found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
+        return found
+
+    def _layout(self, layout: str | None) -> str:
+        flat = self.dataset.ndim == 2
+        layout = layout or ("voxels" if flat else "ants")
+        if layout not in LAYOUTS:
+            raise ConfigError(f"--format {layout}: must be one of {', '.join(LAYOUTS)}.")
+        if flat and layout != "voxels":
+            raise ConfigError(
+                f"--format {layout}: is for volumes, and {self.name} registers 2D images. Use "
+                "--format voxels."
+            )
+        return layout
+
+    def _read(self, path: Path, labels: Path | None) -> _Image:
+        """Reads and preprocesses a file as the run's data were.
+
+        Raises:
+            DataError: If it cannot be read, or is not like the run's images.
+        """
+        dataset = self.dataset
+        raw = read_raw(path, labels, getattr(self.source, "ignore_affine", False))
+        if raw.image.ndim != dataset.ndim:
+            raise DataError(
+                f"{path}: is a {raw.image.ndim}D image, and {self.name} registers {dataset.ndim}D "
+                f"images of {dataset.name}. Give files like those."
+            )
+        sample = self.source.preprocess(Subject(file_stem(path), "test", path, labels), raw)
+        channels, *shape = sample.image.shape
+        if channels != dataset.channels:
+            raise DataError(
+                f"{path}: has {channels} channel(s), and {self.name} registers images of "
+                f"{dataset.channels}. Give files like those of {dataset.name}."
+            )
+        if tuple(shape) != dataset.shape:
+            raise DataError(
+                f"{path}: has shape {tuple(shape)} once preprocessed, and {self.name} registers "
+                f"images of {dataset.shape}. Crop or pad it, or take a run with dataset.shape set."
+            )
+        if not np.allclose(sample.spacing, dataset.spacing, rtol=1e-2):
+            raise DataError(
+                f"{path}: has voxels of {_edges(sample.spacing)} mm, and {self.name} registers "
+                f"images of {_edges(dataset.spacing)} mm. Resample it, or take a run with "
+                "dataset.spacing set."
+            )
+        step = dataset.step if dataset.step == sample.step else None
+        kept = encode(sample.image, step).astype(np.float32) * np.float32(step or 1)
+        ids = None if sample.labels is None else self._positions(sample.labels)
+        assert raw.affine is not None
+        assert sample.grid is not None
+        return _Image(
+            raw,
+            read_grid(path, raw),
+            torch.from_numpy(kept)[None].to(self.job.device),
+            None if ids is None else torch.from_numpy(ids)[None, None].to(self.job.device),
+            raw.affine @ sample.grid,
+        )
+
+    def _positions(self, labels: np.ndarray) -> np.ndarray:
+        """Declared ids as positions among the run's classes; others come after those."""
+        names = self.source.class_names()
+        known = set(self.dataset.class_names)
+        order = sorted(names, key=lambda i: (names[i] not in known, i))
+        table = np.zeros(max(order) + 1, np.int32)
+        table[order] = np.arange(len(order))
+        return table[labels]
+
+    def _pair(self, files: PairOfFiles, moving: _Image, fixed: _Image) -> Pair:
+        """The pair as the method takes it.
+
+        Raises:
+            DataError: If the method needs labels that are not given.
+        """
+        first, second = moving.labels, fixed.labels
+        reason = self._reason_against_metric(first is not None and second is not None)
+        if reason and not isinstance(self.job.method, NetworkMethod):  # which only predicts
+            raise DataError(
+                f"{self.name}: cannot register {files.moving}: {reason}. Give --labels and "
+                "--fixed-labels."
+            )
+        images, classes = (moving.image, fixed.image), len(self.dataset.class_names)
+        if first is None or second is None:
+            return Pair(*images, None, None, classes, [files.names])
+        maps = (first, second)
+        classes = max(classes, *(int(labels.max()) + 1 for labels in maps))
+        return Pair(*images, None, lambda: maps, classes, [files.names])
+
+    def _reason_against_metric(self, labels: bool) -> str | None:
+        metric = self.job.objective.similarity
+        return reason_against(metric, self.dataset.ndim, self.dataset.channels, labels)
+
+    @torch.no_grad()
+    def _scores(self, pair: Pair) -> dict[str, float]:
+        scores = {"folding": folding(pair.u)}
+        metric = self.job.objective.similarity
+        if metric is not None and self._reason_against_metric(pair.has_labels) is None:
+            scores["similarity"] = float(metric(pair))
+        if pair.has_labels:
+            moving, fixed = pair.segmentations
+            warped = warp(moving, pair.u, mode="nearest")
+            scores["dice"] = foreground_dice(dice_per_class(warped, fixed, pair.classes))
+        return scores
+
+
+def listed_pairs(path: Path) -> list[PairOfFiles]:
+    """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels and
+    fixed_labels; paths are relative to the table.
+
+    Raises:
+        DataError: If it cannot be read, or a row lacks an image.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
+    pairs = []
+    for row in read_table(path, ("moving", "fixed")):
+        for role in ("moving", "fixed"):
+            if not row.get(role):
+                raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
+        names = ("moving", "fixed", "labels", "fixed_labels")
+        files = {name: path.parent / row[name] for name in names if row.get(name)}
+        pairs.append(PairOfFiles(**files))
+    return pairs
+
+
+def _write_warped(
+    path: Path, moving: _Image, grid: FileGrid, displacement: np.ndarray, labels: bool = False
+) -> Path:
+    array = moving.raw.labels if labels else moving.raw.image
+    assert array is not None
+    assert moving.raw.affine is not None
+    warped = warp_file(array, moving.raw.affine, grid, displacement, labels)
+    return write_image(path, warped, grid)
+
+
+def _edges(spacing: Sequence[float]) -> str:
+    return " x ".join(f"{edge:g}" for edge in spacing)

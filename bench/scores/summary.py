@@ -1,0 +1,54 @@
+"""Means over cases."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.scores.registry import score_of
+
+
+def mean_of_finite(values: Sequence[float]) -> float:
+    """Mean of the values that are finite; NaN if none is."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def validation_means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each value over validation pairs or images.
+
+    Scores of overlap leave out pairs without foreground, where they are NaN. Nothing else may be
+    NaN unseen.
+    """
+    means = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        leaves_out = score_of(name).kind == "overlap"
+        means[name] = mean_of_finite(values) if leaves_out else sum(values) / len(values)
+    return means
+
+
+def summarize(
+    rows: Sequence[Mapping[str, float]], names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Mean, standard deviation and count of each score over pairs, leaving out NaN.
+
+    Args:
+        rows: One mapping per pair; a missing score counts as NaN.
+        names: Scores to summarize.
+
+    Returns:
+        `{name: {"mean", "std", "n"}}`; mean and std are None where n is 0, std (ddof 1) is
+        None where n is 1.
+    """
+    table = {}
+    for name in names:
+        values = np.array([row.get(name, math.nan) for row in rows], dtype=float)
+        values = values[np.isfinite(values)]
+        table[name] = {
+            "mean": float(values.mean()) if len(values) else None,
+            "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "n": len(values),
+        }
+    return table

@@ -1,0 +1,190 @@
+"""Building what a registration is made of, and trying whether it goes together."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.config.experiment import Experiment
+from bench.config.instantiation import build
+from bench.data.batches.loading import read_pairs
+from bench.data.setup import Setup
+from bench.errors import BenchError, ConfigError, Unsupported
+from bench.models.building import build_model
+from bench.models.flow import displacement_of
+from bench.models.method import Objective, reason_against
+from bench.pair import Pair
+from bench.similarity.building import Learner, build_metric, extractors_of
+from bench.training.devices import network_precision
+
+LEAST = 3  # voxels along an axis: central differences take one on each side
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a registration is made of, built and tried out, extractors not yet trained.
+
+    Attributes:
+        model: The network, or the method that trains nothing.
+        objective: D, R and λ, as far as the method uses them.
+        learners: Networks of the metric that are to be trained before.
+    """
+
+    model: Any
+    objective: Objective
+    learners: list[Learner]
+
+
+def build_parts(setup: Setup) -> Parts:
+    """Builds metric, regularizer and model, and tries them on one pair.
+
+    Raises:
+        Unsupported: If they do not go together with the data.
+        ConfigError: If one of them cannot be built or does not return what it should.
+    """
+    parts = make_parts(setup)
+    try_out(parts, setup)
+    return parts
+
+
+def make_parts(setup: Setup) -> Parts:
+    """Builds metric, regularizer and model; no image is read.
+
+    Raises:
+        Unsupported: If they say that they cannot work on the data.
+        ConfigError: If one of them cannot be built.
+    """
+    experiment, dataset = setup.experiment, setup.dataset
+    if min(dataset.shape) < LEAST:
+        raise Unsupported(
+            f"dataset={dataset.name} has images of shape {dataset.shape}: each axis must have at "
+            f"least {LEAST} voxels, or derivatives along it do not exist. Choose another "
+            "dataset.shape, or take slices as 2D images."
+        )
+    similarity: Any = None
+    learners: list[Learner] = []
+    if "metric" in experiment.uses:
+        similarity, learners = build_metric(setup, network_precision(experiment.settings))
+        _refuse_metric(similarity, learners, setup)
+        for extractor in extractors_of(similarity):
+            extractor.load(experiment.results)
+    regularizer: Any = None
+    if "regularizer" in experiment.uses:
+        section = experiment["regularizer"]
+        others = ("name", "weight", "scale")
+        arguments = {key: value for key, value in section.items() if key not in others}
+        regularizer = build(arguments, "regularizer")
+    model = build_model(experiment["model"], setup)
+    reason = reason_against(model, dataset.ndim, dataset.channels, dataset.has_labels)
+    if reason:
+        raise Unsupported(
+            f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
+            f"{reason}. Choose another model or data set."
+        )
+    return Parts(model, Objective(similarity, regularizer, experiment.weight), learners)
+
+
+def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> None:
+    """Raises Unsupported if metric or extractors cannot work on the data."""
+    dataset = setup.dataset
+    reason = reason_against(similarity, dataset.ndim, dataset.channels, dataset.has_labels)
+    for learner in learners:
+        there = learner.setup.dataset
+        if not reason and learner.network.needs_labels and not there.has_labels:
+            called = "the data set" if there is dataset else there.name
+            reason = f"its extractor learns from labels, and {called} has none"
+    if reason:
+        raise Unsupported(
+            f"metric={setup.experiment['metric']['name']} cannot be used on "
+            f"dataset={dataset.name}: {reason}. Choose another metric or data set."
+        )
+
+
+@torch.no_grad()
+def try_out(parts: Parts, setup: Setup) -> None:
+    """One forward pass on one pair, so that what does not fit is said before training.
+
+    Raises:
+        Unsupported: If the network cannot take the images.
+        ConfigError: If metric or regularizer do not return a scalar, or nothing can be minimized.
+    """
+    experiment, dataset = setup.experiment, setup.dataset
+    split = "train" if "trainer" in experiment.uses else "test"
+    pair = read_pairs(dataset, dataset.pairs(split)[:1], torch.device("cpu"))
+    u = regularized = torch.zeros_like(pair.u)
+    if isinstance(parts.model, nn.Module):
+        u, regularized = _try_network(parts.model, pair, setup)
+    objective = parts.objective
+    if objective.regularizer is not None:
+        name = experiment["regularizer"]["name"]
+        _value(f"regularizer={name}", objective.regularizer, regularized)
+    if objective.similarity is None:
+        return
+    metric = experiment["metric"]["name"]
+    with torch.enable_grad():
+        moved = pair.at(u.detach().requires_grad_())
+        value = _value(f"metric={metric}", objective.similarity, moved)
+    if "regularizer" in experiment.uses and not value.requires_grad:
+        raise ConfigError(
+            f"metric={metric} has no gradient in the displacement: nothing can be learned from it. "
+            "It must look at pair.warped, pair.warped_labels or pair.u."
+        )
+
+
+def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, Tensor]:
+    """What a network returns for a pair, displacement and what is regularized of it."""
+    dataset, model = setup.dataset, setup.experiment["model"]["name"]
+    images = f"{dataset.ndim}D images of shape {dataset.shape} with {dataset.channels} channel(s)"
+    network.eval()
+    try:
+        u, regularized = displacement_of(network(pair.moving, pair.fixed))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise Unsupported(
+            f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). "
+            "Choose another model, or crop or pad the images by dataset.shape."
+        ) from error
+    wanted = (1, dataset.ndim, *dataset.shape)
+    if u.shape != wanted:
+        raise Unsupported(
+            f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
+            f"{wanted} is needed, one channel per axis."
+        )
+    return u, regularized
+
+
+def _value(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
+    """What a metric or regularizer returns, a finite scalar.
+
+    Raises:
+        ConfigError: If it is none, or fails.
+    """
+    try:
+        value = function(argument)
+    except BenchError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)[::-1]
+        ours = (frame for frame in frames if "site-packages" not in frame.filename)
+        raised = next(ours, frames[0])
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{what} fails on the first training pair: {type(error).__name__}: {reason} "
+            f"({raised.filename}:{raised.lineno})"
+        ) from error
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ConfigError(f"{what} returns {shape}; it must return a scalar tensor.")
+    if not value.isfinite():
+        raise ConfigError(f"{what} is {value.item()} on the first training pair, before training.")
+    return value
+
+
+def describe(experiment: Experiment) -> str:
+    """What is registered by what, as messages and figures say it."""
+    uses, dataset = experiment.uses, experiment["dataset"]["name"]
+    section = "metric" if "metric" in uses else "model"
+    return f"{experiment[section]['name']} on {dataset}"

@@ -1,0 +1,31 @@
+"""The figure of a run: one registered test pair."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.analysis.plots.registered import draw_registration
+from bench.pair import Pair
+from bench.spatial import warp
+
+
+def draw_pair(path: Path, pair: Pair, title: str) -> None:
+    """Draws a pair under its displacement: images, label contours, grid and Jacobian.
+
+    Args:
+        path: PNG file to write.
+        pair: One pair.
+        title: Written above.
+    """
+    labels: list[np.ndarray | None] = [None, None, None]
+    if pair.has_labels:
+        moving, fixed = pair.segmentations
+        warped = warp(moving, pair.u, mode="nearest")
+        labels = [label[0, 0].cpu().numpy() for label in (moving, fixed, warped)]
+    draw_registration(
+        path,
+        images=[image[0, 0].cpu().numpy() for image in (pair.moving, pair.fixed, pair.warped)],
+        labels=labels,
+        displacement=pair.u[0].cpu().numpy(),
+        title=title,
+    )

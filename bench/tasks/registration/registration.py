@@ -1,0 +1,155 @@
+"""The task of registration: what a run trains, how it is tested, and its figure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
+from bench.data.setup import Setup
+from bench.models.building import finish_method
+from bench.models.method import Method
+from bench.models.network import NetworkMethod
+from bench.scores.registry import SCORES, units
+from bench.seeding import derive_seed
+from bench.similarity.building import Learner, move_metric
+from bench.store.checkpoints import load_network
+from bench.store.folder import CLASSES, PAIRS
+from bench.tasks.registration.assembly import Parts, build_parts, describe
+from bench.tasks.registration.figure import draw_pair
+from bench.tasks.registration.testing import register, score_pairs
+from bench.tasks.registration.training import NetworkTraining, validation_scores
+from bench.tasks.task import Row, TestCase
+from bench.training.devices import network_precision, single_device
+from bench.training.trainee import Trainable
+
+
+class Registration:
+    """A network is trained, or another method registers, and the test pairs are scored."""
+
+    tables = (PAIRS, CLASSES)
+    key = ("moving", "fixed")
+    texts = ("moving", "fixed", "class")
+
+    def assemble(self, setup: Setup) -> "RegistrationJob":
+        """Builds method, metric and regularizer, and tries them on one pair.
+
+        Raises:
+            Unsupported: If they do not go together with the data.
+            ConfigError: If one of them cannot be built or does not return what it should.
+        """
+        splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
+        for split in splits:
+            setup.dataset.pairs(split)
+        return RegistrationJob(setup, build_parts(setup))
+
+
+class RegistrationJob:
+    """The work of one registration run; see `bench.tasks.task.Job`.
+
+    Args:
+        setup: The experiment and its data.
+        parts: What it is made of.
+    """
+
+    def __init__(self, setup: Setup, parts: Parts) -> None:
+        experiment, dataset = setup.experiment, setup.dataset
+        self.setup = setup
+        self.dataset = dataset
+        self.model = parts.model
+        self.objective = parts.objective
+        self.learners: Sequence[Learner] = parts.learners
+        self.name = describe(experiment)
+        self.seed = derive_seed(experiment.seed, dataset.name, "registration")
+        self.facts: Mapping[str, Any] = {
+            "classes": dataset.class_names,
+            "units": units(dataset.unit),
+        }
+        self.device = single_device(experiment.settings)
+        self.trainable: Trainable | None = None
+        self.method: Method
+        if isinstance(self.model, nn.Module):
+            self.trainable = self._training(self.model)
+
+    def _training(self, network: nn.Module) -> NetworkTraining:
+        experiment, dataset = self.setup.experiment, self.dataset
+        augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+        sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
+        return NetworkTraining(
+            self.name,
+            network,
+            {"network": {**experiment["model"], **sizes}},
+            self.objective,
+            TrainingPairs(dataset, augmentation, experiment.seed),
+        )
+
+    def make_ready(self, best: Path) -> None:
+        """Reads the best weights of a network; moves metric and network to the device."""
+        move_metric(self.objective.similarity, self.device)
+        if isinstance(self.model, nn.Module):
+            load_network(best, self.model)
+            precision = network_precision(self.setup.experiment.settings)
+            network = NetworkMethod(self.model.to(self.device), precision)
+            section = self.setup.experiment["model"]
+            self.method = finish_method(network, section, self.dataset)
+        else:
+            self.method = self.model
+
+    def validate(self, known: Sequence[Row]) -> Iterator[Row]:
+        """Registers validation pairs, on which λ is chosen; nothing where no λ is used."""
+        experiment = self.setup.experiment
+        if "regularizer" not in experiment.uses:
+            return
+        most = experiment.settings.validation_pairs
+        done = {(row["moving"], row["fixed"]) for row in known}
+        for moving, fixed in evenly_spaced(self.dataset.pairs("val"), most):
+            ids = (self.dataset.ids[moving], self.dataset.ids[fixed])
+            if ids in done:
+                continue
+            pair = read_pairs(self.dataset, [(moving, fixed)], self.device)
+            torch.manual_seed(derive_seed(self.seed, "val", *ids))
+            u, _ = register(self.method, pair, self.objective)
+            with torch.no_grad():
+                losses = self.objective.losses(pair.at(u), u)
+            scores = {name: float(value) for name, value in losses.items()}
+            yield {
+                "moving": ids[0],
+                "fixed": ids[1],
+                **scores,
+                **validation_scores(pair.at(u), self.dataset),
+            }
+
+    def test(self, known: Mapping[str, Sequence[Row]]) -> Iterator[TestCase]:
+        """Registers and scores the test pairs that no earlier start has."""
+        done = {(row["moving"], row["fixed"]) for row in known.get(PAIRS, [])}
+        ids = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
+        left = [number for number, pair in enumerate(ids) if pair not in done]
+        yield from score_pairs(
+            self.method,
+            self.objective,
+            self.dataset,
+            self.device,
+            left,
+            warm_up=self.trainable is not None,
+            seed=self.seed,
+        )
+
+    def recall(self, row: Row) -> TestCase:
+        """A test pair as a row of `pairs.csv` records it."""
+        after = {name: row[name] for name in SCORES if name in row}
+        before = {name: row[f"{name}_before"] for name in SCORES if f"{name}_before" in row}
+        return TestCase({PAIRS: [row]}, after, before)
+
+    def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
+        """Draws the test pair of median Dice; the first without labels."""
+        order = sorted(range(len(cases)), key=lambda i: cases[i].scores.get("dice", 0.0))
+        row = cases[order[len(order) // 2]].rows[PAIRS][0]
+        names = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
+        number = names.index((row["moving"], row["fixed"]))
+        pair = read_pairs(self.dataset, [self.dataset.pairs("test")[number]], self.device)
+        torch.manual_seed(derive_seed(self.seed, "test", *names[number]))
+        u = self.method.register(pair, self.objective)
+        draw_pair(path, pair.at(u), f"{self.name}, {row['moving']} to {row['fixed']}")

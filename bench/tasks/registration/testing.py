@@ -1,0 +1,194 @@
+"""Registering and scoring pairs."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data.batches.loading import read_pairs
+from bench.data.cache.prepared import PreparedDataset
+from bench.models.method import Method, Objective
+from bench.pair import Pair
+from bench.scores.case import Case
+from bench.scores.registry import SCORES
+from bench.scores.scoring import score_case, score_labels
+from bench.scores.workers import MOST, workers
+from bench.seeding import derive_seed
+from bench.spatial import warp
+from bench.store.folder import CLASSES, PAIRS
+from bench.tasks.task import TestCase
+
+TOGETHER = 2 * MOST  # test pairs that are registered before their labels are scored
+
+Disturb = Callable[[Tensor, int, int], Tensor]
+
+
+def register(method: Method, pair: Pair, objective: Objective) -> tuple[Tensor, float]:
+    """Displacement of a batch and the seconds it took, data transfer left out.
+
+    A method whose displacements were computed elsewhere says how long that took.
+    """
+    device = pair.moving.device
+    _synchronize(device)
+    start = time.perf_counter()
+    u = method.register(pair, objective)
+    _synchronize(device)
+    measured = time.perf_counter() - start
+    given = getattr(method, "seconds", None)
+    return u, given(pair) if given else measured
+
+
+def score_pairs(
+    method: Method,
+    objective: Objective,
+    dataset: PreparedDataset,
+    device: torch.device,
+    numbers: Sequence[int] | None = None,
+    disturb: Disturb = lambda image, number, side: image,
+    warm_up: bool = True,
+    seed: int = 0,
+) -> Iterator[TestCase]:
+    """Registers and scores test pairs.
+
+    Nothing else is computed while a pair is registered, since that is timed.
+
+    Args:
+        method: What registers.
+        objective: D, R and λ.
+        dataset: The data set.
+        device: Where to compute.
+        numbers: Which test pairs, by their places among all; None for all.
+        disturb: Changes an image (1, C, *S) of a pair, given the pair's number and 0 for its
+            moving, 1 for its fixed image.
+        warm_up: Whether the first pair is registered once more before, untimed.
+        seed: Determines what a method draws at random, for each pair by its subjects.
+    """
+    pairs = dataset.pairs("test")
+    chosen = range(len(pairs)) if numbers is None else numbers
+    classes = len(dataset.class_names)
+    of_labels = [score for score in SCORES.values() if "labels" in score.needs]
+    voxels = math.prod(dataset.shape) * classes * len(chosen) if dataset.has_labels else 0
+    with workers(voxels) as pool:
+        for first in range(0, len(chosen), TOGETHER):
+            some = []
+            for number in chosen[first : first + TOGETHER]:
+                pair = read_pairs(dataset, [pairs[number]], device)
+                pair.moving = disturb(pair.moving, number, 0)
+                pair.fixed = disturb(pair.fixed, number, 1)
+                assert pair.ids is not None
+                if warm_up and number == chosen[0]:
+                    register(method, pair, objective)
+                torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
+                some.append(_registered(method, objective, pair, dataset))
+            submitted = [
+                [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
+            ]
+            for one, futures in zip(some, submitted, strict=True):
+                scored = [future.result() for future in futures]
+                yield one.tested(scored, dataset.class_names)
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A test pair whose displacements are scored, and whose label maps are not.
+
+    Attributes:
+        ids: Moving and fixed subject.
+        scores: Of the identity and of the registration.
+        cases: Both, with what the scores of labels need; none without labels.
+    """
+
+    ids: tuple[str, str]
+    scores: list[dict[str, float]]
+    cases: list[Case]
+
+    def tested(
+        self, of_labels: Sequence[tuple[dict, list[dict]]], class_names: Sequence[str]
+    ) -> TestCase:
+        """The case with the scores of its labels."""
+        before, after = self.scores
+        who = {"moving": self.ids[0], "fixed": self.ids[1]}
+        classes = []
+        if of_labels:
+            (overlap_before, classes_before), (overlap_after, classes_after) = of_labels
+            before, after = before | overlap_before, after | overlap_after
+            classes = [
+                {**who, "class": class_names[i], **classes_after[i], **earlier(classes_before[i])}
+                for i in range(1, len(classes_after))
+            ]
+        rows = {PAIRS: [{**who, **after, **earlier(before)}], CLASSES: classes}
+        return TestCase(rows, after, before)
+
+
+def earlier(scores: dict[str, float]) -> dict[str, float]:
+    """Scores under the names that rows call those of the identity by."""
+    return {f"{name}_before": value for name, value in scores.items()}
+
+
+def _registered(
+    method: Method, objective: Objective, pair: Pair, dataset: PreparedDataset
+) -> _Registered:
+    u, seconds = register(method, pair, objective)
+    at_once = [score for score in SCORES.values() if "labels" not in score.needs]
+    later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
+    scores, cases = [], []
+    for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
+        case = case_of(pair.at(displacement), dataset, objective, duration)
+        scores.append(score_case(case, at_once))
+        if pair.has_labels:
+            cases.append(case.only(later))
+    assert pair.ids is not None
+    return _Registered(pair.ids[0], scores, cases)
+
+
+@torch.no_grad()
+def case_of(
+    pair: Pair,
+    dataset: PreparedDataset,
+    objective: Objective | None = None,
+    seconds: float | None = None,
+) -> Case:
+    """One pair under its displacement, to be scored.
+
+    Args:
+        pair: The pair.
+        dataset: The data set that it is of.
+        objective: Whose D is a score; None to leave it out.
+        seconds: How long its registration took.
+    """
+    warped = fixed = similarity = None
+    if pair.has_labels:
+        warped, fixed = label_maps(*pair.segmentations, pair.u)
+    if objective is not None and objective.similarity is not None:
+        similarity = float(objective.similarity(pair))
+    return Case(
+        displacement=pair.u,
+        warped=warped,
+        fixed=fixed,
+        classes=pair.classes,
+        spacing=dataset.spacing,
+        spacing_unit=dataset.unit,
+        seconds=seconds,
+        similarity=similarity,
+    )
+
+
+def label_maps(moving: Tensor, fixed: Tensor, u: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Warped and fixed label map (*S) of a pair.
+
+    Args:
+        moving: Moving label map (1, 1, *S).
+        fixed: Fixed label map (1, 1, *S).
+        u: (1, D, *S), voxels.
+    """
+    warped = warp(moving, u, mode="nearest")
+    return warped[0, 0].cpu().numpy(), fixed[0, 0].cpu().numpy()
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

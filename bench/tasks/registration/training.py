@@ -1,0 +1,81 @@
+"""Registration by a network, for the trainer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.config.settings import TrainerSettings
+from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
+from bench.data.cache.prepared import PreparedDataset
+from bench.models.flow import displacement_of
+from bench.models.method import Objective
+from bench.pair import Pair
+from bench.scores.registry import SCORES
+from bench.scores.scoring import score_case
+from bench.scores.summary import validation_means
+from bench.similarity.building import move_metric
+from bench.tasks.registration.testing import case_of
+
+
+class NetworkTraining:
+    """Minimizes D(I∘Φ, J) + λ R(Φ) over the training pairs.
+
+    Args:
+        name: How messages call it.
+        network: (moving, fixed) -> u.
+        description: What checkpoints say about the network.
+        objective: D, R and λ.
+        training: The training pairs; its data set's validation pairs are validated on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        description: dict[str, Any],
+        objective: Objective,
+        training: TrainingPairs,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.description = description
+        self.objective = objective
+        self.training = training
+        self.dataset = training.dataset
+        self.advice = f"a larger regularizer.weight (now {objective.weight:g})"
+
+    def prepare(self, device: torch.device) -> None:
+        """Moves the metric to the device."""
+        move_metric(self.objective.similarity, device)
+
+    def loss(
+        self, network: Callable[..., Tensor], positions: Sequence[int], device: torch.device
+    ) -> dict[str, Tensor]:
+        """`loss`, `similarity` and unweighted `regularization` of one batch."""
+        pair = self.training.batch(positions, device)
+        u, regularized = displacement_of(network(pair.moving, pair.fixed))
+        return self.objective.losses(pair.at(u), regularized)
+
+    def validate(
+        self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
+    ) -> dict[str, float]:
+        """Losses, foreground Dice and folding, averaged over validation pairs."""
+        pairs = evenly_spaced(self.dataset.pairs("val"), settings.validation_pairs)
+        rows: list[dict[str, float]] = []
+        for first in range(0, len(pairs), settings.batch_size):
+            pair = read_pairs(self.dataset, pairs[first : first + settings.batch_size], device)
+            u, regularized = displacement_of(network(pair.moving, pair.fixed))
+            losses = self.objective.losses(pair.at(u), regularized)
+            values = {name: float(value) for name, value in losses.items()}
+            rows += [
+                {**values, **validation_scores(pair.at(u).one(i), self.dataset)}
+                for i in range(len(u))
+            ]
+        return validation_means(rows)
+
+
+def validation_scores(pair: Pair, dataset: PreparedDataset) -> dict[str, float]:
+    """The scores that are measured in validation, of one pair under its displacement."""
+    return score_case(case_of(pair, dataset), [s for s in SCORES.values() if s.in_validation])

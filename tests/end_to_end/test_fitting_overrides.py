@@ -1,0 +1,48 @@
+"""Overrides that only some options of a sweep know."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.config.multirun import fit_to_options
+
+from .conftest import DEMO, at, read_summary, run_folders
+
+STEPS = "metric.extractor.steps=0"
+LINE = "metric.extractor.steps applies to metric=deepsim_ae; metric=mse goes without it."
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=local"]], ids=["basic", "joblib"])
+def test_override_applies_to_the_options_that_know_it(launcher, results: Path, run) -> None:
+    metrics = ["-m", "metric=deepsim_ae,mse", STEPS, "metric.levels=[1,2]"]
+    outcome = run(*metrics, *launcher, *DEMO, at(results))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count(LINE) == 1
+    assert "metric.levels applies to metric=deepsim_ae; metric=mse goes without" in outcome.out
+    found = {read_summary(folder)["metric"] for folder in run_folders(results)}
+    assert found == {"deepsim_ae", "mse"}
+    assert not (results / "extractors").exists()  # 0 steps: random features, nothing trained
+
+
+def test_override_that_no_option_knows_is_refused(results: Path, run) -> None:
+    line = run("-m", "metric=ncc,mse", STEPS, *DEMO, at(results)).line
+    assert line.startswith("Unknown metric.extractor. Known in metric: ")
+    assert run_folders(results) == []
+
+
+def test_outside_a_sweep_of_the_group_it_is_refused_as_ever(results: Path, run) -> None:
+    line = run("-m", "metric=mse", "seed=0,1", STEPS, *DEMO, at(results)).line
+    assert line.startswith("Unknown metric.extractor. Known in metric: ")
+
+
+def test_runs_that_become_equal_are_one() -> None:
+    steps = [f"metric.extractor.steps={n}" for n in (2, 3)]
+    runs = [[f"metric={m}", step, "seed=0"] for m in ("mse", "deepsim_ae") for step in steps]
+    fitted, lines = fit_to_options(runs)
+    assert fitted == [["metric=mse", "seed=0"], *runs[2:]]
+    assert lines == [LINE]
+
+
+def test_runs_that_all_fit_stay_as_they_are() -> None:
+    runs = [["metric=mse", "seed=0", "metric.mask=labels"], ["metric=ncc", "metric.mask=labels"]]
+    assert fit_to_options([*runs, *runs]) == ([*runs, *runs], [])

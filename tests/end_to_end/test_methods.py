@@ -1,0 +1,85 @@
+"""Methods that train nothing, and a network of the user's."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import DEMO, ROOT, Command, at, only_run, read_rows, read_summary, run_folders
+
+BASE = [option for option in DEMO if not option.startswith("model.")]
+STILL = [
+    *BASE,
+    "model=custom",
+    "model.name=still",
+    "model._target_=custom_parts.Still",
+    "+model.uses=[]",
+]
+
+
+def test_method_that_trains_nothing_is_run_and_recorded(
+    results: Path, run: Command, bench: Command
+) -> None:
+    outcome = run(*STILL, at(results))
+    assert outcome.code == 0, outcome.err
+    folder = only_run(results)
+    assert folder.name.startswith("demo-still-seed0-")
+    written = {path.name for path in folder.iterdir()}
+    assert {"pairs.csv", "classes.csv", "figure.png", "summary.json"} <= written
+    assert not {"history.csv", "best.safetensors", "last.pt", "validation.csv"} & written
+    summary = read_summary(folder)
+    for name in ("metric", "regularizer", "weight", "steps", "best_step"):
+        assert summary[name] is None, name
+    assert (summary["model"], summary["task"]) == ("still", "registration")
+    assert summary["tables"] == ["pairs.csv", "classes.csv"]
+    for name in ("dice", "hd95", "folding"):
+        assert summary["scores"][name] == summary["scores_before"][name]
+
+    before = (folder / "summary.json").stat().st_mtime_ns
+    assert run(*STILL, at(results)).code == 0
+    assert (folder / "summary.json").stat().st_mtime_ns == before
+    (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert (row["status"], row["model"]) == ("finished", "still")
+
+
+@pytest.mark.xfail(strict=True, reason="the report groups runs by their metric")
+def test_method_that_trains_nothing_is_reported(
+    results: Path, run: Command, bench: Command
+) -> None:
+    assert run(*STILL, at(results)).code == 0
+    report = bench("report", "--results", str(results))
+    assert report.code == 0, report.err
+    assert "still" in "".join(page.read_text() for page in (results / "report").glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    "other", ["metric=ncc", "trainer.steps=9", "regularizer.weight=7", "regularizer=bending"]
+)
+def test_what_a_method_does_not_use_makes_no_other_run(
+    other: str, results: Path, run: Command
+) -> None:
+    assert run(*STILL, "metric=mse", at(results)).code == 0
+    assert run(*STILL, "metric=mse", other, at(results)).code == 0
+    assert len(run_folders(results)) == 1
+    assert run(*STILL, "seed=1", at(results)).code == 0
+    assert len(run_folders(results)) == 2
+
+
+def test_sweep_over_metrics_is_one_run(results: Path, run: Command) -> None:
+    outcome = run("-m", *STILL, "metric=mse,ncc", at(results))
+    assert outcome.code == 0, outcome.err
+    assert len(read_rows(only_run(results) / "pairs.csv")) == 2
+
+
+def test_network_of_the_users_gets_its_keys_alone(results: Path, run: Command) -> None:
+    chosen = ["model=custom", "model.name=shift", "model._target_=custom_parts.Shift"]
+    outcome = run(
+        "metric=mse", *BASE, *chosen, "+model.start=0.5", "model.flow_std=null", at(results)
+    )
+    assert outcome.code == 0, outcome.err
+    folder = only_run(results)
+    assert read_summary(folder)["steps"] == 6
+    model = yaml.safe_load((folder / "config.yaml").read_text())["model"]
+    of_the_suite = yaml.safe_load((ROOT / "conf/model/_network.yaml").read_text())
+    assert set(model) == {"name", "_target_", "start", *of_the_suite}

@@ -1,0 +1,389 @@
+"""A finished run's method on new files, and what it writes for other programs."""
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+import torch
+from conf_options import compose_raw
+from image_files import write_nifti, write_tiff
+from volumes import HEADERS, SHAPE, SMALL, TRAINING, finished, head, write_table
+
+from bench.errors import BenchError, ConfigError, DataError, StoreError
+from bench.runs.lookup import run
+from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
+from bench.runs.trained import load_method, load_run
+from bench.store.folder import Folder
+
+
+class Moved:
+    """A method that moves every image by the same voxels."""
+
+    def __init__(self, ndim: int, image_channels: int, by: list[float]) -> None:
+        self.by = by
+
+    def register(self, pair, objective):
+        return pair.u + torch.tensor(self.by).view(1, -1, 1, 1, 1)
+
+
+MOVED = [f"model._target_={__name__}.Moved", "model.name=moved", "model.uses=[]", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def as_stored(tmp_path_factory) -> tuple[Folder, Path]:
+    """A trained run on oblique volumes taken as they are, and their folder."""
+    root = tmp_path_factory.mktemp("plain") / "data"
+    root.mkdir()
+    write_table(root, HEADERS["left-handed"])
+    return finished(root, "model.integrate=5", *TRAINING), root
+
+
+@pytest.fixture(scope="module")
+def resampled(tmp_path_factory) -> Folder:
+    """A trained run whose volumes were resampled, cut and padded; its data are gone."""
+    root = tmp_path_factory.mktemp("resampled") / "data"
+    root.mkdir()
+    write_table(root, HEADERS["plain"])
+    made = ["dataset.spacing=[1.2,1.1,1.3]", "dataset.border=1", "dataset.shape=[16,12,16]"]
+    folder = finished(root, *made, *TRAINING)
+    for path in root.iterdir():
+        path.unlink()
+    root.rmdir()
+    return folder
+
+
+def as_sitk(path: Path, kind: int | None = None):
+    sitk = pytest.importorskip("SimpleITK")
+    return sitk.ReadImage(str(path)) if kind is None else sitk.ReadImage(str(path), kind)
+
+
+def warp_by_itk(moving: Path, fixed: Path, field: Path, nearest: bool = False) -> np.ndarray:
+    """The moving image under a written displacement, by SimpleITK; axes as nibabel has them."""
+    import SimpleITK as sitk
+
+    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(field), sitk.sitkVectorFloat64))
+    image = as_sitk(moving)
+    way = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    outside = 0.0 if nearest else float(sitk.GetArrayFromImage(image).min())
+    warped = sitk.Resample(image, as_sitk(fixed), transform, way, outside)
+    return sitk.GetArrayFromImage(warped).T
+
+
+@pytest.mark.parametrize("moving_header", HEADERS)
+@pytest.mark.parametrize("fixed_header", HEADERS)
+def test_itk_warps_files_of_any_header_as_written(
+    resampled: Folder, tmp_path: Path, moving_header: str, fixed_header: str
+) -> None:
+    files = {}
+    for number, (role, name) in enumerate([("moving", moving_header), ("fixed", fixed_header)]):
+        shape = (24, 22, 21) if role == "moving" else (21, 25, 20)
+        image, labels = head(number, shape)
+        files[role] = write_nifti(tmp_path / f"{role}.nii.gz", image, HEADERS[name])
+        files[f"{role}_labels"] = write_nifti(tmp_path / f"l{role}.nii.gz", labels, HEADERS[name])
+    pair = PairOfFiles(
+        files["moving"], files["fixed"], files["moving_labels"], files["fixed_labels"]
+    )
+    found = Registrar(resampled).register(pair, tmp_path / "out")
+    assert [path.name for path in found.files] == [
+        "warped.nii.gz",
+        "warped_labels.nii.gz",
+        "displacement.nii.gz",
+    ]
+    warped, labels, field = found.files
+    written = nibabel.load(warped)
+    np.testing.assert_allclose(written.affine, nibabel.load(files["fixed"]).affine, atol=1e-5)
+    vectors = np.asarray(nibabel.load(field).dataobj)
+    assert vectors.shape == (21, 25, 20, 1, 3)
+    assert np.linalg.norm(vectors, axis=-1).max() > 1
+    expected = warp_by_itk(files["moving"], files["fixed"], field)
+    difference = np.abs(np.asarray(written.dataobj) - expected)
+    assert np.mean(difference > 0.01) < 2e-3, difference.max()  # points at half a voxel's distance
+    expected = warp_by_itk(files["moving_labels"], files["fixed"], field, nearest=True)
+    assert np.mean(np.asarray(nibabel.load(labels).dataobj) != expected) < 2e-3
+
+
+def test_a_known_displacement_is_written_in_mm(tmp_path: Path) -> None:
+    """Of voxels 2, -1 and 0.5 along the axes of the preprocessed images, in LPS."""
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["oblique"])
+    folder = finished(root, "model=direct", *MOVED, "+model.by=[2,-1,0.5]")
+    pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    found = Registrar(folder).register(pair, tmp_path / "out")
+    vectors = np.asarray(nibabel.load(found.files[-1]).dataobj)[:, :, :, 0]
+    ras = HEADERS["oblique"][:3, :3] @ [2, -1, 0.5]
+    np.testing.assert_allclose(
+        vectors, np.broadcast_to(ras * [-1, -1, 1], vectors.shape), atol=1e-4
+    )
+    image, warped = (np.asarray(nibabel.load(p).dataobj) for p in (pair.moving, found.files[0]))
+    between = (image[2:, :-1, :-1] + image[2:, :-1, 1:]) / 2  # at half a voxel
+    np.testing.assert_allclose(warped[:-2, 1:, :-1], between, atol=1e-3)
+    assert (warped[-1] == image.min()).all()
+
+
+@pytest.mark.parametrize("layout", ["voxels", "learn2reg"])
+def test_voxel_displacements_count_in_voxels_of_the_files(
+    as_stored: tuple[Folder, Path], tmp_path: Path, layout: str
+) -> None:
+    """As Learn2Reg's evaluation warps: scipy, array axes as nibabel has them."""
+    from scipy.ndimage import map_coordinates
+
+    folder, root = as_stored
+    pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    found = Registrar(folder).register(pair, tmp_path, layout)
+    if layout == "voxels":
+        u = np.load(tmp_path / "displacement.npy")
+    else:
+        u = np.moveaxis(np.asarray(nibabel.load(tmp_path / "displacement.nii.gz").dataobj), -1, 0)
+    assert u.shape == (3, *SHAPE)
+    image, warped = (np.asarray(nibabel.load(p).dataobj) for p in (pair.moving, found.files[0]))
+    places = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")) + u
+    inside = np.logical_and.reduce(
+        [(p >= 0) & (p <= n - 1) for p, n in zip(places, SHAPE, strict=True)]
+    )
+    assert inside.mean() > 0.5
+    expected = map_coordinates(image, places, order=1)
+    np.testing.assert_allclose(warped[inside], expected[inside], atol=1e-2)
+
+
+def test_the_runs_test_pair_gets_the_runs_scores(
+    as_stored: tuple[Folder, Path], tmp_path: Path
+) -> None:
+    folder, root = as_stored
+    with open(folder.file("pairs.csv"), newline="") as file:
+        rows = {(row["moving"], row["fixed"]): row for row in csv.DictReader(file)}
+    registrar = Registrar(folder)
+    for (moving, fixed), row in rows.items():
+        pair = PairOfFiles(
+            root / f"{moving}.nii.gz",
+            root / f"{fixed}.nii.gz",
+            root / f"{moving.replace('image', 'labels')}.nii.gz",
+            root / f"{fixed.replace('image', 'labels')}.nii.gz",
+        )
+        found = registrar.register(pair, tmp_path)
+        assert found.after["dice"] == pytest.approx(float(row["dice"]), abs=1e-9)
+        assert found.before["dice"] == pytest.approx(float(row["dice_before"]), abs=1e-9)
+        assert found.after["folding"] == pytest.approx(float(row["folding"]), abs=1e-9)
+        assert found.after["similarity"] != found.before["similarity"]
+        assert found.line.startswith(f"{moving} to {fixed}: D ")
+
+
+def test_a_velocity_gives_an_inverse(as_stored: tuple[Folder, Path], tmp_path: Path) -> None:
+    """Forth and back is nearer to the identity than forth, and SimpleITK composes them."""
+    sitk = pytest.importorskip("SimpleITK")
+    folder, root = as_stored
+    pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    found = Registrar(folder).register(pair, tmp_path)
+    assert [path.name for path in found.files][-1] == "inverse_displacement.nii.gz"
+    there, back = (
+        sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+        for path in found.files[-2:]
+    )
+    fixed = as_sitk(pair.fixed)
+    lengths = {"there": [], "both": []}
+    for index in np.ndindex(6, 6, 6):
+        x = fixed.TransformIndexToPhysicalPoint([7 + i for i in index])
+        y = there.TransformPoint(x)
+        lengths["there"].append(np.linalg.norm(np.subtract(y, x)))
+        lengths["both"].append(np.linalg.norm(np.subtract(back.TransformPoint(y), x)))
+    assert np.mean(lengths["there"]) > 0.05
+    assert np.mean(lengths["both"]) < 0.1 * np.mean(lengths["there"])
+
+
+def test_methods_are_loaded_without_the_data(resampled: Folder) -> None:
+    job = load_method(resampled)
+    assert (job.dataset.ids, job.dataset.shape) == ([], (16, 12, 16))
+    assert job.setup.dataset.fingerprint == resampled.summary()["data"]
+    with pytest.raises(BenchError, match="does not exist"):
+        load_run(resampled)
+
+
+def test_extractors_are_read_not_trained(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["plain"])
+    trained = ["metric=deepsim_ae", "metric.extractor.channels=[4,6,8]", "metric.extractor.steps=2"]
+    folder = finished(root, "dataset.shape=[16,16,16]", *TRAINING, *trained)
+    files = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    found = Registrar(folder).register(files, tmp_path / "out")
+    assert found.after["similarity"] > 0
+    (extractor,) = (folder.path.parents[1] / "extractors").glob("nifti-*")
+    extractor.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=rf"{extractor.name}: is missing, the extractor"):
+        Registrar(folder)
+    assert not extractor.exists()
+
+
+def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) -> None:
+    _, root = as_stored
+    table = root / "new.csv"
+    table.write_text("moving,fixed,labels\nimage4.nii.gz,image5.nii.gz,labels4.nii.gz\n")
+    assert listed_pairs(table) == [
+        PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz", root / "labels4.nii.gz")
+    ]
+    table.write_text("moving,fixed\nimage4.nii.gz,\n")
+    with pytest.raises(DataError, match="line 2 has no fixed image"):
+        listed_pairs(table)
+    with pytest.raises(DataError, match="no such file"):
+        listed_pairs(root / "none.csv")
+
+
+def test_direct_registration_registers_new_files(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["flipped"])
+    folder = finished(root, "model=direct", "regularizer.weight=0.001", *SMALL)
+    files = [root / f"{kind}{number}.nii.gz" for number in (4, 5) for kind in ("image", "labels")]
+    pair = PairOfFiles(files[0], files[2], files[1], files[3])
+    found = Registrar(folder).register(pair, tmp_path / "out")
+    assert found.after["similarity"] < 0.5 * found.before["similarity"]
+    with open(folder.file("pairs.csv"), newline="") as file:
+        rows = {row["moving"]: float(row["dice"]) for row in csv.DictReader(file)}
+    assert found.after["dice"] == pytest.approx(rows["image4"], abs=1e-4)
+    summary = json.loads(folder.file("summary.json").read_text())
+    assert summary["metric"] == "mse"
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory) -> tuple[Folder, Path]:
+    """A run on slices of TIFF stacks, and a folder of single slices."""
+    root = tmp_path_factory.mktemp("flat") / "data"
+    pages = [head(number, (24, 28)) for number in range(9)]
+    images = np.stack([image for image, _ in pages]).clip(0, 255).astype(np.uint8)
+    labels = np.stack([ids for _, ids in pages])
+    write_tiff(root / "images.tif", images)
+    write_tiff(root / "labels.tif", labels)
+    split = "{{images: images.tif, labels: labels.tif, slices: [{},{}]}}"
+    splits = ",".join(f"{name}: {split.format(*ends)}" for name, ends in FLAT_SPLITS.items())
+    made = ["dataset=tiff_stack", f"dataset.root={root}", f"dataset.splits={{{splits}}}"]
+    made += ["dataset.shape=[20,32]", "dataset.classes=3", "metric=mse", *TRAINING]
+    folder = run(compose_raw([*made, f"results_dir={root.parent / 'results'}"])).folder
+    for number in (6, 7):
+        write_tiff(root / f"image{number}.tif", images[number])
+        write_tiff(root / f"labels{number}.tif", labels[number])
+    return folder, root
+
+
+FLAT_SPLITS = {"train": (0, 3), "val": (3, 6), "test": (6, 9)}
+
+
+def test_slices_are_registered_alike(flat: tuple[Folder, Path], tmp_path: Path) -> None:
+    import imagecodecs
+    from scipy.ndimage import map_coordinates
+
+    folder, root = flat
+    (root / "image6.png").write_bytes(imagecodecs.png_encode(tifffile.imread(root / "image6.tif")))
+    for number, moving in enumerate(["image6.tif", "image6.png"]):
+        pair = PairOfFiles(
+            root / moving, root / "image7.tif", root / "labels6.tif", root / "labels7.tif"
+        )
+        found = Registrar(folder).register(pair, tmp_path / str(number))
+        names = ["warped.tif", "warped_labels.tif", "displacement.npy"]
+        assert [path.name for path in found.files] == names
+        warped, labels = (tifffile.imread(path) for path in found.files[:2])
+        u = np.load(found.files[2])
+        assert (u.shape, warped.dtype, labels.dtype) == ((2, 24, 28), np.uint8, np.uint8)
+        image = tifffile.imread(root / "image6.tif")
+        places = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij")) + u
+        inside = np.logical_and.reduce(
+            [(p >= 0) & (p <= n - 1) for p, n in zip(places, image.shape, strict=True)]
+        )
+        expected = np.rint(map_coordinates(image.astype(float), places, order=1))
+        assert np.abs(warped[inside].astype(float) - expected[inside]).max() <= 1
+        assert 0 < found.after["dice"] < 1
+
+
+def test_files_unlike_the_runs_are_one_line(
+    as_stored: tuple[Folder, Path], flat: tuple[Folder, Path], tmp_path: Path
+) -> None:
+    folder, root = as_stored
+    slices, flat_root = flat
+    good = root / "image4.nii.gz"
+    image, labels = head(4)
+    wide = write_nifti(tmp_path / "wide.nii.gz", head(4, (21, 22, 18))[0], HEADERS["left-handed"])
+    coarse = write_nifti(tmp_path / "coarse.nii.gz", image, HEADERS["plain"])
+    holes = write_nifti(tmp_path / "holes.nii.gz", np.where(image > 50, np.nan, image))
+    odd = write_nifti(tmp_path / "odd.nii.gz", (labels * 200.0).astype(np.float32) * 2)
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes(good.read_bytes()[:1000])
+    registrar, of_slices = Registrar(folder), Registrar(slices)
+    stack = flat_root / "images.tif"
+    colour = write_tiff(
+        tmp_path / "colour.tif", np.eye(20)[..., None] * [1, 2, 3], photometric="rgb"
+    )
+    cases = [
+        (registrar, PairOfFiles(flat_root / "image6.tif", good), "is a 2D image, and .* 3D"),
+        (of_slices, PairOfFiles(good, good), "is a 3D image, and .* registers 2D images"),
+        (registrar, PairOfFiles(wide, good), r"has shape \(21, 22, 18\) once preprocessed"),
+        (registrar, PairOfFiles(coarse, good), "has voxels of 1 x 1 x 1 mm, and .* 1 x 1.2 x 1 mm"),
+        (registrar, PairOfFiles(good, holes), "voxels are not finite"),
+        (registrar, PairOfFiles(good, cut), "cannot be read as NIfTI"),
+        (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
+        (registrar, PairOfFiles(good, tmp_path / "a.jpg"), "a.jpg: is no image file that can be"),
+        (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|lies elsewhere"),
+        (registrar, PairOfFiles(good, good, stack), "is of another kind than its image"),
+        (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
+        (of_slices, PairOfFiles(colour, stack), "holds colour"),
+    ]
+    for one, pair, words in cases:
+        with pytest.raises(DataError, match=words) as caught:
+            one.register(pair, tmp_path / "out")
+        assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    for one, layout in ((registrar, "itk"), (of_slices, "ants")):
+        with pytest.raises(ConfigError, match=f"--format {layout}: "):
+            one.register(PairOfFiles(good, good), tmp_path / "out", layout)
+
+
+def test_other_channels_are_refused(as_stored: tuple[Folder, Path], tmp_path: Path) -> None:
+    folder, root = as_stored
+    registrar = Registrar(folder)
+    registrar.dataset.index["channels"] = 2  # type: ignore[index]
+    good = root / "image4.nii.gz"
+    with pytest.raises(DataError, match=r"has 1 channel\(s\), and .* registers images of 2"):
+        registrar.register(PairOfFiles(good, good), tmp_path)
+
+
+def test_metrics_of_labels_ask_for_them_where_they_are_optimized(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["plain"])
+    folder = finished(root, "model=direct", "+model.steps=[1,1,1]", "metric=dice", *SMALL)
+    files = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    with pytest.raises(DataError, match="Give --labels and --fixed-labels"):
+        Registrar(folder).register(files, tmp_path / "out")
+
+
+def test_runs_that_cannot_be_used_are_refused(
+    as_stored: tuple[Folder, Path], tmp_path: Path
+) -> None:
+    folder, _ = as_stored
+    with pytest.raises(StoreError, match="has not finished"):
+        Registrar(Folder(tmp_path))
+    data = folder.file("data.json")
+    content = data.read_text()
+    data.unlink()
+    with pytest.raises(StoreError, match=r"has no readable data\.json"):
+        Registrar(folder)
+    data.write_text(content)
+
+
+def test_ants_warps_files_as_written(resampled: Folder, tmp_path: Path) -> None:
+    ants = pytest.importorskip("ants")
+    files = [
+        write_nifti(tmp_path / f"{name}.nii.gz", head(number, shape)[0], HEADERS[name])
+        for number, (name, shape) in enumerate(
+            [("anisotropic", (24, 22, 21)), ("left-handed", (21, 25, 20))]
+        )
+    ]
+    found = Registrar(resampled).register(PairOfFiles(*files), tmp_path / "out")
+    moving, fixed = (ants.image_read(str(path)) for path in files)
+    by_ants = ants.apply_transforms(fixed, moving, [str(found.files[-1])], "linear").numpy()
+    ours = np.asarray(nibabel.load(found.files[0]).dataobj)
+    inside = by_ants > moving.numpy().min()  # outside is 0 there
+    assert inside.mean() > 0.5
+    assert np.mean(np.abs(by_ants - ours)[inside] > 0.05) < 2e-3
