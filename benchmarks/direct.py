@@ -20,14 +20,14 @@ from torch import Tensor
 
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.data import prepare
 from bench.data.batches.loading import evenly_spaced, read_pairs
+from bench.data.setup import Setup
 from bench.models.direct import Direct
 from bench.models.method import Objective
 from bench.pair import Pair
 from bench.regularizers import Diffusion
-from bench.runs.lookup import make_source
-from bench.scores.evaluation import dice_per_class, foreground_dice, score_displacement
+from bench.scores.overlap import dice_per_class, foreground_dice
+from bench.scores.smoothness import folding, sdlogj
 from bench.similarity import MIND, NCC
 from bench.spatial import warp
 
@@ -67,7 +67,7 @@ def measure(device: str, chosen: str, repeats: int) -> dict:
         folder = f"{os.environ['BENCH_DATA']}/{name.split()[0]}"
         overrides = [f"dataset={dataset}", f"dataset.root={folder}"]
         experiment = Experiment.from_config(compose([*overrides, "metric=mse"]))
-        data = prepare(make_source(experiment), experiment.cache)
+        data = Setup.of(experiment).dataset
         pairs = evenly_spaced(data.pairs("val"), PAIRS)
         if name == SETTINGS_CASE:
             methods = _settings(data.ndim, data.channels, metrics)
@@ -134,8 +134,7 @@ def _score(register: Register, pair: Pair, device: str, repeats: int) -> list[fl
     u = result() if callable(result) else result
     moving, fixed = pair.segmentations
     dice = foreground_dice(dice_per_class(warp(moving, u, "nearest"), fixed, pair.classes))
-    smooth = score_displacement(u)
-    return [dice, smooth["sdlogj"], smooth["folding"], min(times), min(work)]
+    return [dice, sdlogj(u), folding(u), min(times), min(work)]
 
 
 def plain_loop(pair: Pair, objective: Objective) -> Tensor:
