@@ -1,12 +1,13 @@
 """Measures the suite beside the straightforward way to do the same, side by side in one process.
 
-    python benchmarks/run.py [--suite metrics|train|breakdown|ablation] [--device cpu|cuda]
+    python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct] [--device cpu|cuda]
                              [--filter NAME] [--repeats N] [--json FILE]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
 `train`: whole training steps beside those of the published code. `breakdown`: where their time
-goes. `ablation`: whole steps with and without each hand-made piece. Compare times within one table
-only.
+goes. `ablation`: whole steps with and without each hand-made piece.
+`direct`: direct registration beside SyN, ConvexAdam and a plain loop, on real pairs. Compare times
+within one table only.
 """
 
 import json
@@ -17,13 +18,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ablation
 import breakdown
+import direct
 import metrics
 import torch
 import train
 from measure import parse_arguments
 from rich.console import Console
 
-SUITES = {"metrics": metrics, "train": train, "breakdown": breakdown, "ablation": ablation}
+SUITES = {
+    "metrics": metrics,
+    "train": train,
+    "breakdown": breakdown,
+    "ablation": ablation,
+    "direct": direct,
+}
 
 
 def main() -> None:

@@ -74,25 +74,14 @@ def _coupled(fixed: Tensor, moving: Tensor) -> Tensor:
     reach = [min(REACH, size - 1) for size in shape]
     steps = list(itertools.product(*(range(-r, r + 1) for r in reach)))
     padded = F.pad(moving, [r for r in reversed(reach) for _ in range(2)], mode="replicate")
-    costs = torch.stack(
-        [
-            (
-                fixed
-                - padded[
-                    (
-                        ...,
-                        *(
-                            slice(r + s, r + s + size)
-                            for r, s, size in zip(reach, step, shape, strict=True)
-                        ),
-                    )
-                ]
-            )
-            .square()
-            .mean((0, 1))
-            for step in steps
-        ]
-    )  # (K, *G)
+
+    def cost(step: tuple[int, ...]) -> Tensor:
+        seen = padded
+        for axis, (by, size) in enumerate(zip(step, shape, strict=True)):
+            seen = seen.narrow(axis + 2, reach[axis] + by, size)
+        return (fixed - seen).square().mean((0, 1))
+
+    costs = torch.stack([cost(step) for step in steps])  # (K, *G)
     costs = _smooth(costs[None])[0]
     costs /= (costs.mean(0) - costs.amin(0)).mean().clamp(min=1e-12)
     options = fixed.new_tensor(steps)  # (K, D)

@@ -1,6 +1,6 @@
 """Modality independent neighbourhood descriptors, self-similarity context."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ FLOOR, CEILING = 1e-3, 1e3  # of the local variance, in shares of its mean over 
 SMALLEST = 1e-12
 
 Offset = tuple[int, ...]
+Channel = tuple[Offset, Offset]
 
 
 class MIND(Similarity):
@@ -51,31 +52,40 @@ class MIND(Similarity):
 
     def descriptors(self, image: Tensor) -> Tensor:
         """Descriptors of an image (B, C, *S), all channels of all its channels; no gradient."""
-        reach = [self.radius + self.dilation] * (2 * image.dim() - 4)
-        channels = _channels(image.ndim - 2, self.dilation)
-        found = []
-        for one in image.detach().flatten(0, 1)[:, None].split(1):
-            padded = F.pad(one, reach, mode="replicate")
-            descriptor = _Descriptor(padded, self.radius, self.dilation)
-            found.append(torch.cat([descriptor.channel(channel) for channel in channels], dim=1))
+        found = [torch.cat(list(maps.values()), dim=1) for maps in self._channels(image)]
         return torch.cat(found).view(len(image), -1, *image.shape[2:])
 
     def __call__(self, pair: Pair) -> Tensor:
-        reach = [self.radius + self.dilation] * (2 * pair.warped.dim() - 4)
-        images = (image.flatten(0, 1)[:, None] for image in (pair.warped, pair.fixed.detach()))
-        values = [
-            _MIND.apply(
-                *(F.pad(image, reach, mode="replicate") for image in both),
-                self.radius,
-                self.dilation,
-            )
-            for both in zip(*(image.split(1) for image in images), strict=True)
-        ]
-        return torch.stack(values).mean()
+        images = zip(self._padded(pair.warped), self._padded(pair.fixed.detach()), strict=True)
+        return torch.stack([self._value(a, self._descriptor(b).channel) for a, b in images]).mean()
+
+    def each(self, pair: Pair) -> Tensor:
+        fixed = pair.keep((self, "fixed"), lambda: self._channels(pair.fixed))
+        images = zip(self._padded(pair.warped), fixed, strict=True)
+        values = torch.stack([self._value(a, maps.__getitem__) for a, maps in images])
+        return values.view(len(pair.fixed), -1).mean(1)
+
+    def _value(self, image: Tensor, theirs: Callable[[Channel], Tensor]) -> Tensor:
+        return _MIND.apply(image, theirs, self.radius, self.dilation)
+
+    def _padded(self, image: Tensor) -> list[Tensor]:
+        """Each channel of each image of a batch with a margin of its border; (1, 1, *S)."""
+        reach = [self.radius + self.dilation] * (2 * image.ndim - 4)
+        channels = image.flatten(0, 1)[:, None].split(1)
+        return [F.pad(channel, reach, mode="replicate") for channel in channels]
+
+    def _descriptor(self, padded: Tensor) -> "_Descriptor":
+        return _Descriptor(padded, self.radius, self.dilation)
+
+    def _channels(self, image: Tensor) -> list[dict[Channel, Tensor]]:
+        """Channels of the descriptor of each channel of each image."""
+        names = _channels(image.ndim - 2, self.dilation)
+        descriptors = (self._descriptor(padded) for padded in self._padded(image.detach()))
+        return [{name: found.channel(name) for name in names} for found in descriptors]
 
 
 class _MIND(torch.autograd.Function):
-    """The metric of two padded images (1, 1, *S), and its gradient with respect to the first.
+    """The metric of a padded image (1, 1, *S) and another one's channels, and its gradient.
 
     The distance of the patches around x + a and x + b is a box sum of (I(y) - I(y + b - a))^2,
     seen from x + a. Two channels share each difference b - a, so there are half as many box sums
@@ -83,10 +93,15 @@ class _MIND(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, radius: int, dilation: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        first: Tensor,
+        theirs: Callable[[Channel], Tensor],
+        radius: int,
+        dilation: int,
+    ) -> Tensor:
         channels = _channels(first.ndim - 2, dilation)
         ours = _Descriptor(first, radius, dilation)
-        theirs = _Descriptor(second, radius, dilation)
         needed = ctx.needs_input_grad[0]
         count = ours.variance.numel() * len(channels)
         total = torch.zeros((), dtype=torch.float64, device=first.device)
@@ -97,7 +112,7 @@ class _MIND(torch.autograd.Function):
         of_variance = torch.zeros_like(ours.least) if needed else None
         for channel in channels:
             value = ours.channel(channel)
-            change = value - theirs.channel(channel)
+            change = value - theirs(channel)
             total += change.square().sum(dtype=torch.float64)
             if of_least is not None and of_variance is not None:
                 slope = change.mul_(value).mul_(2 / count).div_(ours.variance)
