@@ -30,7 +30,7 @@ class Moved:
         return pair.u + torch.tensor(self.by).view(1, -1, 1, 1, 1)
 
 
-MOVED = [f"model._target_={__name__}.Moved", "model.name=moved", "model.uses=[]", *SMALL]
+MOVED = [f"model._target_={__name__}.Moved", "model.name=moved", "++model.uses=[]", *SMALL]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_known_displacement_is_written_in_mm(tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     write_table(root, HEADERS["oblique"])
-    folder = finished(root, "model=direct", *MOVED, "+model.by=[2,-1,0.5]")
+    folder = finished(root, "model=custom", *MOVED, "+model.by=[2,-1,0.5]")
     pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
     found = Registrar(folder).register(pair, tmp_path / "out")
     vectors = np.asarray(nibabel.load(found.files[-1]).dataobj)[:, :, :, 0]
