@@ -10,12 +10,23 @@ from bench.runs.run import Run
 from bench.runs.training import carry_out
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
-from bench.store.folder import BEST, FIGURE, VALIDATION, Folder, read_csv, write_csv
+from bench.store.folder import (
+    BEST,
+    FIGURE,
+    HISTORY,
+    VALIDATION,
+    Folder,
+    read_csv,
+    write_atomically,
+    write_csv,
+)
 from bench.store.tracking import Tracker
 from bench.tasks.task import Job, Row, Task
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
+
+OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
 
 
 def make_task(setup: Setup) -> Task:
@@ -59,6 +70,14 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker) -> dict[str, Any]:
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(task, job, folder)}
+    before = run.unrefined()
+    known = before.folder.summary() if before else None
+    if before and known:
+        print(f"{run.folder.path.name}: takes the network of {before.folder.path.name}")
+        for name in (BEST, HISTORY):
+            write_atomically(folder.file(name), before.folder.file(name).read_bytes())
+        job.make_ready(folder.file(BEST))
+        return {name: known[name] for name in OF_THE_TRAINING}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
     memory = peak(device)

@@ -1,6 +1,6 @@
 """One run: its setup, its names, its folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -42,6 +42,15 @@ class Run:
         }
         folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
         return cls(setup, header, folder)
+
+    def unrefined(self) -> "Run | None":
+        """The run that trains the same network and refines nothing; None if this one is it."""
+        experiment = self.setup.experiment
+        if not experiment["model"].get("refine"):
+            return None
+        model = {**experiment["model"], "refine": 0}
+        plain = experiment.with_config({**experiment.config, "model": model})
+        return Run.of(replace(self.setup, experiment=plain))
 
     @property
     def config(self) -> str:

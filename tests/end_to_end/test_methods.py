@@ -83,3 +83,23 @@ def test_network_of_the_users_gets_its_keys_alone(results: Path, run: Command) -
     model = yaml.safe_load((folder / "config.yaml").read_text())["model"]
     of_the_suite = yaml.safe_load((ROOT / "conf/model/_network.yaml").read_text())
     assert set(model) == {"name", "_target_", "start", *of_the_suite}
+
+
+def test_refined_network_is_that_of_the_plain_run(results: Path, run: Command) -> None:
+    assert run("metric=mse", *DEMO, at(results)).code == 0
+    (plain,) = run_folders(results)
+    refined = run("metric=mse", "model.refine=3", *DEMO, at(results))
+    assert f"takes the network of {plain.name}" in refined.out
+    (other,) = [folder for folder in run_folders(results) if folder != plain]
+    weights = [(folder / "best.safetensors").read_bytes() for folder in (plain, other)]
+    assert weights[0] == weights[1]
+    first, second = (read_summary(folder) for folder in (plain, other))
+    assert first["validation"] == second["validation"]
+    assert second["scores"]["similarity"]["mean"] < first["scores"]["similarity"]["mean"]
+
+
+def test_refined_network_is_trained_where_there_is_no_plain_run(
+    results: Path, run: Command
+) -> None:
+    assert run("metric=mse", "model.refine=3", *DEMO, at(results)).code == 0
+    assert read_summary(only_run(results))["steps"] == 6
