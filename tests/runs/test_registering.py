@@ -310,6 +310,8 @@ def test_files_unlike_the_runs_are_one_line(
     odd = write_nifti(tmp_path / "odd.nii.gz", (labels * 200.0).astype(np.float32) * 2)
     cut = tmp_path / "cut.nii.gz"
     cut.write_bytes(good.read_bytes()[:1000])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
     registrar, of_slices = Registrar(folder), Registrar(slices)
     stack = flat_root / "images.tif"
     colour = write_tiff(
@@ -328,6 +330,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(good, good, stack), "is of another kind than its image"),
         (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
         (of_slices, PairOfFiles(colour, stack), "holds colour"),
+        (of_slices, PairOfFiles(broken, stack), "cannot be read as PNG, it is damaged"),
     ]
     for one, pair, words in cases:
         with pytest.raises(DataError, match=words) as caught:
