@@ -43,7 +43,6 @@ def test_method_that_trains_nothing_is_run_and_recorded(
     assert (row["status"], row["model"]) == ("finished", "still")
 
 
-@pytest.mark.xfail(strict=True, reason="the report groups runs by their metric")
 def test_method_that_trains_nothing_is_reported(
     results: Path, run: Command, bench: Command
 ) -> None:

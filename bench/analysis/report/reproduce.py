@@ -31,7 +31,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for config in configs:
         groups = [group for group in CHOSEN if group != "task" or _names_task(config)]
-        choices = tuple(f"{group}={_option(group, config[group])}" for group in groups)
+        choices = tuple(o for group in groups for o in _choice(group, config[group]))
         if choices not in defaults:
             defaults[choices] = Experiment.from_config(compose(choices)).config
         said = [f"seed={config['seed']}"]
@@ -45,6 +45,14 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
 def _names_task(config: Mapping[str, Any]) -> bool:
     """Whether the task is another than the usual, which older runs do not name."""
     return config.get("task", {}).get("name", TASK) != TASK
+
+
+def _choice(group: str, section: Mapping[str, Any]) -> list[str]:
+    """The overrides that choose a group's option, with the class where the option has none."""
+    option = _option(group, section)
+    if option != "custom":
+        return [f"{group}={option}"]
+    return [f"{group}=custom", f"{group}._target_={section['_target_']}"]
 
 
 def _option(group: str, section: Mapping[str, Any]) -> str:
