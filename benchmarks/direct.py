@@ -35,15 +35,15 @@ PAIRS = 4  # validation pairs of each data set
 CASES = {
     "hippocampus": ("hippocampus", {"ncc": (NCC(), 2.0), "mind": (MIND(), 0.5)}),
     "brain_slab": ("brain", {"ncc": (NCC(), 1.0), "mind": (MIND(), 0.25)}),
-    "em_isbi2012": ("tiff_stack", {"ncc": (NCC(), 0.5), "mind": (MIND(), 0.1)}),
+    "em_isbi2012": ("tiff_stack", {"ncc": (NCC(), 2.0), "mind": (MIND(), 0.4)}),
 }
 SETTINGS = {  # of direct, on hippocampus; each differs from the defaults in one thing
     "defaults": {},
-    "whole images on all levels": {"pooling": [1, 1, 1]},
-    "pooled by 2 on the last level": {"pooling": [4, 2, 2]},
-    "spacing 8, 4, 2": {"spacing": [8, 4, 2]},
-    "twice the steps": {"steps": [80, 40, 20]},
-    "half the rates": {"rate": [0.5, 0.25, 0.15]},
+    "whole images on all levels": {"pooling": [1, 1, 1, 1]},
+    "pooled by 2 on the last level": {"pooling": [8, 4, 2, 2]},
+    "half the spacing": {"spacing": [16, 8, 4, 2]},
+    "twice the steps": {"steps": [80, 80, 40, 20]},
+    "half the rates": {"rate": [1, 0.5, 0.25, 0.15]},
     "no early stop": {"patience": 0},
     "velocity": {"grid": "velocity"},
     "dense": {"grid": "dense"},

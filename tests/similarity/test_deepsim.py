@@ -87,11 +87,11 @@ class Watched(Extractor):
         return [len(seen) for seen in self.seen if torch.equal(seen, images[: len(seen)])]
 
 
-def padded_pair(shape, u=None, fixed_ids=None):
+def padded_pair(shape, u=None):
     """A pair with labels whose fixed image is zero in half of the voxels."""
     moving, fixed = images(shape)
     u = displacement(shape) if u is None else u
-    return Pair(moving, (fixed - 0.5).clamp(min=0), u, Counted(shape), 4, fixed_ids)
+    return Pair(moving, (fixed - 0.5).clamp(min=0), u, Counted(shape), 4)
 
 
 def block_means(maps, factor, shape):
@@ -368,79 +368,36 @@ def test_an_extractor_in_bfloat16_agrees_up_to_rounding(warp, center):
     assert similarity > 0.98
 
 
-def shared_pair(ids=None, batch=2, seed=1):
-    """Pairs that all have the same fixed image."""
-    moving, _ = images((17, 22), batch)
-    _, fixed = images((17, 22), batch=1)
-    fixed = fixed.expand(batch, -1, -1, -1)
-    u = displacement((17, 22), batch, seed=seed).requires_grad_()
-    return Pair(moving, fixed, u, Counted((17, 22), batch), 4, ids)
-
-
-def test_fixed_features_are_computed_once_as_long_as_the_ids_are_the_same():
-    metric = DeepSim(Watched())
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_fixed_features_are_computed_once_for_a_pair_under_all_displacements(options):
+    metric, fresh = DeepSim(Watched(), **options), DeepSim(Extractor(Filters(2)), **options)
+    pair = padded_pair((17, 22))
     for seed in range(3):
-        pair = padded_pair((17, 22), displacement((17, 22), seed=seed), (3, 5))
-        metric(pair)
+        u = displacement((17, 22), seed=seed)
+        torch.testing.assert_close(metric(pair.at(u)), fresh(padded_pair((17, 22), u)))
     assert metric.extractor.batches_of(pair.fixed) == [2]
-    assert len(metric.extractor.seen) == 1 + 3
 
 
-@pytest.mark.parametrize("others", [(5, 3), (3, 4), (3, 3)])
-def test_fixed_features_are_computed_anew_when_the_ids_change(others):
+def test_fixed_features_of_another_pair_are_computed_anew():
     metric, fresh = DeepSim(Watched()), DeepSim(Extractor(Filters(2)))
-    by_id = {number: images((17, 22), batch=1, seed=number)[1] for number in (3, 4, 5)}
-    for ids in ((3, 5), others, (3, 5), (3, 5)):
-        moving, _ = images((17, 22))
-        fixed = torch.cat([by_id[number] for number in ids])
-        u = displacement((17, 22))
-        expected = fresh(Pair(moving, fixed, u))
-        torch.testing.assert_close(metric(Pair(moving, fixed, u, fixed_ids=ids)), expected)
-    assert len(metric.extractor.seen) == 3 + 4
-
-
-def test_fixed_features_of_images_without_ids_are_not_kept():
-    metric = DeepSim(Watched())
-    for ids in ((3, 5), None, None, (3, 5)):
-        pair = padded_pair((17, 22), fixed_ids=ids)
-        metric(pair)
-    assert metric.extractor.batches_of(pair.fixed) == [2, 2, 2]
-
-
-def test_fixed_features_without_ids_are_those_of_each_batch():
-    metric, fresh = DeepSim(Watched()), DeepSim(Extractor(Filters(2)))
-    for seed, ids in enumerate([(3, 5), None, None]):
-        pair = Pair(*images((17, 22), seed=seed), displacement((17, 22)), fixed_ids=ids)
+    for seed in range(2):
+        pair = Pair(*images((17, 22), seed=seed), displacement((17, 22)))
         torch.testing.assert_close(metric(pair), fresh(pair))
-
-
-def test_one_fixed_image_is_computed_once_for_the_batch_and_for_batches_of_other_sizes():
-    metric = DeepSim(Watched())
-    for batch in (3, 2, 1, 3):
-        pair = shared_pair((7,) * batch, batch, seed=2)
-        metric(pair)
-    assert metric.extractor.batches_of(pair.fixed) == [1]
-    assert len(metric.extractor.seen) == 1 + 4
+    assert len(metric.extractor.seen) == 4
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_sharing_changes_neither_value_nor_gradient(options):
+def test_each_pair_has_the_value_it_has_alone(options):
     metric = DeepSim(Extractor(Filters(2)), **options)
-    results = []
-    for ids in (None, (7, 7), (7, 7)):
-        pair = shared_pair(ids)
-        value = metric(pair)
-        value.backward()
-        results.append((value.detach(), pair.u.grad))
-    for found in results[1:]:
-        torch.testing.assert_close(found, results[0], rtol=1e-4, atol=1e-7)
+    pair = padded_pair((17, 22), displacement((17, 22)))
+    values = metric.each(pair)
+    for index in range(2):
+        torch.testing.assert_close(values[index], metric(pair.one(index)))
 
 
-@pytest.mark.parametrize("ids", [None, (3, 5), (7, 7)])
-def test_the_fixed_image_has_no_gradient(ids):
+def test_the_fixed_image_has_no_gradient():
     moving, fixed = images((17, 22))
     pair = unmoved(moving.requires_grad_(), fixed.requires_grad_())
-    pair.fixed_ids = ids
     DeepSim(Extractor(Filters(2)))(pair).backward()
     assert moving.grad.abs().max() > 0
     assert fixed.grad is None
@@ -448,12 +405,13 @@ def test_the_fixed_image_has_no_gradient(ids):
 
 def test_features_kept_from_a_pass_without_gradient_serve_one_with():
     metric = DeepSim(Watched())
+    pair = padded_pair((17, 22))
     with torch.no_grad():
-        metric(shared_pair((7, 7), seed=3))
-    pair = shared_pair((7, 7))
-    metric(pair).backward()
-    assert metric.extractor.batches_of(pair.fixed) == [1]
-    assert pair.u.grad.abs().max() > 0
+        metric(pair)
+    u = displacement((17, 22)).requires_grad_()
+    metric(pair.at(u)).backward()
+    assert metric.extractor.batches_of(pair.fixed) == [2]
+    assert u.grad.abs().max() > 0
 
 
 def test_features_of_a_real_volume_are_warped_with_a_gradient_that_leads_downhill(real_data):
