@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
-from bench.extractors.vgg import VGG16
 from bench.models import VoxelMorph
 from bench.models.layout import to_channels_last
 from bench.regularizers import Diffusion
@@ -32,7 +31,6 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], dict[str, Action]]]]:
     """Name of each case, and what makes its actions by name: ours, straightforward, MONAI."""
     for size, (batch, shape) in (SIZES | (GPU_SIZES if device == "cuda" else {})).items():
         for name, make in MAKERS.items():
-            if make is vgg_step and len(shape) != 2:
                 continue
             yield f"{name} {size}", lambda m=make, b=batch, s=shape: m(b, s, device)
 
@@ -111,7 +109,7 @@ def cosine(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]
 
 
 def deepsim(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """DeepSim on one atlas, whose features are kept; straightforward: computed in each step."""
+    """DeepSim; straightforward: the cosine by automatic differentiation."""
     warped, fixed = images(batch, shape, device)
     extractor = make_extractor(shape, device)
 
@@ -124,35 +122,8 @@ def deepsim(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action
         return 1 - torch.stack(cosines).mean()
 
     return {
-        "ours": backward(lambda image: metric(_on_atlas(image, fixed)), warped),
+        "ours": backward(lambda image: metric(Given(image, fixed)), warped),
         "straightforward": backward(straightforward, warped),
-    }
-
-
-def _on_atlas(warped: Tensor, fixed: Tensor) -> Pair:
-    pair = Given(warped, fixed)
-    pair.fixed_ids = (0,) * len(fixed)
-    return pair
-
-
-def atlas_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """A training step with DeepSim on one atlas: its features kept, or computed in each step."""
-    return _atlas_step(make_extractor(shape, device), batch, shape, device)
-
-
-def vgg_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
-    """The same with the features of VGG-16 (untrained here), which reads 2D images."""
-    return _atlas_step(Extractor(VGG16().to(device), torch.bfloat16), batch, shape, device)
-
-
-def _atlas_step(
-    extractor: Extractor, batch: int, shape: tuple[int, ...], device: str
-) -> dict[str, Action]:
-    return {
-        "ours": training_step(batch, shape, device, torch.bfloat16, True, DeepSim(extractor), True),
-        "straightforward": training_step(
-            batch, shape, device, torch.bfloat16, True, DeepSim(extractor), False
-        ),
     }
 
 
@@ -187,8 +158,8 @@ def diffusion(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Acti
 def network_step(batch: int, shape: tuple[int, ...], device: str) -> dict[str, Action]:
     """A training step with NCC: bfloat16, channels-last; straightforward: contiguous float32."""
     return {
-        "ours": training_step(batch, shape, device, torch.bfloat16, True, NCC(), False),
-        "straightforward": training_step(batch, shape, device, torch.float32, False, NCC(), False),
+        "ours": training_step(batch, shape, device, torch.bfloat16, True, NCC()),
+        "straightforward": training_step(batch, shape, device, torch.float32, False, NCC()),
     }
 
 
@@ -199,7 +170,6 @@ def training_step(
     dtype: torch.dtype,
     channels_last: bool,
     metric: Callable[[Pair], Tensor],
-    atlas: bool,
 ) -> Action:
     """Forward pass, loss, backward pass and optimizer step."""
     network = make_network(shape, device, channels_last)
@@ -211,8 +181,7 @@ def training_step(
         with torch.autocast(device, dtype, enabled=dtype != torch.float32):
             u = network(moving, fixed)
         u = u.float()
-        pair = Pair(moving, fixed, u, fixed_ids=(0,) * batch if atlas else None)
-        (metric(pair) + regularizer(u)).backward()
+        (metric(Pair(moving, fixed, u)) + regularizer(u)).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -236,6 +205,4 @@ MAKERS = {
     "warp": spatial_warp,
     "diffusion": diffusion,
     "step ncc": network_step,
-    "step deepsim": atlas_step,
-    "step vgg": vgg_step,
 }

@@ -8,7 +8,8 @@ from torch import nn
 from bench.config.instantiation import build
 from bench.errors import ConfigError, Unsupported
 from bench.models import MonaiNetwork, VoxelMorph
-from bench.models.flow import displacement_of
+from bench.models.building import OF_THE_SUITE
+from bench.models.flow import displacement_of, finish_network
 from bench.models.unet import FullResolution, Head, UNet, convolution, recompute, stage
 from bench.spatial import integrate
 from bench.tasks.registration.assembly import build_parts
@@ -29,13 +30,23 @@ def layers(network, *kinds):
     return [layer for layer in network.modules() if isinstance(layer, kinds)]
 
 
-@pytest.mark.parametrize("name", names("model"))
+NETWORKS = [name for name in names("model") if "uses" not in compose([f"model={name}"])["model"]]
+
+
+def finished(name, shape, channels=1, *overrides):
+    """The network of an option, as a run begins with it."""
+    options = compose([f"model={name}", *SMALLER.get(name, []), *overrides])["model"]
+    arguments = {key: value for key, value in options.items() if key not in OF_THE_SUITE}
+    torch.manual_seed(0)
+    network = build(arguments, "model", ndim=len(shape), image_channels=channels)
+    return finish_network(network, options["integrate"], options["flow_std"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, channels):
-    options = section(compose([f"model={name}", *SMALLER.get(name, [])])["model"], "name")
-    torch.manual_seed(0)
-    model = build(options, "model", ndim=len(shape), image_channels=channels).train()
+    model = finished(name, shape, channels).train()
     moving, fixed = pair(shape, channels=channels)
     u, _ = displacement_of(model(moving, fixed))
     assert u.shape == (2, len(shape), *shape)
@@ -47,32 +58,32 @@ def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, cha
     assert any(gradient.abs().max() > 0 for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_every_model_integrates_its_output_if_asked_to(name, shape):
-    overrides = [f"model={name}", *SMALLER.get(name, []), "model.flow_std=3"]
-    options = section(compose([*overrides, "model.integrate=5"])["model"], "name")
-    torch.manual_seed(0)
-    model = build(options, "model", ndim=len(shape), image_channels=1).eval()
+    model = finished(name, shape, 1, "model.flow_std=3", "model.integrate=5").eval()
     u, velocity = displacement_of(model(*pair(shape)))
     torch.testing.assert_close(u, integrate(velocity, 5))
     assert (u - velocity).abs().max() > 1e-3
-    model.integrate = 0
-    assert torch.equal(displacement_of(model(*pair(shape)))[0], velocity)
+    assert torch.equal(displacement_of(model.network(*pair(shape)))[0], velocity)
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "words"),
+    ("override", "words"),
     [
-        (VoxelMorph, {"integrate": -1}, "model.integrate=-1: must be 0, or a number of squarings"),
-        (VoxelMorph, {"integrate": 1.5}, "model.integrate=1.5: must be 0, or a number of squar"),
-        (VoxelMorph, {"flow_std": 0}, r"model.flow_std=0: must be a number above 0\."),
-        (MonaiNetwork, {"network": "NoNet"}, "model.network=NoNet: monai.networks.nets has no su"),
+        ("integrate=-1", "model.integrate=-1: must be 0, or a number of squarings"),
+        ("integrate=1.5", "model.integrate=1.5: must be 0, or a number of squarings"),
+        ("flow_std=0", "model.flow_std=0: must be a number above 0"),
     ],
 )
-def test_impossible_settings_are_refused(kind, settings, words):
+def test_impossible_settings_around_a_network_are_refused(override, words):
     with pytest.raises(ConfigError, match=words):
-        kind(2, 1, **settings)
+        finished("voxelmorph", (16, 16), 1, f"model.{override}")
+
+
+def test_network_that_monai_lacks_is_refused():
+    with pytest.raises(ConfigError, match="model.network=NoNet: monai.networks.nets has no such"):
+        MonaiNetwork(2, 1, network="NoNet")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
