@@ -31,7 +31,6 @@ def cases(device: str) -> Iterator[tuple[str, Callable[[], dict[str, Action]]]]:
     """Name of each case, and what makes its actions by name: ours, straightforward, MONAI."""
     for size, (batch, shape) in (SIZES | (GPU_SIZES if device == "cuda" else {})).items():
         for name, make in MAKERS.items():
-                continue
             yield f"{name} {size}", lambda m=make, b=batch, s=shape: m(b, s, device)
 
 

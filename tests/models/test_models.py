@@ -88,8 +88,7 @@ def test_network_that_monai_lacks_is_refused():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_voxelmorph_starts_near_the_identity_and_sees_both_images(shape):
-    torch.manual_seed(0)
-    model = VoxelMorph(len(shape), 1, [4, 6, 8], norm=False, dropout=False).eval()
+    model = finished("voxelmorph", shape).eval()
     moving, fixed = pair(shape)
     with torch.no_grad():
         u = model(moving, fixed)
