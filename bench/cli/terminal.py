@@ -22,8 +22,7 @@ def print_outcome(outcome: Outcome) -> None:
     name = outcome.folder.path.name
     if outcome.summary is None:
         assert outcome.left_out is not None
-        what, reason = outcome.left_out
-        print(f"{what}: {name}: {reason}", file=sys.stderr)
+        print(": ".join(outcome.left_out), file=sys.stderr)
         return
     if outcome.before:
         print(f"{name} has finished before; force=true runs it anew")

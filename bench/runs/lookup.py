@@ -24,7 +24,7 @@ class Outcome:
         folder: The run's folder.
         summary: The run's summary; None if the run was skipped or left to another process.
         before: Whether the run had finished before.
-        left_out: Why there is no summary: `skipped` or `left to another process`, and the reason.
+        left_out: What became of a run without summary, skipped or left to another process, and why.
     """
 
     folder: Folder
@@ -82,7 +82,7 @@ def _execute(found: Run, in_sweep: bool) -> Outcome:
             raise
         found.start({})
         folder.fail(error, Status.SKIPPED)
-        return Outcome(folder, None, left_out=("skipped", str(error)))
+        return Outcome(folder, None, left_out=(f"skipped {folder.path.name}", str(error)))
     except Exception as error:
         folder.fail(error)
         raise

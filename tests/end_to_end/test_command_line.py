@@ -22,7 +22,7 @@ from .conftest import (
     run_process,
 )
 
-GROUPS = ["dataset", "metric", "regularizer", "model", "trainer", "tracker"]
+GROUPS = ["task", "dataset", "metric", "regularizer", "model", "trainer", "tracker"]
 
 
 def test_help_lists_every_group_and_option_with_its_line(run: Command) -> None:
@@ -32,7 +32,7 @@ def test_help_lists_every_group_and_option_with_its_line(run: Command) -> None:
     for group in GROUPS:
         start = lines.index(f"{group}=")
         listed = lines[start + 1 : lines.index("", start)]
-        files = sorted((ROOT / "conf" / group).glob("*.yaml"))
+        files = sorted((ROOT / "conf" / group).glob("[!_]*.yaml"))
         assert [line.split()[0] for line in listed] == [path.stem for path in files]
         for line, path in zip(listed, files, strict=True):
             comment = path.read_text().splitlines()[0]

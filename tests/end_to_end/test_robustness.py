@@ -39,7 +39,7 @@ def test_level_0_is_the_test_and_others_are_added_once(
     command = ("robustness", name, "--results", str(trained), "--levels")
     outcome = bench(*command, "0,0.3")
     assert (outcome.code, outcome.err) == (0, "")
-    assert "test Dice (folding) under noise" in outcome.out
+    assert "test Dice (Folding) under noise" in outcome.out
     tested, original = rows(folder / "robustness.csv"), rows(folder / "pairs.csv")
     assert [(row["corruption"], row["level"]) for row in tested] == [
         ("noise", level) for level in ("0.0", "0.3") for _ in original

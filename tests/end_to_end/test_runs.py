@@ -33,6 +33,7 @@ FILES = {
     "run.json",
     "config.yaml",
     "environment.json",
+    "data.json",
     "history.csv",
     "pairs.csv",
     "classes.csv",

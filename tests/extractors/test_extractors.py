@@ -265,7 +265,8 @@ class TestVGG:
         torch.save(state, path)
         words = (
             r"other.pth: key 'features.5.weight' holds \(128, 64, 5, 5\), VGG-16 needs "
-            r"\(128, 64, 3, 3\). Give the official state dict, https"
+            r"\(128, 64, 3, 3\). Give the official VGG-16 state "
+            r"dict \(https"
         )
         with pytest.raises(ConfigError, match=words):
             VGG16().read(path)
@@ -334,7 +335,7 @@ def server(tmp_path, monkeypatch):
 def test_damaged_download_is_refused_and_leaves_no_file(server, tmp_path):
     address, served = server
     (served / "vgg16.pth").write_bytes(b"not the official weights")
-    words = "is damaged: its SHA-256 does not begin with 397923af. Try again. Download https"
+    words = "is damaged: its SHA-256 does not begin with 397923af. Try again. Download http://"
     with pytest.raises(BenchError, match=words):
         official_file(tmp_path / "weights", f"{address}/vgg16.pth", "397923af", "VGG-16")
     assert list((tmp_path / "weights").iterdir()) == []

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from bench.models.method import Objective
-from bench.models.network import NetworkMethod
 from bench.scores import workers as module
 from bench.scores.workers import ENOUGH, Immediately, workers
 from bench.similarity import MSE
@@ -25,8 +24,7 @@ class Still:
 def scored(dataset):
     """All but the seconds."""
     objective = Objective(MSE(), None, 0.0)
-    method = NetworkMethod(Still(), torch.float32)
-    cases = list(score_pairs(method, objective, dataset, torch.device("cpu")))
+    cases = list(score_pairs(Still(), objective, dataset, torch.device("cpu")))
     for case in cases:
         assert case.scores["similarity"] > 0
         assert not math.isnan(case.scores["hd95"])

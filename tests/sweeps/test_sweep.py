@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-import bench.sweeps.cells
+import bench.config.multirun
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
@@ -180,7 +180,7 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
         composed.append(overrides)
         return compose(overrides)
 
-    monkeypatch.setattr(bench.sweeps.cells, "compose", counted)
+    monkeypatch.setattr(bench.config.multirun, "compose", counted)
     scales, metrics = (0.25, 0.5, 1, 2, 4), ("mse", "ncc")
     runs = [[f"metric={m}", f"regularizer.scale={s}"] for m in metrics for s in scales]
     weights = [own.weight for own in experiments(runs)]

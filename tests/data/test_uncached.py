@@ -120,8 +120,8 @@ def test_it_gives_the_same_images_and_labels(both):
 def assert_same_batch(one, other):
     assert torch.equal(one.moving, other.moving)
     assert torch.equal(one.fixed, other.fixed)
-    assert (one.read_segmentations is None) == (other.read_segmentations is None)
-    if one.read_segmentations:
+    assert one.has_labels == other.has_labels
+    if one.has_labels:
         for labels, expected in zip(one.segmentations, other.segmentations, strict=True):
             assert labels.dtype == expected.dtype
             assert torch.equal(labels, expected)
