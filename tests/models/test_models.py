@@ -82,7 +82,8 @@ def test_impossible_settings_around_a_network_are_refused(override, words):
 
 
 def test_network_that_monai_lacks_is_refused():
-    with pytest.raises(ConfigError, match=r"model\.network=NoNet: monai\.networks\.nets has no such"):
+    words = r"model\.network=NoNet: monai\.networks\.nets has no such"
+    with pytest.raises(ConfigError, match=words):
         MonaiNetwork(2, 1, network="NoNet")
 
 
