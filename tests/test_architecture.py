@@ -54,3 +54,9 @@ def test_upward_import_is_found(file: str, line: str, words: str, copy: Path) ->
 def test_package_has_few_modules_beside_its_packages() -> None:
     modules = {path.stem for path in (ROOT / "bench").glob("*.py")} - {"__init__", "__main__"}
     assert len(modules) <= 5, sorted(modules)
+
+
+def test_picture_is_current() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "architecture.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -6,12 +6,14 @@ import pytest
 from synthetic_store import config, write_run
 
 from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.results import result_rows
+from bench.analysis.plots import gallery
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
 from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks, joined
-from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks
+from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks, new_figure
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.published_values import published_weight_curves
@@ -143,3 +145,17 @@ def test_metrics_are_ordered_from_baselines_to_semantic_to_others():
 
 def test_names_of_files_are_plain():
     assert file_name("hippocampus (schema 1, data 91f1)") == "hippocampus-schema-1-data-91f1"
+
+
+def test_added_figure_is_drawn_with_the_others(comparison, tmp_path, monkeypatch):
+    def medians(one, shown):
+        figure = new_figure(3, 2)
+        figure.subplots().bar(list(one.scores("dice")), one.scores("dice").median())
+        yield gallery.Drawing(f"medians-{one.name}", "Medians.", figure)
+
+    monkeypatch.setattr(gallery, "OF_EACH", [*gallery.OF_EACH, medians])
+    drawn = {one.name: one for one in gallery.draw_all([comparison], result_rows(comparison))}
+    assert {"dice", "smoothness", "weights-hippocampus", "medians-hippocampus"} <= set(drawn)
+    bars = drawn["medians-hippocampus"].figure.axes[0].patches
+    expected = [np.median(dice + np.array([0.0, 0.01, -0.01, 0.02])) for dice in DICE.values()]
+    assert [bar.get_height() for bar in bars] == pytest.approx(expected)

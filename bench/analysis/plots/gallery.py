@@ -1,6 +1,6 @@
 """The figures of a report, each with the sentences that say what it shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,26 @@ class Drawing:
     figure: Any
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the figures of a report are drawn from.
+
+    Attributes:
+        comparisons: From `compare`.
+        rows: Of `bench.analysis.numbers.results`, of all comparisons.
+        looks: Of the labels.
+    """
+
+    comparisons: Sequence[Comparison]
+    rows: pd.DataFrame
+    looks: Mapping[str, Look]
+
+    @property
+    def labelled(self) -> list[Comparison]:
+        """Those comparisons that have Dice."""
+        return [one for one in self.comparisons if one.scores("dice").notna().any(axis=None)]
+
+
 def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[Drawing]:
     """Draws what the runs allow: figures of Dice need labels, ranks need four data sets.
 
@@ -46,79 +66,109 @@ def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[
         comparisons: From `compare`.
         rows: Of `bench.analysis.numbers.results`, of all comparisons.
     """
-    known = looks((entry.label, entry.metric) for own in comparisons for entry in own.entries)
-    labelled = [own for own in comparisons if own.scores("dice").notna().any(axis=None)]
-    if labelled:
-        yield from _draw_dice(labelled, rows, known)
-    means = pd.DataFrame({own.name: own.scores("dice").mean() for own in labelled}).T
+    known = looks((entry.label, entry.metric) for one in comparisons for entry in one.entries)
+    shown = Shown(comparisons, rows, known)
+    for draw in OF_ALL:
+        yield from draw(shown)
+    for comparison in comparisons:
+        for draw_one in OF_EACH:
+            yield from draw_one(comparison, shown)
+
+
+def boxes(shown: Shown) -> Iterator[Drawing]:
+    """Dice over test pairs."""
+    if shown.labelled:
+        yield Drawing(
+            "dice",
+            "Dice over test pairs, seeds averaged. Boxes are quartiles, lines medians, whiskers "
+            "deciles, dots pairs beyond; the dashed line is the median of the unregistered pairs. "
+            "The label with the largest mean is bold, the second black.",
+            draw_boxes(shown.labelled, shown.looks),
+        )
+
+
+def smoothness(shown: Shown) -> Iterator[Drawing]:
+    """Dice against smoothness."""
+    if not shown.labelled:
+        return
+    rows = shown.rows
+    names = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
+    paths = {(one.name, entry.label): entry.path for one in shown.labelled for entry in one.entries}
+    yield Drawing(
+        "smoothness",
+        "Mean test Dice against smoothness of the deformation at the chosen λ, with 95 % bootstrap "
+        "intervals; better is up and left. Thin lines follow λ.",
+        draw_smoothness(rows[rows["label"] != UNREGISTERED], "dice", names, shown.looks, paths),
+    )
+
+
+def ranks(shown: Shown) -> Iterator[Drawing]:
+    """Mean ranks over data sets."""
+    means = pd.DataFrame({one.name: one.scores("dice").mean() for one in shown.labelled}).T
     ranked = means.dropna(axis=1)
     if enough_for_ranks(ranked):
         yield Drawing(
             "ranks",
             "Mean rank of each metric over data sets by mean test Dice, 1 is best. A bar joins "
             "metrics that Nemenyi's test does not tell apart.",
-            draw_ranks(ranked, known),
+            draw_ranks(ranked, shown.looks),
         )
-    for own in comparisons:
-        yield from _draw_own(own, known)
 
 
-def _draw_dice(
-    comparisons: Sequence[Comparison], rows: pd.DataFrame, known: Mapping[str, Look]
-) -> Iterator[Drawing]:
-    yield Drawing(
-        "dice",
-        "Dice over test pairs, seeds averaged. Boxes are quartiles, lines medians, whiskers "
-        "deciles, dots pairs beyond; the dashed line is the median of the unregistered pairs. The "
-        "label with the largest mean is bold, the second black.",
-        draw_boxes(comparisons, known),
-    )
-    smoothness = [n for n in compared_scores("smoothness") if rows[n].notna().any()]
-    paths = {(own.name, entry.label): entry.path for own in comparisons for entry in own.entries}
-    yield Drawing(
-        "smoothness",
-        "Mean test Dice against smoothness of the deformation at the chosen λ, with 95 % bootstrap "
-        "intervals; better is up and left. Thin lines follow λ.",
-        draw_smoothness(rows[rows["label"] != UNREGISTERED], "dice", smoothness, known, paths),
-    )
-
-
-def _draw_own(own: Comparison, known: Mapping[str, Look]) -> Iterator[Drawing]:
-    name = file_name(own.name)
-    if any(entry.classes.get("dice", pd.Series()).notna().any() for entry in own.entries):
+def classes(one: Comparison, shown: Shown) -> Iterator[Drawing]:
+    """Dice of each class."""
+    if any(entry.classes.get("dice", pd.Series()).notna().any() for entry in one.entries):
         yield Drawing(
-            f"classes-{name}",
-            f"Dice of each class on {own.name}, from the largest mean to the smallest; boxes as "
+            f"classes-{file_name(one.name)}",
+            f"Dice of each class on {one.name}, from the largest mean to the smallest; boxes as "
             "above.",
-            draw_classes(own, known),
+            draw_classes(one, shown.looks),
         )
-    if any(entry.path["weight"].notna().any() for entry in own.entries):
+
+
+def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
+    """Validation scores against λ."""
+    if any(entry.path["weight"].notna().any() for entry in one.entries):
         yield Drawing(
-            f"weights-{name}",
-            f"Validation Dice and folding on {own.name} against λ, means over seeds; the chosen λ "
+            f"weights-{file_name(one.name)}",
+            f"Validation Dice and folding on {one.name} against λ, means over seeds; the chosen λ "
             "is ringed. Dotted: the papers' validation Dice, which counts the background, on the "
             "right axis.",
-            draw_weights(own, known, published_weight_curves()),
+            draw_weights(one, shown.looks, published_weight_curves()),
         )
-    if any(len(entry.histories) for entry in own.entries):
+
+
+def convergence(one: Comparison, shown: Shown) -> Iterator[Drawing]:
+    """How training went on."""
+    if any(len(entry.histories) for entry in one.entries):
         yield Drawing(
-            f"convergence-{name}",
-            f"Training on {own.name} at the chosen λ, a line for each seed. Losses are scaled to "
+            f"convergence-{file_name(one.name)}",
+            f"Training on {one.name} at the chosen λ, a line for each seed. Losses are scaled to "
             "the range of their run: those of different metrics have no common scale.",
-            draw_convergence(own, known),
+            draw_convergence(one, shown.looks),
         )
-    if tested_corruptions(own):
-        yield _draw_robustness(own, known)
 
 
-def _draw_robustness(own: Comparison, known: Mapping[str, Look]) -> Drawing:
-    return Drawing(
-        f"robustness-{file_name(own.name)}",
-        f"Test Dice and folding on {own.name} when the test images are disturbed, means over pairs "
-        "and seeds; the networks were trained without. Dotted: the papers' curves, where they "
-        "have one.",
-        draw_robustness(own, known, published_noise_curves()),
-    )
+def robustness(one: Comparison, shown: Shown) -> Iterator[Drawing]:
+    """Scores under disturbed images."""
+    if tested_corruptions(one):
+        yield Drawing(
+            f"robustness-{file_name(one.name)}",
+            f"Test Dice and folding on {one.name} when the test images are disturbed, means over "
+            "pairs and seeds; networks were trained without. Dotted: the papers' curves, where "
+            "they have one.",
+            draw_robustness(one, shown.looks, published_noise_curves()),
+        )
+
+
+# A figure of the report is a function here and its place in one of these lists.
+OF_ALL: list[Callable[[Shown], Iterator[Drawing]]] = [boxes, smoothness, ranks]
+OF_EACH: list[Callable[[Comparison, Shown], Iterator[Drawing]]] = [
+    classes,
+    weights,
+    convergence,
+    robustness,
+]
 
 
 def draw_published() -> Drawing:
