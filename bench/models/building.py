@@ -16,7 +16,7 @@ from bench.models.method import Method
 from bench.models.refined import Refined
 from bench.seeding import derive_seed
 
-OF_THE_SUITE = ("name", "uses", "integrate", "flow_std", "refine")
+OF_THE_SUITE = ("name", "uses", "integrate", "flow_std", "refine", "affine")
 
 
 def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
@@ -32,6 +32,11 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
     if isinstance(model, nn.Module):
+        if section.get("affine"):
+            raise ConfigError(
+                f"model.affine={section['affine']}: is for methods that train nothing, and "
+                f"model={section['name']} is a network. Leave it out, or align the images before."
+            )
         return finish_network(model, section.get("integrate", 0), section.get("flow_std"))
     if not callable(getattr(model, "register", None)):
         raise ConfigError(
@@ -46,6 +51,10 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
             )
     if hasattr(model, "connect"):
         model.connect(setup)
+    if section.get("affine"):
+        from bench.models.simpleitk import Affine, AffineFirst
+
+        return AffineFirst(model, Affine(dataset.ndim, dataset.channels))
     return model
 
 

@@ -355,7 +355,7 @@ def test_metrics_of_labels_ask_for_them_where_they_are_optimized(tmp_path: Path)
     root = tmp_path / "data"
     root.mkdir()
     write_table(root, HEADERS["plain"])
-    folder = finished(root, "model=direct", "+model.steps=[1,1,1]", "metric=dice", *SMALL)
+    folder = finished(root, "model=direct", "model.steps=[1,1,1,1]", "metric=dice", *SMALL)
     files = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
     with pytest.raises(DataError, match="Give --labels and --fixed-labels"):
         Registrar(folder).register(files, tmp_path / "out")

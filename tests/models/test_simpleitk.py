@@ -1,0 +1,125 @@
+"""Registration by SimpleITK, on images whose transform is known."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench.errors import ConfigError, DataError
+from bench.models.identity import Identity
+from bench.models.method import Objective
+from bench.models.simpleitk import Affine, AffineFirst, Demons
+from bench.pair import Pair
+from bench.spatial import warp
+
+SHAPES = [(50, 61), (26, 31, 23)]
+NOTHING = Objective(None, None, 0.0)
+
+
+def blobs(shape, seed=0):
+    """A smooth image of some bright places, far from the border."""
+    random = torch.Generator().manual_seed(seed)
+    noise = torch.rand(1, 1, *[size // 5 for size in shape], generator=random)
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    image = F.interpolate(noise, size=shape, mode=mode, align_corners=True)
+    for axis, size in enumerate(shape):
+        window = torch.hann_window(size, periodic=False)
+        image = image * window.view([-1 if i == axis else 1 for i in range(len(shape))])
+    return image
+
+
+def grid(shape):
+    return torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"))[None].float()
+
+
+def affine_displacement(shape):
+    """Of a rotation by some degrees, a scaling and a shift, about the centre."""
+    centred = grid(shape) - torch.tensor(shape).view(1, -1, *[1] * len(shape)) / 2
+    matrix = torch.eye(len(shape))
+    matrix[0, 0], matrix[0, 1], matrix[1, 0] = 1.06, 0.08, -0.07
+    shift = torch.tensor([1.5, -2.0, 0.7][: len(shape)])
+    moved = torch.einsum("ij,bj...->bi...", matrix, centred)
+    return moved + shift.view(1, -1, *[1] * len(shape)) - centred
+
+
+def middle(field):
+    inner = tuple(slice(size // 4, -(size // 4)) for size in field.shape[2:])
+    return field[(slice(None), slice(None), *inner)]
+
+
+def error(pair, u):
+    return float((warp(pair.moving, u) - pair.fixed).square().mean())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_affine_finds_a_known_transform_each_time_the_same(shape):
+    image, true = blobs(shape), affine_displacement(shape)
+    pair = Pair(image, warp(image, true))
+    first, second = (Affine(len(shape), 1).register(pair, NOTHING) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.dtype == torch.float32
+    left, before = (middle(field).norm(dim=1).mean() for field in (first - true, true))
+    assert left < 0.2 * before
+    assert error(pair, first) < 0.05 * error(pair, torch.zeros_like(first))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("forces", ["symmetric", "diffeomorphic"])
+def test_demons_find_a_smooth_deformation(shape, forces):
+    image = blobs(shape)
+    true = torch.zeros(1, len(shape), *shape)
+    for axis, size in enumerate(shape):
+        true[:, axis] = 1.2 * torch.sin(grid(shape)[:, (axis + 1) % len(shape)] * 6.28 / size)
+    pair = Pair(image, warp(image, true))
+    u = Demons(len(shape), 1, forces=forces).register(pair, NOTHING)
+    assert u.shape == true.shape
+    assert error(pair, u) < 0.15 * error(pair, torch.zeros_like(u))
+
+
+class Shift:
+    """Moves everything by two voxels along the first axis."""
+
+    def register(self, pair, objective):
+        u = torch.zeros_like(pair.u)
+        u[:, 0] = 2
+        return u
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_affine_comes_first_and_the_other_method_goes_on(shape):
+    image = blobs(shape)
+    pair = Pair(image, warp(image, affine_displacement(shape)))
+    affine = Affine(len(shape), 1)
+    alone = affine.register(pair, NOTHING)
+    both = AffineFirst(Identity(len(shape), 1), affine).register(pair, NOTHING)
+    torch.testing.assert_close(both, alone)
+    both = AffineFirst(Shift(), affine).register(pair, NOTHING)
+    twice = warp(warp(image, alone), Shift().register(pair, NOTHING))
+    torch.testing.assert_close(middle(warp(image, both)), middle(twice), atol=0.02, rtol=0)
+
+
+def test_each_pair_of_a_batch_is_registered_by_itself():
+    image = torch.cat([blobs(SHAPES[0], seed) for seed in (0, 1)])
+    pair = Pair(image, warp(image, affine_displacement(SHAPES[0]).expand(2, -1, -1, -1)))
+    affine = Affine(2, 1)
+    together = affine.register(pair, NOTHING)
+    apart = torch.cat([affine.register(pair.one(i), NOTHING) for i in range(2)])
+    assert torch.equal(together, apart)
+
+
+def test_images_that_cannot_be_registered_are_named():
+    constant = torch.zeros(1, 1, *SHAPES[0])
+    with pytest.raises(DataError, match=r"^a and b: SimpleITK cannot register these images \("):
+        Affine(2, 1).register(Pair(constant, constant, ids=[("a", "b")]), NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Affine(2, 1, shrink=[0]), r"model\.shrink=\[0\]: must list whole numbers from 1"),
+        (lambda: Affine(2, 1, sampling=0), r"model\.sampling=0: must be above 0 and at most 1"),
+        (lambda: Demons(2, 1, forces="strong"), r"model\.forces=strong: must be one of symmetric,"),
+    ],
+)
+def test_impossible_settings_of_tools_are_refused(make, words):
+    with pytest.raises(ConfigError, match=words):
+        make()
