@@ -17,7 +17,7 @@ from bench.errors import DataError
 INDEX = "index.json"
 
 
-@dataclass(frozen=True)
+@dataclass
 class PreparedDataset:
     """Images and labels of a data set, read from its cache folder when they are needed.
 

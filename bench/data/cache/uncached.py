@@ -31,8 +31,9 @@ class DirectDataset(PreparedDataset):
         self, source: Source, subjects: Sequence[Subject], index: dict[str, Any], found: list[int]
     ) -> None:
         super().__init__(None, index, dict(source.pairs), source.unit)
-        state = {"source": source, "subjects": list(subjects), "found": found}
-        self.__dict__.update(state)
+        self.source = source
+        self.subjects = list(subjects)
+        self.found = found
 
     @cached_property
     def images(self) -> "_Reader":
@@ -50,21 +51,19 @@ class DirectDataset(PreparedDataset):
     def _labels(self, i: int) -> np.ndarray:
         labels = self._load(i).labels
         kind = np.uint8 if len(self.class_names) <= 256 else np.uint16
-        return np.searchsorted(self.__dict__["found"], labels).astype(kind)[None]
+        return np.searchsorted(self.found, labels).astype(kind)[None]
 
     @cached_property
     def _load(self) -> Any:
-        source, subjects = self.__dict__["source"], self.__dict__["subjects"]
-
         @lru_cache(maxsize=REMEMBERED)
         def load(i: int) -> Sample:
-            return source.load(subjects[i])
+            return self.source.load(self.subjects[i])
 
         return load
 
     def __getstate__(self) -> dict[str, Any]:
         cached = ("images", "labels", "_load")
-        return {key: value for key, value in self.__dict__.items() if key not in cached}
+        return {key: value for key, value in vars(self).items() if key not in cached}
 
 
 class _Reader:
