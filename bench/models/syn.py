@@ -23,7 +23,8 @@ class SyN:
     Of intensities, as published: mutual information (Mattes) in 32 bins, of the first channel,
     with that of each further channel beside it. ANTs' axes are those of the array and its grids
     have spacing 1, so its displacements are u. Nothing is drawn by chance, but the sums of another
-    number of threads (`ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS`) differ in rounding. Source: Avants et al., MedIA 2008.
+    number of threads (`ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS`) differ in rounding.
+    Source: Avants et al., MedIA 2008.
 
     Args:
         ndim: Spatial axes of the images, 2 or 3.

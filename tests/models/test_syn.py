@@ -82,7 +82,8 @@ def test_components_are_those_of_both_maps_together():
 
 def test_components_of_constant_maps_are_finite():
     moving, fixed = principal_components(torch.ones(3, 4, 5), torch.ones(3, 4, 5), 2)
-    assert torch.isfinite(moving).all() and torch.isfinite(fixed).all()
+    assert torch.isfinite(moving).all()
+    assert torch.isfinite(fixed).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -115,12 +116,13 @@ class TestANTs:
     @pytest.mark.parametrize("components", [2, None])
     def test_features_register(self, shape, intensity, components):
         moving, fixed, true = known(shape)
-        method = FeatureSyN(len(shape), 1, components, intensity)
+        steps = [40, 20, 20]  # by default none at full size, where the texture of these images is
+        method = FeatureSyN(len(shape), 1, components, intensity, steps=steps)
         objective = Objective(Similarity(), None, 0.0)
         u = method.register(Pair(moving, fixed), objective)
         left = (warp(moving, u) - fixed).square().mean()
-        assert left < 0.5 * (moving - fixed).square().mean()
-        assert (u - true).norm(dim=1).mean() < true.norm(dim=1).mean()
+        assert left < 0.6 * (moving - fixed).square().mean()
+        assert (u - true).norm(dim=1).mean() < 0.75 * true.norm(dim=1).mean()
 
     def test_each_map_is_one_metric(self, shape):
         moving, fixed, _ = known(shape)
@@ -134,7 +136,7 @@ class TestANTs:
         assert [name for name, *_ in few] == ["meansquares"]
 
     def test_channels_stand_side_by_side(self, shape):
-        moving, fixed, true = known(shape)
+        moving, fixed, _ = known(shape)
         empty = smooth(shape, 9)[None, None]  # says nothing of the displacement
         u = SyN(len(shape), 2).register(
             Pair(torch.cat([empty, moving], 1), torch.cat([empty, fixed], 1)), NOTHING
