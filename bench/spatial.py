@@ -5,6 +5,10 @@ channel i moves along spatial axis i, in array order. It stands for the transfor
 Φ(p) = p + u(p), so that warped(p) = moving(p + u(p)).
 """
 
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -176,6 +180,52 @@ def central_jacobian_determinant(displacement: Tensor) -> Tensor:
 
         rows.append((shifted(1) - shifted(-1)) / 2)
     return _determinant(rows, absolute=False)
+
+
+def simplex_determinants(displacement: Tensor) -> Iterator[tuple[float, Tensor]]:
+    """Determinants of ∂Φ/∂p on the simplices of the grid, on each of which Φ is affine.
+
+    A cell between neighbouring voxels is divided in both ways that its corners allow: a square into
+    two triangles, a cube into four tetrahedra at every other corner and one between them. These
+    are all triangles and tetrahedra whose determinants are finite differences; Φ folds nowhere if
+    all are positive. Source: Liu et al., IJCV 2024.
+
+    Args:
+        displacement: (B, D, *S), voxels, each axis of at least 2.
+
+    Yields:
+        The volume of a simplex before it is mapped, which sum to 2, and the determinant
+        (B, *(S - 1)) in each cell.
+    """
+    ndim = displacement.shape[1]
+    steps = [forward_differences(displacement, axis) for axis in range(ndim)]
+    for corner in product((0, 1), repeat=ndim):
+        rows = [_of_cells(step, corner, axis) for axis, step in enumerate(steps)]
+        yield 1 / math.factorial(ndim), _determinant(rows, absolute=False)
+    if ndim == 3:
+        for c in (0, 1):  # between the corners at an even, then an odd number of steps from 000
+            apex, *others = (
+                _of_cells(displacement, corner)
+                for corner in ((c, c, c), (c, 1 - c, 1 - c), (1 - c, c, 1 - c), (1 - c, 1 - c, c))
+            )
+            edges = [other - apex if c == 0 else apex - other for other in others]
+            half = sum(edges[1:], edges[0]) / 2
+            yield 1 / 3, _determinant([half - edge for edge in edges], absolute=False)
+
+
+def _of_cells(field: Tensor, corner: Sequence[int], along: int | None = None) -> Tensor:
+    """The values of (B, C, *S) at a corner of each cell, (B, C, *(S - 1)).
+
+    Args:
+        field: The field.
+        corner: 0 or 1 along each axis.
+        along: The axis along which the field has a value for each cell already.
+    """
+    parts = (
+        slice(None) if axis == along else slice(c, size - 1 + c)
+        for axis, (c, size) in enumerate(zip(corner, field.shape[2:], strict=True))
+    )
+    return field[(slice(None), slice(None), *parts)]
 
 
 def _determinant(rows: list[Tensor], absolute: bool) -> Tensor:

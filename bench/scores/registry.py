@@ -146,6 +146,27 @@ SCORES: dict[str, Score] = {
             shown_in_sweeps=True,
         ),
         Score(
+            "sdlogj_positive",
+            "SD log J (J > 0)",
+            best="min",
+            digits=4,
+            description="standard deviation of the log Jacobian where it is positive, not shifted",
+            kind="smoothness",
+            needs=("displacement",),
+            function=f"{SMOOTHNESS}:sdlogj_positive_of",
+        ),
+        Score(
+            "ndv",
+            "NDV",
+            best="min",
+            digits=5,
+            description="non-diffeomorphic volume: that of tetrahedra (in 2D triangles) turned "
+            "inside out, over the grid's",
+            kind="smoothness",
+            needs=("displacement",),
+            function=f"{SMOOTHNESS}:nondiffeomorphic_volume_of",
+        ),
+        Score(
             "logj_var_published",
             "Var log J (published)",
             best="min",

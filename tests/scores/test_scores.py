@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from bench.scores import smoothness
 from bench.scores.case import Case
 from bench.scores.overlap import (
     dice_per_class,
@@ -15,7 +16,13 @@ from bench.scores.overlap import (
     published_dice,
 )
 from bench.scores.scoring import class_scores, score_case
-from bench.scores.smoothness import folding, published_logj_variance, sdlogj
+from bench.scores.smoothness import (
+    folding,
+    nondiffeomorphic_volume,
+    published_logj_variance,
+    sdlogj,
+    sdlogj_positive,
+)
 from bench.scores.summary import summarize, validation_means
 from bench.tasks.registration.testing import label_maps
 
@@ -172,7 +179,7 @@ def test_published_variance_agrees_with_numpy(shape, size):
 def test_smoothness_scores_of_the_identity_are_zero(shape):
     scores = score_case(Case(torch.zeros(1, len(shape), *shape)))
     assert scores == pytest.approx(dict.fromkeys(scores, 0), abs=1e-12)
-    assert set(scores) == {"folding", "sdlogj", "logj_var_published"}
+    assert set(scores) == {"folding", "sdlogj", "sdlogj_positive", "ndv", "logj_var_published"}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -186,6 +193,86 @@ def test_a_collapse_to_a_point_counts_as_folding():
     u = torch.zeros(1, 2, 9, 9)
     u[0, 0, 4] = 1  # rows 4 and 5 land on the same place
     assert folding(u) == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [0.3, 2.0])
+def test_sd_over_positive_determinants_agrees_with_numpy(shape, size):
+    u = smooth_displacement(shape, size)
+    phi = u + np.indices(shape)
+    inner = (slice(2, -2),) * len(shape)
+    gradients = np.array([np.gradient(component) for component in phi])[:, :, *inner]
+    determinant = np.linalg.det(np.moveaxis(gradients, (0, 1), (-2, -1)))
+    assert (determinant > 0).all() == (size < 1)
+    expected = np.log(determinant[determinant > 0]).std()
+    found = sdlogj_positive(torch.from_numpy(u[None]))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_learn2reg_shift_makes_a_quarter_of_small_deviations(shape):
+    u = torch.from_numpy(smooth_displacement(shape, 0.02)[None])
+    assert sdlogj(u) == pytest.approx(sdlogj_positive(u) / 4, rel=0.01)
+
+
+SIMPLICES = {  # of a cell in its two divisions, by corners in the order of positive volume
+    2: ["00 10 01", "11 01 10", "10 11 00", "01 00 11"],
+    3: [
+        *("000 100 010 001", "110 010 100 111", "101 001 111 100", "011 111 001 010"),
+        "100 010 001 111",
+        *("100 000 101 110", "010 110 011 000", "001 101 000 011", "111 011 110 101"),
+        "000 110 011 101",
+    ],
+}
+
+
+def signed_volumes(phi, cell):
+    """Of the simplices of one cell under Φ (D, *S)."""
+    for corners in SIMPLICES[len(phi)]:
+        first, *others = (
+            phi[(slice(None), *(c + int(o) for c, o in zip(cell, corner, strict=True)))]
+            for corner in corners.split()
+        )
+        yield np.linalg.det([other - first for other in others]) / math.factorial(len(phi))
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7)])
+@pytest.mark.parametrize("size", [0.4, 2.0, 6.0])
+@pytest.mark.parametrize("together", [1, 70, 1000])
+def test_nondiffeomorphic_volume_agrees_with_going_through_all_simplices(
+    shape, size, together, monkeypatch
+):
+    monkeypatch.setattr(smoothness, "TOGETHER", together)
+    u = smooth_displacement(shape, size)
+    phi = u + np.indices(shape)
+    cells = list(np.ndindex(*(n - 1 for n in shape)))
+    still = [list(signed_volumes(np.indices(shape).astype(float), cell)) for cell in cells]
+    assert np.min(still) > 0
+    assert np.sum(still) == pytest.approx(2 * len(cells))
+    folded = sum(max(-v, 0) for cell in cells for v in signed_volumes(phi, cell))
+    expected = folded / 2 / len(cells)
+    assert (expected > 0) == (size > 1)
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        found = nondiffeomorphic_volume(torch.from_numpy(u[None]).to(dtype))
+        assert found == pytest.approx(expected, rel=tolerance)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_nondiffeomorphic_volume_of_a_reflection_is_the_volume_that_it_takes(shape, scale):
+    u = torch.zeros(1, len(shape), *shape)
+    u[0, 0] = -(1 + scale) * torch.arange(shape[0]).view(-1, *[1] * (len(shape) - 1))
+    assert nondiffeomorphic_volume(u) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_nondiffeomorphic_volume_sees_what_central_differences_miss(shape):
+    u = torch.zeros(1, len(shape), *shape)
+    u[0, 0, 1::2] = 1.5  # every other row passes the next: 1 - 1.5 = -0.5 after it
+    assert sdlogj(u) == pytest.approx(0, abs=1e-12)
+    assert sdlogj_positive(u) == 0
+    folded = (shape[0] - 1) // 2
+    assert nondiffeomorphic_volume(u) == pytest.approx(0.5 * folded / (shape[0] - 1))
 
 
 def test_scores_of_labels_are_those_of_the_warped_map():
