@@ -16,6 +16,7 @@ from bench.analysis.numbers.findings import Request, find
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
 from bench.errors import ConfigError, StoreError
+from bench.scores.registry import compared_scores
 
 RANKING = sorted(GAINS, key=lambda metric: -GAINS[metric])
 
@@ -126,7 +127,7 @@ def test_every_table_and_figure_is_written(written):
         for suffix in ("md", "tex", "csv")
     } | {"runs.csv", "friedman.csv"}
     statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
-    assert len(statistics) == len(DATASETS) * 6 * 21
+    assert len(statistics) == len(DATASETS) * len(compared_scores()) * 21
     assert "cohens_d" not in statistics
 
 
