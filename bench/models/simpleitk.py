@@ -90,9 +90,7 @@ class Affine:
             )
         )
         transform = method.Execute(fixed, moving)
-        return sitk.TransformToDisplacementField(
-            transform, sitk.sitkVectorFloat64, fixed.GetSize()
-        )
+        return sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.GetSize())
 
 
 class AffineFirst:
