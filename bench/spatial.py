@@ -264,7 +264,7 @@ def coarsen(field: Tensor, factor: int, shape: torch.Size) -> Tensor:
 
 
 def warp_level(features: Tensor, displacement: Tensor, factor: int) -> Tensor:
-    """Samples a level of a feature pyramid at p + u(p), in the level's own voxels.
+    """Samples a level of a feature pyramid at p + u(p), in the level's voxels.
 
     Args:
         features: (B, C, *S_l) floating, S_l being S / factor, rounded up or down.

@@ -1,4 +1,4 @@
-"""A training step in the way of the published code, by our own hand: what ours is measured against.
+"""A training step in the way of the published code, written anew: what ours is measured against.
 
 Contiguous float32 without autocast; activations never in place, maps concatenated; images and
 labels are decoded from their files for each sample; labels are one-hot and warped with gradient

@@ -45,8 +45,8 @@ def shares(case, device: str, steps: int) -> dict[str, float]:
     spent: Counter[str] = Counter()
     for event in profiler.key_averages():
         if event.device_type == DeviceType.CPU:
-            own = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
-            spent[kind(event.key)] += own
+            time = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
+            spent[kind(event.key)] += time
     return {name: spent[name] / spent.total() for name in (*KINDS, REST)}
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/landscape.py [--results DIR] [--output FILE]
 
-The image is a slice of the demo, the moving one with noise of its own. Extractors are those of
+The image is a slice of the demo, the moving one with other noise. Extractors are those of
 `python run.py metric=M`, trained first where they are missing.
 """
 

@@ -23,7 +23,7 @@ def parse_arguments(doc: str, suites: Sequence[str]) -> argparse.Namespace:
 
     Args:
         doc: The script's docstring.
-        suites: What there is to measure, the default first.
+        suites: Names of the suites, the default first.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--suite", choices=suites, default=suites[0])
@@ -101,7 +101,7 @@ def give_memory_back() -> None:
 
 
 def in_fresh_process(function: Callable[..., Result], *arguments: object) -> Result:
-    """What a function gives in a process of its own, where nothing lies about from before."""
+    """What a function gives in a new process, where nothing is left from before."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 

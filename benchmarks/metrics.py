@@ -37,7 +37,7 @@ def table(title: str, result: dict) -> Table:
         made.add_column(heading, justify="right")
     for row in result["rows"]:
         cells = [row["case"]]
-        medians = {name: statistics.median(own) for name, own in row["seconds"].items()}
+        medians = {name: statistics.median(times) for name, times in row["seconds"].items()}
         for measured, scale in ((medians, 1e3), (row["bytes"], 1e-6)):
             ours = measured["ours"]
             cells.append(f"{ours * scale:.1f}")

@@ -235,8 +235,8 @@ def measure(device: str, chosen: str, repeats: int) -> dict:
 def measure_case(case: Case, device: str, repeats: int) -> dict:
     """Seconds of each way and of getting a batch, bytes of each way, operations of ours.
 
-    On a processor the baseline has the C library's default way with freed memory, and ours its
-    own, to which it returns by two steps that are not timed.
+    On a processor the baseline has the C library's default way with freed memory, and ours
+    another, to which it returns by two steps that are not timed.
     """
     with tempfile.TemporaryDirectory() as folder:
         steps, get_batch = make_case(case, device, Path(folder))
@@ -300,12 +300,15 @@ def table(title: str, result: dict) -> Table:
     for heading in headings:
         made.add_column(heading, justify="right")
     for row in result["rows"]:
-        medians = {name: statistics.median(own) for name, own in row["seconds"].items()}
+        medians = {name: statistics.median(times) for name, times in row["seconds"].items()}
         ours = medians["ours"]
         memory = [
             text
-            for own in (row[kind] for kind in KINDS)
-            for text in (f"{own['ours'] / 1e6:.0f}", f"{own['baseline'] / own['ours']:.2f}")
+            for values in (row[kind] for kind in KINDS)
+            for text in (
+                f"{values['ours'] / 1e6:.0f}",
+                f"{values['baseline'] / values['ours']:.2f}",
+            )
         ]
         made.add_row(
             row["case"],

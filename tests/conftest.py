@@ -1,6 +1,7 @@
 """Data that many tests share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,15 @@ def real_data() -> Path:
     if "BENCH_DATA" not in os.environ:
         pytest.skip("needs real data: BENCH_DATA=FOLDER with hippocampus/ and brain_slab/")
     return Path(os.environ["BENCH_DATA"])
+
+
+@pytest.fixture(scope="session")
+def real_set(real_data: Path) -> Callable[[str], Path]:
+    """Gives the folder of a real data set by its name."""
+
+    def folder(name: str) -> Path:
+        if not (real_data / name).is_dir():
+            pytest.skip(f"BENCH_DATA={real_data} has no folder {name}")
+        return real_data / name
+
+    return folder

@@ -37,14 +37,14 @@ SETTINGS = {
     "regularizer.scale=X": "a factor on that default",
     "trainer.steps=N": "any other value of the configuration, by its path",
     "--cfg job": "prints the composed configuration",
-    "--hydra-help": "prints Hydra's own options",
+    "--hydra-help": "prints Hydra's options",
 }
 
 
 def run_job(config: DictConfig) -> None:
     """Hydra's task function: runs one experiment.
 
-    In a sweep an error is told when it happens; then it is Hydra's to collect, so that the other
+    In a sweep the error is printed when it happens; then Hydra collects it, so that the other
     runs go on.
     """
     from bench.runs.lookup import run

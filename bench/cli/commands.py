@@ -60,7 +60,9 @@ def report(
 
         publish(request, found, folder)
     for row in found.missing.to_dict("records"):
-        values = (f"{own:g}" if isinstance(own, float) else str(own) for own in row.values())
+        values = (
+            f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()
+        )
         print("missing:", *filter(None, values))
     print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
 
@@ -82,7 +84,7 @@ def robustness(
 
     check_corruption(corruption, ())
     chosen = parse_levels(levels) if levels else LEVELS[corruption]
-    folders = [find_run(results, own) for own in run]
+    folders = [find_run(results, name) for name in run]
     print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
 
 

@@ -118,8 +118,8 @@ def preview(
         members = training.pairs[training.sampler[i]]
         pair = []
         for role, (what, images) in enumerate((("moving", batch.moving), ("fixed", batch.fixed))):
-            own = labels[role][i, 0].numpy() if labels else None
-            pair.append((f"{what} {dataset.ids[members[role]]}", images[i, 0].numpy(), own))
+            label_map = labels[role][i, 0].numpy() if labels else None
+            pair.append((f"{what} {dataset.ids[members[role]]}", images[i, 0].numpy(), label_map))
         pairs.append((pair[0], pair[1]))
     path = experiment.results / "data" / f"{dataset.name}-preview.png"
     draw_pairs(path, pairs, f"{dataset.name}: training pairs after augmentation")
@@ -132,7 +132,7 @@ def _experiment(
     if name not in {path.stem for path in option_files("dataset")}:
         known = ", ".join(path.stem for path in option_files("dataset"))
         raise BenchError(f"Unknown dataset {name!r}. Known: {known}. Add conf/dataset/{name}.yaml.")
-    own = [f"dataset={name}", f"results_dir={results}", "tracker=none"]
+    given = [f"dataset={name}", f"results_dir={results}", "tracker=none"]
     if root is not None:
-        own.append(f"dataset.root='{root}'")
-    return Experiment.from_config(compose([*own, *(overrides or [])]))
+        given.append(f"dataset.root='{root}'")
+    return Experiment.from_config(compose([*given, *(overrides or [])]))

@@ -26,7 +26,7 @@ PLUGINS = {
     "submitit_slurm": "slurm",
     "submitit_local": "slurm",
     "ray": "ray",
-}  # by their own names, the extra that installs each launcher
+}  # by the names of the plugins, the extra that installs each launcher
 
 
 def explain(error: Exception) -> str:
@@ -70,7 +70,7 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     known = ", ".join(sorted(str(key) for key in error.parent_node or ()))
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
-        line += f" +{name}=VALUE adds an argument for a class of your own."
+        line += f" +{name}=VALUE adds an argument for your class."
     return line
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench runs`: what there is, one run in full, and getting rid of some."""
+"""`python -m bench runs`: lists runs, shows one in full, removes and resets some."""
 
 import csv
 import json
@@ -49,8 +49,8 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        summaries = [own for folder in folders if (own := folder.summary())]
-        print_runs(rows, names_of(SCORES, *(own["scores"] for own in summaries)))
+        summaries = [summary for folder in folders if (summary := folder.summary())]
+        print_runs(rows, names_of(SCORES, *(summary["scores"] for summary in summaries)))
 
 
 @app.command()

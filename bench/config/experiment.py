@@ -171,5 +171,5 @@ def _check_extractor(place: str, section: Any) -> None:
     if dataset is None and section.get("root") is not None:
         raise ConfigError(
             f"{option}.root={section['root']}: is the folder of another data set; name that one by "
-            f"{option}.dataset. The data set's own folder is dataset.root."
+            f"{option}.dataset. The folder of the run's data set is dataset.root."
         )

@@ -25,9 +25,9 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
     except BenchError:
         raise
     except (InstantiationException, TypeError) as error:
-        own = own_cause(error)
-        if own is not None:
-            raise own from None
+        cause = own_cause(error)
+        if cause is not None:
+            raise cause from None
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "

@@ -127,7 +127,7 @@ class TrainerSettings:
 
         Args:
             config: The section; `name`, `budget` and `dropout` are others' to read.
-            overrides: Values that replace those of the section (an extractor's own).
+            overrides: Values that replace those of the section (those of an extractor).
 
         Raises:
             ConfigError: If a value is out of range, or a key unknown.

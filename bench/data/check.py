@@ -143,14 +143,14 @@ def _count_labels(
         return
     seen = set()
     for value, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        own = int(value)
-        if source.table.unknown([own]):
-            key, name = (1, own), "not declared"
+        number = int(value)
+        if source.table.unknown([number]):
+            key, name = (1, number), "not declared"
         else:
-            target = source.table.target.get(own, source.table.rest or 0)
+            target = source.table.target.get(number, source.table.rest or 0)
             key, name = (0, target), source.table.names[target]
         label = found.setdefault(key, LabelReport(name))
-        label.ids.add(own)
+        label.ids.add(number)
         label.voxels += int(count)
         seen.add(key)
     for key in seen:
@@ -160,13 +160,13 @@ def _count_labels(
 def _add(
     split: SplitReport, subject: Subject, raw: Raw | None, sample: Sample, source: Source
 ) -> None:
-    own = raw.image if raw is not None else sample.image[0]
-    split.shapes[own.shape] += 1
+    image = raw.image if raw is not None else sample.image[0]
+    split.shapes[image.shape] += 1
     edges = raw.spacing if raw is not None else sample.spacing
     split.spacings[tuple(round(edge, 3) for edge in edges)] += 1
     if raw is not None and raw.orientation:
         split.orientations[raw.orientation] += 1
-    split.stored = _wider(split.stored, own)
+    split.stored = _wider(split.stored, image)
     split.normalized = _wider(split.normalized, sample.image)
     if len(split.shown) < SHOWN:
         split.shown.append((subject.id, sample.image[0], sample.labels))

@@ -32,7 +32,7 @@ def bias(image: Tensor, level: float, random: torch.Generator, side: int) -> Ten
 def contrast(image: Tensor, level: float, random: torch.Generator, side: int) -> Tensor:
     """A gamma of exp(`level`) for the moving image, exp(-`level`) for the fixed one.
 
-    Applied within the image's own range, which stays as it is.
+    Applied within the range of the image's intensities, which stays as it is.
     """
     least, span = image.min(), (image.max() - image.min()).clamp(min=1e-6)
     gamma = torch.exp(torch.tensor(level if side == 0 else -level)).item()

@@ -117,8 +117,8 @@ def _value(
 def _cut(maps: np.ndarray, place: tuple[slice | int, ...], factor: int) -> np.ndarray:
     """The plane of the image in maps (C, *S) that are coarser than it."""
     index: list[slice | int] = [slice(None)]
-    for own, size in zip(place, maps.shape[1:], strict=True):
-        index.append(own if isinstance(own, slice) else min(own // factor, size - 1))
+    for part, size in zip(place, maps.shape[1:], strict=True):
+        index.append(part if isinstance(part, slice) else min(part // factor, size - 1))
     return maps[tuple(index)]
 
 

@@ -13,7 +13,7 @@ from bench.tasks.registration.testing import score_pairs
 
 
 def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
-    """Registers a run's test pairs with disturbed images and scores them on its own labels.
+    """Registers a run's test pairs with disturbed images and scores them on its labels.
 
     Levels that have been tested are not tested again. Rows are added to the run's
     `robustness.csv`.
@@ -56,8 +56,8 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
                 folder.file(ROBUSTNESS),
                 [{str(k): v for k, v in row.items()} for row in known.to_dict("records")],
             )
-    own = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
-    return own.sort_values("level", kind="stable")
+    chosen = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
+    return chosen.sort_values("level", kind="stable")
 
 
 def known_rows(folder: Folder) -> pd.DataFrame:

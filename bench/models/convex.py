@@ -104,7 +104,7 @@ def _smooth(field: Tensor) -> Tensor:
 
 
 def _consistent(forward: Tensor, backward: Tensor) -> Tensor:
-    """The first of two displacements, moved towards the inverse of the other and it to its own."""
+    """The first of two displacements, each of which is moved towards the other one's inverse."""
     for _ in range(CONSISTENCY_STEPS):
         forward, backward = (
             (forward - warp(backward, forward)) / 2,

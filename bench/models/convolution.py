@@ -93,7 +93,7 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 
 
 class _BySlabs(torch.autograd.Function):
-    """A convolution of odd kernel that keeps the size; its gradients have none of their own."""
+    """A convolution of odd kernel that keeps the size, differentiable once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Adam on a batch of pairs, each with its own state and its own end."""
+"""Adam on a batch of pairs, each with a state and an end."""
 
 from collections.abc import Callable
 

@@ -110,13 +110,13 @@ class Fields:
 
     def _find_place(self, subject: str) -> tuple[FileGrid, np.ndarray]:
         """The grid of a subject's file, and the affine from its preprocessed voxels to mm."""
-        own = self.subjects[subject]
-        raw = self.source.read(own)
-        if raw is None or own.image is None:  # generated: its file would be what is trained on
-            shape = self.source.load(own).image.shape[1:]
+        described = self.subjects[subject]
+        raw = self.source.read(described)
+        if raw is None or described.image is None:  # generated: a file would be as it is trained on
+            shape = self.source.load(described).image.shape[1:]
             return FileGrid(shape, np.eye(self.ndim + 1)), np.eye(self.ndim + 1)
-        grid = read_grid(own.image, raw)
-        sample = self.source.preprocess(own, raw)
+        grid = read_grid(described.image, raw)
+        sample = self.source.preprocess(described, raw)
         assert sample.grid is not None
         return grid, (np.eye(self.ndim + 1) if raw.affine is None else raw.affine) @ sample.grid
 

@@ -9,8 +9,8 @@ from bench.models.unet import UNet
 def to_channels_last(network: nn.Module) -> None:
     """Puts a network's weights into the layout that convolutions are fastest in, in place.
 
-    Maps follow the weights; a U-Net is told, since its input is concatenated again at its end,
-    and maps of two layouts together would make a third.
+    Maps follow the weights. U-Nets are marked: their input is concatenated again at the end, and
+    maps of two layouts together would make a third.
     """
     modules = list(network.modules())
     three = any(isinstance(layer, nn.Conv3d) for layer in modules)

@@ -240,11 +240,11 @@ class FullResolution(nn.Module):
         for first in range(0, size, thickness):
             end = min(first + thickness, size)
             low, high = max(first - REACH, 0), min(end + REACH, size)
-            own = None if skip is None else skip[:, :, 2 * low : 2 * high]
+            beside = None if skip is None else skip[:, :, 2 * low : 2 * high]
             slab = checkpoint(
                 self.head,
                 features[:, :, low:high],
-                own,
+                beside,
                 use_reentrant=False,
                 preserve_rng_state=False,
             )

@@ -19,13 +19,13 @@ def box_sum(image: Tensor, window: int) -> Tensor:
         window: Odd edge of the box.
 
     Returns:
-        (B, C, *S), in memory of its own.
+        (B, C, *S), in new memory.
     """
     return box_sum_(image.clone(), window)
 
 
 def box_sum_(image: Tensor, window: int) -> Tensor:
-    """`box_sum` in the image's own memory; not for automatic differentiation.
+    """`box_sum` in the image's memory; not for automatic differentiation.
 
     Args:
         image: (B, C, *S); overwritten.
@@ -53,7 +53,7 @@ def box_moments(image: Tensor, other: Tensor, window: int) -> list[Tensor]:
         window: Odd edge of the box.
 
     Returns:
-        Mean of both, squares of both, product; each (B, C, *S), in memory of its own.
+        Mean of both, squares of both, product; each (B, C, *S), in new memory.
     """
     maps = [image.clone(), other.clone(), *(image.new_zeros(image.shape) for _ in range(3))]
     for axis in range(2, image.ndim):

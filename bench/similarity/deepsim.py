@@ -137,7 +137,7 @@ def mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
         shares: (B, 1, *S) of the places; None weighs all equally.
 
     Returns:
-        Scalar, float32 or of the maps' own precision if that is higher. Differentiable in `a`,
+        Scalar, float32 or of the precision of the maps if that is higher. Differentiable in `a`,
         and in `b` if it has the same shape.
     """
     return _MeanCosine.apply(a, b, shares)
@@ -168,18 +168,18 @@ class _MeanCosine(torch.autograd.Function):
         total = a.new_zeros((), dtype=dtype)
         for part in _slabs(a):
             x, y = a[part].to(dtype), b[part].to(dtype)
-            own = part[:1] + part[2:]
+            place = part[:1] + part[2:]
             dot = (x * y).sum(1)
             norms_a, norms_b = x.square().sum(1), y.square().sum(1)
             clamped_a = norms_a.clamp(min=SMALLEST_SQUARED_NORM)
             clamped_b = norms_b.clamp(min=SMALLEST_SQUARED_NORM)
             scale = torch.rsqrt(clamped_a * clamped_b)
-            scale *= 1 / places if shares is None else shares[:, 0][own]
+            scale *= 1 / places if shares is None else shares[:, 0][place]
             cosine = dot * scale
             total += cosine.sum()
-            factor[own] = scale
-            of_a[own] = (cosine / clamped_a).where(norms_a > SMALLEST_SQUARED_NORM, 0)
-            of_b[own] = (cosine / clamped_b).where(norms_b > SMALLEST_SQUARED_NORM, 0)
+            factor[place] = scale
+            of_a[place] = (cosine / clamped_a).where(norms_a > SMALLEST_SQUARED_NORM, 0)
+            of_b[place] = (cosine / clamped_b).where(norms_b > SMALLEST_SQUARED_NORM, 0)
         ctx.save_for_backward(a, b, factor, of_a, of_b)
         return total
 
@@ -187,7 +187,7 @@ class _MeanCosine(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         a, b, factor, of_a, of_b = ctx.saved_tensors
         results: list[Tensor | None] = []
-        for needed, ours, theirs, own in (
+        for needed, ours, theirs, along in (
             (ctx.needs_input_grad[0], a, b, of_a),
             (ctx.needs_input_grad[1], b, a, of_b),
         ):
@@ -198,7 +198,7 @@ class _MeanCosine(torch.autograd.Function):
             for part in _slabs(a):
                 place = part[:1] + part[2:]
                 slab = theirs[part].to(factor.dtype) * factor[place][:, None]
-                slab -= ours[part].to(factor.dtype) * own[place][:, None]
+                slab -= ours[part].to(factor.dtype) * along[place][:, None]
                 result[part] = (slab * gradient).to(ours.dtype)
             results.append(result)
         return results[0], results[1], None

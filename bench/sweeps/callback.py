@@ -19,7 +19,7 @@ SWEEPERS = ("BasicSweeper", "FittingSweeper")  # which run all combinations
 
 
 class Failed(BaseException):
-    """Carries an error past Hydra, which would go on or print lines of its own."""
+    """Carries an error past Hydra, which would go on or print further lines."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)

@@ -167,14 +167,20 @@ def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None
     if cell.status is Status.RESUMABLE and cell.folder:
         steps -= cell.folder.steps_done()
     rates = sorted(
-        own["training_seconds"] / own["steps"] for own in _alike(cell, summaries) if own["steps"]
+        summary["training_seconds"] / summary["steps"]
+        for summary in _alike(cell, summaries)
+        if summary["steps"]
     )
     return rates[len(rates) // 2] * steps if rates else None
 
 
 def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int | None:
     """Most bytes that a finished run like this one took; None if there is no guide."""
-    known = [own["training_memory"] for own in _alike(cell, summaries) if "training_memory" in own]
+    known = [
+        summary["training_memory"]
+        for summary in _alike(cell, summaries)
+        if "training_memory" in summary
+    ]
     return max(known, default=None)
 
 
@@ -182,7 +188,9 @@ def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[s
     """Summaries of the same data set and metric, or else of the same data set."""
     names = cell.names
     for keys in (("dataset", "metric"), ("dataset",)):
-        found = [own for own in summaries if all(own[key] == names[key] for key in keys)]
+        found = [
+            summary for summary in summaries if all(summary[key] == names[key] for key in keys)
+        ]
         if found:
             return found
     return []

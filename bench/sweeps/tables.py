@@ -28,7 +28,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         table.add_column(heading, overflow="fold")
     shared = _shared(cells)
     seconds = [estimate(cell, known) for cell in cells]
-    for cell, own in zip(cells, seconds, strict=True):
+    for cell, left in zip(cells, seconds, strict=True):
         names = cell.names
         table.add_row(
             cell.status,
@@ -37,7 +37,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
             f"{names['weight']:g}" if "regularizer" in cell.experiment.uses else "–",
             str(names["seed"]),
             escape(_further(cell, shared)),
-            "" if cell.status is Status.FINISHED else "?" if own is None else duration(own),
+            "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),
             escape(cell.reason.partition(". ")[0]),
         )
     console = _wide_console(table)
@@ -49,8 +49,8 @@ def print_plan(cells: Sequence[Cell]) -> None:
     surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
     if surrogates:
         console.print(f"extractors to train first: {', '.join(surrogates)}", soft_wrap=True)
-    waiting = [own for own, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
-    told = [own for own in waiting if own is not None]
+    waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
+    told = [time for time in waiting if time is not None]
     line = f"training: about {duration(sum(told))} on one device, as earlier runs took"
     if len(told) < len(waiting):
         line += f", without {len(waiting) - len(told)} runs on data on which none has finished"
@@ -58,7 +58,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         line = "training: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)
     memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
-    if told_memory := [own for own in memory if own is not None]:
+    if told_memory := [size for size in memory if size is not None]:
         console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, as earlier runs took")
     sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
     if sizes:
@@ -79,8 +79,8 @@ def print_sweep(cells: Sequence[Cell]) -> None:
     shared = _shared(cells) if len(cells) > 1 else set()
     for cell in cells:
         if cell.status not in NOTHING_LEFT:
-            own = " ".join(o for o in cell.overrides if o not in shared)
-            print(f"{cell.status}: {own}: {cell.reason}".removesuffix(": "), file=sys.stderr)
+            differing = " ".join(o for o in cell.overrides if o not in shared)
+            print(f"{cell.status}: {differing}: {cell.reason}".removesuffix(": "), file=sys.stderr)
     if any(cell.status not in NOTHING_LEFT for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
@@ -126,7 +126,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
 def _heading(name: str, choices: Iterable[Choice]) -> str:
     """Title with the unit; without it if data sets differ in it."""
     usual = SCORES[name].unit
-    known = {run.get("units", {}).get(name, usual) for own in choices for run in own.runs}
+    known = {run.get("units", {}).get(name, usual) for choice in choices for run in choice.runs}
     return escape(SCORES[name].heading(known.pop() if len(known) == 1 else ""))
 
 
@@ -137,7 +137,7 @@ def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
 
 
 def _mean(scores: Sequence[dict[str, Any]], name: str) -> float | None:
-    values = [own.get(name, {}).get("mean") for own in scores]
+    values = [row.get(name, {}).get("mean") for row in scores]
     return None if None in values else sum(values) / len(values)
 
 
@@ -146,7 +146,7 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     mean = _mean(scores, name)
     if mean is None:
         return "–"
-    digits, spreads = SCORES[name].digits, [own[name]["std"] for own in scores]
+    digits, spreads = SCORES[name].digits, [row[name]["std"] for row in scores]
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"

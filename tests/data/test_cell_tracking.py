@@ -200,10 +200,8 @@ def test_frame_in_two_splits_is_refused(root, tmp_path):
         prepare(source(root, "dataset.splits.val.frames=[0,70]"), tmp_path / "cache")
 
 
-def test_real_colonies_before_registration(real_data, tmp_path):
-    root = real_data / "phc_trpl"
-    if not root.is_dir():
-        pytest.skip("BENCH_DATA has no phc_trpl")
+def test_real_colonies_before_registration(real_set, tmp_path):
+    root = real_set("phc_trpl")
     dataset = prepare(source(root), tmp_path)
     assert dataset.shape == (384, 384)
     assert dataset.class_names == ["background", "cell"]

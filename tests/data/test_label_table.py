@@ -108,10 +108,8 @@ def test_tables_name_every_class_once(name):
     assert len(set(names)) == len(names)
 
 
-def test_real_freesurfer_segmentation(real_data):
-    path = real_data / "brain_whole" / "seg.nii.gz"
-    if not path.exists():
-        pytest.skip("BENCH_DATA has no brain_whole")
+def test_real_freesurfer_segmentation(real_set):
+    path = real_set("brain_whole") / "seg.nii.gz"
     ids, _ = read_volume(path)
     table = LabelTable(None, "freesurfer")
     classes = table.apply(ids, str(path))

@@ -248,10 +248,8 @@ def test_colours_belong_to_the_settings(archive):
     assert settings["colors"][1] == [1, 1, 224, 1]
 
 
-def test_real_electron_microscopy(real_data, tmp_path):
-    root = real_data / "em_isbi2012"
-    if not root.is_dir():
-        pytest.skip("BENCH_DATA has no em_isbi2012")
+def test_real_electron_microscopy(real_set, tmp_path):
+    root = real_set("em_isbi2012")
     stacks = make_source(experiment(["dataset=tiff_stack", f"dataset.root={root}"]))
     dataset = prepare(stacks, tmp_path)
     assert dataset.shape == (512, 512)

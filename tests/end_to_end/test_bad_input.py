@@ -81,7 +81,7 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
     line = run("metric=mse", *DEMO, at(empty_results), "metric.mesk=labels").line
     assert line == (
         "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE adds an "
-        "argument for a class of your own."
+        "argument for your class."
     )
     assert not empty_results.exists()
 

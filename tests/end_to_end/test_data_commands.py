@@ -1,7 +1,7 @@
 """`python -m bench data`: list, prepare, check, preview, then a training on what they made."""
 
-import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,6 @@ import pytest
 import tifffile
 
 from .conftest import TRAINING, Command, at, only_run, read_summary
-
-DATA = os.environ.get("BENCH_DATA")
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ def test_prepare_then_preview_then_train(
 
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
-    assert "is your own: lay its files out as datasets/nifti/README.md says" in line
+    assert "holds your files: lay them out as datasets/nifti/README.md says" in line
 
 
 def test_embedded_data_need_no_preparation(bench: Command) -> None:
@@ -120,7 +118,6 @@ def test_training_without_a_cache_gives_the_same_scores(
     assert scores[0] == scores[1]
 
 
-@pytest.mark.skipif(DATA is None, reason="BENCH_DATA does not say where real data lie")
 @pytest.mark.parametrize(
     ("dataset", "folder"),
     [
@@ -130,8 +127,10 @@ def test_training_without_a_cache_gives_the_same_scores(
         ("phc_u373", "phc_trpl"),
     ],
 )
-def test_real_sets_pass(dataset: str, folder: str, tmp_path: Path, bench: Command) -> None:
-    arguments = ("--root", f"{DATA}/{folder}", "--results", str(tmp_path))
+def test_real_sets_pass(
+    dataset: str, folder: str, real_set: Callable[[str], Path], tmp_path: Path, bench: Command
+) -> None:
+    arguments = ("--root", str(real_set(folder)), "--results", str(tmp_path))
     outcome = bench("data", "check", dataset, *arguments)
     assert outcome.code == 0, outcome.err
     assert f"dataset {dataset} can be used" in outcome.out

@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from conf_options import experiment
 from volumes import HEADERS, SHAPE, SMALL, write_table
@@ -73,7 +74,6 @@ def as_ants_folder(folder: Path) -> None:
 
 
 def as_mha(folder: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
     scalar = nibabel.Nifti1Image(np.zeros(SHAPE, np.float32), AFFINE)
     nibabel.save(scalar, folder.parent / "grid.nii.gz")
     image = sitk.GetImageFromArray(constant(MM, SHAPE[::-1]), isVector=True)

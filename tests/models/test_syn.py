@@ -24,6 +24,12 @@ def smooth(shape, seed, sigma=2.0):
     return torch.from_numpy((image - image.min()) / np.ptp(image)).float()
 
 
+@pytest.fixture
+def ants():
+    """ANTs, which is an extra."""
+    return pytest.importorskip("ants")
+
+
 def known(shape, size=2.5):
     """A fixed image, the moving one, and a displacement that nearly undoes what moved it."""
     fixed = smooth(shape, 0)[None, None]
@@ -87,16 +93,13 @@ def test_components_of_constant_maps_are_finite():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.usefixtures("ants")
 class TestANTs:
-    @pytest.fixture(autouse=True)
-    def _ants(self):
-        self.ants = pytest.importorskip("ants")
-
-    def test_the_displacement_warps_as_ants_does(self, shape):
+    def test_the_displacement_warps_as_ants_does(self, shape, ants):
         moving, fixed, true = known(shape)
         u = SyN(len(shape), 1).register(Pair(moving, fixed), NOTHING)
-        images = [self.ants.from_numpy(image[0, 0].numpy()) for image in (fixed, moving)]
-        theirs = self.ants.registration(*images, type_of_transform="SyNOnly")
+        images = [ants.from_numpy(image[0, 0].numpy()) for image in (fixed, moving)]
+        theirs = ants.registration(*images, type_of_transform="SyNOnly")
         warped = torch.from_numpy(theirs["warpedmovout"].numpy())
         torch.testing.assert_close(warp(moving, u)[0, 0], warped, atol=1e-5, rtol=0)
         assert u.abs().max() > 1
@@ -154,14 +157,12 @@ class TestANTs:
         assert (u - shift)[inner].abs().max() < 0.3
 
 
-def test_a_metric_without_features_is_refused():
-    pytest.importorskip("ants")
+def test_a_metric_without_features_is_refused(ants):
     moving, fixed, _ = known(SHAPES[0])
     with pytest.raises(Unsupported, match="needs a metric of features, such as metric=deepsim_seg"):
         FeatureSyN(2, 1).register(Pair(moving, fixed), Objective(torch.nn.MSELoss(), None, 0.0))
 
 
-def test_no_component_is_refused():
-    pytest.importorskip("ants")
+def test_no_component_is_refused(ants):
     with pytest.raises(ConfigError, match=r"model.components=0: must be a number from 1"):
         FeatureSyN(2, 1, components=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import tifffile
 import torch
 from conf_options import compose_raw
@@ -57,7 +58,6 @@ def resampled(tmp_path_factory) -> Folder:
 
 
 def as_sitk(path: Path, kind: int | None = None):
-    sitk = pytest.importorskip("SimpleITK")
     return sitk.ReadImage(str(path)) if kind is None else sitk.ReadImage(str(path), kind)
 
 
@@ -174,7 +174,6 @@ def test_the_runs_test_pair_gets_the_runs_scores(
 
 def test_a_velocity_gives_an_inverse(as_stored: tuple[Folder, Path], tmp_path: Path) -> None:
     """Forth and back is nearer to the identity than forth, and SimpleITK composes them."""
-    sitk = pytest.importorskip("SimpleITK")
     folder, root = as_stored
     pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
     found = Registrar(folder).register(pair, tmp_path)

@@ -93,9 +93,9 @@ class Bootstrap:
             The limits; NaN if fewer than 2 clusters have a value.
         """
         known = ~np.isnan(values)
-        own = self.clusters[known]
-        sums = np.bincount(own, values[known], minlength=self.count)
-        sizes = np.bincount(own, minlength=self.count)
+        drawn = self.clusters[known]
+        sums = np.bincount(drawn, values[known], minlength=self.count)
+        sizes = np.bincount(drawn, minlength=self.count)
         if np.count_nonzero(sizes) < 2:
             return float("nan"), float("nan")
         drawn = self.draws @ sizes

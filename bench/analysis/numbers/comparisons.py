@@ -105,8 +105,8 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     }
     names = comparison_names({key: readings[run] for run, key in keys.items()})
     comparisons = []
-    for key in sorted(names, key=lambda own: names[own]):
-        runs = [run for run, own in keys.items() if own == key]
+    for key in sorted(names, key=lambda name: names[name]):
+        runs = [run for run, of_run in keys.items() if of_run == key]
         comparisons.append(_comparison(records, numbered, runs, names[key], criterion))
     return comparisons
 
@@ -165,15 +165,15 @@ def _comparison(
 
 def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
     seen: dict[tuple[Any, ...], str] = {}
-    for own in summaries:
-        key = (own["metric"], own["variant"], own["weight"], own["seed"])
+    for summary in summaries:
+        key = (summary["metric"], summary["variant"], summary["weight"], summary["seed"])
         if key in seen:
             raise StoreError(
-                f"{seen[key]} and {own['run']} have the same metric, settings, weight and seed, "
-                "yet are two runs; their mean would mean nothing. Leave one out with --runs, or "
-                "delete it with `python -m bench runs rm ID`."
+                f"{seen[key]} and {summary['run']} have the same metric, settings, weight and "
+                "seed, yet are two runs; their mean would mean nothing. Leave one out with "
+                "--runs, or delete it with `python -m bench runs rm ID`."
             )
-        seen[key] = own["run"]
+        seen[key] = summary["run"]
 
 
 def _entry(
@@ -185,7 +185,7 @@ def _entry(
 ) -> Entry:
     seeds = {run["run"]: run["seed"] for run in choice.runs}
     first = choice.runs[0]
-    own = [s for s in summaries if all(s[k] == first[k] for k in ("metric", "variant"))]
+    alike = [s for s in summaries if all(s[k] == first[k] for k in ("metric", "variant"))]
 
     def rows(table: pd.DataFrame) -> pd.DataFrame:
         chosen = table[table["run"].isin(list(seeds))]
@@ -200,20 +200,20 @@ def _entry(
         rows(records.table(CLASSES)),
         rows(records.table(HISTORY)),
         rows(records.table(ROBUSTNESS)),
-        _path(own),
+        _path(alike),
     )
 
 
 def _path(summaries: list[dict[str, Any]]) -> pd.DataFrame:
     rows = [
         {
-            "weight": own["weight"],
-            "seed": own["seed"],
-            "val_dice": own["validation"].get("dice"),
-            "val_folding": own["validation"].get("folding"),
-            **{name: own["scores"].get(name, {}).get("mean") for name in SCORES},
+            "weight": summary["weight"],
+            "seed": summary["seed"],
+            "val_dice": summary["validation"].get("dice"),
+            "val_folding": summary["validation"].get("folding"),
+            **{name: summary["scores"].get(name, {}).get("mean") for name in SCORES},
         }
-        for own in summaries
+        for summary in summaries
     ]
     frame = pd.DataFrame(rows).astype(float)
     by_weight = frame.groupby("weight", dropna=False)

@@ -88,16 +88,16 @@ def find(request: Request) -> Findings:
         lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
     comparisons = compare(records, request.select)
     rows = [
-        frame for own in comparisons for frame in (result_rows(own), without_result(records, own))
+        frame for one in comparisons for frame in (result_rows(one), without_result(records, one))
     ]
     return Findings(
         records,
         comparisons,
         stack([find_missing(records, comparisons), lacking], COLUMNS),
         stack(rows, ["comparison", "dataset", "label"]),
-        [frame for own in comparisons if len(frame := class_rows(own))],
-        stack([compare_pairwise(own) for own in comparisons], ["comparison", "score", "p_holm"]),
-        stack([compare_all(own) for own in comparisons], ["comparison", "score"]),
+        [frame for one in comparisons if len(frame := class_rows(one))],
+        stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"]),
+        stack([compare_all(one) for one in comparisons], ["comparison", "score"]),
     )
 
 

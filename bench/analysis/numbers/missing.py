@@ -32,7 +32,7 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     by_dataset: dict[str, list[str]] = {}
     for comparison in comparisons:
         by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
-    reason = "runs that cannot be compared, each group with its own tables: {}"
+    reason = "runs that cannot be compared, each group has tables: {}"
     return [
         {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
         for dataset, names in by_dataset.items()
@@ -72,7 +72,7 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
 
 def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
     """Metrics that have run on another data set, and were not even tried on this one."""
-    metrics = dict.fromkeys(entry.metric for own in comparisons for entry in own.entries)
+    metrics = dict.fromkeys(entry.metric for one in comparisons for entry in one.entries)
     tried = set(zip(records.runs["dataset"], records.runs["method"], strict=True))
     rows = []
     for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons):

@@ -19,10 +19,10 @@ def comparison_names(
     for key in readings:
         by_dataset.setdefault(key[0], []).append(key)
     names = {}
-    for dataset, own in by_dataset.items():
-        differing = [i for i in range(len(own[0])) if len({key[i] for key in own}) > 1]
-        settings = tell_apart({key[READING]: readings[key] for key in own})
-        for key in own:
+    for dataset, keys in by_dataset.items():
+        differing = [i for i in range(len(keys[0])) if len({key[i] for key in keys}) > 1]
+        settings = tell_apart({key[READING]: readings[key] for key in keys})
+        for key in keys:
             parts = [settings[key[i]] if i == READING else key[i] for i in differing]
             names[key] = f"{dataset} ({', '.join(parts)})" if parts else dataset
     return names
@@ -39,13 +39,13 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """
     if len(settings) == 1:
         return dict.fromkeys(settings, "")
-    keys = sorted({key for own in settings.values() for key in own})
-    differing = [k for k in keys if len({str(own.get(k)) for own in settings.values()}) > 1]
+    keys = sorted({key for values in settings.values() for key in values})
+    differing = [k for k in keys if len({str(values.get(k)) for values in settings.values()}) > 1]
     if not 0 < len(differing) <= SHOWN_SETTINGS:
         return {name: name for name in settings}
     return {
-        name: " ".join(f"{key}={own.get(key)}" for key in differing)
-        for name, own in settings.items()
+        name: " ".join(f"{key}={values.get(key)}" for key in differing)
+        for name, values in settings.items()
     }
 
 
@@ -63,10 +63,10 @@ def variant_labels(
     """
     models: dict[str, set[str]] = {}
     alike: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for own in summaries:
-        metric, model = own["metric"], str(own.get("model"))
+    for summary in summaries:
+        metric, model = summary["metric"], str(summary.get("model"))
         models.setdefault(metric, set()).add(model)
-        alike.setdefault((metric, model), {})[own["variant"]] = trainings[own["run"]]
+        alike.setdefault((metric, model), {})[summary["variant"]] = trainings[summary["run"]]
     labels = {}
     for (metric, model), settings in alike.items():
         said = model if len(models[metric]) > 1 and model != metric else ""
@@ -84,8 +84,10 @@ def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     Args:
         settings: Flat settings by variant.
     """
-    keys = sorted({key for own in settings.values() for key in own})
-    values = {key: {name: str(own.get(key)) for name, own in settings.items()} for key in keys}
+    keys = sorted({key for of_one in settings.values() for key in of_one})
+    values = {
+        key: {name: str(of_one.get(key)) for name, of_one in settings.items()} for key in keys
+    }
     left = [key for key in keys if len(set(values[key].values())) > 1]
     shown: list[str] = []
 

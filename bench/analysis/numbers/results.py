@@ -30,7 +30,7 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
         NAME_high (95 % interval of the mean), NAME_n, and NAME_unit where runs record a unit.
     """
-    before = {name: comparison.before(name) for name, own in SCORES.items() if own.has_before}
+    before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
     bootstrap = Bootstrap(clusters_of(comparison).codes)
     rows = [{"label": UNREGISTERED, **_scores(before, bootstrap)}]
     columns = {name: comparison.scores(name) for name in SCORES}
@@ -91,9 +91,9 @@ def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
             "dataset": comparison.dataset,
             "label": metric,
             "metric": metric,
-            "state": ", ".join(dict.fromkeys(own["status"])),
+            "state": ", ".join(dict.fromkeys(tried["status"])),
         }
-        for metric, own in runs[~runs["method"].isin(finished)].groupby("method", sort=True)
+        for metric, tried in runs[~runs["method"].isin(finished)].groupby("method", sort=True)
     ]
     return pd.DataFrame(rows, columns=["comparison", "dataset", "label", "metric", "state"])
 
@@ -114,17 +114,17 @@ def class_rows(comparison: Comparison) -> pd.DataFrame:
     for label, table in [(UNREGISTERED, before), *tables]:
         values = class_values(table)
         for name in comparison.classes:
-            own = values[values["class"] == name]
+            of_class = values[values["class"] == name]
             rows.append(
                 {
                     "comparison": comparison.name,
                     "class": name,
                     "label": label,
-                    "n": int(own["dice"].notna().sum()),
-                    "dice": own["dice"].mean(),
-                    "dice_std": own["dice"].std(),
-                    "hd95": own["hd95"].mean(),
-                    "hd95_std": own["hd95"].std(),
+                    "n": int(of_class["dice"].notna().sum()),
+                    "dice": of_class["dice"].mean(),
+                    "dice_std": of_class["dice"].std(),
+                    "hd95": of_class["hd95"].mean(),
+                    "hd95_std": of_class["hd95"].std(),
                 }
             )
     return pd.DataFrame(rows)

@@ -77,7 +77,7 @@ def _choose(
     if not any("dice" in means for means in scores.values()):
         criterion = "val_loss"
     values = {weight: _value(means, criterion, bound) for weight, means in scores.items()}
-    weight = max(values, key=lambda own: values[own])
+    weight = max(values, key=lambda tried: values[tried])
     seeds = {run["seed"] for runs in by_weight.values() for run in runs}
     runs = sorted(by_weight[weight], key=lambda run: run["seed"])
     missing = sorted(seeds - {run["seed"] for run in runs})

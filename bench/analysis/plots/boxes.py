@@ -26,7 +26,7 @@ def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> 
     """
     columns = min(len(comparisons), 2)
     lines = -(-len(comparisons) // columns)
-    most = max(len(own.entries) for own in comparisons)
+    most = max(len(one.entries) for one in comparisons)
     figure = new_figure(4.6 * columns, (0.9 + 0.28 * most) * lines)
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
     for panel, comparison in zip(panels, comparisons, strict=False):

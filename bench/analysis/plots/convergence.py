@@ -20,7 +20,7 @@ AXES = {"step": "steps", "seconds": "seconds of training"}
 def draw_convergence(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
     """Losses and validation Dice against steps and against seconds, a line for each seed.
 
-    Losses of different metrics have no common scale: each run's is scaled to its own range.
+    Losses of different metrics have no common scale: each run's is scaled to its range.
 
     Args:
         comparison: One comparison, of which something was trained.

@@ -37,5 +37,7 @@ def draw_landscape(
         panel.set_xlabel(f"shift along the {AXES[axis]} axis, voxels")
     panels[0].set_ylabel("D, from least to largest")
     figure.suptitle(title)
-    add_legend(figure, [Line2D([], [], label=own, color=known[own].color) for own in ordered])
+    add_legend(
+        figure, [Line2D([], [], label=metric, color=known[metric].color) for metric in ordered]
+    )
     return figure

@@ -50,16 +50,18 @@ def draw_panel(
     height = 1.6 * plane.shape[1] / plane.shape[0]
     figure = new_figure(1.7 * len(columns) + 0.4, height * len(ROWS) + 0.6)
     panels = figure.subplots(len(ROWS), len(columns), squeeze=False)
-    for column, own in zip(panels.T, columns, strict=True):
-        warped = own.warped[place]
-        column[0].set_title(own.label)
+    for column, registered in zip(panels.T, columns, strict=True):
+        warped = registered.warped[place]
+        column[0].set_title(registered.label)
         for panel in column[:2]:
             panel.imshow(warped.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
-        if labels is not None and own.labels is not None:
-            draw_contours(column[1], own.labels[place], "solid")
+        if labels is not None and registered.labels is not None:
+            draw_contours(column[1], registered.labels[place], "solid")
             draw_contours(column[1], labels[place], "dotted")
-        draw_grid(column[2], own.displacement[(slice(0, 2), *place)])
-        _draw_log_jacobian(column[3], own.determinant[inside(place, own.determinant.shape)])
+        draw_grid(column[2], registered.displacement[(slice(0, 2), *place)])
+        _draw_log_jacobian(
+            column[3], registered.determinant[inside(place, registered.determinant.shape)]
+        )
         column[4].imshow(
             (warped - plane).T, cmap="RdBu_r", origin="lower", vmin=-brightest, vmax=brightest
         )

@@ -72,7 +72,7 @@ def joined(ranks: pd.Series, difference: float) -> list[tuple[float, float]]:
     values = list(ranks)
     groups: list[tuple[int, int]] = []
     for i, first in enumerate(values):
-        last = max(j for j, own in enumerate(values) if own - first <= difference)
+        last = max(j for j, value in enumerate(values) if value - first <= difference)
         if last > i and (not groups or last > groups[-1][1]):
             groups.append((i, last))
     return [(values[i], values[j]) for i, j in groups]

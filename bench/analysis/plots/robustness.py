@@ -73,6 +73,6 @@ def draw_robustness(
 
 def complete_levels(rows: pd.DataFrame, corruption: str) -> pd.DataFrame:
     """Rows of a corruption at the levels that all seeds were tested at."""
-    own = rows[rows["corruption"] == corruption]
-    seeds = own.groupby("level")["seed"].nunique()
-    return own[own["level"].isin(seeds[seeds == rows["seed"].nunique()].index)]
+    disturbed = rows[rows["corruption"] == corruption]
+    seeds = disturbed.groupby("level")["seed"].nunique()
+    return disturbed[disturbed["level"].isin(seeds[seeds == rows["seed"].nunique()].index)]

@@ -52,9 +52,9 @@ def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for metric in known:
         color, marker = known[metric]
-        own = sorted(label for label, of in metrics.items() if of == metric)
-        for i, label in enumerate(own):
-            found[label] = Look(lighter(color, i / (len(own) + 1)), marker)
+        alike = sorted(label for label, of in metrics.items() if of == metric)
+        for i, label in enumerate(alike):
+            found[label] = Look(lighter(color, i / (len(alike) + 1)), marker)
     return found
 
 

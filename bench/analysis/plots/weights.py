@@ -15,7 +15,7 @@ RING: dict[str, Any] = {"markersize": 12, "fillstyle": "none"}
 def draw_weights(comparison: Comparison, looks: Mapping[str, Look], published: pd.DataFrame) -> Any:
     """Validation Dice and folding against λ, means over seeds; the chosen λ is ringed.
 
-    The papers' curves are dotted behind, on an axis of their own: their Dice counts the
+    The papers' curves are dotted behind, on a second axis: their Dice counts the
     background.
 
     Args:
@@ -45,16 +45,16 @@ def draw_weights(comparison: Comparison, looks: Mapping[str, Look], published: p
 def _draw_published(
     panel: Any, comparison: Comparison, looks: Mapping[str, Look], published: pd.DataFrame
 ) -> None:
-    own = published[published["dataset"] == comparison.dataset]
+    curves = published[published["dataset"] == comparison.dataset]
     labels = {entry.metric: entry.label for entry in comparison.entries}
-    own = own[own["metric"].isin(labels)]
-    if own.empty:
+    curves = curves[curves["metric"].isin(labels)]
+    if curves.empty:
         return
     behind = panel.twinx()
     behind.set_zorder(panel.get_zorder() - 1)
     panel.patch.set_visible(False)
     behind.grid(visible=False)
-    for metric, curve in own.groupby("metric"):
+    for metric, curve in curves.groupby("metric"):
         color = looks[labels[str(metric)]].color
         behind.plot(curve["weight"], curve["val_dice_mean"], ":", color=color, linewidth=1.2)
     behind.set_ylabel("papers' Dice, dotted", color="0.4")

@@ -21,8 +21,8 @@ from bench.errors import ConfigError, StoreError
 
 def identity(config: Mapping[str, Any]) -> str:
     """Hash of what makes a run, as far as its configuration says; the data are not looked at."""
-    own = [config["dataset"]["name"], _weight(config), config["seed"]]
-    return digest([own, reading_settings(config), training_settings(config)])
+    names = [config["dataset"]["name"], _weight(config), config["seed"]]
+    return digest([names, reading_settings(config), training_settings(config)])
 
 
 def _weight(config: Mapping[str, Any]) -> float | None:
@@ -44,7 +44,7 @@ def expected_runs(name: str) -> list[dict[str, Any]]:
     register_resolvers()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", [f"+experiment={name}"], return_hydra_config=True)
-        return [own.config for own in experiments(combinations(config))]
+        return [experiment.config for experiment in experiments(combinations(config))]
 
 
 def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
@@ -66,13 +66,13 @@ def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
     """
     expected = {identity(config): config for config in expected_runs(name)}
     found = {run: identity(config) for run, config in records.configs.items()}
-    chosen = [run for run, own in found.items() if own in expected]
+    chosen = [run for run, key in found.items() if key in expected]
     if not chosen:
         raise StoreError(
             f"--experiment {name}: none of the {len(found)} runs is one of its {len(expected)}. "
             "Runs with further overrides are others; choose them by name with --runs."
         )
-    missing = [expected[own] for own in expected if own not in set(found.values())]
+    missing = [expected[key] for key in expected if key not in set(found.values())]
     rows = [
         {
             "dataset": config["dataset"]["name"],
@@ -95,7 +95,7 @@ def keep(records: Records, runs: list[str]) -> Records:
         runs=records.runs.loc[[run for run in records.runs.index if run in wanted]],
         tables={file: rows[rows["run"].isin(wanted)] for file, rows in records.tables.items()},
         **{
-            name: {run: own for run, own in getattr(records, name).items() if run in wanted}
+            name: {run: content for run, content in getattr(records, name).items() if run in wanted}
             for name in ("summaries", "configs", "environments")
         },
     )

@@ -37,8 +37,8 @@ def published_results() -> pd.DataFrame:
 def published_dice(dataset: str, metric: str) -> float:
     """The papers' test Dice of a metric on a data set; NaN if they give none."""
     rows = published_results()
-    own = rows[(rows["comparison"] == dataset) & (rows["metric"] == metric)]
-    return float(own["dice_published"].iloc[0]) if len(own) else float("nan")
+    found = rows[(rows["comparison"] == dataset) & (rows["metric"] == metric)]
+    return float(found["dice_published"].iloc[0]) if len(found) else float("nan")
 
 
 def published_weight_curves() -> pd.DataFrame:

@@ -78,7 +78,7 @@ class Records:
     @property
     def registrations(self) -> list[str]:
         """The finished runs whose task is registration."""
-        return [run for run, own in self.summaries.items() if own.get("task", TASK) == TASK]
+        return [run for run, summary in self.summaries.items() if summary.get("task", TASK) == TASK]
 
 
 def read_records(results: Path, pattern: str = "*") -> Records:
@@ -128,7 +128,7 @@ def collect(folders: list[Folder]) -> Records:
             runs[name] |= {"status": Status.DAMAGED, "error": f"cannot be read: {error}"}
     return Records(
         pd.DataFrame.from_dict(runs, orient="index", columns=RUN_COLUMNS),
-        {file: _stack(own) for file, own in tables.items()},
+        {file: _stack(frames) for file, frames in tables.items()},
         summaries,
         configs,
         environments,

@@ -70,23 +70,23 @@ def markdown(table: Table) -> str:
     def line(texts: Sequence[str]) -> str:
         return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
 
-    def cell(own: Cell) -> str:
-        marked = {"best": "**{}**", "second": "<u>{}</u>"}.get(own.mark, "{}").format(own.text)
-        return f"{marked} {TIED}" if own.tied else marked
+    def cell(shown: Cell) -> str:
+        marked = {"best": "**{}**", "second": "<u>{}</u>"}.get(shown.mark, "{}").format(shown.text)
+        return f"{marked} {TIED}" if shown.tied else marked
 
     rule = ["---" if i < table.texts else "---:" for i in range(len(table.headings))]
     lines = [line(table.headings), line(rule)]
-    lines += [line([cell(own) for own in row]) for row in table.rows]
+    lines += [line([cell(shown) for shown in row]) for row in table.rows]
     return "\n".join([table.caption, "", *lines]) + "\n"
 
 
 def latex(table: Table) -> str:
     """The table in LaTeX with booktabs: best bold, second underlined."""
 
-    def cell(own: Cell) -> str:
-        text = escape_latex(own.text)
+    def cell(shown: Cell) -> str:
+        text = escape_latex(shown.text)
         marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}
-        return marked.get(own.mark, text) + (r"$^{\approx}$" if own.tied else "")
+        return marked.get(shown.mark, text) + (r"$^{\approx}$" if shown.tied else "")
 
     def line(texts: Sequence[str]) -> str:
         return " & ".join(texts) + r" \\"
@@ -102,7 +102,7 @@ def latex(table: Table) -> str:
         line([escape_latex(heading) for heading in table.headings]),
     ]
     for section in table.sections:
-        lines += [r"\midrule", *(line([cell(own) for own in row]) for row in section)]
+        lines += [r"\midrule", *(line([cell(shown) for shown in row]) for row in section)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
@@ -117,15 +117,15 @@ def html(table: Table) -> str:
     def kind(column: int) -> str:
         return ' class="text"' if column < table.texts else ""
 
-    def cell(own: Cell, column: int) -> str:
-        tag = {"best": "b", "second": "u"}.get(own.mark)
-        text = f"<{tag}>{escape(own.text)}</{tag}>" if tag else escape(own.text)
-        value = "" if own.value is None else f' data-value="{escape(str(own.value))}"'
-        tied = f"<sup>{TIED}</sup>" if own.tied else ""
+    def cell(shown: Cell, column: int) -> str:
+        tag = {"best": "b", "second": "u"}.get(shown.mark)
+        text = f"<{tag}>{escape(shown.text)}</{tag}>" if tag else escape(shown.text)
+        value = "" if shown.value is None else f' data-value="{escape(str(shown.value))}"'
+        tied = f"<sup>{TIED}</sup>" if shown.tied else ""
         return f"<td{kind(column)}{value}>{text}{tied}</td>"
 
     def row(cells: Sequence[Cell]) -> str:
-        return "<tr>" + "".join(cell(own, i) for i, own in enumerate(cells)) + "</tr>"
+        return "<tr>" + "".join(cell(shown, i) for i, shown in enumerate(cells)) + "</tr>"
 
     headings = enumerate(table.headings)
     head = "".join(f"<th{kind(i)}>{escape(heading)}</th>" for i, heading in headings)

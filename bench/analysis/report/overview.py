@@ -32,23 +32,23 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
     headings += ["test pairs", "classes", "bootstrap draws"]
     table = Table("overview", "What is compared with what.", headings, texts=1)
     body = []
-    for own in comparisons:
-        first = records.summaries[own.entries[0].choice.runs[0]["run"]]
-        clusters = clusters_of(own)
-        paths = pd.concat([entry.path for entry in own.entries])
-        runs = [run for entry in own.entries for run in entry.choice.runs]
+    for one in comparisons:
+        first = records.summaries[one.entries[0].choice.runs[0]["run"]]
+        clusters = clusters_of(one)
+        paths = pd.concat([entry.path for entry in one.entries])
+        runs = [run for entry in one.entries for run in entry.choice.runs]
         steps = {run["steps"] for run in runs if run.get("steps") is not None}
         texts = [
-            own.name,
+            one.name,
             str(first.get("data"))[:8],
             str(first["schema"]),
-            str(len(own.entries)),
-            _span(entry.path["weight"].nunique() for entry in own.entries),
+            str(len(one.entries)),
+            _span(entry.path["weight"].nunique() for entry in one.entries),
             _span(int(count) for count in paths["seeds"]),
             str(int(paths["seeds"].sum())),
             _span(steps),
-            str(len(own.subjects)),
-            str(len(own.classes)),
+            str(len(one.subjects)),
+            str(len(one.classes)),
             f"{clusters.count} {clusters.unit}",
         ]
         body.append([Cell(text, text) for text in texts])

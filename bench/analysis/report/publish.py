@@ -24,7 +24,7 @@ def publish(request: Request, found: Findings, folder: Path) -> None:
     configs = [config["tracker"] for config in found.records.configs.values()]
     used = [settings for settings in configs if settings["name"] == "wandb"]
     settings = used[0] if used else dict(compose([]).tracker)
-    group = request.experiment or "+".join(dict.fromkeys(own.dataset for own in found.comparisons))
+    group = request.experiment or "+".join(dict.fromkeys(one.dataset for one in found.comparisons))
     tracker = open_tracker(
         {**settings, "group": group},
         request.results,

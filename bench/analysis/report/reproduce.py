@@ -38,7 +38,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         if "regularizer" in used_sections(config):
             said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
-        lines.append("python run.py " + " ".join(shlex.quote(own) for own in overrides))
+        lines.append("python run.py " + " ".join(shlex.quote(override) for override in overrides))
     return lines
 
 
@@ -79,16 +79,16 @@ def _overrides(
             continue
         if key in IRRELEVANT | SAID_ALREADY:
             continue
-        own, usual = config.get(name), default.get(name)
+        value, usual = config.get(name), default.get(name)
         if name not in config:
             if usual is not None:
                 yield f"~{key}"
         elif name not in default:
-            yield f"+{key}={_written(own)}"
-        elif isinstance(own, Mapping) and isinstance(usual, Mapping):
-            yield from _overrides(own, usual, f"{key}.")
-        elif own != usual:
-            yield f"{key}={_written(own)}"
+            yield f"+{key}={_written(value)}"
+        elif isinstance(value, Mapping) and isinstance(usual, Mapping):
+            yield from _overrides(value, usual, f"{key}.")
+        elif value != usual:
+            yield f"{key}={_written(value)}"
 
 
 def _written(value: Any) -> str:
@@ -103,5 +103,5 @@ def _written(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_written(own) for own in value) + "]"
+        return "[" + ",".join(_written(part) for part in value) + "]"
     return repr(value)

@@ -30,7 +30,7 @@ FOLLOWING = {"dice": ["gain"], "dice_published": ["published", "difference"]}  #
 def _columns(rows: pd.DataFrame) -> list[str]:
     """The columns that are filled: facts, then scores, those by published definitions behind."""
     scores = sorted(SCORES, key=lambda n: 2 if _is_cost(n) else n.endswith("_published"))
-    behind = [own for name in scores for own in (name, *FOLLOWING.get(name, []))]
+    behind = [column for name in scores for column in (name, *FOLLOWING.get(name, []))]
     wanted = [*FIRST, *behind, "training_seconds"]
     return [name for name in wanted if name in rows and rows[name].notna().any()]
 
@@ -66,12 +66,12 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
         caption: What heads it.
     """
     columns = _columns(rows)
-    mixed = {own for own in columns if own in SCORES and len(_units(own, rows)) > 1}
-    headings = [_heading(own, rows) for own in columns]
+    mixed = {column for column in columns if column in SCORES and len(_units(column, rows)) > 1}
+    headings = [_heading(column, rows) for column in columns]
     table = Table(name, caption, headings, 2 + ("state" in columns))
-    for comparison, own in rows.groupby("comparison", sort=False):
+    for comparison, of_one in rows.groupby("comparison", sort=False):
         marks = {
-            score: rank(own.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
+            score: rank(of_one.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
             for score in compared_scores()
             if score in columns
         }
@@ -84,7 +84,7 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
                     )
                     for column in columns
                 ]
-                for row in _records(own)
+                for row in _records(of_one)
             ]
         )
     return table
@@ -94,8 +94,8 @@ def _ties(pairs: pd.DataFrame, comparison: str, score: str, marks: dict[str, str
     best = [label for label, mark in marks.items() if mark == "best"]
     if pairs.empty or not best:
         return set()
-    own = pairs[(pairs["comparison"] == comparison) & (pairs["score"] == score)]
-    return set.union(*(tied_with(label, own) for label in best)) - set(best)
+    compared = pairs[(pairs["comparison"] == comparison) & (pairs["score"] == score)]
+    return set.union(*(tied_with(label, compared) for label in best)) - set(best)
 
 
 def _cell(
@@ -147,8 +147,8 @@ def class_table(rows: pd.DataFrame, name: str) -> Table:
     )
     table = Table(name, caption, ["class", "pairs", *labels], texts=1)
     body = []
-    for class_name, own in rows.groupby("class", sort=False):
-        by_label = own.set_index("label")
+    for class_name, of_class in rows.groupby("class", sort=False):
+        by_label = of_class.set_index("label")
         marks = rank(by_label["dice"].drop(UNREGISTERED), "dice")
         count = int(by_label["n"].min())
         cells = [Cell(str(class_name), str(class_name)), Cell(str(count), count)]

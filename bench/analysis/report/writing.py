@@ -48,7 +48,7 @@ def write_report(request: Request, out: Path) -> Findings:
         StoreError: If there are no such runs, or if the folder holds something else.
         ConfigError: If there is no such criterion or experiment.
     """
-    if out.exists() and not all((out / own).is_file() for own in MARKS):
+    if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
             f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
             "another one."
@@ -85,7 +85,7 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
 
 def _tables(request: Request, found: Findings) -> dict[str, Any]:
     caption = "Test scores at the chosen λ, means over test pairs ± standard deviation."
-    papers = "The papers' test means (Czolbe et al., MIA 2023), by their own definitions."
+    papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
     classes = [
         class_table(rows, f"classes-{file_name(rows['comparison'].iloc[0])}")
@@ -106,13 +106,13 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
     dice = found.pairs[found.pairs["score"] == "dice"]
     return [
         statistics_table(
-            own,
+            table,
             f"statistics-{file_name(str(name))}",
             f"Dice on {name}, every two methods.",
             request.published,
         )
-        for name, own in dice.groupby("comparison", sort=False)
-        if own["n"].any()
+        for name, table in dice.groupby("comparison", sort=False)
+        if table["n"].any()
     ]
 
 
@@ -133,7 +133,7 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         return {"name": drawing.name, "caption": drawing.caption}
 
     with styled():
-        drawn = [picture(own) for own in draw_all(found.comparisons, found.rows)]
+        drawn = [picture(drawing) for drawing in draw_all(found.comparisons, found.rows)]
         return {
             "pictures": drawn + _copy_panels(request, found, folder),
             "published_picture": picture(draw_published()) if request.published else None,
@@ -143,7 +143,7 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
 def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[str, str]]:
     """The figures that other commands have drawn of the data sets."""
     pictures = []
-    for dataset in dict.fromkeys(own.dataset for own in found.comparisons):
+    for dataset in dict.fromkeys(one.dataset for one in found.comparisons):
         for kind, caption in PANEL_CAPTIONS.items():
             name = f"{kind}-{dataset}"
             drawn = [request.results / PANELS / f"{name}{suffix}" for suffix in (".png", ".pdf")]
@@ -192,8 +192,8 @@ def _runs(found: Findings) -> list[dict[str, str]]:
     records = found.records
     names = [
         run["run"]
-        for own in found.comparisons
-        for entry in own.entries
+        for one in found.comparisons
+        for entry in one.entries
         for run in entry.choice.runs
     ]
     lines = commands(records.configs[name] for name in names)

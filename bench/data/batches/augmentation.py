@@ -1,7 +1,7 @@
 """Random changes of training images, on whole batches and on the device.
 
-Affine maps are the same for both images of a pair and their labels; changes of intensity are each
-image's own.
+Affine maps are the same for both images of a pair and their labels; changes of intensity are
+drawn for each image.
 """
 
 import math
@@ -105,7 +105,7 @@ class RandomIntensity:
     """Ranges of random changes of intensity, in units of the normalized intensities.
 
     Attributes:
-        noise: Largest standard deviation of Gaussian noise; each image draws its own.
+        noise: Largest standard deviation of Gaussian noise; drawn for each image.
         gain: Largest relative change of contrast, either way.
         bias: Largest amplitude of a smooth multiplicative field, in the logarithm: one random
             value per corner of a coarse grid, interpolated.
@@ -136,7 +136,7 @@ class RandomIntensity:
         return not (self.noise or self.gain or self.bias)
 
     def __call__(self, image: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The images changed, each by its own seed.
+        """The images changed, each by a seed.
 
         Args:
             image: (B, C, *S) float32.
@@ -185,7 +185,7 @@ class Augmentation:
 
     Attributes:
         affine: The same map for both images of a pair and their labels.
-        intensity: Changes of each image's own.
+        intensity: Changes of each image by itself.
     """
 
     affine: RandomAffine = field(default_factory=RandomAffine)
@@ -212,7 +212,7 @@ def _is_number(value: object) -> bool:
 
 
 def _build(kind: type, options: dict[str, Any], section: str) -> Any:
-    known = [own.name for own in fields(kind)]
+    known = [entry.name for entry in fields(kind)]
     unknown = sorted(set(options) - set(known))
     if unknown:
         also = ", intensity" if kind is RandomAffine else ""

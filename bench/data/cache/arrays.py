@@ -120,7 +120,7 @@ def build_arrays(source: Source, subjects: Sequence[Subject], folder: Path) -> d
     """Writes images and labels of all subjects.
 
     Returns:
-        What there is to know of them: the content of a cache's index.
+        Facts about them: the content of a cache's index.
 
     Raises:
         DataError: If a file is damaged, or the subjects do not fit together.

@@ -55,7 +55,7 @@ def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool =
 
 
 def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A 3D volume of the file's own type (scaled ones as floats), and its 4x4 affine.
+    """A 3D volume of the file's type (scaled ones as floats), and its 4x4 affine.
 
     Raises:
         DataError: If the file cannot be read or holds something else.

@@ -51,7 +51,7 @@ def read_image(path: Path, page: int) -> np.ndarray:
         page: Counted from 0.
 
     Returns:
-        (*S) of the file's own type, unsigned if it is an integer. Inverted files are turned so
+        (*S) of the file's type, unsigned if it is an integer. Inverted files are turned so
         that 0 is black; colours and palettes that are all grey become grey values.
 
     Raises:
@@ -165,7 +165,7 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
         parts, shape, axes = _layout(file, path)
         try:
             array = np.stack([part.asarray() for part in parts]).reshape(shape)
-        except Exception as error:  # every codec has errors of its own
+        except Exception as error:  # every codec raises other errors
             raise _damaged(path, error) from error
         page = file.pages[0]
         photometric = getattr(page.photometric, "name", "")

@@ -59,7 +59,7 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
     """
     if source.root is None:
         raise DataError(
-            f"dataset {source.name} is your own: lay its files out as datasets/{source.name}/"
+            f"dataset {source.name} holds your files: lay them out as datasets/{source.name}/"
             f"README.md says, then run `python -m bench data check {source.name} --root DIR`."
         )
     if archive is None and not about.get("url") and is_ready(source) is None:

@@ -48,7 +48,7 @@ class Intensity:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Intensity":
         """Reads and checks the section `dataset.intensity`."""
-        known = [own.name for own in fields(cls)]
+        known = [entry.name for entry in fields(cls)]
         unknown = sorted(set(config) - set(known))
         if unknown:
             raise ConfigError(f"Unknown dataset.intensity.{unknown[0]}. Known: {', '.join(known)}.")

@@ -97,15 +97,15 @@ class LabelTable:
             self.names = {0: BACKGROUND}
             self.target = {0: 0}
             for name, ids in table.items():
-                own = 0 if name == BACKGROUND else len(self.names)
-                self.names.setdefault(own, str(name))
+                position = 0 if name == BACKGROUND else len(self.names)
+                self.names.setdefault(position, str(name))
                 if ids == REST:
                     if self.rest is not None:
                         raise ConfigError("dataset.labels: only one class can take the rest.")
-                    self.rest = own
+                    self.rest = position
                     continue
                 for i in ids if isinstance(ids, Sequence) and not isinstance(ids, str) else [ids]:
-                    self._assign(i, own)
+                    self._assign(i, position)
         self._check()
 
     def apply(self, ids: np.ndarray, where: str) -> np.ndarray:
@@ -147,12 +147,12 @@ class LabelTable:
             "rest": self.rest,
         }
 
-    def _assign(self, i: Any, own: int) -> None:
+    def _assign(self, i: Any, position: int) -> None:
         if isinstance(i, bool) or not isinstance(i, int):
             raise ConfigError(f"dataset.labels: {i!r} is not a label id; give whole numbers.")
-        if self.target.get(i, own) != own:
+        if self.target.get(i, position) != position:
             raise ConfigError(f"dataset.labels: id {i} is listed for two classes.")
-        self.target[i] = own
+        self.target[i] = position
 
     def _check(self) -> None:
         outside = [i for i in (*self.names, *self.target) if not 0 <= i <= LARGEST]

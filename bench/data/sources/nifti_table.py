@@ -1,4 +1,4 @@
-"""The user's own volumes, listed in a CSV table."""
+"""The user's volumes, listed in a CSV table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -37,7 +37,7 @@ class Raw:
     """A subject as its files hold it, turned to RAS if it is a volume.
 
     Attributes:
-        image: (*S) of the file's own type.
+        image: (*S) of the file's type.
         labels: (*S) whole numbers, ids of the files; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         orientation: Axis codes that the image's file was stored in; empty in 2D.
