@@ -107,7 +107,7 @@ def measure(
 
 def seconds_per_pair(trainee: Trainee) -> float:
     """Time that validation takes, by pair."""
-    task = trainee.task
+    task = trainee.trainable
     trainee.network.eval()
     start = time.perf_counter()
     with torch.no_grad():

@@ -21,8 +21,7 @@ def print_outcome(outcome: Outcome) -> None:
     """Prints how a run ended: its scores, or why it has none."""
     name = outcome.folder.path.name
     if outcome.summary is None:
-        assert outcome.left_out is not None
-        print(": ".join(outcome.left_out), file=sys.stderr)
+        print(outcome.left_out, file=sys.stderr)
         return
     if outcome.before:
         print(f"{name} has finished before; force=true runs it anew")

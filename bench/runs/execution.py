@@ -6,8 +6,8 @@ from typing import Any
 from bench.config.instantiation import build
 from bench.data.setup import Setup
 from bench.runs.extractors import obtain_extractors
+from bench.runs.record import carry_out
 from bench.runs.run import Run
-from bench.runs.training import carry_out
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
 from bench.store.folder import (
@@ -57,10 +57,9 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
         obtain_extractors(job.learners)
         return {**_train(run, task, job, tracker), **_test(run, task, job)}
 
-    config = experiment.config
-    figures = {"registration": folder.file(FIGURE)}
     kind = run.header["task"]
-    return carry_out(folder, run.header, experiment, kind, config, work, figures)
+    figures = {kind: folder.file(FIGURE)}
+    return carry_out(folder, run.header, experiment, kind, experiment.config, work, figures)
 
 
 def _train(run: Run, task: Task, job: Job, tracker: Tracker) -> dict[str, Any]:

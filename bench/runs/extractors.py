@@ -12,7 +12,7 @@ from bench.data.batches.loading import TrainingImages, evenly_spaced, read_image
 from bench.errors import StoreError
 from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
-from bench.runs.training import carry_out
+from bench.runs.record import carry_out
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network

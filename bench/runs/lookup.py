@@ -24,13 +24,13 @@ class Outcome:
         folder: The run's folder.
         summary: The run's summary; None if the run was skipped or left to another process.
         before: Whether the run had finished before.
-        left_out: What became of a run without summary, skipped or left to another process, and why.
+        left_out: Why a run has no summary: it was skipped, or left to another process.
     """
 
     folder: Folder
     summary: dict[str, Any] | None
     before: bool = False
-    left_out: tuple[str, str] | None = None
+    left_out: str = ""
 
 
 def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
@@ -63,7 +63,7 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
     except Busy as busy:
         if not in_sweep:
             raise
-        return Outcome(folder, None, left_out=("left to another process", str(busy)))
+        return Outcome(folder, None, left_out=f"left to another process: {busy}")
 
 
 def _execute(found: Run, in_sweep: bool) -> Outcome:
@@ -82,7 +82,7 @@ def _execute(found: Run, in_sweep: bool) -> Outcome:
             raise
         found.start({})
         folder.fail(error, Status.SKIPPED)
-        return Outcome(folder, None, left_out=(f"skipped {folder.path.name}", str(error)))
+        return Outcome(folder, None, left_out=f"skipped {folder.path.name}: {error}")
     except Exception as error:
         folder.fail(error)
         raise

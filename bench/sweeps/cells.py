@@ -158,20 +158,38 @@ def _find_run(cell: Cell, setup: Setup) -> None:
 
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds of training that a run still takes, from finished runs; None if there is no guide."""
+    """Seconds that a run still takes, from finished runs; None if there is no guide.
+
+    Of a network, its training; of a method that trains nothing, the registration of its pairs.
+    """
     if cell.status in NOTHING_LEFT:
         return 0.0
     if "trainer" not in cell.experiment.uses:
-        return 0.0
+        return _time_of_registrations(cell, summaries)
     steps = cell.experiment.settings.steps
     if cell.status is Status.RESUMABLE and cell.folder:
         steps -= cell.folder.steps_done()
     rates = sorted(
         summary["training_seconds"] / summary["steps"]
-        for summary in _alike(cell, summaries)
-        if summary["steps"]
+        for summary in _alike(cell, [summary for summary in summaries if summary["steps"]])
     )
     return rates[len(rates) // 2] * steps if rates else None
+
+
+def _time_of_registrations(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds that a run of the same method took for its test and validation pairs."""
+    experiment = cell.experiment
+    same = [one for one in summaries if one.get("model") == experiment["model"]["name"]]
+    known = sorted(
+        (score["mean"], score["n"])
+        for summary in _alike(cell, same)
+        if (score := summary["scores"].get("seconds")) and score["n"]
+    )
+    if not known:
+        return None
+    seconds, tested = known[len(known) // 2]
+    validated = experiment.settings.validation_pairs if "regularizer" in experiment.uses else 0
+    return seconds * (tested + (tested if validated is None else validated))
 
 
 def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int | None:

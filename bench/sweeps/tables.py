@@ -51,11 +51,11 @@ def print_plan(cells: Sequence[Cell]) -> None:
         console.print(f"extractors to train first: {', '.join(surrogates)}", soft_wrap=True)
     waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
     told = [time for time in waiting if time is not None]
-    line = f"training: about {duration(sum(told))} on one device, as earlier runs took"
+    line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
     if len(told) < len(waiting):
         line += f", without {len(waiting) - len(told)} runs on data on which none has finished"
     if waiting and not told:
-        line = "training: no run on these data has finished that would tell how long it takes"
+        line = "time: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)
     memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
     if told_memory := [size for size in memory if size is not None]:

@@ -27,7 +27,7 @@ FLUSH_EVERY = 20  # steps between two looks at the losses, which cost a synchron
 
 
 def fit(
-    task: Trainable,
+    trainable: Trainable,
     settings: TrainerSettings,
     folder: Path,
     seed: int,
@@ -36,10 +36,10 @@ def fit(
     """Trains a network, or goes on training it from its last state.
 
     Args:
-        task: What is trained.
+        trainable: What is trained.
         settings: How.
         folder: Where `best.safetensors`, `last.pt` and `history.csv` go; must exist.
-        seed: Determines dropout; the samples are the task's affair.
+        seed: Determines dropout; the trainable draws the samples.
         on_validation: Called with each row of the history; with several devices after the end.
 
     Raises:
@@ -49,8 +49,8 @@ def fit(
     """
     fabric = make_fabric(settings)
     if settings.devices == 1:
-        return _fit_in_memory(fabric, task, settings, folder, seed, on_validation)
-    fitted = launch(fabric, _fit, task, settings, folder, seed, None)
+        return _fit_in_memory(fabric, trainable, settings, folder, seed, on_validation)
+    fitted = launch(fabric, _fit, trainable, settings, folder, seed, None)
     for row in fitted.history if on_validation else []:
         assert on_validation is not None
         on_validation(row)
@@ -59,49 +59,49 @@ def fit(
 
 def _fit_in_memory(
     fabric: Fabric,
-    task: Trainable,
+    trainable: Trainable,
     settings: TrainerSettings,
     folder: Path,
     seed: int,
     on_validation: Callback | None,
 ) -> Fitted:
     """Trains; out of memory, with smaller forward passes if the settings want that."""
-    initial = copy.deepcopy(task.network.state_dict())
+    initial = copy.deepcopy(trainable.network.state_dict())
     while True:
         try:
-            return _fit(fabric, task, settings, folder, seed, on_validation)
+            return _fit(fabric, trainable, settings, folder, seed, on_validation)
         except torch.OutOfMemoryError as error:
             smaller = settings.halved() if settings.on_oom == "halve" else None
             batch = f"trainer.batch_size={settings.batch_size}"
             reason = str(error).partition(". ")[0]
             if smaller is None:
                 raise OutOfMemory(
-                    f"{task.name}: out of memory with {batch} ({reason}). Try "
+                    f"{trainable.name}: out of memory with {batch} ({reason}). Try "
                     f"{'trainer.on_oom=halve, ' if settings.halved() else ''}narrower "
                     "model.channels or a smaller dataset.shape."
                 ) from error
         print(
-            f"{task.name}: out of memory with {batch}; going on with {smaller.batch_size} and "
+            f"{trainable.name}: out of memory with {batch}; going on with {smaller.batch_size} and "
             f"{smaller.accumulate} accumulated"
         )
         settings = smaller
-        task.network.load_state_dict(initial)  # which the last state replaces, if there is one
-        task.network.zero_grad()
+        trainable.network.load_state_dict(initial)  # which the last state replaces, if there is one
+        trainable.network.zero_grad()
         if fabric.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
 def _fit(
     fabric: Fabric,
-    task: Trainable,
+    trainable: Trainable,
     settings: TrainerSettings,
     folder: Path,
     seed: int,
     on_validation: Callback | None,
 ) -> Fitted:
     if fabric.world_size > 1:
-        task.network = copy.deepcopy(task.network)  # what is spawned shares memory on CPU
-    trainee = Trainee(fabric, task, settings, folder, on_validation)
+        trainable.network = copy.deepcopy(trainable.network)  # what is spawned shares memory on CPU
+    trainee = Trainee(fabric, trainable, settings, folder, on_validation)
     train(trainee, seed)
     return trainee.fitted()
 
@@ -117,7 +117,7 @@ def train(trainee: Trainee, seed: int) -> None:
         Diverged: If a loss is not finite.
         Interrupted: If SIGINT or SIGTERM came; the last state has been saved.
     """
-    fabric, settings, name = trainee.fabric, trainee.settings, trainee.task.name
+    fabric, settings, name = trainee.fabric, trainee.settings, trainee.trainable.name
     if fabric.device.type == "cpu":
         keep_freed_memory()
     leads = fabric.is_global_zero
@@ -170,7 +170,7 @@ def optimizer_step(trainee: Trainee) -> dict[str, Tensor]:
         first = (trainee.state.step * settings.accumulate + part) * settings.batch_size
         first += fabric.global_rank * share
         with fabric.no_backward_sync(network, enabled=not last and settings.devices > 1):
-            losses = trainee.task.loss(network, range(first, first + share), fabric.device)
+            losses = trainee.trainable.loss(network, range(first, first + share), fabric.device)
             fabric.backward(losses["loss"] / settings.accumulate)
         for name, value in losses.items():
             value = value.detach() / settings.accumulate

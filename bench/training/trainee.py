@@ -77,41 +77,43 @@ class Trainee:
 
     Args:
         fabric: The devices.
-        task: What is trained.
+        trainable: What is trained.
         settings: How.
         folder: Where `best.safetensors`, `last.pt` and `history.csv` go; must exist.
         on_validation: Called with each row of the history.
 
     Attributes:
         state: Where it stands.
-        network: The task's network in the precision of the training.
+        network: The network in the precision of the training.
         pending: Losses of the steps since the last look, on the device.
     """
 
     def __init__(
         self,
         fabric: Fabric,
-        task: Trainable,
+        trainable: Trainable,
         settings: TrainerSettings,
         folder: Path,
         on_validation: Callback | None = None,
     ) -> None:
         self.fabric = fabric
-        self.task = task
+        self.trainable = trainable
         self.settings = settings
         self.folder = folder
         self.on_validation = on_validation
         self.pending: list[dict[str, Tensor]] = []
-        task.prepare(fabric.device)
-        to_channels_last(task.network)
-        self.optimizer = torch.optim.Adam(task.network.parameters(), lr=settings.lr, fused=True)
+        trainable.prepare(fabric.device)
+        to_channels_last(trainable.network)
+        self.optimizer = torch.optim.Adam(
+            trainable.network.parameters(), lr=settings.lr, fused=True
+        )
         self.schedule = Schedule(self.optimizer, settings)
-        self.network, self.wrapped_optimizer = fabric.setup(task.network, self.optimizer)
+        self.network, self.wrapped_optimizer = fabric.setup(trainable.network, self.optimizer)
         if settings.recompute:
-            recompute(task.network)
+            recompute(trainable.network)
         if settings.compile:
-            compile_network(task.network, fabric.device, graphs=settings.compile == "graphs")
-        self.state = TrainingState.resume(folder, task.network, self.optimizer, self.schedule)
+            compile_network(trainable.network, fabric.device, graphs=settings.compile == "graphs")
+        self.state = TrainingState.resume(folder, trainable.network, self.optimizer, self.schedule)
 
     @property
     def is_done(self) -> bool:
@@ -168,15 +170,15 @@ class Trainee:
         """
         self.network.eval()
         with torch.no_grad():
-            scores = self.task.validate(self.network, self.settings, self.fabric.device)
+            scores = self.trainable.validate(self.network, self.settings, self.fabric.device)
         scores = self.fabric.broadcast(scores)
         self._count_time()
         self.schedule.after_validation(scores["loss"])
         row = self.state.validated(scores, self.schedule.lr, self.state.seconds, self._diverged)
         if self.fabric.is_global_zero:
             if self.state.is_best:
-                description = {**self.task.description, "step": self.state.step}
-                save_network(self.folder / BEST, self.task.network, description)
+                description = {**self.trainable.description, "step": self.state.step}
+                save_network(self.folder / BEST, self.trainable.network, description)
             write_csv(self.folder / HISTORY, self.state.history)
         if self.on_validation is not None:
             self.on_validation(row)
@@ -185,7 +187,7 @@ class Trainee:
         """Writes the state from which the training can go on."""
         self._count_time()
         if self.fabric.is_global_zero:
-            self.state.save(self.folder, self.task.network, self.optimizer, self.schedule)
+            self.state.save(self.folder, self.trainable.network, self.optimizer, self.schedule)
 
     def fitted(self) -> Fitted:
         """How the training went."""
@@ -194,6 +196,6 @@ class Trainee:
 
     def _diverged(self, what: str) -> Diverged:
         return Diverged(
-            f"{self.task.name}: {what}. Try a lower trainer.lr (now {self.settings.lr:g}), "
-            f"trainer.precision=float32, or {self.task.advice}."
+            f"{self.trainable.name}: {what}. Try a lower trainer.lr (now {self.settings.lr:g}), "
+            f"trainer.precision=float32, or {self.trainable.advice}."
         )

@@ -106,7 +106,7 @@ def test_plan_tells_what_is_done_and_what_the_rest_takes(swept: Path, run: Comma
     assert [bool(re.fullmatch(r"\d+ s", row[6])) for row in found] == [False, True, True, True]
     assert "1 finished, 3 missing" in outcome.out.splitlines()
     assert re.search(r"^extractors to train first: demo Autoencoder \w{8}$", outcome.out, re.M)
-    assert re.search(r"^training: about \d+ s on one device", outcome.out, re.M)
+    assert re.search(r"^time: about \d+ s on one device", outcome.out, re.M)
     most = max(read_summary(folder)["training_memory"] for folder in run_folders(swept))
     assert most > 50e6
     assert f"memory: up to {most / 1e9:.1f} GB, as earlier runs took" in outcome.out.splitlines()

@@ -439,6 +439,16 @@ def test_time_is_told_by_runs_of_the_same_data_set_and_first_of_the_same_metric(
 
 
 @pytest.mark.parametrize(
+    ("model", "seconds"), [("direct", 1.5 * (4 + 3)), ("demons", None), ("affine", None)]
+)
+def test_time_without_training_is_that_of_the_pairs(model, seconds):
+    finished = {"dataset": "demo", "metric": "mse", "model": "direct", "steps": None}
+    finished["scores"] = {"seconds": {"mean": 1.5, "n": 4}}
+    given = ["metric=ncc", f"model={model}", "trainer.validation_pairs=3"]
+    assert estimate(Cell(given, experiment(given)), [finished, took(20)]) == seconds
+
+
+@pytest.mark.parametrize(
     ("takes", "memory"),
     [
         ([], None),
