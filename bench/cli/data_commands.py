@@ -10,7 +10,7 @@ from bench.config.experiment import Experiment
 from bench.config.groups import headline, option_files
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
-from bench.errors import BenchError, DataError
+from bench.errors import DataError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -129,9 +129,6 @@ def preview(
 def _experiment(
     name: str, root: Path | None, results: Path, overrides: list[str] | None
 ) -> Experiment:
-    if name not in {path.stem for path in option_files("dataset")}:
-        known = ", ".join(path.stem for path in option_files("dataset"))
-        raise BenchError(f"Unknown dataset {name!r}. Known: {known}. Add conf/dataset/{name}.yaml.")
     given = [f"dataset={name}", f"results_dir={results}", "tracker=none"]
     if root is not None:
         given.append(f"dataset.root='{root}'")

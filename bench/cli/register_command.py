@@ -35,6 +35,8 @@ def register(
     if device is not None and device not in ACCELERATORS:
         raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
     if csv is not None:
+        if not csv.is_file():
+            raise ConfigError(f"--csv {csv}: is no file. Give a table of pairs, pairs.csv.")
         pairs = listed_pairs(csv)
         if moving or fixed or labels or fixed_labels:
             raise ConfigError("--csv lists the pairs: leave --moving, --fixed and labels out.")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import method_of
+from bench.config.identity import DEFAULT_MODEL
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, names_of, score_of
@@ -56,7 +57,9 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
 
 
 def _title(summary: Mapping[str, Any]) -> str:
-    parts = [f"{method_of(summary)} on {summary['dataset']}"]
+    method, model = method_of(summary), summary.get("model", DEFAULT_MODEL)
+    said = "" if model in (DEFAULT_MODEL, method) else f" {model}"
+    parts = [f"{method}{said} on {summary['dataset']}"]
     if summary.get("weight") is not None:
         parts.append(f"λ = {summary['weight']:g}")
     parts.append(f"seed {summary['seed']}")

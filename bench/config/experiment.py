@@ -58,6 +58,8 @@ class Experiment:
             )
         if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
             raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        if not isinstance(sections["force"], bool):
+            raise ConfigError(f"force={sections['force']}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
             _check_extractor(place, section)

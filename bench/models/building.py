@@ -10,6 +10,7 @@ from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError
+from bench.models.checks import is_count, require
 from bench.models.direct import Direct
 from bench.models.flow import finish_network
 from bench.models.method import Method
@@ -28,13 +29,16 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
         ConfigError: If it cannot be built, or is neither a network nor a method.
     """
     dataset = setup.dataset
+    refine, affine = section.get("refine", 0), section.get("affine", False)
+    require("refine", refine, is_count(refine, 0), "a whole number of steps, or 0 for none")
+    require("affine", affine, isinstance(affine, bool), "true or false")
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
     if isinstance(model, nn.Module):
-        if section.get("affine"):
+        if affine:
             raise ConfigError(
-                f"model.affine={section['affine']}: is for methods that train nothing, and "
+                f"model.affine={affine}: is for methods that train nothing, and "
                 f"model={section['name']} is a network. Leave it out, or align the images before."
             )
         return finish_network(model, section.get("integrate", 0), section.get("flow_std"))
@@ -49,9 +53,15 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
                 f"model.{key}={section[key]}: is for networks, and model={section['name']} is "
                 "none. Leave it out."
             )
+    unused = [name for name in getattr(model, "needs", ()) if name not in setup.experiment.uses]
+    if unused:
+        raise ConfigError(
+            f"model.uses={list(setup.experiment.uses)}: model={section['name']} needs "
+            f"{' and '.join(unused)}, too. Leave model.uses as it is in conf/model/."
+        )
     if hasattr(model, "connect"):
         model.connect(setup)
-    if section.get("affine"):
+    if affine:
         from bench.models.simpleitk import Affine, AffineFirst
 
         return AffineFirst(model, Affine(dataset.ndim, dataset.channels))
@@ -59,12 +69,6 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
 
 
 def finish_method(method: Method, section: Mapping[str, Any], dataset: PreparedDataset) -> Method:
-    """A trained network as its section wants it tested: with direct steps, if it says so.
-
-    Raises:
-        ConfigError: If `model.refine` is no number of steps.
-    """
+    """A trained network as its section wants it tested: with direct steps, if it says so."""
     steps = section.get("refine", 0)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ConfigError(f"model.refine={steps}: must be a whole number of steps, or 0 for none.")
     return Refined(method, Direct(dataset.ndim, dataset.channels), steps) if steps else method

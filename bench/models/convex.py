@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import ConfigError
 from bench.models.levels import SMALLEST_AXIS, block_centres, pooled
 from bench.pair import Pair
 from bench.spatial import warp
@@ -32,16 +31,8 @@ def convex_start(pair: Pair, metric: Any) -> Tensor:
 
     Returns:
         (B, D, *S) float32, voxels.
-
-    Raises:
-        ConfigError: If the metric has no descriptors.
     """
-    descriptors = getattr(metric, "descriptors", None)
-    if descriptors is None:
-        raise ConfigError(
-            f"model.start=convex: searches over features, and {type(metric).__name__} has none. "
-            "Take a metric of features, such as mind or deepsim_seg, or model.start=identity."
-        )
+    descriptors = metric.descriptors
     return torch.cat([_search(pair.one(i), descriptors) for i in range(len(pair.fixed))])
 
 

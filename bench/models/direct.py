@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.errors import ConfigError, Unsupported
+from bench.models.checks import is_count, is_list, is_number, require
 from bench.models.control_grid import Axis, expand
 from bench.models.convex import convex_start
 from bench.models.descent import Stop, minimize
@@ -60,6 +61,8 @@ class Direct:
             `descriptors`; see `bench.models.convex`.
     """
 
+    needs = ("metric", "regularizer")
+
     def __init__(
         self,
         ndim: int,
@@ -73,39 +76,37 @@ class Direct:
         gain: float = 1e-3,
         start: str = "identity",
     ) -> None:
-        if grid not in GRIDS:
-            raise ConfigError(f"model.grid={grid}: must be {', '.join(GRIDS[:-1])} or {GRIDS[-1]}.")
-        if start not in STARTS:
-            raise ConfigError(f"model.start={start}: must be {' or '.join(STARTS)}.")
+        require("grid", grid, grid in GRIDS, f"one of {', '.join(GRIDS)}")
+        require("start", start, start in STARTS, f"one of {', '.join(STARTS)}")
         schedule = {"spacing": spacing, "pooling": pooling, "steps": steps, "rate": rate}
         for name, values in schedule.items():
-            listed = isinstance(values, Sequence) and not isinstance(values, str)
-            if not listed or not values:
-                raise ConfigError(
-                    f"model.{name}={values}: must be a list, a number for each level."
-                )
+            require(name, values, is_list(values), "a list, a number for each level")
             if len(values) != len(spacing):
                 raise ConfigError(
                     f"model.{name}={list(values)}: has {len(values)} numbers, and model.spacing "
                     f"has {len(spacing)}; each level needs one of both."
                 )
-            whole = name in ("pooling", "steps")
-            kind = int if whole else (int, float)
-            least = 1 if whole or name == "spacing" else 0
-            if any(not isinstance(v, kind) or not (v >= least and v > 0) for v in values):
-                raise ConfigError(
-                    f"model.{name}={list(values)}: must be {'whole ' if whole else ''}numbers "
-                    f"{'of at least 1' if least else 'above 0'}."
-                )
-        if not isinstance(patience, int) or patience < 0:
-            raise ConfigError(f"model.patience={patience}: must be a whole number of at least 0.")
-        if not gain >= 0:
-            raise ConfigError(f"model.gain={gain}: must be a share of at least 0.")
+        for name, values in (("pooling", pooling), ("steps", steps)):
+            whole = all(is_count(value) for value in values)
+            require(name, list(values), whole, "whole numbers of at least 1")
+        wide = all(is_number(value) and value >= 1 for value in spacing)
+        require("spacing", list(spacing), wide, "numbers of at least 1")
+        positive = all(is_number(value) and value > 0 for value in rate)
+        require("rate", list(rate), positive, "numbers above 0")
+        require("pooling", list(pooling), pooling[-1] == 1, "1 at the last level")
+        require("patience", patience, is_count(patience, 0), "a whole number of at least 0")
+        require("gain", gain, is_number(gain) and 0 <= gain < 1, "a share from 0 to below 1")
         self.ndim = ndim
         self.grid = grid
         self.levels = [Level(*level) for level in zip(spacing, pooling, steps, rate, strict=True)]
         self.stop = Stop(patience, gain)
         self.start = start
+
+    def accepts(self, objective: Objective) -> str | None:
+        """Why it cannot minimize an objective; None if it can."""
+        if self.start == "convex" and not hasattr(objective.similarity, "descriptors"):
+            return "model.start=convex needs a metric of features, such as mind or deepsim_ae"
+        return None
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32, voxels; no pair's depends on the others."""

@@ -71,8 +71,10 @@ class Method(Protocol):
     added to its arguments. `uses` in the section lists what the method needs of `metric` and
     `regularizer`; what it does not list is no part of a run's identity.
 
-    Optional: `connect(setup)` is called once when it is built, `inverse(pair)` gives the inverse
-    displacements, and `seconds(pair)` how long it took where that is not to be measured here.
+    Optional: `needs` names what `uses` must list; `connect(setup)` is called once when it is built;
+    `accepts(objective)` and `supports(ndim, channels, labels)` say why it cannot work, or None;
+    `inverse(pair)` gives the inverse displacements, and `seconds(pair)` how long it took where that
+    is not to be measured here.
     """
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
@@ -89,3 +91,9 @@ def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str |
     """Why a method or metric cannot work on such images; None if it can or does not say."""
     supports = getattr(method, "supports", None)
     return supports(ndim, channels, labels) if supports else None
+
+
+def reason_against_objective(method: Any, objective: Objective) -> str | None:
+    """Why a method cannot minimize an objective; None if it can or does not say."""
+    accepts = getattr(method, "accepts", None)
+    return accepts(objective) if accepts else None

@@ -13,8 +13,9 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from bench.errors import ConfigError, DataError
-from bench.models.method import Method, Objective
+from bench.errors import DataError
+from bench.models.checks import is_count, is_list, is_number, require
+from bench.models.method import Method, Objective, reason_against, reason_against_objective
 from bench.pair import Pair
 from bench.spatial import compose, warp
 
@@ -48,10 +49,12 @@ class Affine:
         shrink: Sequence[int] = (4, 2, 1),
         steps: int = 200,
         bins: int = 32,
-        sampling: float = 0.5,
+        sampling: float = 1.0,
     ) -> None:
-        if not 0 < sampling <= 1:
-            raise ConfigError(f"model.sampling={sampling}: must be above 0 and at most 1.")
+        require("steps", steps, is_count(steps), "a whole number of at least 1")
+        require("bins", bins, is_count(bins, 5), "a whole number of at least 5")
+        share = is_number(sampling) and 0 < sampling <= 1
+        require("sampling", sampling, share, "above 0 and at most 1")
         self.ndim = ndim
         self.shrink = _factors(shrink)
         self.steps = steps
@@ -89,7 +92,11 @@ class Affine:
                 sitk.CenteredTransformInitializerFilter.GEOMETRY,
             )
         )
+        start = method.GetInitialTransform()
+        before = method.MetricEvaluate(fixed, moving)
         transform = method.Execute(fixed, moving)
+        if method.GetMetricValue() > before:  # the negative mutual information: it went astray
+            transform = start
         return sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.GetSize())
 
 
@@ -125,8 +132,11 @@ class AffineFirst:
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
         """Why the other method cannot work on such images; None if it can or does not say."""
-        supports = getattr(self.method, "supports", None)
-        return supports(ndim, channels, labels) if supports else None
+        return reason_against(self.method, ndim, channels, labels)
+
+    def accepts(self, objective: Objective) -> str | None:
+        """Why the other method cannot work by an objective; None if it can or does not say."""
+        return reason_against_objective(self.method, objective)
 
 
 class Demons:
@@ -157,8 +167,12 @@ class Demons:
         smoothing: float = 1.5,
         match: bool = True,
     ) -> None:
-        if forces not in FORCES:
-            raise ConfigError(f"model.forces={forces}: must be one of {', '.join(FORCES)}.")
+        known = isinstance(forces, str) and forces in FORCES
+        require("forces", forces, known, f"one of {', '.join(FORCES)}")
+        require("steps", steps, is_count(steps), "a whole number of at least 1")
+        smooth = is_number(smoothing) and smoothing > 0
+        require("smoothing", smoothing, smooth, "a number above 0")
+        require("match", match, isinstance(match, bool), "true or false")
         self.forces = forces
         self.shrink = _factors(shrink)
         self.steps = steps
@@ -189,9 +203,8 @@ class Demons:
 
 
 def _factors(shrink: Sequence[int]) -> list[int]:
-    listed = isinstance(shrink, Sequence) and not isinstance(shrink, str)
-    if not listed or not shrink or any(not isinstance(by, int) or by < 1 for by in shrink):
-        raise ConfigError(f"model.shrink={shrink}: must list whole numbers from 1, as [4,2,1].")
+    whole = is_list(shrink) and all(is_count(by) for by in shrink)
+    require("shrink", shrink, whole, "a list of whole numbers from 1, such as [4,2,1]")
     return list(shrink)
 
 

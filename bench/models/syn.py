@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import ConfigError, DataError, Unsupported
+from bench.errors import ConfigError, DataError
+from bench.models.checks import is_count, is_list, is_number, require
 from bench.models.method import Objective
 from bench.pair import Pair
 from bench.spatial import crop_to
@@ -51,6 +52,12 @@ class SyN:
                 "model=syn needs the package antspyx, which cannot be imported "
                 f"({error}). Install it by pip install 'registration-bench[ants]'."
             ) from error
+        counts = is_list(steps) and all(is_count(step, 0) for step in steps)
+        require("steps", steps, counts, "a list of whole numbers, such as [40,20,0]")
+        positive = is_number(gradient_step) and gradient_step > 0
+        require("gradient_step", gradient_step, positive, "a number above 0")
+        for name, sigma in (("flow_sigma", flow_sigma), ("total_sigma", total_sigma)):
+            require(name, sigma, is_number(sigma) and sigma >= 0, "a number of at least 0")
         self.ants: Any = ants
         self.ndim = ndim
         self.settings = {
@@ -125,6 +132,8 @@ class FeatureSyN(SyN):
         settings: As of `SyN`.
     """
 
+    needs = ("metric",)
+
     def __init__(
         self,
         ndim: int,
@@ -134,25 +143,21 @@ class FeatureSyN(SyN):
         **settings: Any,
     ) -> None:
         super().__init__(ndim, image_channels, **settings)
-        if components is not None and components < 1:
-            raise ConfigError(
-                f"model.components={components}: must be a number from 1, or null for all channels."
-            )
+        known = components is None or is_count(components)
+        require("components", components, known, "a number from 1, or null for all channels")
+        require("intensity", intensity, isinstance(intensity, bool), "true or false")
         self.components = components
         self.intensity = intensity
 
-    def maps(self, pair: Pair, objective: Objective) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Maps of intensities if they count, and then of features.
+    def accepts(self, objective: Objective) -> str | None:
+        """Why it cannot register by an objective; None if it can."""
+        if not hasattr(objective.similarity, "extractor"):
+            return "model=syn_features needs a metric of features, such as deepsim_seg"
+        return None
 
-        Raises:
-            Unsupported: If the metric has no extractor.
-        """
-        extractor = getattr(objective.similarity, "extractor", None)
-        if extractor is None:
-            raise Unsupported(
-                f"model=syn_features needs a metric of features, such as metric=deepsim_seg; "
-                f"{type(objective.similarity).__name__} has none. Take model=syn for intensities."
-            )
+    def maps(self, pair: Pair, objective: Objective) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Maps of intensities if they count, and then of features."""
+        extractor = objective.similarity.extractor
         used = getattr(objective.similarity, "levels", range(extractor.levels))
         factors = [extractor.factors[level] for level in used]
         sides = []

@@ -1,10 +1,12 @@
 """What a run does: train, test, and record."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bench.config.instantiation import build
 from bench.data.setup import Setup
+from bench.errors import ConfigError
 from bench.runs.extractors import obtain_extractors
 from bench.runs.record import carry_out
 from bench.runs.run import Run
@@ -14,14 +16,15 @@ from bench.store.folder import (
     BEST,
     FIGURE,
     HISTORY,
+    PROGRESS,
     VALIDATION,
     Folder,
-    read_csv,
     write_atomically,
     write_csv,
 )
+from bench.store.progress import Progress
 from bench.store.tracking import Tracker
-from bench.tasks.task import Job, Row, Task
+from bench.tasks.task import Job, Task, TestCase
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
@@ -33,10 +36,16 @@ def make_task(setup: Setup) -> Task:
     """The task that the section `task` names.
 
     Raises:
-        ConfigError: If it cannot be built.
+        ConfigError: If it cannot be built, or is no task.
     """
     section = setup.experiment["task"]
-    return build({key: value for key, value in section.items() if key != "name"}, "task")
+    task = build({key: value for key, value in section.items() if key != "name"}, "task")
+    if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
+        raise ConfigError(
+            f"task._target_={section['_target_']}: has no assemble(setup) or no tables. See "
+            "bench/tasks/task.py for what a task is."
+        )
+    return task
 
 
 def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
@@ -55,20 +64,21 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
 
     def work(tracker: Tracker) -> dict[str, Any]:
         obtain_extractors(job.learners)
-        return {**_train(run, task, job, tracker), **_test(run, task, job)}
+        progress = Progress(folder.file(PROGRESS))
+        return {**_train(run, job, tracker, progress), **_test(run, task, job, progress)}
 
     kind = run.header["task"]
     figures = {kind: folder.file(FIGURE)}
     return carry_out(folder, run.header, experiment, kind, experiment.config, work, figures)
 
 
-def _train(run: Run, task: Task, job: Job, tracker: Tracker) -> dict[str, Any]:
+def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
     """Trains what is to be trained, or validates what is not; what the summary says of it."""
     experiment, folder = run.setup.experiment, run.folder
     device = single_device(experiment.settings)
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
-        return {"steps": None, "best_step": None, "validation": _validate(task, job, folder)}
+        return {"steps": None, "best_step": None, "validation": _validate(job, folder, progress)}
     before = run.unrefined()
     known = before.folder.summary() if before else None
     if before and known:
@@ -90,44 +100,36 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker) -> dict[str, Any]:
     }
 
 
-def _validate(task: Task, job: Job, folder: Folder) -> dict[str, float]:
-    """Means over validation cases; rows are kept as they come, and none is computed twice."""
-    rows = read_csv(folder.file(VALIDATION), task.texts)
-    for row in job.validate(rows):
-        rows.append(row)
-        write_csv(folder.file(VALIDATION), rows)
-    numbers = [{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows]
-    return validation_means(numbers) if numbers else {}
+def _validate(job: Job, folder: Folder, progress: Progress) -> dict[str, float]:
+    """Means over validation cases; none is computed twice."""
+    rows = progress.of("validation")
+    for row in job.validate(list(rows)):
+        progress.add("validation", row)
+    if not rows:
+        return {}
+    write_csv(folder.file(VALIDATION), rows)
+    return validation_means(
+        [{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows]
+    )
 
 
-def _test(run: Run, task: Task, job: Job) -> dict[str, Any]:
+def _test(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, Any]:
     """Tests case by case; without a training, a run that was stopped goes on with what is left."""
     folder = run.folder
-    goes_on = job.trainable is None
-    tables = task.tables
-    rows: dict[str, list[Row]] = {
-        name: read_csv(folder.file(name), task.texts) if goes_on else [] for name in tables
-    }
-
-    def case_of(row: Row) -> tuple[str, ...]:
-        return tuple(row[name] for name in task.key)
-
-    known = {case_of(row) for row in rows[tables[0]]}
-    for name in tables[1:]:  # the first table is written last: a case that it lacks is not done
-        rows[name] = [row for row in rows[name] if case_of(row) in known]
-    cases = [job.recall(row) for row in rows[tables[0]]]
-    for case in job.test(rows):
+    cases = [TestCase(**entry) for entry in progress.of("cases")]
+    for case in job.test(list(cases)):
         cases.append(case)
-        for name in reversed(tables):
-            rows[name] += case.rows.get(name, [])
-            if goes_on and rows[name]:
-                write_csv(folder.file(name), rows[name])
+        if job.trainable is None:
+            progress.add("cases", asdict(case))
+    rows = {
+        name: [row for case in cases for row in case.rows.get(name, [])] for name in task.tables
+    }
+    tables = [name for name in task.tables if rows[name]]
     for name in tables:
-        if rows[name]:
-            write_csv(folder.file(name), rows[name])
+        write_csv(folder.file(name), rows[name])
     job.draw(folder.file(FIGURE), cases)
     return {
-        "tables": [name for name in tables if rows[name]],
+        "tables": tables,
         "scores": _summary([case.scores for case in cases]),
         "scores_before": _summary([case.before for case in cases]),
         "data": run.setup.dataset.fingerprint,

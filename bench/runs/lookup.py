@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.config.composition import tabulated_weight
+from bench.config.composition import UNTUNED_WEIGHT, tabulated_weight
 from bench.config.experiment import Experiment
 from bench.data.setup import Setup
 from bench.errors import Busy, Unsupported
@@ -52,7 +52,9 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
     summary = folder.summary()
     if summary and not experiment["force"]:
         return Outcome(folder, summary, before=True)
-    if "regularizer" in experiment.uses and tabulated_weight(config) is None:
+    usual = UNTUNED_WEIGHT * config.regularizer.get("scale", 1)
+    untuned = tabulated_weight(config) is None and experiment.weight == usual
+    if "regularizer" in experiment.uses and untuned:
         print(
             f"No tuned weight for {experiment['metric']['name']} on {experiment['dataset']['name']}"
             f": using regularizer.weight={experiment.weight:g}"

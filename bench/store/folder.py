@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,7 @@ DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
 PANELS = "panels"  # folder of figures of one pair under several runs
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
-BEST, LAST = "best.safetensors", "last.pt"
+BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
 
 class Status(StrEnum):
@@ -74,23 +74,6 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
-
-
-def read_csv(path: Path, texts: Collection[str]) -> list[dict[str, Any]]:
-    """Rows that `write_csv` wrote, numbers to the last digit; no rows without a file.
-
-    Args:
-        path: The file.
-        texts: Columns of names, which are no numbers even if they look so; an empty cell is no
-            entry.
-    """
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [
-            {k: v if k in texts else float(v) for k, v in row.items() if v}
-            for row in csv.DictReader(file)
-        ]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -181,7 +164,8 @@ class Folder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary, by which the run counts as finished, and drops its last state."""
         write_json(self.file(SUMMARY), {"schema": SCHEMA, "status": Status.FINISHED, **summary})
-        self.file(LAST).unlink(missing_ok=True)
+        for name in (LAST, PROGRESS):
+            self.file(name).unlink(missing_ok=True)
         shutil.rmtree(self._replaced(), ignore_errors=True)
 
     def fail(self, error: BaseException, status: Status = Status.FAILED) -> None:
@@ -210,11 +194,7 @@ class Folder:
 
     def is_resumable(self) -> bool:
         """Whether an unfinished run has left something to go on from."""
-        return self.file(LAST).exists() or bool(self._rows())
-
-    def _rows(self) -> list[Path]:
-        """The tables of an unfinished run, which are written as they come."""
-        return [path for path in self.path.glob("*.csv") if path.name != ROBUSTNESS]
+        return self.file(LAST).exists() or self.file(PROGRESS).exists()
 
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""
@@ -243,9 +223,8 @@ class Folder:
         """
         with self.claim():
             if self.summary() is None:
-                files = [self.file(name) for name in (LAST, BEST, FAILURE, TRACEBACK)]
-                for file in [*files, *self._rows()]:
-                    file.unlink(missing_ok=True)
+                for name in (LAST, BEST, HISTORY, PROGRESS, FAILURE, TRACEBACK):
+                    self.file(name).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Makes room to run a finished run anew; it is kept until the new one has finished.

@@ -54,6 +54,8 @@ class Cell:
 def cells(config: DictConfig) -> list[Cell]:
     """The runs of a multirun, with where each stands; prints what does not apply to some.
 
+    Overrides that make the same run, such as metrics of a method that uses none, are one cell.
+
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
@@ -62,7 +64,8 @@ def cells(config: DictConfig) -> list[Cell]:
         print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
-    return found
+    once = {cell.folder.path if cell.folder else number: cell for number, cell in enumerate(found)}
+    return list(once.values())
 
 
 def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:

@@ -26,7 +26,7 @@ def beyond(cells: Sequence[Cell]) -> list[list[str]]:
         neighbour = choice.weights[1 if choice.weight == choice.weights[0] else -2]
         if not choice.weight or not neighbour:
             continue  # λ = 0 has no ratio to anything
-        weight = choice.weight * choice.weight / neighbour
+        weight = float(f"{choice.weight * choice.weight / neighbour:.6g}")
         for cell in cells:
             summary = cell.folder.summary() if cell.folder else None
             if summary and cell.experiment.weight == choice.weight:

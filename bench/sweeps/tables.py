@@ -24,7 +24,17 @@ def print_plan(cells: Sequence[Cell]) -> None:
     results = cells[0].experiment.results
     known = [s for folder in list_folders(results, RUNS) if (s := folder.summary())]
     table = Table(title=f"{len(cells)} run{'s' * (len(cells) > 1)}", title_justify="left")
-    for heading in ("status", "dataset", "metric", "weight", "seed", "further", "time", "note"):
+    for heading in (
+        "status",
+        "dataset",
+        "metric",
+        "model",
+        "weight",
+        "seed",
+        "further",
+        "time",
+        "note",
+    ):
         table.add_column(heading, overflow="fold")
     shared = _shared(cells)
     seconds = [estimate(cell, known) for cell in cells]
@@ -34,6 +44,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
             cell.status,
             names["dataset"],
             names["metric"] if "metric" in cell.experiment.uses else "–",
+            cell.experiment["model"]["name"],
             f"{names['weight']:g}" if "regularizer" in cell.experiment.uses else "–",
             str(names["seed"]),
             escape(_further(cell, shared)),

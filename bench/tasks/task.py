@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class TestCase:
-    """What the test of one case gives.
+    """What the test of one case gives, of what JSON can hold.
 
     Attributes:
         rows: Rows by the name of the table; the first table has one row per case.
@@ -55,18 +55,15 @@ class Job(Protocol):
         """Scores validation cases of a method that trains nothing, a row for each.
 
         Args:
-            known: Rows that an earlier start of the run has written; not computed again.
+            known: Rows of an earlier start of the run; not computed again.
         """
 
-    def test(self, known: Mapping[str, Sequence[Row]]) -> Iterator[TestCase]:
+    def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
         """Tests case by case.
 
         Args:
-            known: Rows that an earlier start has written, by table; these cases are left out.
+            known: Cases of an earlier start, which are left out.
         """
-
-    def recall(self, row: Row) -> TestCase:
-        """A case as a row of the first table records it, with scores and without further rows."""
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the figure of the run."""
@@ -77,13 +74,9 @@ class Task(Protocol):
 
     Attributes:
         tables: Names of the CSV files that it writes; the first has a row per test case.
-        key: Columns that name a test case, in each table.
-        texts: Columns that are no numbers, those of `key` among them.
     """
 
     tables: Sequence[str]
-    key: Sequence[str]
-    texts: Sequence[str]
 
     def assemble(self, setup: Setup) -> Job:
         """Builds and tries out the work of a run; writes nothing.

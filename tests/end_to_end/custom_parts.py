@@ -206,8 +206,6 @@ class Brightness:
     """A task without registration: how bright the test subjects are."""
 
     tables = ("cases.csv",)
-    key = ("subject",)
-    texts = ("subject",)
 
     def assemble(self, setup) -> "BrightnessJob":
         return BrightnessJob(setup)
@@ -234,7 +232,7 @@ class BrightnessJob:
         return iter(())
 
     def test(self, known):
-        done = {row["subject"] for row in known["cases.csv"]}
+        done = {row["subject"] for case in known for row in case.rows["cases.csv"]}
         what, _, last = os.environ.get(DISTURBANCE, "nothing:0").partition(":")
         for number, member in enumerate(self.dataset.members("test"), start=1):
             subject = self.dataset.ids[member]
@@ -247,10 +245,6 @@ class BrightnessJob:
             image = np.asarray(self.dataset.images[member], np.float64)
             scores = {"brightness": float(image.mean()), "contrast": float(image.std())}
             yield TestCase({"cases.csv": [{"subject": subject, **scores}]}, scores)
-
-    def recall(self, row) -> TestCase:
-        scores = {name: row[name] for name in ("brightness", "contrast")}
-        return TestCase({"cases.csv": [row]}, scores)
 
     def draw(self, path: Path, cases) -> None:
         figure = Figure()

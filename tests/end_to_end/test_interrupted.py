@@ -12,6 +12,7 @@ from .conftest import (
     at,
     numbers,
     only_run,
+    read_rows,
     read_summary,
     run_folders,
     run_process,
@@ -143,3 +144,60 @@ def test_interrupt_ends_a_sweep(
     assert outcome.code == 130
     assert "Interrupted at step 3 of 12" in outcome.err
     assert [path.name.split("-")[3] for path in run_folders(results)] == ["seed0"]
+
+
+DIRECT = [
+    "model=direct",
+    "model.spacing=[4]",
+    "model.pooling=[1]",
+    "model.steps=[3]",
+    "model.rate=[1]",
+    *(word for word in RUN if not word.startswith(("model.", "trainer."))),
+    "trainer.progress=false",
+    "dataset.subjects_per_split={train:2,val:2,test:6}",
+]
+
+
+def table(results: Path) -> list[dict]:
+    """Test pairs as a run records them, but for the seconds."""
+    rows = read_rows(only_run(results) / "pairs.csv")
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.fixture
+def registered(tmp_path: Path, demo_cache: Path, run: Command) -> list[dict]:
+    """The test pairs of a run without training to which nothing happens."""
+    results = with_cache(tmp_path / "registered", demo_cache)
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    return table(results)
+
+
+def test_run_without_training_killed_three_times_gives_the_same_rows(
+    results: Path, registered: list[dict], run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        monkeypatch.setenv("TEST_DISTURBANCE", "SIGKILL:7")
+        assert run_process(*DIRECT, at(results)).code == -signal.SIGKILL
+        assert (only_run(results) / "progress.json").exists()
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    assert table(results) == registered
+    assert not (only_run(results) / "progress.json").exists()
+
+
+def test_damaged_progress_is_named_and_its_cases_are_computed_again(
+    results: Path, registered: list[dict], run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGKILL:16")
+    assert run_process(*DIRECT, at(results)).code == -signal.SIGKILL
+    progress = only_run(results) / "progress.json"
+    content = progress.read_text()
+    assert '"dice": 0.' in content
+    progress.write_text(content.replace('"dice": 0.', '"dice": 1.'))
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    assert f"{progress}: is damaged" in outcome.out
+    assert table(results) == registered

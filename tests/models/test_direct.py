@@ -200,16 +200,18 @@ def test_a_metric_without_gradient_is_refused():
         Direct(2, 1, **FAST).register(known(2)[0], objective(steps))
 
 
-def test_convex_start_names_a_metric_without_features():
-    with pytest.raises(ConfigError, match="searches over features, and MSE has none"):
-        Direct(2, 1, start="convex").register(known(2)[0], objective())
+def test_convex_start_refuses_a_metric_without_features():
+    method = Direct(2, 1, start="convex")
+    assert "needs a metric of features" in method.accepts(objective())
+    assert method.accepts(objective(MIND())) is None
+    assert Direct(2, 1).accepts(objective()) is None
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"grid": "fine"}, "model.grid=fine: must be bspline, dense or velocity"),
-        ({"start": "affine"}, "model.start=affine: must be identity or convex"),
+        ({"grid": "fine"}, "model.grid=fine: must be one of bspline, dense, velocity"),
+        ({"start": "affine"}, "model.start=affine: must be one of identity, convex"),
         ({"spacing": 4}, "model.spacing=4: must be a list"),
         ({"steps": [10, 10]}, r"model.steps=\[10, 10\]: has 2 numbers, and model.spacing has 4"),
         (
@@ -218,7 +220,9 @@ def test_convex_start_names_a_metric_without_features():
         ),
         ({"rate": [0.1, 0, 1, 1]}, r"model.rate=\[0.1, 0, 1, 1\]: must be numbers above 0"),
         ({"patience": -1}, "model.patience=-1: must be a whole number of at least 0"),
-        ({"gain": -0.1}, "model.gain=-0.1: must be a share of at least 0"),
+        ({"pooling": [8, 4, 2, 2]}, r"model.pooling=\[8, 4, 2, 2\]: must be 1 at the last level"),
+        ({"gain": -0.1}, "model.gain=-0.1: must be a share from 0 to below 1"),
+        ({"gain": True}, "model.gain=True: must be a share from 0 to below 1"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

@@ -115,7 +115,10 @@ def test_images_that_cannot_be_registered_are_named():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Affine(2, 1, shrink=[0]), r"model\.shrink=\[0\]: must list whole numbers from 1"),
+        (
+            lambda: Affine(2, 1, shrink=[0]),
+            r"model\.shrink=\[0\]: must be a list of whole numbers from 1",
+        ),
         (lambda: Affine(2, 1, sampling=0), r"model\.sampling=0: must be above 0 and at most 1"),
         (lambda: Demons(2, 1, forces="strong"), r"model\.forces=strong: must be one of symmetric,"),
     ],

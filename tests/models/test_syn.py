@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from bench.errors import ConfigError, Unsupported
+from bench.errors import ConfigError
 from bench.models.method import Objective
 from bench.models.simpleitk import Affine, AffineFirst
 from bench.models.syn import FeatureSyN, SyN, at_full_size, principal_components
@@ -158,9 +158,8 @@ class TestANTs:
 
 
 def test_a_metric_without_features_is_refused(ants):
-    moving, fixed, _ = known(SHAPES[0])
-    with pytest.raises(Unsupported, match="needs a metric of features, such as metric=deepsim_seg"):
-        FeatureSyN(2, 1).register(Pair(moving, fixed), Objective(torch.nn.MSELoss(), None, 0.0))
+    refused = FeatureSyN(2, 1).accepts(Objective(torch.nn.MSELoss(), None, 0.0))
+    assert refused == "model=syn_features needs a metric of features, such as deepsim_seg"
 
 
 def test_no_component_is_refused(ants):

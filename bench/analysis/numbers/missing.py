@@ -61,7 +61,7 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
         for entry in comparison.entries:
             fewer = entry.path[entry.path["seeds"] < most]
             counts = [
-                f"{seeds:.0f} under λ = {weight:g}"
+                f"{seeds:.0f}" + (f" under λ = {weight:g}" if weight == weight else "")
                 for weight, seeds in zip(fewer["weight"], fewer["seeds"], strict=True)
             ]
             if counts:

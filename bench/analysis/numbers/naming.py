@@ -54,22 +54,21 @@ def variant_labels(
 ) -> dict[tuple[str, str], str]:
     """Label of each (metric, variant): the metric, and in words what tells it from the others.
 
-    The model is said where one metric ran with several, then the settings in which variants of
+    The model is said where several models minimized metrics, then the settings in which variants of
     metric and model differ, such as `ncc voxelmorph integrate=7`.
 
     Args:
         summaries: With `metric` (the model for a method without), `model`, `variant` and `run`.
         trainings: Flat settings by run.
     """
-    models: dict[str, set[str]] = {}
+    models = {str(summary.get("model")) for summary in summaries} - {s["metric"] for s in summaries}
     alike: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for summary in summaries:
         metric, model = summary["metric"], str(summary.get("model"))
-        models.setdefault(metric, set()).add(model)
         alike.setdefault((metric, model), {})[summary["variant"]] = trainings[summary["run"]]
     labels = {}
     for (metric, model), settings in alike.items():
-        said = model if len(models[metric]) > 1 and model != metric else ""
+        said = model if len(models) > 1 and model != metric else ""
         for variant, differing in in_words(settings).items():
             labels[metric, variant] = " ".join(filter(None, [metric, said, differing]))
     return labels

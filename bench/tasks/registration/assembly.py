@@ -15,7 +15,7 @@ from bench.data.setup import Setup
 from bench.errors import BenchError, ConfigError, Unsupported
 from bench.models.building import build_model
 from bench.models.flow import displacement_of
-from bench.models.method import Objective, reason_against
+from bench.models.method import Objective, reason_against, reason_against_objective
 from bench.pair import Pair
 from bench.similarity.building import Learner, build_metric, extractors_of
 from bench.training.devices import network_precision
@@ -78,13 +78,17 @@ def make_parts(setup: Setup) -> Parts:
         arguments = {key: value for key, value in section.items() if key not in others}
         regularizer = build(arguments, "regularizer")
     model = build_model(experiment["model"], setup)
+    objective = Objective(similarity, regularizer, experiment.weight)
+    refused = reason_against_objective(model, objective)
+    if refused:
+        raise Unsupported(f"metric={experiment['metric']['name']} does not fit: {refused}.")
     reason = reason_against(model, dataset.ndim, dataset.channels, dataset.has_labels)
     if reason:
         raise Unsupported(
             f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
             f"{reason}. Choose another model or data set."
         )
-    return Parts(model, Objective(similarity, regularizer, experiment.weight), learners)
+    return Parts(model, objective, learners)
 
 
 def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> None:

@@ -13,14 +13,14 @@ from bench.data.setup import Setup
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
-from bench.scores.registry import SCORES, units
+from bench.scores.registry import units
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
 from bench.store.folder import CLASSES, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe
 from bench.tasks.registration.figure import draw_pair
-from bench.tasks.registration.testing import register, score_pairs
+from bench.tasks.registration.testing import TOGETHER, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import network_precision, single_device
@@ -31,8 +31,6 @@ class Registration:
     """A network is trained, or another method registers, and the test pairs are scored."""
 
     tables = (PAIRS, CLASSES)
-    key = ("moving", "fixed")
-    texts = ("moving", "fixed", "class")
 
     def assemble(self, setup: Setup) -> "RegistrationJob":
         """Builds method, metric and regularizer, and tries them on one pair.
@@ -122,9 +120,10 @@ class RegistrationJob:
                 **validation_scores(pair.at(u), self.dataset),
             }
 
-    def test(self, known: Mapping[str, Sequence[Row]]) -> Iterator[TestCase]:
+    def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
         """Registers and scores the test pairs that no earlier start has."""
-        done = {(row["moving"], row["fixed"]) for row in known.get(PAIRS, [])}
+        rows = [row for case in known for row in case.rows[PAIRS]]
+        done = {(row["moving"], row["fixed"]) for row in rows}
         ids = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
         left = [number for number, pair in enumerate(ids) if pair not in done]
         yield from score_pairs(
@@ -134,14 +133,9 @@ class RegistrationJob:
             self.device,
             left,
             warm_up=self.trainable is not None,
+            together=TOGETHER if self.trainable else 1,
             seed=self.seed,
         )
-
-    def recall(self, row: Row) -> TestCase:
-        """A test pair as a row of `pairs.csv` records it."""
-        after = {name: row[name] for name in SCORES if name in row}
-        before = {name: row[f"{name}_before"] for name in SCORES if f"{name}_before" in row}
-        return TestCase({PAIRS: [row]}, after, before)
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""

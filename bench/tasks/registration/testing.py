@@ -50,6 +50,7 @@ def score_pairs(
     numbers: Sequence[int] | None = None,
     disturb: Disturb = lambda image, number, side: image,
     warm_up: bool = True,
+    together: int = TOGETHER,
     seed: int = 0,
 ) -> Iterator[TestCase]:
     """Registers and scores test pairs.
@@ -65,6 +66,7 @@ def score_pairs(
         disturb: Changes an image (1, C, *S) of a pair, given the pair's number and 0 for its
             moving, 1 for its fixed image.
         warm_up: Whether the first pair is registered once more before, untimed.
+        together: Pairs that are registered before their labels are scored.
         seed: Determines what a method draws at random, for each pair by its subjects.
     """
     pairs = dataset.pairs("test")
@@ -73,9 +75,9 @@ def score_pairs(
     of_labels = [score for score in SCORES.values() if "labels" in score.needs]
     voxels = math.prod(dataset.shape) * classes * len(chosen) if dataset.has_labels else 0
     with workers(voxels) as pool:
-        for first in range(0, len(chosen), TOGETHER):
+        for first in range(0, len(chosen), together):
             some = []
-            for number in chosen[first : first + TOGETHER]:
+            for number in chosen[first : first + together]:
                 pair = read_pairs(dataset, [pairs[number]], device)
                 pair.moving = disturb(pair.moving, number, 0)
                 pair.fixed = disturb(pair.fixed, number, 1)

@@ -1,0 +1,29 @@
+"""Checks of the settings of methods, in one line each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import ConfigError
+
+
+def require(name: str, value: Any, holds: bool, allowed: str) -> None:
+    """Raises ConfigError unless a setting of the section `model` holds."""
+    if not holds:
+        raise ConfigError(f"model.{name}={value}: must be {allowed}.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; true and false are none."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    )
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    """Whether a value is a whole number of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_list(values: Any) -> bool:
+    """Whether a value is a list with entries."""
+    return isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
