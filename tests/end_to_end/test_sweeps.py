@@ -54,10 +54,10 @@ def rows(out: str) -> list[list[str]]:
 
 
 def plan(outcome: Outcome) -> list[list[str]]:
-    """Status, data set, metric, weight and seed of each run of a plan."""
+    """Status, data set, metric, model, weight and seed of each run of a plan."""
     assert outcome.code == 0, outcome.err
     assert outcome.err == ""
-    return [row[:5] for row in rows(outcome.out)]
+    return [row[:6] for row in rows(outcome.out)]
 
 
 def named(results: Path, part: str) -> Path:
@@ -75,7 +75,7 @@ def test_plan_prints_every_run_and_does_none(empty_results: Path, run: Command) 
     sweep = ["metric=mse,ncc", "regularizer.scale=1,2", "seed=0,1"]
     outcome = run("-m", *sweep, *DEMO, at(empty_results), "plan=true")
     assert plan(outcome) == [
-        ["missing", "demo", metric, weight, seed]
+        ["missing", "demo", metric, "voxelmorph", weight, seed]
         for metric, weights in (("mse", ["0.02", "0.04"]), ("ncc", ["0.2", "0.4"]))
         for weight in weights
         for seed in "01"
@@ -86,7 +86,7 @@ def test_plan_prints_every_run_and_does_none(empty_results: Path, run: Command) 
 
 def test_plan_of_a_single_run(empty_results: Path, run: Command) -> None:
     outcome = run("metric=deepsim_ae", "seed=3", *DEMO, at(empty_results), "plan=true")
-    assert plan(outcome) == [["missing", "demo", "deepsim_ae", "0.03", "3"]]
+    assert plan(outcome) == [["missing", "demo", "deepsim_ae", "voxelmorph", "0.03", "3"]]
     assert "extractors to train first: demo Autoencoder" in outcome.out
     assert "no run on these data has finished that would tell how long it takes" in outcome.out
     assert_nothing_written(empty_results)
@@ -97,13 +97,13 @@ def test_plan_tells_what_is_done_and_what_the_rest_takes(swept: Path, run: Comma
     sweep = ["metric=mse,deepsim_ae", "metric.mask=null,foreground", *DEMO, at(swept)]
     outcome = run("-m", *sweep, "plan=true")
     found = rows(outcome.out)
-    assert [(row[0], row[2], row[5]) for row in found] == [
+    assert [(row[0], row[2], row[6]) for row in found] == [
         ("finished", "mse", "metric.mask=null"),
         ("missing", "mse", "metric.mask=foreground"),
         ("missing", "deepsim_ae", "metric.mask=null"),
         ("missing", "deepsim_ae", "metric.mask=foreground"),
     ]
-    assert [bool(re.fullmatch(r"\d+ s", row[6])) for row in found] == [False, True, True, True]
+    assert [bool(re.fullmatch(r"\d+ s", row[7])) for row in found] == [False, True, True, True]
     assert "1 finished, 3 missing" in outcome.out.splitlines()
     assert re.search(r"^extractors to train first: demo Autoencoder \w{8}$", outcome.out, re.M)
     assert re.search(r"^time: about \d+ s on one device", outcome.out, re.M)
