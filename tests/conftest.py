@@ -12,6 +12,8 @@ from bench.data import PreparedDataset, prepare
 from bench.data.setup import make_source
 from bench.extractors.vgg import VGG16
 
+torch.set_num_threads(1)  # as many processes test as there are cores, and sums do not vary
+
 
 @pytest.fixture(scope="session")
 def tiny_datasets(tmp_path_factory) -> dict[int, PreparedDataset]:

@@ -1,6 +1,7 @@
-"""The documentation's own metric and command, as they are printed."""
+"""The documentation's classes and commands, as they are printed."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -10,45 +11,38 @@ import pytest
 
 from .conftest import DEMO, ROOT, Outcome, at, only_run, read_summary
 
-FILE = "my_metric.py"
+EXAMPLE = re.compile(
+    r"^```python\n(?P<code># (?P<file>my_\w+\.py)\n.*?)^```\n\n +(?P<command>PYTHONPATH=\. .*?)\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 
-def example(path: Path) -> tuple[str, str] | None:
-    """The file and the command line that a document shows for a metric of one's own."""
-    lines = path.read_text().splitlines()
-    heads = [line for line in lines if line.strip() == f"# {FILE}"]
-    commands = [line.strip() for line in lines if line.strip().startswith("PYTHONPATH=. python ")]
-    if not heads:
-        return None
-    first, indent = lines.index(heads[0]), heads[0].index("#")
-    code = []
-    for line in lines[first:]:
-        if line.strip() == "```" or line.strip() in commands or line[:indent].strip():
-            break
-        code.append(line[indent:])
-    return "\n".join(code).rstrip() + "\n", commands[0]
+def examples() -> dict[tuple[str, str, str], str]:
+    """File, content and command of each class that a document shows, once, with their names."""
+    found = {}
+    for document in ("README.md", "docs/metrics.md", "docs/methods.md"):
+        for match in EXAMPLE.finditer((ROOT / document).read_text()):
+            found.setdefault(match.group("file", "code", "command"), f"{document} {match['file']}")
+    return found
 
 
-DOCUMENTS = ["docs/metrics.md", "README.md"]
-EXAMPLES = {found: name for name in DOCUMENTS if (found := example(ROOT / name))}
+def test_readme_shows_a_metric_and_a_network() -> None:
+    assert {"README.md my_metric.py", "README.md my_network.py"} <= set(examples().values())
 
 
-def test_readme_shows_a_metric_of_ones_own() -> None:
-    assert "README.md" in EXAMPLES.values()
-
-
-@pytest.mark.parametrize(("code", "command"), EXAMPLES, ids=EXAMPLES.values())
-def test_metric_of_ones_own_runs_as_it_is_shown(
-    code: str, command: str, tmp_path: Path, results: Path
+@pytest.mark.parametrize(("file", "code", "command"), examples(), ids=examples().values())
+def test_example_runs_as_it_is_shown(
+    file: str, code: str, command: str, tmp_path: Path, results: Path
 ) -> None:
     place = tmp_path / "elsewhere"
     place.mkdir()
-    (place / FILE).write_text(code)
+    (place / file).write_text(code)
     words = shlex.split(command)
     environment = dict(word.split("=", 1) for word in words[: words.index("python")])
     script, *arguments = words[words.index("python") + 1 :]
+    tiny = [word for word in DEMO if not word.startswith("model.")]
     done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments, *DEMO, "trainer.steps=2", at(results)],
+        [sys.executable, str(ROOT / script), *arguments, *tiny, "trainer.steps=2", at(results)],
         cwd=place,
         env={**os.environ, **environment},
         capture_output=True,
@@ -60,5 +54,6 @@ def test_metric_of_ones_own_runs_as_it_is_shown(
     assert outcome.err == ""
     summary = read_summary(only_run(results))
     assert (summary["status"], summary["steps"]) == ("finished", 2)
-    assert (summary["metric"], summary["weight"]) == ("l1", 0.05)
-    assert "l1 on demo, λ = 0.05, seed 0, 2 steps" in outcome.out
+    [name] = re.findall(r"\.name=(\w+)", command)
+    assert name in (summary["metric"], summary["model"])
+    assert summary["weight"] == float(re.findall(r"weight=(\S+)|$", command)[0] or summary["weight"])
