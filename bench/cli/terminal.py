@@ -164,7 +164,8 @@ def print_check(report: Any) -> None:
     ):
         if any(cells):
             table.add_row(name, *cells)
-    console.print(table)
+    if report.splits:
+        console.print(table)
     if report.labels:
         labels = Table(title=f"{report.name}: labels", title_justify="left")
         for heading in ("class", "ids", "voxels", "share", "subjects"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from bench.config.composition import compose
 from bench.config.groups import CONF, GROUPS
@@ -44,6 +44,10 @@ class Experiment:
         """
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except MissingMandatoryValue as error:
+            raise ConfigError(
+                f"{error.full_key} is missing. Pass it, such as {error.full_key}=my_module.MyClass."
+            ) from None
         except OmegaConfBaseException as error:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
         assert isinstance(plain, dict)
@@ -56,8 +60,9 @@ class Experiment:
                 f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
                 "values from 0.005 to 2."
             )
-        if isinstance(sections["seed"], bool) or not isinstance(sections["seed"], int):
-            raise ConfigError(f"seed={sections['seed']}: must be a whole number.")
+        seed = sections["seed"]
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ConfigError(f"seed={seed}: must be a whole number of at least 0.")
         if not isinstance(sections["force"], bool):
             raise ConfigError(f"force={sections['force']}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))

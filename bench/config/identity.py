@@ -128,13 +128,13 @@ def _model_identity(section: Mapping[str, Any]) -> dict[str, Any]:
     return {**section, "folder": folder_digest(section["folder"])}
 
 
-def folder_digest(folder: str | None) -> str:
+def folder_digest(folder: Any) -> str:
     """SHA-256 of the names and the content of all files in a folder of displacement fields.
 
     Raises:
         ConfigError: If there is no such folder.
     """
-    if folder is None or not Path(folder).is_dir():
+    if not isinstance(folder, str) or not Path(folder).is_dir():
         raise ConfigError(
             f"model.folder={folder}: no such folder. Name the one with the displacement fields."
         )

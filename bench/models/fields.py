@@ -18,7 +18,6 @@ from bench.data.sources.csv_table import read_table
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Subject
 from bench.errors import DataError, Unsupported
-from bench.models.checks import require
 from bench.models.method import Objective
 from bench.pair import Pair
 
@@ -43,9 +42,8 @@ class Fields:
     def __init__(
         self, ndim: int, image_channels: int, folder: str | None, version: str | None = None
     ) -> None:
-        require("folder", folder, isinstance(folder, str) and folder != "", "a folder of fields")
         self.ndim = ndim
-        self.folder = Path(str(folder))
+        self.folder = Path(folder or "")
         self.source: Source
         self.subjects: dict[str, Subject] = {}
         self._times: dict[tuple[str, str], float] = {}

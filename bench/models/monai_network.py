@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import ConfigError
+from bench.models.checks import is_count, require
 from bench.models.unet import convolution
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -35,6 +36,8 @@ class MonaiNetwork(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        for name, value in (("features", features), ("multiple", multiple)):
+            require(name, value, is_count(value), "a whole number of at least 1")
         from monai.networks import nets
 
         kind = getattr(nets, network, None)

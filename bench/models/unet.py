@@ -133,6 +133,9 @@ class Encoder(nn.ModuleList):
         self, ndim: int, inputs: int, channels: Sequence[int], norm: bool, dropout: bool
     ) -> None:
         check_channels(channels)
+        for name, value in (("norm", norm), ("dropout", dropout)):
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name}={value}: must be true or false.")
         super().__init__(
             stage(ndim, before, after, dropout=dropout, norm=norm, down=True)
             for before, after in zip([inputs, *channels], channels, strict=False)

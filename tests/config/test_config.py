@@ -93,7 +93,7 @@ def test_yaml_of_five_lines_makes_a_data_set_with_everything_that_presets_ask_fo
         assert composed.settings.batch_size == 1
         assert composed.source_arguments()["root"] == "my/volumes"
         source = make_source(composed)
-        assert (source.shape, source.intensity) == (None, {"policy": "keep"})
+        assert (source.shape, source.intensity["policy"]) == (None, "quantile")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
@@ -158,10 +158,22 @@ def test_infinite_weight_is_refused():
         experiment(["regularizer.weight=inf"])
 
 
-@pytest.mark.parametrize("seed", ["0.5", "abc", "true", "null"])
+@pytest.mark.parametrize("seed", ["0.5", "abc", "true", "null", "-1"])
 def test_seed_that_is_no_whole_number_is_refused(seed):
-    with pytest.raises(ConfigError, match=r"seed=.*: must be a whole number\."):
+    with pytest.raises(ConfigError, match=r"seed=.*: must be a whole number of at least 0\."):
         experiment([f"seed={seed}"])
+
+
+@pytest.mark.parametrize("group", ["metric", "model"])
+def test_class_that_is_not_named_is_asked_for(group):
+    with pytest.raises(ConfigError, match=f"{group}._target_ is missing. Pass it, such as {group}"):
+        experiment([f"{group}=custom"])
+
+
+@pytest.mark.parametrize("folder", ["3", "null", "nowhere"])
+def test_folder_of_fields_that_is_none_is_named(folder):
+    with pytest.raises(ConfigError, match=r"model.folder=.*: no such folder"):
+        identity("model=fields", f"model.folder={folder}")
 
 
 @pytest.mark.parametrize(

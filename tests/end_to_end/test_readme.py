@@ -56,4 +56,6 @@ def test_example_runs_as_it_is_shown(
     assert (summary["status"], summary["steps"]) == ("finished", 2)
     [name] = re.findall(r"\.name=(\w+)", command)
     assert name in (summary["metric"], summary["model"])
-    assert summary["weight"] == float(re.findall(r"weight=(\S+)|$", command)[0] or summary["weight"])
+    assert summary["weight"] == float(
+        re.findall(r"weight=(\S+)|$", command)[0] or summary["weight"]
+    )

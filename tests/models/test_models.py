@@ -283,3 +283,10 @@ def test_model_that_does_not_fit_is_refused_before_training(model, words, tiny_d
     experiment.config["model"] = {"name": "mine", "_target_": f"{__name__}.{model}"}
     with pytest.raises(Unsupported, match=words):
         build_parts(setup_of(experiment, tiny_datasets[2]))
+
+
+def test_padding_of_a_network_is_at_least_to_one():
+    with pytest.raises(
+        ConfigError, match=r"model.multiple=0: must be a whole number of at least 1"
+    ):
+        MonaiNetwork(2, 1, "SegResNet", multiple=0)

@@ -38,6 +38,7 @@ class Demo(Source):
         seed: Seed of all subjects; the run's seed does not change the data.
     """
 
+    intensity: Mapping[str, Any] = field(default_factory=lambda: {"policy": "keep"})
     resolution: int = 2
     slice_mm: float = 18.0
     subjects_per_split: Mapping[str, int] = field(

@@ -115,9 +115,9 @@ def make_policy(section: str | Mapping[str, Any]) -> Callable[[Members], Pairs]:
     Raises:
         ConfigError: If there is no such policy, or it has no such option.
     """
-    options = {"policy": section} if isinstance(section, str) else dict(section)
+    options = dict(section) if isinstance(section, Mapping) else {"policy": section}
     name = options.pop("policy", None)
-    if name not in POLICIES:
+    if not isinstance(name, str) or name not in POLICIES:
         raise ConfigError(
             f"Unknown pairing {name!r} in dataset.pairs. Known: {', '.join(POLICIES)}."
         )

@@ -57,7 +57,9 @@ class Source(ABC):
     spacing: Sequence[float] | None = None
     border: int = 0
     shape: Sequence[int] | None = None
-    intensity: Mapping[str, Any] = field(default_factory=lambda: {"policy": "keep"})
+    intensity: Mapping[str, Any] = field(
+        default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
+    )
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
