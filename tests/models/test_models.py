@@ -286,7 +286,5 @@ def test_model_that_does_not_fit_is_refused_before_training(model, words, tiny_d
 
 
 def test_padding_of_a_network_is_at_least_to_one():
-    with pytest.raises(
-        ConfigError, match=r"model.multiple=0: must be a whole number of at least 1"
-    ):
+    with pytest.raises(ConfigError, match=r"model.multiple=0: must be a whole number"):
         MonaiNetwork(2, 1, "SegResNet", multiple=0)
