@@ -1,12 +1,15 @@
 """Devices and precision."""
 
 import logging
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from bench.config.settings import TrainerSettings
 from bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def accelerator(settings: TrainerSettings) -> str:
@@ -55,12 +58,14 @@ def network_precision(settings: TrainerSettings) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def make_fabric(settings: TrainerSettings) -> Fabric:
+def make_fabric(settings: TrainerSettings) -> "Fabric":
     """The devices that a training runs on.
 
     Raises:
         ConfigError: If there are fewer devices than asked for.
     """
+    from lightning_fabric import Fabric
+
     kind = accelerator(settings)
     if kind == "cuda" and settings.devices > torch.cuda.device_count():
         raise ConfigError(

@@ -2,16 +2,18 @@
 
 import gc
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed
-from lightning_fabric import Fabric
 
 from bench.errors import BenchError, Interrupted
 from bench.training.interrupts import collected_signals
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
-def launch(fabric: Fabric, function: Callable[..., Any], *args: Any) -> Any:
+
+def launch(fabric: "Fabric", function: Callable[..., Any], *args: Any) -> Any:
     """Calls `function(fabric, *args)` in every process and returns what the first one returns.
 
     Args:
@@ -37,7 +39,7 @@ class _Call:
         self.function = function
         self.args = args
 
-    def __call__(self, fabric: Fabric) -> dict[str, Any]:
+    def __call__(self, fabric: "Fabric") -> dict[str, Any]:
         try:
             outcome: dict[str, Any] = {"result": _Opaque(self.function(fabric, *self.args))}
         except (BenchError, Interrupted) as error:

@@ -8,9 +8,9 @@ that never stopped.
 
 import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from bench.config.settings import TrainerSettings
@@ -22,6 +22,9 @@ from bench.training.interrupts import collected_signals
 from bench.training.memory import keep_freed_memory
 from bench.training.progress import TrainingProgress
 from bench.training.trainee import Callback, Fitted, Trainable, Trainee
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FLUSH_EVERY = 20  # steps between two looks at the losses, which cost a synchronization
 
@@ -58,7 +61,7 @@ def fit(
 
 
 def _fit_in_memory(
-    fabric: Fabric,
+    fabric: "Fabric",
     trainable: Trainable,
     settings: TrainerSettings,
     folder: Path,
@@ -92,7 +95,7 @@ def _fit_in_memory(
 
 
 def _fit(
-    fabric: Fabric,
+    fabric: "Fabric",
     trainable: Trainable,
     settings: TrainerSettings,
     folder: Path,
@@ -153,7 +156,7 @@ def train(trainee: Trainee, seed: int) -> None:
                 )
 
 
-def _agree(fabric: Fabric, flag: bool, now: bool) -> bool:
+def _agree(fabric: "Fabric", flag: bool, now: bool) -> bool:
     """Whether any process raised its flag; several of them ask each other only `now`."""
     if fabric.world_size == 1:
         return flag

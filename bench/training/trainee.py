@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from bench.config.settings import TrainerSettings
@@ -19,6 +18,9 @@ from bench.store.folder import BEST, HISTORY, write_csv
 from bench.training.compilation import compile_network
 from bench.training.schedule import Schedule
 from bench.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Trainable(Protocol):
@@ -90,7 +92,7 @@ class Trainee:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: "Fabric",
         trainable: Trainable,
         settings: TrainerSettings,
         folder: Path,
