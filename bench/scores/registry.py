@@ -31,7 +31,7 @@ class Score:
         compared: Whether methods are ranked and tested by it.
         has_before: Whether unregistered pairs have it.
         in_validation: Whether it is measured on validation pairs, on which λ is chosen.
-        shown_in_sweeps: Whether the table at the end of a sweep has it.
+        in_short: Whether short tables, such as that at the end of a sweep, and figures have it.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Score:
     compared: bool = True
     has_before: bool = True
     in_validation: bool = False
-    shown_in_sweeps: bool = False
+    in_short: bool = False
 
     def compute(self, case: "Case") -> float:
         """Its value on a case that has what it needs."""
@@ -93,7 +93,7 @@ SCORES: dict[str, Score] = {
             function=f"{OVERLAP}:dice",
             per_class=f"{OVERLAP}:dice_of_classes",
             in_validation=True,
-            shown_in_sweeps=True,
+            in_short=True,
         ),
         Score(
             "dice_published",
@@ -119,7 +119,7 @@ SCORES: dict[str, Score] = {
             per_class=f"{OVERLAP}:hd95_of_classes",
             unit="mm",
             in_spacing=True,
-            shown_in_sweeps=True,
+            in_short=True,
         ),
         Score(
             "folding",
@@ -131,7 +131,7 @@ SCORES: dict[str, Score] = {
             needs=("displacement",),
             function=f"{SMOOTHNESS}:folding_of",
             in_validation=True,
-            shown_in_sweeps=True,
+            in_short=True,
         ),
         Score(
             "sdlogj",
@@ -143,7 +143,7 @@ SCORES: dict[str, Score] = {
             kind="smoothness",
             needs=("displacement",),
             function=f"{SMOOTHNESS}:sdlogj_of",
-            shown_in_sweeps=True,
+            in_short=True,
         ),
         Score(
             "sdlogj_positive",

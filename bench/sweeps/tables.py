@@ -102,7 +102,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
         title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
         title_justify="left",
     )
-    shown = [name for name, score in SCORES.items() if score.shown_in_sweeps]
+    shown = [name for name, score in SCORES.items() if score.in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
     for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
         left = heading in ("dataset", "method", "")

@@ -21,7 +21,7 @@ from bench.analysis.reading.published_values import (
     published_results,
     published_weight_curves,
 )
-from bench.scores.registry import compared_scores
+from bench.scores.registry import SCORES, compared_scores
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def smoothness(shown: Shown) -> Iterator[Drawing]:
     if not shown.labelled:
         return
     rows = shown.rows
-    names = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
+    known = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
+    names = [name for name in known if SCORES[name].in_short]
     paths = {(one.name, entry.label): entry.path for one in shown.labelled for entry in one.entries}
     yield Drawing(
         "smoothness",
