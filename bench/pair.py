@@ -71,6 +71,12 @@ class Pair:
         pair._kept = self._kept
         return pair
 
+    def reversed(self) -> "Pair":
+        """Fixed onto moving, not displaced."""
+        read = (lambda: self.segmentations[::-1]) if self.has_labels else None
+        ids = None if self.ids is None else [(fixed, moving) for moving, fixed in self.ids]
+        return Pair(self.fixed, self.moving, None, read, self.classes, ids)
+
     def one(self, index: int) -> "Pair":
         """One pair of the batch, as a batch of one; asked for again, it has kept what it kept."""
         part = self.some([index])

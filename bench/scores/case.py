@@ -11,6 +11,7 @@ from bench.scores.overlap import dice_per_class, hd95_per_class
 
 GIVEN = {  # what a score can need, and the attributes of a case that are it
     "displacement": ("displacement",),
+    "reverse": ("displacement", "reverse"),
     "labels": ("warped", "fixed"),
     "seconds": ("seconds",),
     "similarity": ("similarity",),
@@ -30,6 +31,7 @@ class Case:
         spacing_unit: Their unit, `mm` or `px`.
         seconds: Time of the registration.
         similarity: D of the pair under the displacement.
+        reverse: Displacement (1, D, *S) of the registration of fixed to moving, voxels.
     """
 
     displacement: Tensor | None = None
@@ -40,6 +42,7 @@ class Case:
     spacing_unit: str = "mm"
     seconds: float | None = None
     similarity: float | None = None
+    reverse: Tensor | None = None
 
     def has(self, needs: Collection[str]) -> bool:
         """Whether everything that a score needs, of `GIVEN`, is known."""
@@ -64,6 +67,7 @@ class Case:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.displacement is not None:
-            state["displacement"] = self.displacement.cpu()
+        for name in ("displacement", "reverse"):
+            if state[name] is not None:
+                state[name] = state[name].cpu()
         return state

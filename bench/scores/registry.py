@@ -20,7 +20,8 @@ class Score:
         best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
         description: One line on its definition; docs/scores.md has the formulas.
-        kind: `overlap`, `smoothness`, `similarity` or `cost`; empty for a score of another task.
+        kind: `overlap`, `smoothness`, `consistency`, `similarity` or `cost`; empty for a score of
+            another task.
         needs: What of a case it is computed from, of `bench.scores.case.GIVEN`.
         function: `package.module:name` of its function, which takes a `Case`. A reference, since
             finished runs are read without torch.
@@ -176,6 +177,20 @@ SCORES: dict[str, Score] = {
             kind="smoothness",
             needs=("displacement",),
             function=f"{SMOOTHNESS}:published_logj_variance_of",
+        ),
+        Score(
+            "inverse_consistency",
+            "Inverse consistency error",
+            best="min",
+            digits=2,
+            description="mean distance of points from where they started after the registration "
+            "and that of the swapped images",
+            kind="consistency",
+            needs=("reverse",),
+            function="bench.scores.consistency:inverse_consistency",
+            unit="mm",
+            in_spacing=True,
+            has_before=False,
         ),
         Score(
             "similarity",

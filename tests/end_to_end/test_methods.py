@@ -43,6 +43,22 @@ def test_method_that_trains_nothing_is_run_and_recorded(
     assert (row["status"], row["model"]) == ("finished", "still")
 
 
+def test_both_directions_are_registered_if_asked_for(results: Path, run: Command) -> None:
+    method = [*BASE, "model=direct", "metric=mse", "model.spacing=[8]", "model.pooling=[1]"]
+    command = [*method, "model.steps=[10]", "model.rate=[1]", at(results)]
+    assert run(*command).code == 0
+    assert "inverse_consistency" not in read_summary(only_run(results))["scores"]
+    assert run(*command, "+task.both_directions=true").code == 0
+    folders = run_folders(results)
+    assert len(folders) == 2
+    rows = [row for folder in folders for row in read_rows(folder / "pairs.csv")]
+    errors = [row["inverse_consistency"] for row in rows if "inverse_consistency" in row]
+    assert len(errors) == 2
+    assert all(0 < float(error) < 20 for error in errors)
+    line = run(*command, "+task.both_directions=2").line
+    assert line == "task.both_directions=2: must be true or false."
+
+
 def test_method_that_trains_nothing_is_reported(
     results: Path, run: Command, bench: Command
 ) -> None:

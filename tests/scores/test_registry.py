@@ -98,4 +98,4 @@ def test_registry_needs_no_torch():
 
 
 def test_lengths_are_in_the_unit_of_the_data():
-    assert units("px") == {"hd95": "px"}
+    assert units("px") == {"hd95": "px", "inverse_consistency": "px"}

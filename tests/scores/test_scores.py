@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from bench.scores import smoothness
 from bench.scores.case import Case
+from bench.scores.consistency import inverse_consistency_error
 from bench.scores.overlap import (
     dice_per_class,
     foreground_dice,
@@ -24,6 +25,7 @@ from bench.scores.smoothness import (
     sdlogj_positive,
 )
 from bench.scores.summary import summarize, validation_means
+from bench.spatial import integrate
 from bench.tasks.registration.testing import label_maps
 
 SHAPES = [(17, 22), (10, 13, 15)]
@@ -312,3 +314,21 @@ def test_validation_leaves_pairs_without_foreground_out_of_dice_alone():
     rows[0]["loss"] = math.nan
     assert math.isnan(validation_means(rows)["loss"])
     assert math.isnan(validation_means([rows[1]])["dice"])
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (7, 6, 5)])
+def test_inverse_consistency_error_is_the_distance_from_the_start(shape):
+    forward = torch.zeros(1, len(shape), *shape)
+    forward[:, 0] = 2
+    spacing = (1.5, *[1.0] * (len(shape) - 1))
+    assert inverse_consistency_error(forward, -forward, spacing) == 0
+    reverse = torch.zeros_like(forward)
+    reverse[:, 0], reverse[:, 1] = -4, 3  # back by 4 of 1.5 mm after 2, and 3 of 1 mm aside
+    expected = math.hypot(2 * 1.5, 3)
+    assert inverse_consistency_error(forward, reverse, spacing) == pytest.approx(expected)
+
+
+def test_velocity_and_its_negative_are_inverse_consistent():
+    velocity = torch.from_numpy(smooth_displacement((24, 24), 0.5))[None]
+    forward, backward = integrate(velocity), integrate(-velocity)
+    assert inverse_consistency_error(forward, backward, (1, 1)) < 0.05

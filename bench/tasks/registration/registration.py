@@ -10,6 +10,7 @@ from torch import nn
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
 from bench.data.setup import Setup
+from bench.errors import ConfigError
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
@@ -28,9 +29,19 @@ from bench.training.trainee import Trainable
 
 
 class Registration:
-    """A network is trained, or another method registers, and the test pairs are scored."""
+    """A network is trained, or another method registers, and the test pairs are scored.
+
+    Args:
+        both_directions: Whether the images of each test pair are registered to each other, for
+            the inverse consistency error.
+    """
 
     tables = (PAIRS, CLASSES)
+
+    def __init__(self, both_directions: bool = False) -> None:
+        if not isinstance(both_directions, bool):
+            raise ConfigError(f"task.both_directions={both_directions}: must be true or false.")
+        self.both_directions = both_directions
 
     def assemble(self, setup: Setup) -> "RegistrationJob":
         """Builds method, metric and regularizer, and tries them on one pair.
@@ -42,7 +53,7 @@ class Registration:
         splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
         for split in splits:
             setup.dataset.pairs(split)
-        return RegistrationJob(setup, build_parts(setup))
+        return RegistrationJob(setup, build_parts(setup), self.both_directions)
 
 
 class RegistrationJob:
@@ -51,14 +62,16 @@ class RegistrationJob:
     Args:
         setup: The experiment and its data.
         parts: What it is made of.
+        both_directions: As of `Registration`.
     """
 
-    def __init__(self, setup: Setup, parts: Parts) -> None:
+    def __init__(self, setup: Setup, parts: Parts, both_directions: bool = False) -> None:
         experiment, dataset = setup.experiment, setup.dataset
         self.setup = setup
         self.dataset = dataset
         self.model = parts.model
         self.objective = parts.objective
+        self.both_directions = both_directions
         self.learners: Sequence[Learner] = parts.learners
         self.name = describe(experiment)
         self.seed = derive_seed(experiment.seed, dataset.name, "registration")
@@ -134,6 +147,7 @@ class RegistrationJob:
             left,
             warm_up=self.trainable is not None,
             together=TOGETHER if self.trainable else 1,
+            both=self.both_directions,
             seed=self.seed,
         )
 

@@ -51,6 +51,7 @@ def score_pairs(
     disturb: Disturb = lambda image, number, side: image,
     warm_up: bool = True,
     together: int = TOGETHER,
+    both: bool = False,
     seed: int = 0,
 ) -> Iterator[TestCase]:
     """Registers and scores test pairs.
@@ -67,6 +68,7 @@ def score_pairs(
             moving, 1 for its fixed image.
         warm_up: Whether the first pair is registered once more before, untimed.
         together: Pairs that are registered before their labels are scored.
+        both: Whether fixed is registered to moving, too, for the scores that need it.
         seed: Determines what a method draws at random, for each pair by its subjects.
     """
     pairs = dataset.pairs("test")
@@ -81,11 +83,9 @@ def score_pairs(
                 pair = read_pairs(dataset, [pairs[number]], device)
                 pair.moving = disturb(pair.moving, number, 0)
                 pair.fixed = disturb(pair.fixed, number, 1)
-                assert pair.ids is not None
                 if warm_up and number == chosen[0]:
                     register(method, pair, objective)
-                torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
-                some.append(_registered(method, objective, pair, dataset))
+                some.append(_registered(method, objective, pair, dataset, both, seed))
             submitted = [
                 [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
             ]
@@ -132,18 +132,29 @@ def earlier(scores: dict[str, float]) -> dict[str, float]:
 
 
 def _registered(
-    method: Method, objective: Objective, pair: Pair, dataset: PreparedDataset
+    method: Method,
+    objective: Objective,
+    pair: Pair,
+    dataset: PreparedDataset,
+    both: bool,
+    seed: int,
 ) -> _Registered:
+    assert pair.ids is not None
+    torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
     u, seconds = register(method, pair, objective)
+    reverse = None
+    if both:
+        torch.manual_seed(derive_seed(seed, "test", *pair.ids[0][::-1]))
+        reverse = method.register(pair.reversed(), objective)
     at_once = [score for score in SCORES.values() if "labels" not in score.needs]
     later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
     scores, cases = [], []
     for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
         case = case_of(pair.at(displacement), dataset, objective, duration)
+        case.reverse = reverse if displacement is u else None
         scores.append(score_case(case, at_once))
         if pair.has_labels:
             cases.append(case.only(later))
-    assert pair.ids is not None
     return _Registered(pair.ids[0], scores, cases)
 
 
