@@ -113,7 +113,16 @@ class Direct:
         start = None
         if self.start == "convex":
             start = convex_start(pair, objective.similarity)
-        return self._descend(pair, objective, start, self.levels)
+        return self._descend(pair, objective, start, self.levels)[0]
+
+    def inverse(self, pair: Pair, objective: Objective) -> Tensor | None:
+        """Displacement (B, D, *S) of the inverse transforms, from registering once more.
+
+        None unless the whole displacement is an integrated velocity.
+        """
+        if self.grid != "velocity" or self.start != "identity":
+            return None
+        return integrate(-self._descend(pair, objective, None, self.levels)[1])
 
     def refine(self, pair: Pair, objective: Objective, u: Tensor, steps: int) -> Tensor:
         """Goes on from a displacement, at the finest level.
@@ -124,7 +133,7 @@ class Direct:
             u: (B, D, *S) float32, voxels.
             steps: The most steps.
         """
-        return self._descend(pair, objective, u, [replace(self.levels[-1], steps=steps)])
+        return self._descend(pair, objective, u, [replace(self.levels[-1], steps=steps)])[0]
 
     def _descend(
         self,
@@ -132,7 +141,8 @@ class Direct:
         objective: Objective,
         start: Tensor | None,
         levels: Sequence[Level],
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        """u, and the displacement or velocity that the splines of the last level are."""
         control: Tensor | None = None
         axes: list[Axis] | None = None
         for level in levels:
@@ -146,7 +156,8 @@ class Direct:
         assert axes is not None
         assert control is not None
         whole = [axis.values(block_centres(axis.size, 1)).to(control) for axis in axes]
-        return combined(self.grid, expand(control, whole), start)[0]
+        field = expand(control, whole)
+        return combined(self.grid, field, start)[0], field
 
 
 class _Stage:

@@ -73,18 +73,18 @@ class Method(Protocol):
 
     Optional: `needs` names what `uses` must list; `connect(setup)` is called once when it is built;
     `accepts(objective)` and `supports(ndim, channels, labels)` say why it cannot work, or None;
-    `inverse(pair)` gives the inverse displacements, and `seconds(pair)` how long it took where that
-    is not to be measured here.
+    `inverse(pair, objective)` gives the inverse displacements, and `seconds(pair)` how long it took
+    where that is not to be measured here.
     """
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
 
 
-def inverse_of(method: Any, pair: Pair) -> Tensor | None:
+def inverse_of(method: Any, pair: Pair, objective: Objective) -> Tensor | None:
     """Displacement (B, D, *S) of the inverse transforms; None if the method has none."""
     inverse = getattr(method, "inverse", None)
-    return inverse(pair) if inverse else None
+    return inverse(pair, objective) if inverse else None
 
 
 def reason_against(method: Any, ndim: int, channels: int, labels: bool) -> str | None:

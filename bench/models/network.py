@@ -26,7 +26,7 @@ class NetworkMethod:
         u, _ = self._predict(pair)
         return u
 
-    def inverse(self, pair: Pair) -> Tensor | None:
+    def inverse(self, pair: Pair, objective: Objective) -> Tensor | None:
         """Displacement (B, D, *S) of the inverse transforms; None without an integrated velocity.
 
         It is defined on the moving image's grid.

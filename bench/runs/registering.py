@@ -147,7 +147,7 @@ class Registrar:
             found.files.append(_write_warped(path, moving, fixed.grid, displacement, labels=True))
         path = out / "displacement"
         found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
-        inverse = inverse_of(self.job.method, pair)
+        inverse = inverse_of(self.job.method, pair, self.job.objective)
         if inverse is not None:
             back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
             displacement = displacement_on(moving.grid, back)

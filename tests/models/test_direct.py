@@ -13,7 +13,7 @@ from bench.models.method import Objective
 from bench.pair import Pair
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, MSE, NCC
-from bench.spatial import jacobian_determinant, warp
+from bench.spatial import compose, jacobian_determinant, warp
 
 SHAPES = {2: (37, 52), 3: (21, 26, 33)}
 FAST = {"spacing": [8, 4], "pooling": [2, 1], "steps": [30, 40], "rate": [0.5, 0.2]}
@@ -46,6 +46,16 @@ def objective(metric=None, weight=0.01):
 def inner(field):
     """Without what lies near the border, where a displacement reaches outside."""
     return field[(..., *[slice(4, -4)] * (field.ndim - 2))]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_velocity_has_an_inverse(ndim):
+    pair, _ = known(ndim)
+    direct = Direct(ndim, 1, grid="velocity", **FAST)
+    u, back = direct.register(pair, objective()), direct.inverse(pair, objective())
+    there = inner(u).square().mean().sqrt()
+    assert inner(compose(u, back)).square().mean().sqrt() < 0.1 * there
+    assert Direct(ndim, 1, **FAST).inverse(pair, objective()) is None
 
 
 @pytest.mark.parametrize("grid", ["bspline", "dense", "velocity"])
