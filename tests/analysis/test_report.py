@@ -244,7 +244,7 @@ def test_experiment_without_runs_or_name_is_refused(tmp_path):
     with pytest.raises(StoreError, match=r"^--experiment demo: none of the 1 runs is one of its 9"):
         find(Request(tmp_path, experiment="demo"))
     with pytest.raises(
-        ConfigError, match=r"^--experiment dem: must be one of demo, direct_hippocampus, mia2023"
+        ConfigError, match=r"^--experiment dem: must be one of demo, direct_"
     ):
         find(Request(tmp_path, experiment="dem"))
 
