@@ -11,9 +11,10 @@ from bench.config.experiment import Experiment, extractor_sections
 from bench.config.groups import options
 from bench.config.identity import digest, extractor_identity
 from bench.config.instantiation import build
-from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.prepared import PreparedDataset, empty_split
 from bench.data.cache.preparing import prepare
 from bench.data.sources.source import Source
+from bench.data.sources.subject import SPLITS
 from bench.errors import BenchError, ConfigError
 
 FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "step")
@@ -55,6 +56,11 @@ class Setup:
     @classmethod
     def _open(cls, experiment: Experiment, look: Look) -> "Setup":
         source = make_source(experiment)
+        if "trainer" in experiment.uses:  # said before files are read, which may take minutes
+            present = {subject.split for subject in source.subjects()}
+            for split in SPLITS:
+                if split not in present:
+                    raise empty_split(source.name, split)
         return cls(experiment, look(source, experiment.cache), source.settings())
 
     def record(self) -> dict[str, Any]:

@@ -127,6 +127,8 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
             note = "at the border of the weights tried" if choice.at_border else ""
+            if choice.blind:
+                note = "the least of those tried: there are no validation subjects"
             weight = "–" if choice.weight is None else f"{choice.weight:g}"
             seeds = str(len(choice.runs))
             table.add_row(dataset, escape(label), weight, seeds, *texts, note)

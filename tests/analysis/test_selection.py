@@ -192,3 +192,12 @@ def test_unknown_criterion_is_refused(criterion):
     words = "must be one of val_dice, val_loss, val_dice_bounded"
     with pytest.raises(ConfigError, match=rf"^select={criterion}: {words}\.$"):
         choose([run(1)], criterion)
+
+
+def test_without_validation_nothing_is_chosen_and_that_is_said():
+    runs = [run(weight) | {"validation": {}} for weight in (1, 2)]
+    (choice,) = choose(runs).values()
+    assert choice.blind
+    assert not choice.at_border
+    (only,) = choose(runs[:1]).values()
+    assert not only.blind

@@ -228,7 +228,7 @@ def test_more_classes_than_a_byte_holds_take_two(source, tmp_path):
             {"a": "train", "b": "val", "c": "tset"},
             "subject c has split 'tset'; known are train",
         ),
-        ({"a": "train", "b": "train", "c": "test"}, "split 'val' has no subjects. Add some to it"),
+        ({"a": "atlas", "b": "atlas", "c": "atlas"}, "has no subjects. Add some."),
     ],
 )
 def test_unusable_splits_are_refused(source, tmp_path, splits, words):

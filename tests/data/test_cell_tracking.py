@@ -190,7 +190,7 @@ def test_split_can_be_left_out_but_not_its_sequence(root, tmp_path):
     left_out = source(root, "dataset.splits.val=null")
     assert {subject.split for subject in left_out.subjects()} == {"train", "test"}
     with pytest.raises(DataError, match="split 'val' has no subjects"):
-        prepare(left_out, tmp_path / "cache")
+        prepare(left_out, tmp_path / "cache").pairs("val")
     with pytest.raises(ConfigError, match=r"dataset.splits.val: names no sequence. Add one"):
         source(root, "~dataset.splits.val.sequence").subjects()
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from conf_options import experiment
 
-from bench.data.check import check
+from bench.data.check import check, header_distance
 from bench.data.setup import make_source
 
 RANDOM = np.random.default_rng(0)
@@ -267,7 +267,6 @@ def edit_csv(root, change):
         (lambda rows: [*rows, [rows[1][0], "test"]], "is listed in test and in train"),
         (lambda rows: [*rows, ["", "test"]], "line 9 has no subject_id"),
         (lambda rows: [[";".join(row)] for row in rows], "Separate columns by commas"),
-        (lambda rows: [row for row in rows if row[1] != "val"], "split 'val' has no subjects"),
         (lambda rows: rows[:1], "lists nothing"),
         (lambda rows: [*rows, ["gone", "test"]], "gone"),
     ],
@@ -415,3 +414,37 @@ def test_generated_set_is_checked_too():
     report = checked([*small, "dataset.subjects_per_split={train:2,val:2,test:2}"])
     assert report.faults == []
     assert report.splits["test"].pairs == 2
+
+
+def test_distance_of_the_headers_of_pairs_is_told(layout):
+    root, options = layout("brain")
+    assert not any("by their headers" in note for note in checked(options).notes)
+    moved = np.diag([1, 1, 2, 1.0])
+    moved[0, 3] = 30
+    for name in ("brain_aligned.nii.gz", "seg_coalesced_aligned.nii.gz"):
+        subject = (root / "metadata.csv").read_text().split()[-1].partition(",")[0]
+        path = root / "data" / subject / name
+        volume(path, np.asarray(nibabel.load(path).dataobj), moved)
+    report = checked(options)
+    assert report.faults == []
+    (note,) = [note for note in report.notes if "by their headers" in note]
+    assert note.startswith("test: by their headers, the images of a pair lie up to ")
+    assert float(note.split(" mm apart")[0].split()[-1]) >= 30
+    assert "with voxels up to 2.00 times as large; they are compared voxel by voxel" in note
+
+
+def test_empty_split_is_a_note(layout):
+    root, options = layout("brain")
+    edit_csv(root, lambda rows: [row for row in rows if row[1] != "val"])
+    report = checked(options)
+    assert report.faults == []
+    assert "split 'val' is empty: λ cannot be chosen" in report.notes
+
+
+def test_angle_between_grids_is_that_of_the_rotation():
+    turned = np.eye(4)
+    angle = np.radians(20)
+    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    shift, degrees, ratio = header_distance(turned, np.eye(4), (1, 1, 1))
+    assert (shift, ratio) == (0, pytest.approx(1))
+    assert degrees == pytest.approx(20)

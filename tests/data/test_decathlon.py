@@ -34,7 +34,7 @@ def root(tmp_path):
 
 
 def source(root, **settings):
-    settings = {"shape": (4, 5, 6), **settings}
+    settings = {"shape": (4, 5, 6), "intensity": {"policy": "keep"}, **settings}
     return Decathlon(name="msd", ndim=3, classes=3, pairs=PAIRS, root=root, **settings)
 
 

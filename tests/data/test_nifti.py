@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from bench.data.files.nifti import read_nifti, read_volume
+from bench.data.files.nifti import disagreement, read_nifti, read_volume
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -359,3 +359,29 @@ def test_uncompressed_file_cut_short_is_named(tmp_path, kept):
     path = save(tmp_path / "cut.nii", np.ones((5, 6, 7), np.float32))
     path.write_bytes(path.read_bytes()[:kept])
     refused(r"cut.nii: cannot be read as NIfTI, it is damaged or cut short \(", path)
+
+
+@pytest.mark.parametrize(("unit", "edge"), [("mm", 0.5), ("micron", 500.0), ("meter", 5e-4)])
+def test_edges_are_in_mm_whatever_unit_the_header_names(tmp_path, unit, edge):
+    image = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.diag([edge, edge, edge, 1]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "image.nii.gz")
+    raw = read_nifti(tmp_path / "image.nii.gz", None)
+    assert raw.spacing == pytest.approx((0.5, 0.5, 0.5))
+    assert np.diag(raw.affine)[:3] == pytest.approx([0.5] * 3)
+
+
+def test_sform_and_qform_that_differ_are_told(tmp_path):
+    image = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.eye(4))
+    path = tmp_path / "image.nii.gz"
+    nibabel.save(image, path)
+    assert disagreement(path) is None
+    moved = np.eye(4)
+    moved[0, 3] = 30
+    image.set_qform(moved, code=1)
+    image.set_sform(np.eye(4), code=1)
+    nibabel.save(image, path)
+    assert disagreement(path) == (
+        "sform and qform put a voxel up to 30 mm apart; the sform is used"
+    )
+    np.testing.assert_array_equal(read_nifti(path, None).affine, np.eye(4))

@@ -180,7 +180,6 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (table(columns=("image", "labels")), "lacks the column split; it has image, labels. Sep"),
         ("file,split\na.nii,train\n", "lacks the column image; it has file, split"),
         ("moving,split\na.nii,train\n", "lacks the column .*; it has moving, split. Sep"),
         (table(comma=";"), "subjects.csv: lacks the column .*; it has image;labels;split. Separate "
@@ -199,7 +198,6 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),
         (table() + "a.nii,a_labels.nii.gz,test\n", "subject a is listed more than once. Remove a"),
         (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or take"),
-        (table({k: v for k, v in SUBJECTS.items() if v != "val"}), "split 'val' has no subjects"),
     ],
 )  # fmt: skip
 def test_table_that_does_not_fit_is_refused(root, tmp_path, text, words):
@@ -247,8 +245,8 @@ def test_missing_table_says_what_to_write(root):
     own = source(root, table())
     (root / "subjects.csv").unlink()
     words = (
-        r"dataset own: .*subjects.csv does not exist. Write a CSV with the columns image, split "
-        r"\(and labels\) there, or name it by dataset.table_file"
+        r"dataset own: .*subjects.csv does not exist. Write a CSV with the columns image, labels "
+        r"and split there, or name it by dataset.table_file"
     )
     with pytest.raises(DataError, match=words):
         own.subjects()
@@ -289,3 +287,13 @@ def test_pairs_belong_to_the_settings(root):
     assert settings[1] == settings[2]
     assert settings[0] != settings[1]
     assert source(root, PAIRS.replace("c.nii,b", "b.nii,c")).settings() != settings[1]
+
+
+@pytest.mark.parametrize(
+    "text", [table(columns=("image", "labels")), "moving,fixed\na.nii,b.nii\nc.nii,b.nii\n"]
+)
+def test_without_a_column_of_splits_all_is_tested_on(root, tmp_path, text):
+    dataset = prepare(source(root, text), tmp_path / "cache")
+    assert dataset.pairs("test")
+    with pytest.raises(DataError, match="split 'train' has no subjects, and this run needs some"):
+        dataset.pairs("train")

@@ -46,7 +46,7 @@ THREE = {"train": of("a", [0, 5]), "val": of("a", [5, 7]), "test": of("b")}
 
 
 def source(root, splits=THREE, **settings):
-    settings = {"classes": 2, "pairs": PAIRS, **settings}
+    settings = {"classes": 2, "pairs": PAIRS, "intensity": {"policy": "keep"}, **settings}
     return TiffStacks(name="stacks", ndim=2, root=root, splits=splits, **settings)
 
 
@@ -177,8 +177,8 @@ def test_impossible_splits_are_refused(root, splits, words):
 
 
 def test_split_left_out_is_named(root, tmp_path):
-    with pytest.raises(DataError, match=r"split 'val' has no subjects. Add some to it"):
-        prepare(source(root, {**THREE, "val": None}), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"split 'val' has no subjects, and this run needs"):
+        prepare(source(root, {**THREE, "val": None}), tmp_path / "cache").pairs("val")
 
 
 def test_rows_of_colours_need_an_id(root):

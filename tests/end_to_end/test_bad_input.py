@@ -108,14 +108,15 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("metric.name=..", "metric.name=..: must be letters, digits, "),
         ("metric.name=", "metric.name=: must be letters, digits, "),
         ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must be letters, digits, "),
-        ("seed=one", "seed=one: must be a whole number."),
-        ("seed=1.5", "seed=1.5: must be a whole number."),
+        ("seed=one", "seed=one: must be a whole number of at least 0."),
+        ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
         ("dataset.shape=[32]", "dataset.shape=[32]: must have 2 numbers, one per axis."),
         ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
         (
             "dataset.subjects_per_split.val=0",
-            "dataset demo: split 'val' has no subjects. Add some to it.",
+            "dataset demo: split 'val' has no subjects, and this run needs some. Add them, or "
+            "train nothing, such as with model=direct metric=ncc.",
         ),
     ],
 )
@@ -590,7 +591,7 @@ def test_different_shapes_ask_for_one_shape(brain: Path, empty_results: Path, ru
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,test\n",
-            "dataset brain: split 'val' has no subjects. Add some to it.",
+            "dataset brain: split 'val' has no subjects, and this run needs some.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,val\nstranger,test\n",
@@ -614,7 +615,7 @@ def test_bad_list_of_subjects(
         ("[]", "must be JSON with a list 'training'"),
         ('{"training": ["a.nii.gz"]}', "must be JSON with a list 'training'"),
         ('{"training": []}', "its list 'training' is empty. Download it again."),
-        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects."),
+        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects, and"),
     ],
 )
 def test_bad_decathlon_list(
@@ -802,4 +803,6 @@ def test_full_error_keeps_the_traceback(results: Path) -> None:
     outcome = run_process("metric=mse", *DEMO, "seed=one", at(results), environment=full)
     assert outcome.code == 1
     assert "Traceback (most recent call last)" in outcome.err
-    assert outcome.err.rstrip().endswith("ConfigError: seed=one: must be a whole number.")
+    assert outcome.err.rstrip().endswith(
+        "ConfigError: seed=one: must be a whole number of at least 0."
+    )

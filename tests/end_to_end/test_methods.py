@@ -118,3 +118,22 @@ def test_refined_network_is_trained_where_there_is_no_plain_run(
 ) -> None:
     assert run("metric=mse", "model.refine=3", *DEMO, at(results)).code == 0
     assert read_summary(only_run(results))["steps"] == 6
+
+
+def test_set_without_training_and_validation_subjects_is_registered(
+    results: Path, run: Command
+) -> None:
+    base = [option for option in BASE if not option.startswith("dataset.subjects")]
+    only_test = [*base, "dataset.subjects_per_split={train: 0, val: 0, test: 2}"]
+    direct = ["model=direct", "model.spacing=[8]", "model.pooling=[1]", "model.steps=[5]"]
+    command = [*only_test, *direct, "model.rate=[1]", "metric=mse", at(results)]
+    outcome = run("-m", *command, "regularizer.scale=1,2")
+    assert outcome.code == 0, outcome.err
+    assert "without validation subjects nothing says whether λ is good" in outcome.out
+    assert "the least of those tried: there are no validation subjects" in outcome.out
+    for folder in run_folders(results):
+        assert read_summary(folder)["validation"] == {}
+        assert len(read_rows(folder / "pairs.csv")) == 2
+
+    line = run(*only_test, *direct, "model.rate=[1]", "metric=deepsim_ae", at(results)).line
+    assert line.startswith("dataset demo: split 'train' has no subjects, and this run needs some.")

@@ -23,9 +23,9 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     Every score is averaged over seeds for each test pair, then over the pairs that have it.
 
     Returns:
-        Columns `comparison`, `dataset`, `label`, `metric`, `weight`, `at_border`, `seeds`, `n` and
-        `left_out` (test pairs with and without Dice), `gain` (mean change of Dice against the
-        unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
+        Columns `comparison`, `dataset`, `label`, `metric`, `weight`, `at_border`, `blind`, `seeds`,
+        `n` and `left_out` (test pairs with and without Dice), `gain` (mean change of Dice against
+        the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
         `training_seconds`, `published` and `difference` (the papers' Dice, and how far
         `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
         NAME_high (95 % interval of the mean), NAME_n, and NAME_unit where runs record a unit.
@@ -55,6 +55,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
         "metric": entry.metric,
         "weight": entry.choice.weight,
         "at_border": entry.choice.at_border,
+        "blind": entry.choice.blind,
         "seeds": len(entry.choice.runs),
         "seed_std": by_seed.std(),
         "training_seconds": np.mean(seconds),

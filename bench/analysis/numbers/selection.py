@@ -21,17 +21,23 @@ class Choice:
         weights: All that were tried, ascending.
         runs: Summaries of the runs of the chosen λ, one for each seed.
         missing: Seeds that were run under another λ but not under the chosen one.
+        blind: Whether several λ were tried and no validation says which is better; it is the least.
     """
 
     weight: float | None
     weights: list[float | None]
     runs: list[Summary]
     missing: list[int]
+    blind: bool = False
 
     @property
     def at_border(self) -> bool:
         """Whether a λ beyond those tried might be better."""
-        return len(self.weights) > 1 and self.weight in (self.weights[0], self.weights[-1])
+        return (
+            not self.blind
+            and len(self.weights) > 1
+            and self.weight in (self.weights[0], self.weights[-1])
+        )
 
 
 def choose(
@@ -81,7 +87,8 @@ def _choose(
     seeds = {run["seed"] for runs in by_weight.values() for run in runs}
     runs = sorted(by_weight[weight], key=lambda run: run["seed"])
     missing = sorted(seeds - {run["seed"] for run in runs})
-    return Choice(weight, weights, runs, missing)
+    blind = len(values) > 1 and all(value[-1] == -math.inf for value in values.values())
+    return Choice(weight, weights, runs, missing, blind)
 
 
 def _means(scores: list[Mapping[str, float]]) -> dict[str, float]:

@@ -115,7 +115,8 @@ def _cell(
 
 def _text(row: dict[str, Any], column: str, value: Any) -> str:
     if column == "weight":
-        return f"{value:g}" + (" (border)" if row["at_border"] else "")
+        note = " (not validated)" if row.get("blind") else " (border)" if row["at_border"] else ""
+        return f"{value:g}{note}"
     if column == "n":
         left_out = row.get("left_out", 0)
         return f"{value:.0f} of {value + left_out:.0f}" if left_out else f"{value:.0f}"

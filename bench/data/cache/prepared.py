@@ -15,6 +15,16 @@ from bench.data.sources.subject import ATLAS
 from bench.errors import DataError
 
 INDEX = "index.json"
+TEST = "test"
+TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
+
+
+def empty_split(name: str, split: str) -> DataError:
+    """The error of a data set that lacks the subjects of a split that is needed."""
+    return DataError(
+        f"dataset {name}: split {split!r} has no subjects, and this run needs some. Add them"
+        f"{'' if split == TEST else TRAINS_NOTHING}."
+    )
 
 
 @dataclass
@@ -107,13 +117,24 @@ class PreparedDataset:
         """Indices of the subjects of a split."""
         return [i for i, member_of in enumerate(self.index["splits"]) if member_of == split]
 
+    def some_members(self, split: str) -> list[int]:
+        """Indices of the subjects of a split that is needed.
+
+        Raises:
+            DataError: If there are none.
+        """
+        indices = self.members(split)
+        if not indices:
+            raise empty_split(self.name, split)
+        return indices
+
     def pairs(self, split: str) -> Pairs:
         """(moving, fixed) indices of a split.
 
         Raises:
             DataError: If there is none.
         """
-        indices = self.members(split)
+        indices = self.some_members(split)
         places = [tuple(self.index["places"][i]) for i in indices]
         given = self.index["given"]
         members = Members(

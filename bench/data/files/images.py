@@ -119,6 +119,7 @@ def write_image(path: Path, array: np.ndarray, grid: FileGrid) -> Path:
 
     written = path.with_name(f"{path.name}.nii.gz")
     image = nibabel.Nifti1Image(array, grid.affine, grid.header, dtype=array.dtype)
+    image.header.set_xyzt_units("mm")
     image.header["cal_min"] = image.header["cal_max"] = 0  # a display range of other values
     nibabel.save(image, written)
     return written

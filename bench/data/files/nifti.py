@@ -11,6 +11,7 @@ from bench.errors import DataError
 
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
 LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
+MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "micron": 1e-3, "meter": 1e3}  # units of NIfTI headers
 
 
 def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool = False) -> Raw:
@@ -55,7 +56,7 @@ def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool =
 
 
 def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A 3D volume of the file's type (scaled ones as floats), and its 4x4 affine.
+    """A 3D volume of the file's type (scaled ones as floats), and its 4x4 affine in mm.
 
     Raises:
         DataError: If the file cannot be read or holds something else.
@@ -94,7 +95,37 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed. Store one volume "
             "per file."
         )
-    return volume.astype(volume.dtype.newbyteorder("="), copy=False), np.asarray(file.affine)
+    affine = in_millimetres(np.asarray(file.affine), file.header)
+    return volume.astype(volume.dtype.newbyteorder("="), copy=False), affine
+
+
+def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:
+    """An affine in mm, whatever unit of length its header names; one that names none is in mm."""
+    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "unknown"
+    return affine * np.array([*[MILLIMETRES[unit]] * 3, 1.0])[:, None]
+
+
+def disagreement(path: Path) -> str | None:
+    """How sform and qform of a NIfTI file differ, if both are set and put a voxel elsewhere.
+
+    The sform is what is used.
+    """
+    import nibabel
+
+    header: Any = nibabel.load(path).header
+    if not hasattr(header, "get_sform"):
+        return None
+    forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
+    if any(form is None for form in forms):
+        return None
+    sform, qform = (in_millimetres(form, header) for form in forms)
+    shape = header.get_data_shape()[:3]
+    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
+    corners = np.vstack([corners, np.ones((1, corners.shape[1]))])
+    apart = np.linalg.norm(((sform - qform) @ corners)[:3], axis=0).max()
+    if apart <= LARGEST_SHIFT * np.linalg.norm(sform[:3, :3], axis=0).min():
+        return None
+    return f"sform and qform put a voxel up to {apart:.3g} mm apart; the sform is used"
 
 
 def whole(labels: np.ndarray, path: Path) -> np.ndarray:

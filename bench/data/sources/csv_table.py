@@ -31,7 +31,7 @@ def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
             reader = csv.reader(file)
             columns = [column.strip() for column in next(reader, [])]
             rows = [
-                Row(reader.line_num, {k: v.strip() for k, v in zip(columns, cells) if k})  # noqa: B905
+                Row(reader.line_num, {k: v.strip() for k, v in _filled(columns, cells) if k})
                 for cells in reader
                 if cells
             ]
@@ -47,6 +47,11 @@ def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
     if not rows:
         raise DataError(f"{path}: lists nothing. Add a row for each subject.")
     return rows
+
+
+def _filled(columns: list[str], cells: list[str]) -> Iterable[tuple[str, str]]:
+    """Columns with their cells, empty ones where a line ends early."""
+    return zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)
 
 
 def check_split(path: Path, subject: str, split: str, column: str, atlas: bool = False) -> str:

@@ -13,18 +13,20 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, Raw, Subject
 from bench.errors import DataError
 
-SUBJECTS = ("image", "split")
-PAIRS = ("moving", "fixed", "split")
+SUBJECTS = ("image",)
+PAIRS = ("moving", "fixed")
+TEST = "test"  # where there is no column `split`
 
 
 @dataclass(kw_only=True)
 class NiftiTable(Source):
     """A table of subjects, or of pairs; paths are relative to `root`.
 
-    Subjects: columns `image`, `split` and, if there are any, `labels` and `id`; `dataset.pairs`
-    pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`, `fixed`,
-    `split` and, if there are any, `moving_labels` and `fixed_labels`; they are taken as given,
-    whatever `dataset.pairs` says. An image that is only ever fixed may be so in several splits.
+    Subjects: columns `image` and, if there are any, `labels`, `id` and `split`; `dataset.pairs`
+    pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`, `fixed` and, if
+    there are any, `moving_labels`, `fixed_labels` and `split`; they are taken as given, whatever
+    `dataset.pairs` says. Without a column `split` everything is tested on. An image that is only
+    ever fixed may be so in several splits.
 
     Attributes:
         table_file: The CSV file, relative to `root`.
@@ -51,7 +53,7 @@ class NiftiTable(Source):
             return {}
         given: dict[str, list[tuple[str, str]]] = {}
         for row in rows:
-            given.setdefault(row["split"], []).append((row["moving"], row["fixed"]))
+            given.setdefault(row.get("split", TEST), []).append((row["moving"], row["fixed"]))
         return given
 
     def read(self, subject: Subject) -> Raw:
@@ -67,7 +69,7 @@ class NiftiTable(Source):
         if not path.exists():
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
-                f"{', '.join(SUBJECTS)} (and labels) there, or name it by dataset.table_file."
+                f"image, labels and split there, or name it by dataset.table_file."
             )
         return path, read_table(path, SUBJECTS, PAIRS)
 
@@ -76,21 +78,21 @@ class NiftiTable(Source):
         for name, row in zip(names, rows, strict=True):
             if not row.get("image"):
                 raise DataError(f"{path}: line {row.line} has no image. Fill it in.")
-            check_split(path, name, row.get("split", ""), "split", atlas=True)
+            check_split(path, name, row.get("split", TEST), "split", atlas=True)
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             raise DataError(
                 f"{path}: subject {repeated[0]} is listed more than once. Remove a row, or tell "
                 "equal file names apart by a column id."
             )
-        atlases = [row for row in rows if row["split"] == ATLAS]
+        atlases = [row for row in rows if row.get("split") == ATLAS]
         if len(atlases) > 1:
             raise DataError(
                 f"{path}: line {atlases[1].line} is a second atlas. Keep one row with split "
                 f"{ATLAS}; for several fixed images list pairs ({', '.join(PAIRS)})."
             )
         return {
-            name: (row["image"], row.get("labels", ""), row["split"])
+            name: (row["image"], row.get("labels", ""), row.get("split", TEST))
             for name, row in zip(names, rows, strict=True)
         }
 
@@ -107,7 +109,7 @@ class NiftiTable(Source):
                 image, labels = row.get(role, ""), row.get(f"{role}_labels", "")
                 if not image:
                     raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
-                split = check_split(path, image, row.get("split", ""), "split")
+                split = check_split(path, image, row.get("split", TEST), "split")
                 _, known, before = listed.setdefault(image, (image, labels, split))
                 if known != labels:
                     raise DataError(

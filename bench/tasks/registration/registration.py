@@ -53,7 +53,11 @@ class Registration:
         splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
         for split in splits:
             setup.dataset.pairs(split)
-        return RegistrationJob(setup, build_parts(setup), self.both_directions)
+        parts = build_parts(setup)
+        for learner in parts.learners:
+            for split in ("train", "val"):
+                learner.setup.dataset.some_members(split)
+        return RegistrationJob(setup, parts, self.both_directions)
 
 
 class RegistrationJob:
@@ -113,6 +117,9 @@ class RegistrationJob:
         """Registers validation pairs, on which λ is chosen; nothing where no λ is used."""
         experiment = self.setup.experiment
         if "regularizer" not in experiment.uses:
+            return
+        if not self.dataset.members("val"):
+            print(f"{self.name}: without validation subjects nothing says whether λ is good")
             return
         most = experiment.settings.validation_pairs
         done = {(row["moving"], row["fixed"]) for row in known}
