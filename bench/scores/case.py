@@ -1,13 +1,12 @@
 """What scores are computed from: a test pair under a displacement."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from bench.scores.overlap import dice_per_class, hd95_per_class
+T = TypeVar("T")
 
 GIVEN = {  # what a score can need, and the attributes of a case that are it
     "displacement": ("displacement",),
@@ -43,6 +42,7 @@ class Case:
     seconds: float | None = None
     similarity: float | None = None
     reverse: Tensor | None = None
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def has(self, needs: Collection[str]) -> bool:
         """Whether everything that a score needs, of `GIVEN`, is known."""
@@ -55,18 +55,14 @@ class Case:
         }
         return replace(self, **without)
 
-    @cached_property
-    def dice(self) -> Tensor:
-        """Dice of each class (classes,) float64; NaN for a class that both maps lack."""
-        return dice_per_class(self.warped, self.fixed, self.classes)
-
-    @cached_property
-    def hd95(self) -> list[float]:
-        """95th percentile surface distance of each class, in the unit of the spacing."""
-        return hd95_per_class(self.warped, self.fixed, self.classes, self.spacing)
+    def keep(self, name: str, compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed once for this case: what several scores need."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        state = {one.name: getattr(self, one.name) for one in fields(self)} | {"_kept": {}}
         for name in ("displacement", "reverse"):
             if state[name] is not None:
                 state[name] = state[name].cpu()

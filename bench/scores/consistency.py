@@ -1,14 +1,11 @@
 """Do the registrations of two images, each onto the other, undo one another?"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from bench.scores.case import Case
 from bench.spatial import compose
-
-if TYPE_CHECKING:
-    from bench.scores.case import Case
 
 
 def inverse_consistency_error(forward: Tensor, reverse: Tensor, spacing: Sequence[float]) -> float:
@@ -29,7 +26,7 @@ def inverse_consistency_error(forward: Tensor, reverse: Tensor, spacing: Sequenc
     return float((back * edges).norm(dim=1).mean())
 
 
-def inverse_consistency(case: "Case") -> float:
+def inverse_consistency(case: Case) -> float:
     """Inverse consistency error of a case."""
     assert case.displacement is not None
     assert case.reverse is not None

@@ -1,18 +1,15 @@
 """What is measured while a pair is registered."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bench.scores.case import Case
+from bench.scores.case import Case
 
 
-def seconds(case: "Case") -> float:
+def seconds(case: Case) -> float:
     """Time of the registration."""
     assert case.seconds is not None
     return case.seconds
 
 
-def similarity(case: "Case") -> float:
+def similarity(case: Case) -> float:
     """D of the pair."""
     assert case.similarity is not None
     return case.similarity

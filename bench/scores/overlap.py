@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,10 +9,8 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from bench.scores.case import Case
 from bench.scores.summary import mean_of_finite
-
-if TYPE_CHECKING:
-    from bench.scores.case import Case
 
 
 def dice_per_class(first: Tensor | np.ndarray, second: Tensor | np.ndarray, classes: int) -> Tensor:
@@ -87,26 +84,32 @@ def _hd95(first: np.ndarray, second: np.ndarray, spacing: Sequence[float]) -> fl
     return float(max(directed))
 
 
-def dice(case: "Case") -> float:
+def dice(case: Case) -> float:
     """Foreground Dice of a case."""
-    return foreground_dice(case.dice)
+    return foreground_dice(_dice(case))
 
 
-def dice_published(case: "Case") -> float:
+def dice_published(case: Case) -> float:
     """Dice of a case by the papers' definition."""
-    return published_dice(case.dice)
+    return published_dice(_dice(case))
 
 
-def dice_of_classes(case: "Case") -> list[float]:
+def dice_of_classes(case: Case) -> list[float]:
     """Dice of each class of a case."""
-    return case.dice.tolist()
+    return _dice(case).tolist()
 
 
-def hd95(case: "Case") -> float:
+def hd95(case: Case) -> float:
     """Mean HD95 over the classes of a case that both maps have."""
-    return mean_of_finite(case.hd95)
+    return mean_of_finite(hd95_of_classes(case))
 
 
-def hd95_of_classes(case: "Case") -> list[float]:
+def hd95_of_classes(case: Case) -> list[float]:
     """HD95 of each class of a case."""
-    return case.hd95
+    return case.keep(
+        "hd95", lambda: hd95_per_class(case.warped, case.fixed, case.classes, case.spacing)
+    )
+
+
+def _dice(case: Case) -> Tensor:
+    return case.keep("dice", lambda: dice_per_class(case.warped, case.fixed, case.classes))

@@ -1,19 +1,16 @@
 """Smoothness of a displacement."""
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from bench.scores.case import Case
 from bench.spatial import (
     central_jacobian_determinant,
     jacobian_determinant,
     simplex_determinants,
 )
-
-if TYPE_CHECKING:
-    from bench.scores.case import Case
 
 SMALLEST_DETERMINANT = 1e-9
 LARGEST_DETERMINANT = 1e9
@@ -72,31 +69,31 @@ def published_logj_variance(displacement: Tensor) -> float:
     return float(determinant.clamp(min=SMALLEST_DETERMINANT).log().var())
 
 
-def folding_of(case: "Case") -> float:
+def folding_of(case: Case) -> float:
     """`folding` of a case."""
     assert case.displacement is not None
     return folding(case.displacement)
 
 
-def sdlogj_of(case: "Case") -> float:
+def sdlogj_of(case: Case) -> float:
     """`sdlogj` of a case."""
     assert case.displacement is not None
     return sdlogj(case.displacement)
 
 
-def sdlogj_positive_of(case: "Case") -> float:
+def sdlogj_positive_of(case: Case) -> float:
     """`sdlogj_positive` of a case."""
     assert case.displacement is not None
     return sdlogj_positive(case.displacement)
 
 
-def nondiffeomorphic_volume_of(case: "Case") -> float:
+def nondiffeomorphic_volume_of(case: Case) -> float:
     """`nondiffeomorphic_volume` of a case."""
     assert case.displacement is not None
     return nondiffeomorphic_volume(case.displacement)
 
 
-def published_logj_variance_of(case: "Case") -> float:
+def published_logj_variance_of(case: Case) -> float:
     """`published_logj_variance` of a case."""
     assert case.displacement is not None
     return published_logj_variance(case.displacement)
