@@ -37,7 +37,7 @@ CASES = {  # data set, validation pairs, λ of each metric; the plain loop takes
     "hippocampus": (
         "hippocampus",
         12,
-        {"ncc": (2.0, 4.0, 8.0), "ncc of window 3": (1.0, 2.0, 4.0), "mind": (0.25, 0.5, 1.0)},
+        {"ncc": (2.0, 8.0, 16.0), "ncc of window 3": (2.0, 4.0, 8.0), "mind": (0.25, 0.5, 2.0)},
     ),
     "brain_slab": ("brain", 4, {"ncc": (1.0, 4.0, 8.0), "mind": (0.125, 0.25, 0.5)}),
     "em_isbi2012": ("tiff_stack", 4, {"ncc": (2.0, 4.0, 8.0), "mind": (0.2, 0.4, 0.8)}),
@@ -109,6 +109,8 @@ def _methods(
         objectives = {value: Objective(METRICS[name], Diffusion(), value) for value in values}
         for value, objective in objectives.items():
             methods[f"direct {name}, {value:g}"] = lambda p, d=direct, o=objective: d.register(p, o)
+        if "window" in name:
+            continue
         first = objectives[values[0]]
         methods[f"plain loop {name}, {values[0]:g}"] = lambda p, o=first: plain_loop(p, o)
     if "ants" not in missing:
@@ -203,10 +205,10 @@ def convex_adam(pair: Pair) -> Tensor:
 def table(title: str, result: dict) -> Table:
     """A row for each case and method; one more for direct registration as smooth as each tool."""
     made = Table(title=title)
-    for name in ("case", "method"):
-        made.add_column(name, no_wrap=True)
-    for heading in (*SCORES.values(), "seconds", "of the processor", "of SyN's"):
-        made.add_column(heading, justify="right")
+    made.add_column("case", no_wrap=True)
+    made.add_column("method")
+    for heading in (*SCORES.values(), "seconds", "work", "of SyN's"):
+        made.add_column(heading, justify="right", no_wrap=True)
     rows = result["rows"]
     of_syn = {row["case"]: row["work"] for row in rows if row["method"] == "SyN"}
     for row in [*rows, *_as_smooth(rows)]:
