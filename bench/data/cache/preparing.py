@@ -16,7 +16,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Subject
 from bench.errors import DataError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:
