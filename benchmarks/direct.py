@@ -20,8 +20,9 @@ from torch import Tensor
 
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.data.batches.loading import evenly_spaced, read_pairs
+from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup
+from bench.data.sources.pairs import evenly_spaced
 from bench.models.direct import Direct
 from bench.models.method import Objective
 from bench.pair import Pair

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.data.batches.loading import evenly_spaced
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import check_subjects
 from bench.data.files.nifti import disagreement
+from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError

@@ -7,12 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.settings import TrainerSettings
-from bench.data.batches.loading import (
-    TrainingImages,
-    evenly_spaced,
-    read_images,
-    read_segmentations,
-)
+from bench.data.batches.loading import TrainingImages, read_images, read_segmentations
+from bench.data.sources.pairs import evenly_spaced
 from bench.extractors.protocol import surrogate_network
 from bench.scores.summary import validation_means
 

@@ -8,7 +8,8 @@ import torch
 
 from bench.config.identity import digest, extractor_identity
 from bench.data.batches.augmentation import Augmentation
-from bench.data.batches.loading import TrainingImages, evenly_spaced, read_images
+from bench.data.batches.loading import TrainingImages, read_images
+from bench.data.sources.pairs import evenly_spaced
 from bench.errors import StoreError
 from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining

@@ -13,11 +13,11 @@ from bench.data.batches.loading import (
     Sampler,
     TrainingImages,
     TrainingPairs,
-    evenly_spaced,
     read_images,
     read_pairs,
     read_segmentations,
 )
+from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS, Sample, Subject
 

@@ -172,10 +172,3 @@ def read_pairs(
         len(dataset.class_names),
         [(dataset.ids[m], dataset.ids[f]) for m, f in pairs],
     )
-
-
-def evenly_spaced(items: Sequence, most: int | None) -> list:
-    """At most `most` items, evenly spaced over the sequence; all of them for None."""
-    if most is None or most >= len(items):
-        return list(items)
-    return [items[i * len(items) // most] for i in range(most)]

@@ -139,3 +139,10 @@ def _steps_away(members: Members, steps: Sequence[int]) -> Pairs:
         for step in steps
         if (series, place + step) in at
     ]
+
+
+def evenly_spaced(items: Sequence, most: int | None) -> list:
+    """At most `most` items, evenly spaced over the sequence; all of them for None."""
+    if most is None or most >= len(items):
+        return list(items)
+    return [items[i * len(items) // most] for i in range(most)]

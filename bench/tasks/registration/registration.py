@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from bench.data.batches.augmentation import Augmentation
-from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
+from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
+from bench.data.sources.pairs import evenly_spaced
 from bench.errors import ConfigError
 from bench.models.building import finish_method
 from bench.models.method import Method

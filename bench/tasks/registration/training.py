@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.settings import TrainerSettings
-from bench.data.batches.loading import TrainingPairs, evenly_spaced, read_pairs
+from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.sources.pairs import evenly_spaced
 from bench.models.flow import displacement_of
 from bench.models.method import Objective
 from bench.pair import Pair
