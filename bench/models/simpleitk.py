@@ -84,15 +84,13 @@ class Affine:
         levels.append(self.shrink[-1])
         method.SetShrinkFactorsPerLevel(levels)
         method.SetSmoothingSigmasPerLevel([by / 2 if by > 1 else 0 for by in levels])
-        method.SetInitialTransform(
-            sitk.CenteredTransformInitializer(
-                fixed,
-                moving,
-                sitk.AffineTransform(self.ndim),
-                sitk.CenteredTransformInitializerFilter.GEOMETRY,
-            )
+        start = sitk.CenteredTransformInitializer(
+            fixed,
+            moving,
+            sitk.AffineTransform(self.ndim),
+            sitk.CenteredTransformInitializerFilter.GEOMETRY,
         )
-        start = method.GetInitialTransform()
+        method.SetInitialTransform(start, inPlace=False)
         before = method.MetricEvaluate(fixed, moving)
         transform = method.Execute(fixed, moving)
         if method.GetMetricValue() > before:  # the negative mutual information: it went astray
