@@ -173,6 +173,12 @@ def test_published_test_is_shown_on_request_and_named_so(published):
     assert any("(published)" in heading for heading in table.headings) is published
 
 
+def test_weight_that_no_validation_chose_says_so():
+    table = results_table(ROWS.assign(blind=ROWS["label"] == "ncc"), PAIRS, "results", "")
+    assert cells(table, "demo", "ncc")["λ"].text == "0.5 (not validated)"
+    assert cells(table, "demo", "mse")["λ"].text == "0.02"
+
+
 def test_published_table_has_the_papers_best():
     """MIA 2023: DeepSim over the segmenter is best on brain, NCC with labels on hippocampus."""
     table = results_table(published_results(), pd.DataFrame(), "published", "")

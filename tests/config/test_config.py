@@ -164,6 +164,11 @@ def test_seed_that_is_no_whole_number_is_refused(seed):
         experiment([f"seed={seed}"])
 
 
+def test_force_that_is_neither_true_nor_false_is_refused():
+    with pytest.raises(ConfigError, match=r"force=maybe: must be true or false"):
+        experiment(["force=maybe"])
+
+
 @pytest.mark.parametrize("group", ["metric", "model"])
 def test_class_that_is_not_named_is_asked_for(group):
     with pytest.raises(ConfigError, match=f"{group}._target_ is missing. Pass it, such as {group}"):

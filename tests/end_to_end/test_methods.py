@@ -87,6 +87,20 @@ def test_sweep_over_metrics_is_one_run(results: Path, run: Command) -> None:
     assert len(read_rows(only_run(results) / "pairs.csv")) == 2
 
 
+def test_plan_shows_a_run_once_however_many_overrides_make_it(results: Path, run: Command) -> None:
+    outcome = run("-m", *STILL, "metric=mse,ncc", at(results), "plan=true")
+    assert outcome.code == 0, outcome.err
+    assert "1 missing" in outcome.out.splitlines()
+
+
+def test_method_whose_needs_are_taken_away_says_so(results: Path, run: Command) -> None:
+    line = run(*BASE, "model=direct", "metric=mse", "model.uses=[metric]", at(results)).line
+    assert line == (
+        "model.uses=['metric']: model=direct needs regularizer, too. Leave model.uses as it is in "
+        "conf/model/."
+    )
+
+
 def test_network_of_the_users_gets_its_keys_alone(results: Path, run: Command) -> None:
     chosen = ["model=custom", "model.name=shift", "model._target_=custom_parts.Shift"]
     outcome = run(

@@ -97,3 +97,8 @@ def test_written_fields_are_scored_as_the_run_was(
     one = ["--moving", str(volumes / "image4.nii.gz"), "--fixed", str(volumes / "image5.nii.gz")]
     refused = bench("register", str(folder), *one, "--out", str(tmp_path / "none"))
     assert "reads what another tool registered; it cannot be applied to new files" in refused.line
+
+
+def test_table_of_pairs_that_is_no_file_is_named(tmp_path: Path, bench: Command) -> None:
+    line = bench("register", "ID", "--csv", str(tmp_path), "--out", str(tmp_path / "out")).line
+    assert line == f"--csv {tmp_path}: is no file. Give a table of pairs, pairs.csv."

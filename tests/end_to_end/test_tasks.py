@@ -69,3 +69,8 @@ def test_task_is_swept(results: Path, log: Path, run: Command) -> None:
     assert outcome.code == 0, outcome.err
     assert len(run_folders(results)) == 2
     assert len(log.read_text().split()) == 4
+
+
+def test_class_that_is_no_task_is_refused(empty_results: Path, run: Command) -> None:
+    line = run(*TASK, "task._target_=custom_parts.L1", at(empty_results)).line
+    assert line.startswith("task._target_=custom_parts.L1: has no assemble(setup) or no tables.")
