@@ -371,6 +371,23 @@ def test_edges_are_in_mm_whatever_unit_the_header_names(tmp_path, unit, edge):
     assert np.diag(raw.affine)[:3] == pytest.approx([0.5] * 3)
 
 
+def test_unit_of_a_code_that_nobody_knows_is_mm(tmp_path):
+    image = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.diag([2, 2, 2, 1.0]))
+    image.header["xyzt_units"] = 7
+    nibabel.save(image, tmp_path / "image.nii.gz")
+    assert read_nifti(tmp_path / "image.nii.gz", None).spacing == pytest.approx((2, 2, 2))
+
+
+def test_qform_that_cannot_be_read_is_told(tmp_path):
+    image = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.eye(4))
+    image.set_sform(np.eye(4), code=1)
+    image.header["qform_code"] = 1
+    image.header["quatern_b"] = 5
+    nibabel.save(image, tmp_path / "image.nii")
+    assert disagreement(tmp_path / "image.nii") == "its qform cannot be read; the sform is used"
+    assert read_nifti(tmp_path / "image.nii", None).image.shape == (5, 6, 7)
+
+
 def test_sform_and_qform_that_differ_are_told(tmp_path):
     image = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.eye(4))
     path = tmp_path / "image.nii.gz"

@@ -1,6 +1,7 @@
 """Reading of NIfTI volumes."""
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from bench.errors import DataError
 
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
 LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
-MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "micron": 1e-3, "meter": 1e3}  # units of NIfTI headers
+MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of a NIfTI header: metre, mm, micrometre
 
 
 def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool = False) -> Raw:
@@ -101,8 +102,8 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:
     """An affine in mm, whatever unit of length its header names; one that names none is in mm."""
-    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "unknown"
-    return affine * np.array([*[MILLIMETRES[unit]] * 3, 1.0])[:, None]
+    code = int(header["xyzt_units"]) % 8 if "xyzt_units" in header else 0
+    return affine * np.array([*[MILLIMETRES.get(code, 1.0)] * 3, 1.0])[:, None]
 
 
 def disagreement(path: Path) -> str | None:
@@ -111,18 +112,20 @@ def disagreement(path: Path) -> str | None:
     The sform is what is used.
     """
     import nibabel
+    from nibabel.spatialimages import HeaderDataError
 
     header: Any = nibabel.load(path).header
-    if not hasattr(header, "get_sform"):
+    if not hasattr(header, "get_sform") or header.get_sform(coded=True)[0] is None:
         return None
-    forms = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
-    if any(form is None for form in forms):
+    try:
+        forms = [header.get_sform(), header.get_qform(coded=True)[0]]
+    except (HeaderDataError, ValueError):
+        return "its qform cannot be read; the sform is used"
+    if forms[1] is None:
         return None
     sform, qform = (in_millimetres(form, header) for form in forms)
-    shape = header.get_data_shape()[:3]
-    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
-    corners = np.vstack([corners, np.ones((1, corners.shape[1]))])
-    apart = np.linalg.norm(((sform - qform) @ corners)[:3], axis=0).max()
+    apart = np.linalg.norm(((sform - qform) @ corners(header.get_data_shape()[:3]))[:3], axis=0)
+    apart = apart.max()
     if apart <= LARGEST_SHIFT * np.linalg.norm(sform[:3, :3], axis=0).min():
         return None
     return f"sform and qform put a voxel up to {apart:.3g} mm apart; the sform is used"
@@ -163,13 +166,18 @@ def check_affine(path: Path, affine: np.ndarray) -> None:
         )
 
 
+def corners(shape: Sequence[int]) -> np.ndarray:
+    """The outermost voxels of a volume, as columns; (4, 8), the last row of ones."""
+    ends = np.meshgrid(*[[0, size - 1] for size in shape], indexing="ij")
+    return np.vstack([*(axis.reshape(1, -1) for axis in ends), np.ones((1, 8))])
+
+
 def check_same_grid(
     shape: tuple[int, ...], image: np.ndarray, labels: np.ndarray, path: Path, image_path: Path
 ) -> None:
     """Raises DataError if a corner of the label map is elsewhere than the image's, in RAS."""
-    corners = np.array(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij")).reshape(3, -1)
-    corners = np.vstack([corners, np.ones((1, corners.shape[1]))])
-    shift = np.abs(np.linalg.solve(image, labels @ corners) - corners)[:3].max()
+    places = corners(shape)
+    shift = np.abs(np.linalg.solve(image, labels @ places) - places)[:3].max()
     if shift > LARGEST_SHIFT:
         raise DataError(
             f"{path}: lies elsewhere than its image {image_path.name}: their affines put the same "
