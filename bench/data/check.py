@@ -11,6 +11,7 @@ import numpy as np
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import check_subjects
 from bench.data.files.nifti import disagreement
+from bench.data.headers import distance_note
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
@@ -126,7 +127,7 @@ def check(source: Source) -> CheckReport:
         )
     report.labels = [found[key] for key in sorted(found)]
     shape = next(iter(trained), ())
-    _count_pairs(report, source, subjects, grids, shape)
+    _look_at_pairs(report, source, subjects, grids, shape)
     _note(report, source)
     return report
 
@@ -201,7 +202,7 @@ def _note_forms(report: CheckReport, subject: Subject) -> None:
             report.notes.append(f"{path}: {found}")
 
 
-def _count_pairs(
+def _look_at_pairs(
     report: CheckReport,
     source: Source,
     subjects: list[Subject],
@@ -221,57 +222,14 @@ def _count_pairs(
             report.splits[split].pairs = None if pairs is None else len(pairs)
             ids = [(subjects[m].id, subjects[f].id) for m, f in evenly_spaced(pairs or [], SOME)]
             known = [(grids[m], grids[f]) for m, f in ids if m in grids and f in grids]
-            _note_distance(report, split, known, shape)
+            apart = distance_note(known, shape)
+            if apart:
+                report.notes.append(f"{split}: {apart}")
         elif split != "train":
             report.notes.append(
                 f"split {split!r} is empty: "
                 + ("nothing can be tested" if split == "test" else "λ cannot be chosen")
             )
-
-
-def _note_distance(
-    report: CheckReport,
-    split: str,
-    pairs: list[tuple[np.ndarray, np.ndarray]],
-    shape: tuple[int, ...],
-) -> None:
-    """Notes how far the headers of pairs put equal voxels apart, if they do."""
-    apart = [header_distance(moving, fixed, shape) for moving, fixed in pairs]
-    if not apart:
-        return
-    shifts, angles, ratios = np.array(apart).T
-    voxel = np.linalg.norm(pairs[0][1][:3, :3], axis=0).min()
-    if shifts.max() < voxel and angles.max() < 1 and ratios.max() < 1.01:
-        return
-    report.notes.append(
-        f"{split}: by their headers, the images of a pair lie up to {shifts.max():.1f} mm apart "
-        f"(median {np.median(shifts):.1f}), turned by up to {angles.max():.1f} degrees, with "
-        f"voxels up to {ratios.max():.2f} times as large; they are compared voxel by voxel"
-    )
-
-
-def header_distance(
-    moving: np.ndarray, fixed: np.ndarray, shape: tuple[int, ...]
-) -> tuple[float, float, float]:
-    """How two grids of one shape lie to each other.
-
-    Args:
-        moving: (4, 4), from voxels to mm.
-        fixed: Likewise.
-        shape: Of both.
-
-    Returns:
-        Distance of their centres in mm, angle between their axes in degrees, and ratio of the
-        lengths of their voxels' edges, of the axis where it is largest, at least 1.
-    """
-    centre = np.array([*((size - 1) / 2 for size in shape), 1.0])
-    shift = np.linalg.norm(((moving - fixed) @ centre)[:3])
-    edges = [np.linalg.norm(grid[:3, :3], axis=0) for grid in (moving, fixed)]
-    first, second = moving[:3, :3] / edges[0], fixed[:3, :3] / edges[1]
-    cosine = (np.trace(first.T @ second) - 1) / 2
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    ratios = edges[0] / edges[1]
-    return float(shift), float(angle), float(max(ratios.max(), (1 / ratios).max()))
 
 
 def _note(report: CheckReport, source: Source) -> None:

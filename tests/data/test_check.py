@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from conf_options import experiment
 
-from bench.data.check import check, header_distance
+from bench.data.check import check
+from bench.data.headers import header_distance
 from bench.data.setup import make_source
 
 RANDOM = np.random.default_rng(0)

@@ -11,11 +11,10 @@ import numpy as np
 
 from bench.data.cache.arrays import IMAGES, LABELS
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
-from bench.data.sources.subject import ATLAS
+from bench.data.sources.subject import ATLAS, TEST
 from bench.errors import DataError
 
 INDEX = "index.json"
-TEST = "test"
 TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
 
 

@@ -10,12 +10,11 @@ from bench.data.files.nifti import read_nifti
 from bench.data.sources.csv_table import Row, check_split, read_table
 from bench.data.sources.decathlon import stem
 from bench.data.sources.source import Source
-from bench.data.sources.subject import ATLAS, Raw, Subject
+from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
 from bench.errors import DataError
 
 SUBJECTS = ("image",)
 PAIRS = ("moving", "fixed")
-TEST = "test"  # where there is no column `split`
 
 
 @dataclass(kw_only=True)

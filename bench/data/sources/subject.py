@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-SPLITS = ("train", "val", "test")
+TEST = "test"
+SPLITS = ("train", "val", TEST)
 ATLAS = "atlas"
 
 

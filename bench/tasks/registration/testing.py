@@ -149,9 +149,8 @@ def _registered(
     at_once = [score for score in SCORES.values() if "labels" not in score.needs]
     later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
     scores, cases = [], []
-    for displacement, duration in ((torch.zeros_like(u), 0.0), (u, seconds)):
-        case = case_of(pair.at(displacement), dataset, objective, duration)
-        case.reverse = reverse if displacement is u else None
+    for displacement, duration, back in ((torch.zeros_like(u), 0.0, None), (u, seconds, reverse)):
+        case = case_of(pair.at(displacement), dataset, objective, duration, back)
         scores.append(score_case(case, at_once))
         if pair.has_labels:
             cases.append(case.only(later))
@@ -164,6 +163,7 @@ def case_of(
     dataset: PreparedDataset,
     objective: Objective | None = None,
     seconds: float | None = None,
+    reverse: Tensor | None = None,
 ) -> Case:
     """One pair under its displacement, to be scored.
 
@@ -172,6 +172,7 @@ def case_of(
         dataset: The data set that it is of.
         objective: Whose D is a score; None to leave it out.
         seconds: How long its registration took.
+        reverse: Displacement of the registration of fixed to moving, if it was made.
     """
     warped = fixed = similarity = None
     if pair.has_labels:
@@ -187,6 +188,7 @@ def case_of(
         spacing_unit=dataset.unit,
         seconds=seconds,
         similarity=similarity,
+        reverse=reverse,
     )
 
 
