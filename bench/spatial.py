@@ -58,13 +58,13 @@ def _linear(image: Tensor, displacement: Tensor) -> Tensor:
 def _sampling_grid(displacement: Tensor) -> Tensor:
     """p + u(p) in the coordinates of `grid_sample`; (B, *S, D), last axis reversed."""
     ndim = displacement.shape[1]
+    displacement = displacement.nan_to_num(nan=0)  # at NaN the CPU's backward reads out of bounds
     coordinates = []
     for axis, size in enumerate(displacement.shape[2:]):
         line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
         point = displacement[:, axis] + _along(line, axis, ndim)
         coordinates.append(point * (2 / max(size - 1, 1)) - 1)
-    grid = torch.stack(coordinates[::-1], dim=-1)
-    return grid.nan_to_num(nan=0)  # the CPU kernel's backward pass reads out of bounds at NaN
+    return torch.stack(coordinates[::-1], dim=-1)
 
 
 def _nearest(image: Tensor, displacement: Tensor) -> Tensor:

@@ -6,14 +6,14 @@ piece. A piece stays where the step is a tenth faster or a fifth smaller for it.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 from measure import in_fresh_process, peak_bytes, seconds
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 from train import LARGE, SIZES, Case, make_case, settle
 
 from bench.models import convolution, unet
@@ -26,15 +26,26 @@ def plain_doubling(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return convolution.convolve(convolution.double(x), weight, bias, padding=padding)
 
 
+def in_a_row(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Layers one after the other: activations and their gradients are computed as torch does."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
 DOUBLING = (unet, "convolve_doubled", plain_doubling)
 SLABS = (convolution, "SMALL", 1 << 62)
+PLACES = (convolution, "VECTOR", 1)
+ACTIVATIONS = [(module, "run", in_a_row) for module in (convolution, unet)]
 JOINING = (unet.Joining, "forward", unet.Joining.plain)
 COSINE = (deepsim, "mean_cosine", deepsim.plain_mean_cosine)
 PIECES = {  # metric of the step, and what is put in the place of what
     "doubling": ("mse", [DOUBLING]),
     "slabs": ("mse", [SLABS]),
+    "places": ("mse", [PLACES]),
+    "activations": ("mse", ACTIVATIONS),
     "joining": ("mse", [JOINING]),
-    "all three": ("mse", [SLABS, JOINING]),
+    "all of them": ("mse", [DOUBLING, SLABS, *ACTIVATIONS, JOINING]),
     "cosine": ("deepsim_seg", [COSINE]),
 }
 

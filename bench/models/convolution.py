@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import grad
 
+aten = torch.ops.aten
 CONVOLVE = {4: F.conv2d, 5: F.conv3d}
-INPUT_GRADIENT = {4: grad.conv2d_input, 5: grad.conv3d_input}
 WEIGHT_GRADIENT = {4: grad.conv2d_weight, 5: grad.conv3d_weight}
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 LINEAR = {4: "bilinear", 5: "trilinear"}
+VECTOR = 16  # output channels that a processor computes at a time
+FEW = 8  # channels beyond full vectors from which on another vector is as fast
 SLABS, LEAST_SLAB = 8, 8  # of a map, one used at a time; thickness in voxels
 SMALL = 2**22  # elements of a map that is used as a whole
 
@@ -21,15 +23,36 @@ SMALL = 2**22  # elements of a map that is used as a whole
 class Convolution2d(nn.Conv2d):
     """A 2D convolution, computed by `convolve`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, self.bias, self.stride, self.padding)
+    def forward(self, x: Tensor, slope: float | None = None) -> Tensor:
+        return convolve(x, self.weight, self.bias, self.stride, self.padding, slope)
 
 
 class Convolution3d(nn.Conv3d):
     """A 3D convolution, computed by `convolve`."""
 
+    def forward(self, x: Tensor, slope: float | None = None) -> Tensor:
+        return convolve(x, self.weight, self.bias, self.stride, self.padding, slope)
+
+
+class Chain(nn.Sequential):
+    """Layers in a row; a convolution computes the LeakyReLU before it and its gradient in place."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, self.bias, self.stride, self.padding)
+        return run(list(self), x)
+
+
+def run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Applies layers in a row, as `Chain` does."""
+    slope = None
+    for layer, following in zip(layers, [*layers[1:], None], strict=True):
+        convolves = isinstance(following, Convolution2d | Convolution3d)
+        if convolves and isinstance(layer, nn.LeakyReLU) and layer.inplace:
+            slope = layer.negative_slope
+        elif slope is not None:
+            x, slope = layer(x, slope), None
+        else:
+            x = layer(x)
+    return x
 
 
 def double(x: Tensor) -> Tensor:
@@ -43,6 +66,7 @@ def convolve(
     bias: Tensor | None = None,
     stride: Sequence[int] | int = 1,
     padding: Sequence[int] | int | str = 0,
+    slope: float | None = None,
 ) -> Tensor:
     """What `torch.nn.functional.conv2d` or `conv3d` returns, under autocast as well.
 
@@ -56,6 +80,8 @@ def convolve(
         bias: (O,).
         stride: As for `conv3d`.
         padding: As for `conv3d`.
+        slope: If given, x goes through a LeakyReLU of that slope first, in place: nothing but this
+            convolution may need it, not even the gradient of what made it.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
@@ -67,7 +93,9 @@ def convolve(
     keeps_size = stride in (1, (1,) * (x.ndim - 2)) and around == _same(weight)
     with torch.autocast(device, enabled=False):
         if keeps_size and _is_for_gradients() and device == "cpu" and x.numel() > SMALL:
-            return _BySlabs.apply(x, weight, bias)
+            return _BySlabs.apply(x, weight, bias, slope)
+        if slope is not None:
+            x = F.leaky_relu(x, slope, inplace=True)
         return CONVOLVE[x.ndim](x, weight, bias, stride, padding)
 
 
@@ -96,7 +124,12 @@ class _BySlabs(torch.autograd.Function):
     """A convolution of odd kernel that keeps the size, differentiable once."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, slope: float | None
+    ) -> Tensor:
+        if slope is not None:
+            F.leaky_relu_(x, slope)
+        ctx.slope = slope
         ctx.save_for_backward(x, weight)
         return CONVOLVE[x.ndim](x, weight, bias, padding=_same(weight))
 
@@ -110,16 +143,28 @@ class _BySlabs(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             by_weight = weight_gradient(x, gradient, weight)
         if ctx.needs_input_grad[0]:
-            shape, padding = x.shape, _same(weight)
-            del x
-            by_x = INPUT_GRADIENT[gradient.ndim](shape, weight, gradient, padding=padding)
-        return by_x, by_weight, by_bias
+            by_x = _input_gradient(x, gradient, weight)
+            if ctx.slope is not None:
+                aten.leaky_relu_backward.grad_input(by_x, x, ctx.slope, True, grad_input=by_x)
+        return by_x, by_weight, by_bias, None
+
+
+def _input_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """Gradient with respect to the map, in its layout, which `torch.nn.grad` does not know."""
+    axes = x.ndim - 2
+    steps, padding = [1] * axes, _same(weight)
+    wanted = [True, False, False]
+    return aten.convolution_backward(
+        gradient, x, weight, None, steps, padding, steps, False, [0] * axes, 1, wanted
+    )[0]
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """Gradient with respect to the weights of a convolution of odd kernel that keeps the size.
 
-    A sum over slabs of the map: oneDNN copies map and gradient, and copies of a slab are small.
+    Output channels beyond a multiple of 16 cost a processor as much as 16 do, or more. Where they
+    are few, map and gradient change places for them: the gradient is convolved, to as many outputs
+    as the map has channels, which is the same sum with the kernel turned round.
 
     Args:
         x: (B, C, *S), what is convolved.
@@ -129,6 +174,18 @@ def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (O, C, *K).
     """
+    if not 0 < len(weight) % VECTOR <= FEW < x.shape[1]:
+        return _slab_by_slab(x, gradient, weight)
+    full = len(weight) - len(weight) % VECTOR
+    turned = _slab_by_slab(gradient[:, full:], x, weight[full:].transpose(0, 1))
+    rest = turned.transpose(0, 1).flip(list(range(2, x.ndim)))
+    if not full:
+        return rest
+    return torch.cat([_slab_by_slab(x, gradient[:, :full], weight[:full]), rest])
+
+
+def _slab_by_slab(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """A sum over slabs: oneDNN copies map and gradient, and the copies of a slab are small."""
     layout, padding = CHANNELS_LAST[x.ndim], [0, *_same(weight)[1:]]
     size, halo = x.shape[2], weight.shape[2] // 2
     thickness = max(LEAST_SLAB, -(-size // SLABS))

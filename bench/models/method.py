@@ -36,8 +36,8 @@ class Objective:
             regularized: What R is of: u, or the velocity that u comes from.
         """
         assert self.regularizer is not None
-        similarity = self.similarity(pair)
         regularization = self.regularizer(regularized)
+        similarity = self.similarity(pair)
         return {
             "loss": similarity + self.weight * regularization,
             "similarity": similarity,

@@ -12,11 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from bench.errors import ConfigError
 from bench.models.convolution import (
     CHANNELS_LAST,
+    Chain,
     Convolution2d,
     Convolution3d,
     convolve,
     convolve_doubled,
     double,
+    run,
 )
 from bench.spatial import crop_to, pad_to_multiple
 
@@ -57,9 +59,7 @@ class Joining(nn.Sequential):
         x = convolve_doubled(x, of_map, first.bias)
         if skip is not None:
             x += convolve(skip.to(x.dtype), of_skip, padding=first.padding)
-        for layer in others:
-            x = layer(x)
-        return x
+        return run(others, x)
 
     def plain(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """What `forward` computes, of the maps put together: to compare with."""
@@ -92,7 +92,7 @@ def stage(
     ]
     if dropout:
         layers.append({2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](0.5))
-    return Joining(*layers) if joins else nn.Sequential(*layers)
+    return Joining(*layers) if joins else Chain(*layers)
 
 
 class Head(Joining):

@@ -3,9 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from bench.models.convolution import (
     CHANNELS_LAST,
+    Chain,
     Convolution2d,
     Convolution3d,
     convolve,
@@ -35,11 +37,32 @@ def gradients(output, tensors):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("small", [0, 2**22], ids=["by slabs", "whole"])
-def test_gradients_are_those_of_torch(shape, kernel, small, monkeypatch):
+@pytest.mark.parametrize("outputs", [3, 16, 19])
+def test_gradients_are_those_of_torch(shape, kernel, small, outputs, monkeypatch):
     monkeypatch.setattr("bench.models.convolution.SMALL", small)
-    tensors = inputs(shape, 11, 19, kernel, torch.float64)
+    tensors = inputs(shape, 11, outputs, kernel, torch.float64)
     found = convolve(*tensors, padding=kernel // 2)
     expected = PLAIN[len(shape)](*tensors, padding=kernel // 2)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(found, tensors), gradients(expected, tensors))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("small", [0, 2**22], ids=["by slabs", "whole"])
+def test_a_chain_is_its_layers_in_a_row(shape, small, monkeypatch):
+    monkeypatch.setattr("bench.models.convolution.SMALL", small)
+    layer = LAYERS[len(shape)]
+    chain = Chain(
+        layer(2, 11, 3, padding=1),
+        nn.LeakyReLU(0.2, inplace=True),
+        layer(11, 19, 3, padding=1),
+        nn.LeakyReLU(0.1, inplace=True),
+        layer(19, 3, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2, inplace=True),
+    ).double()
+    tensors = [torch.randn(2, 2, *shape, dtype=torch.float64), *chain.parameters()]
+    tensors[0].requires_grad_()
+    found, expected = chain(tensors[0]), nn.Sequential(*chain)(tensors[0])
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients(found, tensors), gradients(expected, tensors))
 
