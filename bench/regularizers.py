@@ -4,7 +4,7 @@ A regularizer is a callable `regularizer(u) -> scalar` on displacements (B, D, *
 its weight λ and its YAML are in `conf/regularizer/`. Derivatives are forward differences.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,11 +27,23 @@ class Diffusion:
     def __call__(self, u: Tensor) -> Tensor:
         """Scalar, at least 0; 0 for constant displacements."""
         total = u.new_zeros(())
-        for axis in range(u.shape[1]):
-            size = u.shape[axis + 2] - 1
-            before, after = u.narrow(axis + 2, 0, size), u.narrow(axis + 2, 1, size)
+        for before, after in _neighbours(u):
             total = total + F.mse_loss(after, before, reduction="sum")
         return total / (u.shape[1] * u.numel())
+
+    def each(self, u: Tensor) -> Tensor:
+        """(B,), of each displacement as if it were alone."""
+        total = u.new_zeros(len(u))
+        for before, after in _neighbours(u):
+            total = total + (after - before).square().flatten(1).sum(1)
+        return total / (u.shape[1] * u[0].numel())
+
+
+def _neighbours(u: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each axis the vectors that have a neighbour beyond, and these."""
+    for axis in range(2, u.ndim):
+        size = u.shape[axis] - 1
+        yield u.narrow(axis, 0, size), u.narrow(axis, 1, size)
 
 
 class Bending:

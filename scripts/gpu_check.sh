@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
-# What a GPU is needed for, in one go: the tests marked gpu, the benchmarks, and the hippocampus
-# set at the papers' weights, for docs/benchmarks.md and docs/results.md.
+# What a GPU is needed for, in one go: the tests marked gpu, the benchmarks, direct registration of
+# the hippocampus set, and networks at the papers' weights, for docs/benchmarks.md and
+# docs/results.md.
 #
 #   scripts/gpu_check.sh HIPPOCAMPUS OUT
 #
-# HIPPOCAMPUS is the data set's folder, OUT gets tables, figures and runs. DEVICE=cpu goes as far as a
-# processor can. STEPS (30000) and EXTRACTOR_STEPS (15000) are the budgets; METRICS says which.
+# HIPPOCAMPUS is the data set's folder, OUT gets tables, figures and runs. PARTS (all of tests
+# benchmarks direct networks) says what, DEVICE=cpu goes as far as a processor can, JOBS (4) is the
+# runs at a time, STEPS (30000) and EXTRACTOR_STEPS (15000) are the budgets of the networks, METRICS
+# says which. FILTER chooses cases of the benchmarks, OVERRIDES are for all runs.
 set -euo pipefail
 
 root=${1:?the folder of the hippocampus set}
 out=${2:?a folder for what is measured}
+parts=${PARTS:-tests benchmarks direct networks}
 device=${DEVICE:-cuda}
+jobs=${JOBS:-4}
 steps=${STEPS:-30000}
 extractor_steps=${EXTRACTOR_STEPS:-15000}
 metrics=${METRICS:-mse,ncc,ncc_sup,deepsim_ae,deepsim_seg,deepsim_csr}
+suites=${SUITES:-metrics train breakdown}
 repeats=${REPEATS:-5}
 python=${PYTHON:-python}
 
@@ -21,20 +27,28 @@ root=$(realpath "$root")
 mkdir -p "$out"
 out=$(realpath "$out")
 cd "$(dirname "$0")/.."
+common=("dataset.root=$root" "trainer.accelerator=$device" trainer.progress=false
+  hydra/launcher=local "hydra.launcher.n_jobs=$jobs" "results_dir=$out/results" ${OVERRIDES:-})
 
-echo "== tests"
-$python -m pytest -q -m gpu tests | tee "$out/tests.txt"
-
-for suite in metrics train breakdown; do
-  echo "== benchmarks, $suite"
-  $python benchmarks/run.py --suite "$suite" --device "$device" --repeats "$repeats" \
-    --filter "${FILTER:-}" --json "$out/$suite.json" | tee "$out/$suite.txt"
+for part in $parts; do
+  echo "== $part, $(date +%T)"
+  case $part in
+    tests) $python -m pytest -q -m gpu tests | tee "$out/tests.txt" ;;
+    benchmarks)
+      for suite in $suites; do
+        $python benchmarks/run.py --suite "$suite" --device "$device" --repeats "$repeats" \
+          --filter "${FILTER:-}" --json "$out/$suite.json" | tee "$out/$suite.txt"
+      done ;;
+    direct) $python run.py -m +experiment=direct_hippocampus model.batch=20 "${common[@]}" ;;
+    networks)
+      $python run.py -m "metric=$metrics" dataset=hippocampus trainer=paper "trainer.steps=$steps" \
+        "trainer.validate_every=$((steps < 500 ? steps : 500))" trainer.validation_pairs=16 \
+        "dataset.recommended.paper.autoencoder=$extractor_steps" \
+        "dataset.recommended.paper.segmenter=$extractor_steps" "${common[@]}" ;;
+    *) echo "PARTS=$parts: $part is none of tests benchmarks direct networks." >&2; exit 2 ;;
+  esac
 done
-
-echo "== hippocampus"
-$python run.py -m "metric=$metrics" dataset=hippocampus "dataset.root=$root" trainer=paper \
-  "trainer.steps=$steps" "trainer.validate_every=$((steps < 500 ? steps : 500))" \
-  trainer.validation_pairs=16 "trainer.accelerator=$device" trainer.progress=false \
-  "dataset.recommended.paper.autoencoder=$extractor_steps" \
-  "dataset.recommended.paper.segmenter=$extractor_steps" ${OVERRIDES:-} "results_dir=$out/results"
-$python -m bench report --results "$out/results" --out "$out/report"
+if [ -d "$out/results" ]; then
+  $python -m bench report --results "$out/results" --out "$out/report"
+fi
+echo "== done, $(date +%T)"

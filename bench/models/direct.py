@@ -59,6 +59,7 @@ class Direct:
         gain: Share of its loss that a pair must gain between two looks to go on.
         start: `identity`, or `convex`: a search over whole displacements first, for metrics with
             `descriptors`; see `bench.models.convex`.
+        batch: Pairs that are registered at once when a run is tested.
     """
 
     needs = ("metric", "regularizer")
@@ -75,6 +76,7 @@ class Direct:
         patience: int = 5,
         gain: float = 1e-3,
         start: str = "identity",
+        batch: int = 1,
     ) -> None:
         require("grid", grid, grid in GRIDS, f"one of {', '.join(GRIDS)}")
         require("start", start, start in STARTS, f"one of {', '.join(STARTS)}")
@@ -96,6 +98,8 @@ class Direct:
         require("pooling", list(pooling), pooling[-1] == 1, "1 at the last level")
         require("patience", patience, is_count(patience, 0), "a whole number of at least 0")
         require("gain", gain, is_number(gain) and 0 <= gain < 1, "a share from 0 to below 1")
+        require("batch", batch, is_count(batch), "a whole number of at least 1")
+        self.batch = batch
         self.ndim = ndim
         self.grid = grid
         self.levels = [Level(*level) for level in zip(spacing, pooling, steps, rate, strict=True)]

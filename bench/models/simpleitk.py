@@ -109,6 +109,7 @@ class AffineFirst:
     def __init__(self, method: Method, affine: Affine) -> None:
         self.method = method
         self.affine = affine
+        self.batch = getattr(method, "batch", 1)
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels, of both together."""

@@ -57,35 +57,39 @@ class MIND(Similarity):
 
     def __call__(self, pair: Pair) -> Tensor:
         images = zip(self._padded(pair.warped), self._padded(pair.fixed.detach()), strict=True)
-        return torch.stack([self._value(a, self._descriptor(b).channel) for a, b in images]).mean()
+        return torch.cat([self._values(a, self._descriptor(b).channel) for a, b in images]).mean()
 
     def each(self, pair: Pair) -> Tensor:
         fixed = pair.keep((self, "fixed"), lambda: self._channels(pair.fixed))
         images = zip(self._padded(pair.warped), fixed, strict=True)
-        values = torch.stack([self._value(a, maps.__getitem__) for a, maps in images])
+        values = torch.cat([self._values(a, maps.__getitem__) for a, maps in images])
         return values.view(len(pair.fixed), -1).mean(1)
 
-    def _value(self, image: Tensor, theirs: Callable[[Channel], Tensor]) -> Tensor:
-        return _MIND.apply(image, theirs, self.radius, self.dilation)
+    def _values(self, images: Tensor, theirs: Callable[[Channel], Tensor]) -> Tensor:
+        return _MIND.apply(images, theirs, self.radius, self.dilation)
 
     def _padded(self, image: Tensor) -> list[Tensor]:
-        """Each channel of each image of a batch with a margin of its border; (1, 1, *S)."""
+        """Each channel of each image of a batch with a margin of its border; (n, 1, *S) each.
+
+        A processor takes one after the other, which needs less memory; a GPU all at once.
+        """
         reach = [self.radius + self.dilation] * (2 * image.ndim - 4)
-        channels = image.flatten(0, 1)[:, None].split(1)
-        return [F.pad(channel, reach, mode="replicate") for channel in channels]
+        channels = image.flatten(0, 1)[:, None]
+        parts = channels.split(1) if image.device.type == "cpu" else [channels]
+        return [F.pad(part, reach, mode="replicate") for part in parts]
 
     def _descriptor(self, padded: Tensor) -> "_Descriptor":
         return _Descriptor(padded, self.radius, self.dilation)
 
     def _channels(self, image: Tensor) -> list[dict[Channel, Tensor]]:
-        """Channels of the descriptor of each channel of each image."""
+        """Channels of the descriptor of each channel of each image, split as by `_padded`."""
         names = _channels(image.ndim - 2, self.dilation)
         descriptors = (self._descriptor(padded) for padded in self._padded(image.detach()))
         return [{name: found.channel(name) for name in names} for found in descriptors]
 
 
 class _MIND(torch.autograd.Function):
-    """The metric of a padded image (1, 1, *S) and another one's channels, and its gradient.
+    """The metric of each of padded images (n, 1, *S) and others' channels, and its gradient.
 
     The distance of the patches around x + a and x + b is a box sum of (I(y) - I(y + b - a))^2,
     seen from x + a. Two channels share each difference b - a, so there are half as many box sums
@@ -103,8 +107,8 @@ class _MIND(torch.autograd.Function):
         channels = _channels(first.ndim - 2, dilation)
         ours = _Descriptor(first, radius, dilation)
         needed = ctx.needs_input_grad[0]
-        count = ours.variance.numel() * len(channels)
-        total = torch.zeros((), dtype=torch.float64, device=first.device)
+        count = ours.variance[0].numel() * len(channels)
+        total = torch.zeros(len(first), dtype=torch.float64, device=first.device)
         of_distances = {
             difference: torch.zeros_like(first) for difference in ours.distances if needed
         }
@@ -113,7 +117,7 @@ class _MIND(torch.autograd.Function):
         for channel in channels:
             value = ours.channel(channel)
             change = value - theirs(channel)
-            total += change.square().sum(dtype=torch.float64)
+            total += change.square().flatten(1).sum(1, dtype=torch.float64)
             if of_least is not None and of_variance is not None:
                 slope = change.mul_(value).mul_(2 / count).div_(ours.variance)
                 ours.view(of_distances, channel).sub_(slope)
@@ -135,11 +139,13 @@ class _MIND(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:
         (saved,) = ctx.saved_tensors
-        return None if saved is None else saved * gradient, None, None, None
+        if saved is None:
+            return None, None, None, None
+        return saved * gradient.view(-1, *[1] * (saved.ndim - 1)), None, None, None
 
 
 class _Descriptor:
-    """Patch distances of one padded image, and what its channels are made of.
+    """Patch distances of padded images (n, 1, *S), and what their channels are made of.
 
     Attributes:
         distances: By difference b - a, the mean squared difference of the patches around y and

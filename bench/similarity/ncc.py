@@ -53,7 +53,12 @@ class NCC(Similarity):
         return mask_supports(self.mask, labels)
 
     def __call__(self, pair: Pair) -> Tensor:
+        return self.each(pair).mean()
+
+    def each(self, pair: Pair) -> Tensor:
         shares = mask_shares(self.mask, pair)
+        if shares is not None:
+            shares = shares * len(shares)
         if isinstance(self.window, str):
             return _global_ncc(pair.warped, pair.fixed, shares)
         smallest = min(pair.fixed.shape[2:])
@@ -67,51 +72,56 @@ class NCC(Similarity):
 
 
 def _global_ncc(warped: Tensor, fixed: Tensor, shares: Tensor | None) -> Tensor:
-    """1 - mean over pairs and channels of the squared correlation of all voxels."""
+    """1 - mean over channels of the squared correlation of all voxels, for each pair."""
     axes = list(range(2, fixed.ndim))
     if shares is None:
-        share = torch.full_like(fixed[:, :1], 1 / fixed[0, 0].numel())
-    else:
-        share = shares * len(fixed)
-    i, j = (image - (image * share).sum(axes, keepdim=True) for image in (warped, fixed))
-    cross = (i * j * share).sum(axes)
-    variances = (i * i * share).sum(axes) * (j * j * share).sum(axes)
-    present = share.sum(axes)  # 1, or 0 where a mask is empty
-    return (present - cross * cross / variances.clamp(min=SMALLEST)).mean()
+        shares = torch.full_like(fixed[:, :1], 1 / fixed[0, 0].numel())
+    i, j = (image - (image * shares).sum(axes, keepdim=True) for image in (warped, fixed))
+    cross = (i * j * shares).sum(axes)
+    variances = (i * i * shares).sum(axes) * (j * j * shares).sum(axes)
+    present = shares.sum(axes)  # 1, or 0 where a mask is empty
+    return (present - cross * cross / variances.clamp(min=SMALLEST)).mean(1)
 
 
 class _LocalNCC(torch.autograd.Function):
-    """The local metric and, by hand, its gradient, one pair after the other.
+    """The local metric of each pair and, by hand, its gradient.
 
     The gradient with respect to I is J·box(a) + 2 I·box(b) - box(a mean_J + 2 b mean_I), with
     a = ∂D/∂cross and b = ∂D/∂var_I: three more box filters, so that forward and backward
-    together keep one map instead of the dozens that automatic differentiation would.
+    together keep one map instead of the dozens that automatic differentiation would. A processor
+    takes one pair after the other, which needs less memory; a GPU all at once.
     """
 
     @staticmethod
     def forward(
         ctx: Any, warped: Tensor, fixed: Tensor, shares: Tensor | None, window: int, floor: float
     ) -> Tensor:
-        value = warped.new_ones(()) if shares is None else shares.sum()
+        values = warped.new_ones(len(warped))
+        if shares is not None:
+            values = shares.flatten(1).sum(1)
         gradients = [
             torch.empty_like(image) if needed else None
             for image, needed in zip((warped, fixed), ctx.needs_input_grad[:2], strict=True)
         ]
-        for i in range(len(warped)):
-            one = slice(i, i + 1)
-            share: float | Tensor = 1 / warped.numel()
+        together = 1 if warped.device.type == "cpu" else len(warped)
+        for start in range(0, len(warped), together):
+            some = slice(start, start + together)
+            share: float | Tensor = 1 / warped[0].numel()
             if shares is not None:
-                share = shares[one] / warped.shape[1]
-            first, second = (None if whole is None else whole[one] for whole in gradients)
-            value = value - _correlation(warped[one], fixed[one], share, window, floor, first)
+                share = shares[some] / warped.shape[1]
+            first, second = (None if whole is None else whole[some] for whole in gradients)
+            values[some] -= _correlation(warped[some], fixed[some], share, window, floor, first)
             if second is not None:
-                _correlation(fixed[one], warped[one], share, window, floor, second)
+                _correlation(fixed[some], warped[some], share, window, floor, second)
         ctx.save_for_backward(*gradients)
-        return value
+        return values
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        first, second = (None if saved is None else saved * gradient for saved in ctx.saved_tensors)
+        first, second = (
+            None if saved is None else saved * gradient.view(-1, *[1] * (saved.ndim - 1))
+            for saved in ctx.saved_tensors
+        )
         return first, second, None, None, None
 
 
@@ -123,7 +133,7 @@ def _correlation(
     floor: float,
     gradient: Tensor | None,
 ) -> Tensor:
-    """Weighted sum of one pair's squared correlations.
+    """Weighted sum of the squared correlations of each pair, (B,).
 
     Writes the gradient of its negative with respect to `image`. Buffers are used again as soon as
     what they hold is not needed any more.
@@ -133,7 +143,7 @@ def _correlation(
     other_variance.add_(noise)
     ratio = variance.add_(noise).mul_(other_variance).add_(EPSILON)
     torch.div(cross, ratio, out=ratio)
-    total = cross.mul_(ratio).mul_(share).sum()
+    total = cross.mul_(ratio).mul_(share).flatten(1).sum(1)
     if gradient is None:
         return total
     d_cross = torch.mul(ratio, share, out=cross).mul_(-2)

@@ -43,6 +43,22 @@ def test_method_that_trains_nothing_is_run_and_recorded(
     assert (row["status"], row["model"]) == ("finished", "still")
 
 
+def test_pairs_registered_at_once_have_the_scores_of_single_ones(
+    results: Path, run: Command
+) -> None:
+    command = [*BASE, "model=direct", "metric=ncc", "model.steps=[5,5,5,5]", at(results)]
+    assert run(*command, "+task.both_directions=true").code == 0
+    assert run(*command, "+task.both_directions=true", "model.batch=3").code == 0
+    one, several = (read_rows(folder / "pairs.csv") for folder in run_folders(results))
+    assert len(one) == len(several) > 1
+    for row, other in zip(one, several, strict=True):
+        assert row.keys() == other.keys()
+        for name in row.keys() - {"seconds", "moving", "fixed"}:
+            assert float(other[name]) == pytest.approx(float(row[name]), rel=1e-3, abs=1e-3)
+    line = run(*command, "model.batch=0").line
+    assert line == "model.batch=0: must be a whole number of at least 1."
+
+
 def test_both_directions_are_registered_if_asked_for(results: Path, run: Command) -> None:
     method = [*BASE, "model=direct", "metric=mse", "model.spacing=[8]", "model.pooling=[1]"]
     command = [*method, "model.steps=[10]", "model.rate=[1]", at(results)]

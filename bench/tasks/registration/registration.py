@@ -15,6 +15,7 @@ from bench.errors import ConfigError
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
+from bench.pair import Pair
 from bench.scores.registry import units
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
@@ -22,7 +23,7 @@ from bench.store.checkpoints import load_network
 from bench.store.folder import CLASSES, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe
 from bench.tasks.registration.figure import draw_pair
-from bench.tasks.registration.testing import TOGETHER, register, score_pairs
+from bench.tasks.registration.testing import TOGETHER, batches, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import network_precision, single_device
@@ -124,22 +125,27 @@ class RegistrationJob:
             return
         most = experiment.settings.validation_pairs
         done = {(row["moving"], row["fixed"]) for row in known}
-        for moving, fixed in evenly_spaced(self.dataset.pairs("val"), most):
-            ids = (self.dataset.ids[moving], self.dataset.ids[fixed])
-            if ids in done:
-                continue
-            pair = read_pairs(self.dataset, [(moving, fixed)], self.device)
-            torch.manual_seed(derive_seed(self.seed, "val", *ids))
+        names = self.dataset.ids
+        pairs = evenly_spaced(self.dataset.pairs("val"), most)
+        left = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) not in done]
+        for batch in batches(left, self.method):
+            pair = read_pairs(self.dataset, batch, self.device)
+            assert pair.ids is not None
+            torch.manual_seed(derive_seed(self.seed, "val", *pair.ids[0]))
             u, _ = register(self.method, pair, self.objective)
-            with torch.no_grad():
-                losses = self.objective.losses(pair.at(u), u)
-            scores = {name: float(value) for name, value in losses.items()}
-            yield {
-                "moving": ids[0],
-                "fixed": ids[1],
-                **scores,
-                **validation_scores(pair.at(u), self.dataset),
-            }
+            for index, ids in enumerate(pair.ids):
+                one = pair.one(index) if len(pair.ids) > 1 else pair
+                yield self._validated(one.at(u[index : index + 1]), ids)
+
+    def _validated(self, pair: Pair, ids: tuple[str, str]) -> Row:
+        with torch.no_grad():
+            losses = self.objective.losses(pair, pair.u)
+        return {
+            "moving": ids[0],
+            "fixed": ids[1],
+            **{name: float(value) for name, value in losses.items()},
+            **validation_scores(pair, self.dataset),
+        }
 
     def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
         """Registers and scores the test pairs that no earlier start has."""

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
+from bench.errors import OutOfMemory
 from bench.models.method import Method, Objective
 from bench.pair import Pair
 from bench.scores.case import Case
@@ -22,22 +24,33 @@ from bench.spatial import warp
 from bench.store.folder import CLASSES, PAIRS
 from bench.tasks.task import TestCase
 
+T = TypeVar("T")
 TOGETHER = 2 * MOST  # test pairs that are registered before their labels are scored
 
 Disturb = Callable[[Tensor, int, int], Tensor]
 
 
 def register(method: Method, pair: Pair, objective: Objective) -> tuple[Tensor, float]:
-    """Displacement of a batch and the seconds it took, data transfer left out.
+    """Displacement of a batch and the seconds that a pair took, data transfer left out.
 
     A method whose displacements were computed elsewhere says how long that took.
+
+    Raises:
+        OutOfMemory: If the device has too little memory for the batch.
     """
     device = pair.moving.device
     _synchronize(device)
     start = time.perf_counter()
-    u = method.register(pair, objective)
+    count = len(pair.fixed)
+    try:
+        u = method.register(pair, objective)
+    except torch.OutOfMemoryError as error:
+        advice = f"model.batch={count // 2}" if count > 1 else "a smaller dataset.shape"
+        pairs = f"{count} pairs at once" if count > 1 else "a pair"
+        reason = str(error).partition(". ")[0]
+        raise OutOfMemory(f"out of memory with {pairs} ({reason}). Try {advice}.") from error
     _synchronize(device)
-    measured = time.perf_counter() - start
+    measured = (time.perf_counter() - start) / count
     given = getattr(method, "seconds", None)
     return u, given(pair) if given else measured
 
@@ -76,22 +89,40 @@ def score_pairs(
     classes = len(dataset.class_names)
     of_labels = [score for score in SCORES.values() if "labels" in score.needs]
     voxels = math.prod(dataset.shape) * classes * len(chosen) if dataset.has_labels else 0
+    together = max(together, batch_size(method))
     with workers(voxels) as pool:
         for first in range(0, len(chosen), together):
             some = []
-            for number in chosen[first : first + together]:
-                pair = read_pairs(dataset, [pairs[number]], device)
-                pair.moving = disturb(pair.moving, number, 0)
-                pair.fixed = disturb(pair.fixed, number, 1)
-                if warm_up and number == chosen[0]:
+            for batch in batches(chosen[first : first + together], method):
+                pair = read_pairs(dataset, [pairs[number] for number in batch], device)
+                pair.moving = _disturbed(pair.moving, batch, 0, disturb)
+                pair.fixed = _disturbed(pair.fixed, batch, 1, disturb)
+                if warm_up and batch[0] == chosen[0]:
                     register(method, pair, objective)
-                some.append(_registered(method, objective, pair, dataset, both, seed))
+                some += _registered(method, objective, pair, dataset, both, seed)
             submitted = [
                 [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
             ]
             for one, futures in zip(some, submitted, strict=True):
                 scored = [future.result() for future in futures]
                 yield one.tested(scored, dataset.class_names)
+
+
+def batch_size(method: Method) -> int:
+    """How many pairs a method wants at once."""
+    return getattr(method, "batch", 1)
+
+
+def batches(items: Sequence[T], method: Method) -> Iterator[Sequence[T]]:
+    """Items, as many at a time as the method wants."""
+    size = batch_size(method)
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def _disturbed(images: Tensor, numbers: Sequence[int], side: int, disturb: Disturb) -> Tensor:
+    both = zip(images.split(1), numbers, strict=True)
+    return torch.cat([disturb(image, number, side) for image, number in both])
 
 
 @dataclass(frozen=True)
@@ -138,7 +169,7 @@ def _registered(
     dataset: PreparedDataset,
     both: bool,
     seed: int,
-) -> _Registered:
+) -> list[_Registered]:
     assert pair.ids is not None
     torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
     u, seconds = register(method, pair, objective)
@@ -148,13 +179,22 @@ def _registered(
         reverse = method.register(pair.reversed(), objective)
     at_once = [score for score in SCORES.values() if "labels" not in score.needs]
     later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
-    scores, cases = [], []
-    for displacement, duration, back in ((torch.zeros_like(u), 0.0, None), (u, seconds, reverse)):
-        case = case_of(pair.at(displacement), dataset, objective, duration, back)
-        scores.append(score_case(case, at_once))
-        if pair.has_labels:
-            cases.append(case.only(later))
-    return _Registered(pair.ids[0], scores, cases)
+    registered = []
+    for index, ids in enumerate(pair.ids):
+        one = pair.one(index) if len(pair.ids) > 1 else pair
+        part = slice(index, index + 1)
+        back = None if reverse is None else reverse[part]
+        scores, cases = [], []
+        for displacement, duration, inverse in (
+            (torch.zeros_like(u[part]), 0.0, None),
+            (u[part], seconds, back),
+        ):
+            case = case_of(one.at(displacement), dataset, objective, duration, inverse)
+            scores.append(score_case(case, at_once))
+            if pair.has_labels:
+                cases.append(case.only(later))
+        registered.append(_Registered(ids, scores, cases))
+    return registered
 
 
 @torch.no_grad()
