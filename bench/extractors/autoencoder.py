@@ -7,6 +7,8 @@ from torch import Tensor
 
 from bench.extractors.surrogate import FullResolutionFeatures
 
+FLAT, FLAT_GRADIENT = 12, 0.01  # logit from which on the sigmoid is flat, and its gradient there
+
 
 class Autoencoder(FullResolutionFeatures):
     """The backbone without skips, reconstructing its input through a sigmoid.
@@ -38,8 +40,14 @@ class Autoencoder(FullResolutionFeatures):
         super().__init__(ndim, image_channels, image_channels, channels, norm, dropout, skips=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Reconstruction (B, C, *S) in [0, 1]."""
-        return self.network(image).float().sigmoid()
+        """Reconstruction (B, C, *S) in [0, 1].
+
+        Where the sigmoid is flat, its gradient is taken to be `FLAT_GRADIENT`: a wide network
+        that oscillates in its first steps would otherwise be stuck there for good.
+        """
+        logits = self.network(image).float()
+        flat = logits.abs() > FLAT
+        return logits.sigmoid() + flat * FLAT_GRADIENT * (logits - logits.detach())
 
     def start_from(self, images: Tensor) -> None:
         """Lets training start from the mean intensity of some images (N, C, *S).

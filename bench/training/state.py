@@ -92,8 +92,11 @@ class TrainingState:
             The row of the history.
 
         Raises:
-            Diverged: If the validation loss is not finite.
+            Diverged: If the validation loss is not finite, or no step since the last validation
+                had a gradient.
         """
+        if self.sums.get("gradient_norm") == 0:
+            raise diverged(f"the gradient is 0 in all {self.summed} steps up to {self.step}")
         if not math.isfinite(scores["loss"]):
             raise diverged(f"the validation loss is {scores['loss']} at step {self.step}")
         row: dict[str, float] = {"step": self.step}

@@ -103,6 +103,19 @@ def test_autoencoder_of_mostly_dark_volumes_still_learns_after_30_steps(seed):
     assert max(p.grad.abs().max() for p in network.parameters()) > 1e-5
 
 
+@pytest.mark.parametrize("logit", [-300.0, 300.0])
+def test_autoencoder_comes_back_from_where_the_sigmoid_is_flat(logit):
+    network = autoencoder(2)
+    images = image((16, 24), batch=2)
+    network.network.head[-1].bias.data.fill_(logit)
+    output = network(images)
+    assert torch.equal(output, torch.full_like(output, float(logit > 0)))
+    network.loss(output, images, None).backward()
+    slope = network.network.head[-1].bias.grad.item()
+    assert slope * logit > 0
+    assert abs(slope) == pytest.approx(0.02 * (output - images).abs().mean().item(), rel=1e-4)
+
+
 def test_autoencoder_has_no_skips():
     """All that passes from input to output goes through the coarsest stage."""
     network = autoencoder(2)

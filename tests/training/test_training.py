@@ -39,13 +39,15 @@ class Regression:
     name = "line on numbers"
     advice = "straighter lines"
 
-    def __init__(self, dropout=0.0, fails_at=None, validation=None, spoiled_from=None):
+    def __init__(
+        self, dropout=0.0, fails_at=None, validation=None, spoiled_from=None, factor=math.nan
+    ):
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(3, 8), nn.Dropout(dropout), nn.Linear(8, 1))
         self.description = {"network": {"_target_": "line"}}
         self.fails_at = fails_at
         self.validation = validation
-        self.spoiled_from = spoiled_from
+        self.spoiled_from, self.factor = spoiled_from, factor
         self.batches = 0
         self.positions = []
 
@@ -65,7 +67,7 @@ class Regression:
         x, y = self.samples(positions)
         error = (network(x) - y).square().mean()
         if self.spoiled_from is not None and self.batches >= self.spoiled_from:
-            error = error * math.nan
+            error = error * self.factor
         return {"loss": error, "error": error.sqrt()}
 
     def validate(self, network, settings, device):
@@ -212,6 +214,13 @@ def test_loss_that_is_not_finite_stops_with_step_name_and_advice(tmp_path, valid
         "line on numbers: loss is nan at step 7. Try a lower trainer.lr (now 0.05), "
         "trainer.precision=float32, or straighter lines."
     )
+
+
+def test_network_that_gets_no_gradient_stops(tmp_path):
+    task = Regression(spoiled_from=6, factor=0.0)
+    words = "line on numbers: the gradient is 0 in all 4 steps up to 12. Try a lower trainer.lr"
+    with pytest.raises(Diverged, match=words):
+        fit(task, replace(SETTINGS, clip_norm=1.0, steps=16), tmp_path, seed=0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
