@@ -16,7 +16,7 @@ from bench.extractors.training import SurrogateTraining
 from bench.runs.record import carry_out
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
-from bench.store.checkpoints import load_network
+from bench.store.checkpoints import damage, load_network
 from bench.store.environment import environment
 from bench.store.folder import BEST, EXTRACTORS, Folder
 from bench.store.tracking import Tracker
@@ -38,9 +38,13 @@ def obtain_extractor(learner: Learner) -> None:
     """
     if learner.section["steps"] > 0:
         identity, folder = _place(learner)
-        if folder.summary() is None:
+        if not _is_whole(folder):
             with folder.claim(wait=True):
-                if folder.summary() is None:
+                if not _is_whole(folder):
+                    if folder.summary() is not None:
+                        reason = damage(folder.file(BEST))
+                        print(f"{folder.path}: is damaged ({reason}); the extractor is made again")
+                        folder.forget()
                     _train(learner, identity, folder)
         load_network(folder.file(BEST), learner.network)
     learner.network.eval().requires_grad_(False)
@@ -62,6 +66,11 @@ def read_extractors(learners: Iterable[Learner]) -> None:
                 )
             load_network(folder.file(BEST), learner.network)
         learner.network.eval().requires_grad_(False)
+
+
+def _is_whole(folder: Folder) -> bool:
+    """Whether an extractor is there, its weights as they were written."""
+    return folder.summary() is not None and damage(folder.file(BEST)) is None
 
 
 def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:

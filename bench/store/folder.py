@@ -223,8 +223,12 @@ class Folder:
         """
         with self.claim():
             if self.summary() is None:
-                for name in (LAST, BEST, HISTORY, PROGRESS, FAILURE, TRACEBACK):
-                    self.file(name).unlink(missing_ok=True)
+                self.forget()
+
+    def forget(self) -> None:
+        """Deletes what a training has written; for the process that holds the folder."""
+        for name in (SUMMARY, LAST, BEST, HISTORY, PROGRESS, FAILURE, TRACEBACK):
+            self.file(name).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Makes room to run a finished run anew; it is kept until the new one has finished.

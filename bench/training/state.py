@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Diverged
-from bench.store.checkpoints import load_state, save_state
-from bench.store.folder import LAST
+from bench.store.checkpoints import damage, load_state, save_state
+from bench.store.folder import BEST, LAST
 from bench.training.schedule import Schedule
 
 
@@ -143,11 +143,23 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
     ) -> "TrainingState":
-        """The state to go on from, filling in the others; a new one if none was saved."""
+        """The state to go on from, filling in the others; a new one if none can be used."""
         saved = load_state(folder / LAST)
         if saved is None:
+            return cls()
+        state = cls(**saved["state"])
+        anew = "training starts from the beginning"
+        if _shapes(saved["network"]) != _shapes(network.state_dict()):
+            print(f"{folder / LAST}: is of another network; {anew}")
+            return cls()
+        if state.best_step and (reason := damage(folder / BEST)):
+            print(f"{folder / BEST}: is damaged ({reason}); {anew}")
             return cls()
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
-        return cls(**saved["state"])
+        return state
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}

@@ -178,6 +178,14 @@ def test_extractor_is_trained_once_for_two_weights(results: Path, run: Command) 
     assert [path for path in results.glob("extractors/*") if path.name[0] != "."] == [extractor]
     assert {path: path.stat().st_mtime_ns for path in extractor.iterdir()} == changed
 
+    weights = extractor / "best.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    third = run(*command, "regularizer.weight=0.3")
+    assert third.code == 0, third.err
+    assert f"{extractor}: is damaged (its bytes are not those that were written)" in third.out
+    assert weights.read_bytes() == content
+
 
 def test_a_run_held_by_another_process_is_left_alone(results: Path, run: Command) -> None:
     from filelock import FileLock

@@ -77,6 +77,13 @@ class Regression:
         return {"loss": float((network(x) - y).square().mean())}
 
 
+def flip(path, place):
+    """Flips a bit at a place, given as a share of the file."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+
+
 def weights(task):
     return torch.cat([p.detach().flatten() for p in task.network.parameters()])
 
@@ -171,11 +178,27 @@ def test_finished_training_is_not_trained_further(tmp_path):
     assert again.positions == []
 
 
-def test_damaged_state_starts_from_the_beginning_and_says_so(tmp_path, capsys):
-    (tmp_path / LAST).write_bytes(b"half a file")
-    fitted = fit(Regression(), SETTINGS, tmp_path, seed=0)
+@pytest.mark.parametrize("name", [LAST, BEST])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
+def test_flipped_bit_starts_training_from_the_beginning_and_says_so(tmp_path, name, place, capsys):
+    task = Regression(fails_at=9)
+    with pytest.raises(Stop):
+        fit(task, SETTINGS, tmp_path, seed=0)
+    flip(tmp_path / name, place)
+    again = Regression()
+    fitted = fit(again, SETTINGS, tmp_path, seed=0)
+    assert len(again.positions) == 48
     assert len(fitted.history) == 3
-    assert "cannot be read" in capsys.readouterr().out
+    assert f"{tmp_path / name}: " in (said := capsys.readouterr().out)
+    assert "training starts from the beginning" in said
+
+
+def test_state_of_another_network_starts_from_the_beginning_and_says_so(tmp_path, capsys):
+    fit(Regression(), replace(SETTINGS, steps=8), tmp_path, seed=0)
+    wider = Regression()
+    wider.network = nn.Linear(3, 1)
+    assert len(fit(wider, SETTINGS, tmp_path, seed=0).history) == 3
+    assert f"{tmp_path / LAST}: is of another network" in capsys.readouterr().out
 
 
 class Interrupting(Regression):
@@ -319,6 +342,17 @@ def test_network_survives_writing_and_reading(tmp_path):
         assert torch.equal(other.state_dict()[name], value)
     with safe_open(tmp_path / BEST, framework="pt") as file:
         assert "0.weight" in set(file.keys())
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.999])
+def test_checkpoint_with_a_flipped_bit_is_refused(tmp_path, place):
+    save_network(tmp_path / BEST, nn.Linear(30, 10), {"network": {"channels": [1, 3]}})
+    flip(tmp_path / BEST, place)
+    other = nn.Linear(30, 10)
+    before = other.weight.clone()
+    with pytest.raises(StoreError, match=r"best\.safetensors: is not a readable checkpoint"):
+        load_network(tmp_path / BEST, other)
+    assert torch.equal(other.weight, before)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"noise" * 100])
