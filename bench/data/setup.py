@@ -17,7 +17,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
 from bench.errors import BenchError, ConfigError
 
-FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "step")
+FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "unit", "step")
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -83,9 +83,10 @@ class Setup:
             content: What `record` gave.
         """
         empty: dict[str, Any] = {"ids": [], "splits": [], "places": [], "given": {}}
+        index = {"unit": "mm", **content["index"], **empty}  # older runs recorded no unit
         return cls(
             experiment,
-            PreparedDataset(None, {**content["index"], **empty}, experiment["dataset"]["pairs"]),
+            PreparedDataset(None, index, experiment["dataset"]["pairs"]),
             content["reading"],
             {
                 place: cls.recorded(experiment.with_config(other["config"]), other)

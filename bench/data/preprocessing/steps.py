@@ -42,7 +42,7 @@ def preprocess(
     step = intensity.step(image.dtype)
     edges = raw.spacing
     grid = np.eye(image.ndim + 1)
-    if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3):
+    if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3, atol=0):
         image, labels, grid = resample(image, labels, edges, spacing)
         edges, step = tuple(float(edge) for edge in spacing), None
     normalized = intensity.apply(image, where, raw.image.dtype)
@@ -68,7 +68,7 @@ def preprocess(
         grid = grid @ _shift(first)
         normalized = crop_or_pad(normalized, shape, float(normalized.min()))
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid)
+    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid, raw.unit)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:
