@@ -12,6 +12,7 @@ from bench.data.files.fields import LAYOUTS, write_field
 from bench.data.files.images import FileGrid, file_stem, read_grid, read_raw, write_image
 from bench.data.lengths import listed
 from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.source import Source
@@ -118,6 +119,8 @@ class Registrar:
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)
+        if "world" in self.job.setup.reading:  # the grid is known without the run's data
+            self.source.grid = Grid.from_settings(self.job.setup.reading["world"])
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
         """Registers a pair and writes the warped image, labels and displacement.

@@ -14,10 +14,12 @@ from bench.config.outside import code_of_class
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
+from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
-from bench.data.sources.subject import Raw, Sample, Subject
+from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
+VOXELS, WORLD = "voxels", "world"  # where images are compared
 UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 
@@ -41,13 +43,19 @@ class Source(ABC):
             `bench.data.preprocessing.intensity.Intensity`.
         pixel_size: Edge lengths of a voxel in the files in mm, one for all axes or one for each, in
             place of what they state; None takes that.
+        space: `voxels` compares images voxel by voxel, whatever their headers say; `world`
+            resamples all volumes to one grid first, each where its header puts it.
+        reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
+            the first subject.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
     None. The file of a class outside the suite counts as well.
     """
 
-    HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+        {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
+    )
     WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"pixel_size"})  # runs before them had none
 
     name: str
@@ -57,6 +65,8 @@ class Source(ABC):
     pairs: Mapping[str, Any]
     root: str | Path | None = None
     pixel_size: float | Sequence[float] | None = None
+    space: str = VOXELS
+    reference: str | None = None
     spacing: Sequence[float] | None = None
     border: int = 0
     shape: Sequence[int] | None = None
@@ -80,8 +90,46 @@ class Source(ABC):
                     f"dataset.pixel_size={self.pixel_size}: must be a number above 0 in mm, or "
                     f"{self.ndim} of them, one per axis."
                 )
+        self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+
+    def _check_space(self) -> None:
+        if self.space not in (VOXELS, WORLD):
+            raise ConfigError(f"dataset.space={self.space}: must be {VOXELS} or {WORLD}.")
+        if self.space == VOXELS and self.reference is not None:
+            raise ConfigError(
+                f"dataset.reference={self.reference}: is the grid of dataset.space={WORLD}. Set "
+                "that, or leave it out."
+            )
+        if self.space == WORLD and (self.ndim == 2 or self.pixel_size is not None):
+            given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
+            raise ConfigError(
+                f"dataset.space={WORLD}: places volumes by their headers, which does not go with "
+                f"dataset.{given}. Leave one of them out."
+            )
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The grid that all volumes are resampled to; None where voxels are compared.
+
+        Raises:
+            DataError: If the volume that it is of cannot be read, or is none.
+        """
+        if self.space == VOXELS:
+            return None
+        if self.reference is not None:
+            chosen = Subject("reference", ATLAS, self.existing_root() / self.reference)
+        else:
+            subjects = self.subjects()
+            chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
+        raw = self.read(replace(chosen, labels=None))
+        if raw is None or raw.affine is None:
+            raise DataError(
+                f"dataset {self.name}: has no headers that could place images in the world. Leave "
+                f"dataset.space={WORLD} out."
+            )
+        return Grid.of(raw)
 
     def pixel_edges(self) -> tuple[float, ...]:
         """The edge lengths that `pixel_size` gives, in mm; none if it is None."""
@@ -134,6 +182,7 @@ class Source(ABC):
             self.spacing,
             self.border,
             self.shape,
+            self.grid,
         )
 
     def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -164,6 +213,7 @@ class Source(ABC):
             "source": type(self).__qualname__,
             **settings,
             "classes": self.table.settings(),
+            **({"world": self.grid.settings()} if self.grid else {}),
             **({"code": code} if code else {}),
         }
 
