@@ -14,6 +14,7 @@ from bench.cli.terminal import print_outcome
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
 from bench.config.multirun import set_in_each_run
+from bench.config.trained import refuse_contradiction
 from bench.sweeps.callback import Failed, Planned, check_sweep, command
 from bench.sweeps.gpus import deal_gpu
 
@@ -32,6 +33,7 @@ SETTINGS = {
     "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
     "refine=N": "rounds of further λ after a sweep, while the best one is at the border",
     "results_dir=DIR": "where everything is written (default results)",
+    "model.trained=RUN": "tests the network of a finished run on another data set",
     "dataset.root=PATH": "where a data set's files lie",
     "regularizer.weight=X": "the weight λ; by default the tuned one for data set and metric",
     "regularizer.scale=X": "a factor on that default",
@@ -55,6 +57,7 @@ def run_job(config: DictConfig) -> None:
         deal_gpu(hydra.job.num)
     try:
         check_sweep(config)
+        refuse_contradiction(hydra.overrides.task)
         if config.plan:
             from bench.sweeps.tables import print_plan
 

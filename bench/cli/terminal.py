@@ -157,7 +157,7 @@ def print_check(report: Any) -> None:
         ("subjects", [str(split.subjects) for split in splits]),
         ("pairs", ["" if split.pairs is None else str(split.pairs) for split in splits]),
         ("shape", [_kinds(split.shapes) for split in splits]),
-        ("spacing, mm", [_kinds(split.spacings) for split in splits]),
+        ("spacing", [_kinds(split.spacings) for split in splits]),
         ("stored as", [_kinds(split.orientations) for split in splits]),
         ("intensity", [_span(split.stored) for split in splits]),
         ("normalized", [_span(split.normalized) for split in splits]),

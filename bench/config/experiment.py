@@ -14,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from bench.config.composition import compose
 from bench.config.groups import CONF, GROUPS
 from bench.config.settings import TrainerSettings
+from bench.config.trained import with_trained_network
 from bench.errors import ConfigError, own_cause
 
 CACHE = "cache"  # folder of the caches below that of the results
@@ -52,6 +53,9 @@ class Experiment:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        trained = sections["model"].get("trained")
+        if trained is not None and not isinstance(trained, Mapping):
+            sections = with_trained_network(sections)
         _check_names(sections)
         weight = sections["regularizer"]["weight"]
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
@@ -104,6 +108,16 @@ class Experiment:
     def uses(self) -> tuple[str, ...]:
         """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
         return tuple(self.config["model"].get("uses", USES))
+
+    @property
+    def trained(self) -> Mapping[str, Any] | None:
+        """The run whose network is tested, see `bench.config.trained`; None if there is none."""
+        return self.config["model"].get("trained")
+
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        """What tells the method from others: what it uses, or what its network was trained with."""
+        return USES if self.trained else self.uses
 
     @property
     def weight(self) -> float:

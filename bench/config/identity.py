@@ -105,12 +105,14 @@ def run_identity(
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """What runs have in common among which λ is chosen: all but λ and the seed."""
-    return _method_identity(experiment) | {"dataset": dataset_identity(experiment, data)}
+    identity = _method_identity(experiment, of_trained="variant")
+    return identity | {"dataset": dataset_identity(experiment, data)}
 
 
-def _method_identity(experiment: Experiment) -> dict[str, Any]:
+def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
-    sections = {"task": experiment["task"], "model": _model_identity(experiment["model"])}
+    model = _model_identity(experiment["model"], of_trained)
+    sections = {"task": experiment["task"], "model": model}
     sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
     if "regularizer" in sections:
         sections["regularizer"].pop("weight")
@@ -121,11 +123,14 @@ def _method_identity(experiment: Experiment) -> dict[str, Any]:
     return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
 
 
-def _model_identity(section: Mapping[str, Any]) -> dict[str, Any]:
-    """A folder that a method reads counts by its files, wherever it lies."""
-    if "folder" not in section:
-        return dict(section)
-    return {**section, "folder": folder_digest(section["folder"])}
+def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, Any]:
+    """A folder that a method reads counts by its files, wherever it lies; a network that another
+    run has trained by that run's id or variant."""
+    if "folder" in section:
+        return {**section, "folder": folder_digest(section["folder"])}
+    trained = section.get("trained")
+    others = {key: value for key, value in section.items() if key != "trained"}
+    return {**others, "trained": trained[of_trained]} if trained else others
 
 
 def folder_digest(folder: Any) -> str:
@@ -187,7 +192,7 @@ def _with_extractor_ids(
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
-    uses, model = experiment.uses, experiment["model"]["name"]
+    uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["dataset"]["name"]]
     if "metric" in uses:
         parts.append(experiment["metric"]["name"])

@@ -12,6 +12,7 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import check_subjects
 from bench.data.files.nifti import disagreement
 from bench.data.headers import distance_note
+from bench.data.lengths import listed
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
@@ -32,7 +33,7 @@ class SplitReport:
         subjects: Number of subjects.
         pairs: Number of pairs; None if they cannot be made.
         shapes: How often each shape occurs in the files.
-        spacings: How often each spacing occurs, in mm.
+        spacings: How often each spacing occurs, with its unit.
         orientations: How often each orientation occurs.
         stored: Least and largest intensity in the files.
         normalized: Least and largest intensity after preprocessing.
@@ -99,6 +100,7 @@ def check(source: Source) -> CheckReport:
     grids: dict[str, np.ndarray] = {}
     trained: Counter = Counter()
     labelled: Counter = Counter()
+    sized: Counter = Counter()
     for subject in _progress(subjects, f"checking {source.name}"):
         split = report.splits.setdefault(subject.split, SplitReport())
         split.subjects += 1
@@ -114,11 +116,17 @@ def check(source: Source) -> CheckReport:
             _note_forms(report, subject)
         trained[sample.image.shape[1:]] += 1
         labelled[sample.labels is not None] += 1
+        sized[sample.unit] += 1
     if len(trained) > 1:
         listed = ", ".join(f"{shape} ({count})" for shape, count in trained.most_common(4))
         report.faults.append(
             f"dataset {source.name}: after preprocessing shapes differ: {listed}. Set "
             "dataset.shape to crop or pad all to one shape."
+        )
+    if len(sized) > 1:
+        report.faults.append(
+            f"dataset {source.name}: {sized['mm']} files say how large their voxels are, "
+            f"{sized['px']} do not. Set dataset.pixel_size, in mm."
         )
     if len(labelled) > 1:
         report.faults.append(
@@ -171,8 +179,8 @@ def _add(
 ) -> None:
     image = raw.image if raw is not None else sample.image[0]
     split.shapes[image.shape] += 1
-    edges = raw.spacing if raw is not None else sample.spacing
-    split.spacings[tuple(round(edge, 3) for edge in edges)] += 1
+    stated = raw if raw is not None and source.pixel_size is None else sample
+    split.spacings[listed(stated.spacing, stated.unit)] += 1
     if raw is not None and raw.orientation:
         split.orientations[raw.orientation] += 1
     split.stored = _wider(split.stored, image)

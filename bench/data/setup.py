@@ -1,6 +1,6 @@
 """An experiment together with the data that it is on; no images are read and no torch imported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
 from bench.errors import BenchError, ConfigError
 
-FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "step")
+FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "unit", "step")
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -83,9 +83,10 @@ class Setup:
             content: What `record` gave.
         """
         empty: dict[str, Any] = {"ids": [], "splits": [], "places": [], "given": {}}
+        index = {"unit": "mm", **content["index"], **empty}  # older runs recorded no unit
         return cls(
             experiment,
-            PreparedDataset(None, {**content["index"], **empty}, experiment["dataset"]["pairs"]),
+            PreparedDataset(None, index, experiment["dataset"]["pairs"]),
             content["reading"],
             {
                 place: cls.recorded(experiment.with_config(other["config"]), other)
@@ -106,7 +107,7 @@ class Setup:
     def extractor_ids(self) -> dict[str, str]:
         """The identity of each extractor of the metric, by its place."""
         found = {}
-        for place, _ in extractor_sections(self.experiment["metric"]):
+        for place, _ in _used_extractors(self.experiment):
             setup, section = self.extractor(place)
             found[place] = digest(extractor_identity(setup.experiment, section, setup.data))
         return found
@@ -121,6 +122,11 @@ def make_source(experiment: Experiment) -> Source:
     return build(experiment.source_arguments(), "dataset")
 
 
+def _used_extractors(experiment: Experiment) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if "metric" in experiment.uses:
+        yield from extractor_sections(experiment["metric"])
+
+
 def _transfers(experiment: Experiment, look: Look) -> dict[str, Setup]:
     """The setups of extractors that learn on another data set, by their place.
 
@@ -128,7 +134,7 @@ def _transfers(experiment: Experiment, look: Look) -> dict[str, Setup]:
     the other data set's runs use.
     """
     found = {}
-    for place, section in extractor_sections(experiment["metric"]):
+    for place, section in _used_extractors(experiment):
         name = section.get("dataset")
         if name is None:
             continue

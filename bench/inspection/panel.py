@@ -148,7 +148,7 @@ def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
 
 def run_label(experiment: Experiment) -> str:
     """What registered, and under which λ: the metric, and the model unless it is the usual one."""
-    uses, model = experiment.uses, experiment["model"]["name"]
+    uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["metric"]["name"]] if "metric" in uses else []
     if "metric" not in uses or model != DEFAULT_MODEL:
         parts.append(model)

@@ -9,7 +9,7 @@ from torch import nn
 from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Unsupported
 from bench.models.checks import is_count, require
 from bench.models.direct import Direct
 from bench.models.flow import finish_network
@@ -17,7 +17,7 @@ from bench.models.method import Method
 from bench.models.refined import Refined
 from bench.seeding import derive_seed
 
-OF_THE_SUITE = ("name", "uses", "integrate", "flow_std", "refine", "affine")
+OF_THE_SUITE = ("name", "uses", "integrate", "flow_std", "refine", "affine", "trained")
 
 
 def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
@@ -27,11 +27,13 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
 
     Raises:
         ConfigError: If it cannot be built, or is neither a network nor a method.
+        Unsupported: If a trained network takes other images.
     """
     dataset = setup.dataset
     refine, affine = section.get("refine", 0), section.get("affine", False)
     require("refine", refine, is_count(refine, 0), "a whole number of steps, or 0 for none")
     require("affine", affine, isinstance(affine, bool), "true or false")
+    _check_trained(section.get("trained"), dataset)
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
@@ -66,6 +68,16 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
 
         return AffineFirst(model, Affine(dataset.ndim, dataset.channels))
     return model
+
+
+def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) -> None:
+    """Raises Unsupported unless a network that another run has trained takes the images."""
+    if trained and (trained["ndim"], trained["channels"]) != (dataset.ndim, dataset.channels):
+        raise Unsupported(
+            f"model.trained={trained['run']}: its network takes {trained['ndim']}D images with "
+            f"{trained['channels']} channel(s), and dataset={dataset.name} has {dataset.ndim}D "
+            f"images with {dataset.channels}. Name a run on images like those."
+        )
 
 
 def finish_method(method: Method, section: Mapping[str, Any], dataset: PreparedDataset) -> Method:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from bench.config.instantiation import build
@@ -76,6 +77,14 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     """Trains what is to be trained, or validates what is not; what the summary says of it."""
     experiment, folder = run.setup.experiment, run.folder
     device = single_device(experiment.settings)
+    trained = experiment.trained
+    if trained:
+        print(f"{run.folder.path.name}: takes the network of {trained['run']}")
+        origin = Folder(Path(trained["folder"]))
+        write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
+        job.make_ready(folder.file(BEST))
+        validation = (origin.summary() or {}).get("validation", {})
+        return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(job, folder, progress)}

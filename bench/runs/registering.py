@@ -1,6 +1,5 @@
 """The method of a finished run on new files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,9 @@ from torch import Tensor
 from bench.data.cache.arrays import encode
 from bench.data.files.fields import LAYOUTS, write_field
 from bench.data.files.images import FileGrid, file_stem, read_grid, read_raw, write_image
+from bench.data.lengths import listed
 from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.source import Source
@@ -118,6 +119,8 @@ class Registrar:
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)
+        if "world" in self.job.setup.reading:  # the grid is known without the run's data
+            self.source.grid = Grid.from_settings(self.job.setup.reading["world"])
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
         """Registers a pair and writes the warped image, labels and displacement.
@@ -192,10 +195,12 @@ class Registrar:
                 f"{path}: has shape {tuple(shape)} once preprocessed, and {self.name} registers "
                 f"images of {dataset.shape}. Crop or pad it, or take a run with dataset.shape set."
             )
-        if not np.allclose(sample.spacing, dataset.spacing, rtol=1e-2):
+        known = dataset.index["spacing"], dataset.index["unit"]
+        same = np.allclose(sample.spacing, known[0], rtol=1e-2, atol=0)
+        if sample.unit == known[1] and not same:
             raise DataError(
-                f"{path}: has voxels of {_edges(sample.spacing)} mm, and {self.name} registers "
-                f"images of {_edges(dataset.spacing)} mm. Resample it, or take a run with "
+                f"{path}: has voxels of {listed(sample.spacing, sample.unit)}, and {self.name} "
+                f"registers images of {listed(*known)}. Resample it, or take a run with "
                 "dataset.spacing set."
             )
         step = dataset.step if dataset.step == sample.step else None
@@ -285,7 +290,3 @@ def _write_warped(
     assert moving.raw.affine is not None
     warped = warp_file(array, moving.raw.affine, grid, displacement, labels)
     return write_image(path, warped, grid)
-
-
-def _edges(spacing: Sequence[float]) -> str:
-    return " x ".join(f"{edge:g}" for edge in spacing)

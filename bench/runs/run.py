@@ -29,7 +29,7 @@ class Run:
     def of(cls, setup: Setup) -> "Run":
         """The run of an experiment; nothing is written."""
         experiment = setup.experiment
-        uses = experiment.uses
+        uses = experiment.shaped_by
         run_id = digest(run_identity(experiment, setup.data, setup.extractor_ids()))
         header = {
             "id": run_id,

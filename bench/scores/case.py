@@ -27,7 +27,7 @@ class Case:
         fixed: Fixed label map (*S), likewise.
         classes: Number of classes, background included.
         spacing: Edge lengths of a voxel.
-        spacing_unit: Their unit, `mm` or `px`.
+        spacing_unit: Their unit: mm, µm, nm or px.
         seconds: Time of the registration.
         similarity: D of the pair under the displacement.
         reverse: Displacement (1, D, *S) of the registration of fixed to moving, voxels.

@@ -252,6 +252,6 @@ def units(spacing_unit: str) -> dict[str, str]:
     """Units of the scores that are lengths, by name.
 
     Args:
-        spacing_unit: Of the data set, `mm` or `px`.
+        spacing_unit: Of the data set: mm, µm, nm or px.
     """
     return {name: spacing_unit for name, score in SCORES.items() if score.in_spacing}

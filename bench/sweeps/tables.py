@@ -43,9 +43,9 @@ def print_plan(cells: Sequence[Cell]) -> None:
         table.add_row(
             cell.status,
             names["dataset"],
-            names["metric"] if "metric" in cell.experiment.uses else "–",
+            names["metric"] if "metric" in cell.experiment.shaped_by else "–",
             cell.experiment["model"]["name"],
-            f"{names['weight']:g}" if "regularizer" in cell.experiment.uses else "–",
+            f"{names['weight']:g}" if "regularizer" in cell.experiment.shaped_by else "–",
             str(names["seed"]),
             escape(_further(cell, shared)),
             "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),

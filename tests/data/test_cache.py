@@ -189,7 +189,7 @@ class PartlyLabelled(Numbers):
     ("kind", "words"),
     [
         (Uneven, r"subject c has shape \(2, 4\), the first one has \(3, 4\). Set dataset.shape to"),
-        (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5. Set da"),
+        (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5 mm. Set da"),
         (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
     ],
 )

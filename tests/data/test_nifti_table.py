@@ -43,9 +43,9 @@ def table(rows=SUBJECTS, columns=("image", "labels", "split"), comma=","):
     return "\n".join(lines) + "\n"
 
 
-def source(root, text, pairs=CROSS, name="subjects.csv", encoding="utf-8"):
+def source(root, text, pairs=CROSS, name="subjects.csv", encoding="utf-8", **further):
     (root / name).write_bytes(text.encode(encoding))
-    settings = {"intensity": {"policy": "keep"}, "classes": 3, "table_file": name}
+    settings = {"intensity": {"policy": "keep"}, "classes": 3, "table_file": name, **further}
     return NiftiTable(name="own", ndim=3, root=root, pairs=pairs, **settings)
 
 
@@ -297,3 +297,19 @@ def test_without_a_column_of_splits_all_is_tested_on(root, tmp_path, text):
     assert dataset.pairs("test")
     with pytest.raises(DataError, match="split 'train' has no subjects, and this run needs some"):
         dataset.pairs("train")
+
+
+def test_columns_may_be_called_otherwise(root, tmp_path):
+    text = "source,target,mask,part\na.nii,b.nii,a_labels.nii.gz,train\n"
+    names = {"moving": "source", "fixed": "target", "split": "part", "moving_labels": "mask"}
+    chosen = source(root, text + "f.nii,g.nii,f_labels.nii.gz,test\n", columns=names)
+    subjects = {subject.id: subject for subject in chosen.subjects()}
+    assert chosen.given_pairs() == {"train": [("a.nii", "b.nii")], "test": [("f.nii", "g.nii")]}
+    assert subjects["a.nii"].labels == root / "a_labels.nii.gz"
+    assert subjects["b.nii"].labels is None
+    plain = source(root, PAIRS).settings()
+    assert "columns" not in plain
+    wrong = source(root, text, columns={**names, "fixed_labels": "other"})
+    words = "lacks the column other of dataset.columns.fixed_labels; it has source, target, mask"
+    with pytest.raises(DataError, match=words):
+        wrong.subjects()

@@ -36,7 +36,7 @@ RUN_COLUMNS = (
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES)  # of such runs; the second only with labels
 TEXTS = {"moving": str, "fixed": str, "class": str}  # ids such as 007 are no numbers
-NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses"}}
+NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
 
@@ -186,6 +186,9 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         dropped = NOT_IDENTIFYING.get(section, set()) | NOT_A_SETTING.get(section, set())
         kept = {k: v for k, v in config[section].items() if k not in dropped}
         found |= _flat(kept, section)
+    trained = config["model"].get("trained")
+    if trained:
+        found["model.trained"] = trained["on"]
     for part in ("augmentation", "pairs"):
         found |= _flat(config["dataset"][part], f"dataset.{part}")
     return found

@@ -30,13 +30,19 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     defaults: dict[tuple[str, ...], dict[str, Any]] = {}
     lines = []
     for config in configs:
+        trained = config["model"].get("trained")
         groups = [group for group in CHOSEN if group != "task" or _names_task(config)]
+        if trained:  # which says all of them
+            groups = [group for group in groups if group in ("task", "dataset")]
         choices = tuple(o for group in groups for o in _choice(group, config[group]))
         if choices not in defaults:
             defaults[choices] = Experiment.from_config(compose(choices)).config
         said = [f"seed={config['seed']}"]
         if "regularizer" in used_sections(config):
             said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
+        if trained:
+            said = [f"model.trained={trained['run']}"]
+            config = {**defaults[choices], **{group: config[group] for group in groups}}
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
         lines.append("python run.py " + " ".join(shlex.quote(override) for override in overrides))
     return lines

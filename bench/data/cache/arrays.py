@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.lengths import listed
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import Sample, Subject
 from bench.errors import DataError
@@ -39,6 +40,7 @@ class Collector:
         self.known = set(source.class_names())
         self.shape = first.image.shape
         self.spacing = first.spacing
+        self.unit = first.unit
         self.labelled = first.labels is not None
         self.step = step
         self.found: set[int] = {0}
@@ -75,11 +77,18 @@ class Collector:
                 f"the first one has {self.shape[1:]}. Set dataset.shape to crop or pad all to one "
                 "shape."
             )
-        if not np.allclose(sample.spacing, self.spacing, rtol=1e-2):
+        if sample.unit != self.unit:
+            raise DataError(
+                f"dataset {self.name}: the file of subject {subject.id} "
+                f"{'says' if sample.unit == 'mm' else 'does not say'} how large its voxels are, "
+                "unlike the first. Set dataset.pixel_size, in mm."
+            )
+        if not np.allclose(sample.spacing, self.spacing, rtol=1e-2, atol=0):
             raise DataError(
                 f"dataset {self.name}: voxels of subject {subject.id} have edges of "
-                f"{_edges(sample.spacing)} mm, those of the first one {_edges(self.spacing)}. Set "
-                "dataset.spacing to resample all to one spacing."
+                f"{listed(sample.spacing, self.unit)}, those of the first one "
+                f"{listed(self.spacing, self.unit)}. Set dataset.spacing to resample all to one "
+                "spacing."
             )
         if (sample.labels is not None) != self.labelled:
             raise DataError(
@@ -103,10 +112,6 @@ class Collector:
         if self.labels is not None:
             self.labels[i, 0] = sample.labels
         return found
-
-
-def _edges(spacing: Sequence[float]) -> str:
-    return " x ".join(f"{edge:g}" for edge in spacing)
 
 
 def encode(image: np.ndarray, step: float | None) -> np.ndarray:
@@ -147,6 +152,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
         "shape": list(collector.shape[1:]),
         "channels": collector.shape[0],
         "spacing": list(collector.spacing),
+        "unit": collector.unit,
         "step": collector.step,
     }
 

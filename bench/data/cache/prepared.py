@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.cache.arrays import IMAGES, LABELS
+from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.subject import ATLAS, TEST
 from bench.errors import DataError
@@ -34,18 +35,16 @@ class PreparedDataset:
         folder: The cache folder; None if there is no cache.
         index: Content of its `index.json`.
         pairing: Policy of each split.
-        unit: Unit of the spacing, `mm` or `px`.
     """
 
     folder: Path | None
     index: Mapping[str, Any]
     pairing: Mapping[str, Any]
-    unit: str = "mm"
 
     @classmethod
-    def open(cls, folder: Path, pairing: Mapping[str, Any], unit: str = "mm") -> "PreparedDataset":
+    def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
         """Opens a cache folder; reads its index only."""
-        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing), unit)
+        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing))
 
     @property
     def name(self) -> str:
@@ -70,7 +69,12 @@ class PreparedDataset:
     @property
     def spacing(self) -> tuple[float, ...]:
         """Edge lengths of a voxel, in `unit`."""
-        return tuple(self.index["spacing"])
+        return readable(self.index["spacing"], self.index["unit"])[0]
+
+    @property
+    def unit(self) -> str:
+        """Unit of distances: mm, µm or nm, or `px` where the files do not say."""
+        return readable(self.index["spacing"], self.index["unit"])[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -152,7 +156,7 @@ class PreparedDataset:
         return pairs
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("folder", "index", "pairing", "unit")
+        names = ("folder", "index", "pairing")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Subject
 from bench.errors import DataError
 
-FORMAT = 3
+FORMAT = 4
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:
@@ -30,7 +30,7 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
     folder = cache_folder(source, source.subjects(), cache)
     if not (folder / INDEX).exists():
         raise DataError("its images have not been read yet")
-    return PreparedDataset.open(folder, source.pairs, source.unit)
+    return PreparedDataset.open(folder, source.pairs)
 
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
@@ -69,7 +69,7 @@ def prepare(source: Source, cache: Path | None) -> PreparedDataset:
         with FileLock(cache / f"{folder.name}.lock"):
             if not (folder / INDEX).exists():
                 _build(source, subjects, folder)
-    return PreparedDataset.open(folder, source.pairs, source.unit)
+    return PreparedDataset.open(folder, source.pairs)
 
 
 def check_subjects(name: str, subjects: Sequence[Subject]) -> None:

@@ -30,7 +30,7 @@ class DirectDataset(PreparedDataset):
     def __init__(
         self, source: Source, subjects: Sequence[Subject], index: dict[str, Any], found: list[int]
     ) -> None:
-        super().__init__(None, index, dict(source.pairs), source.unit)
+        super().__init__(None, index, dict(source.pairs))
         self.source = source
         self.subjects = list(subjects)
         self.found = found

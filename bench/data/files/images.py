@@ -8,6 +8,8 @@ import numpy as np
 
 from bench.data.files.nifti import read_nifti, read_volume
 from bench.data.files.tiff import count_pages, read_image, read_labels
+from bench.data.files.tiff_spacing import pixel_edges
+from bench.data.lengths import PIXELS
 from bench.data.sources.subject import Raw
 from bench.errors import DataError
 
@@ -79,7 +81,9 @@ def read_raw(image: Path, labels: Path | None = None, ignore_affine: bool = Fals
             f"{labels}: has {ids.shape} pixels, but its image {image.name} has {values.shape}. "
             "Give labels on the image's grid."
         )
-    return Raw(values, ids, (1.0, 1.0), affine=np.eye(3))
+    edges = pixel_edges(image) if ending(image) in TIFF else None
+    unit = "mm" if edges else PIXELS
+    return Raw(values, ids, edges or (1.0, 1.0), affine=np.eye(3), unit=unit)
 
 
 def read_grid(path: Path, raw: Raw) -> FileGrid:

@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.world import Grid, onto_grid
 from bench.data.sources.subject import Raw, Sample
 from bench.errors import DataError
 
@@ -19,6 +20,7 @@ def preprocess(
     spacing: Sequence[float] | None = None,
     border: int = 0,
     shape: Sequence[int] | None = None,
+    world: Grid | None = None,
 ) -> Sample:
     """Resamples, normalizes, cuts and maps labels to classes, in this order.
 
@@ -33,6 +35,8 @@ def preprocess(
         border: Voxels cut off at both ends of each axis.
         shape: Shape to crop or pad to, centred, after the border is cut; None keeps it. Padding
             has the image's least intensity, and label 0.
+        world: The grid that images are resampled to before anything else, where their headers put
+            them; None takes their voxels as they are.
 
     Raises:
         DataError: Naming the file, what is wrong with it, and how to mend it.
@@ -42,8 +46,14 @@ def preprocess(
     step = intensity.step(image.dtype)
     edges = raw.spacing
     grid = np.eye(image.ndim + 1)
-    if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3):
-        image, labels, grid = resample(image, labels, edges, spacing)
+    if world is not None:
+        image, labels, to_volume = onto_grid(raw, world, where)
+        edges = world.spacing
+        if to_volume is not None:
+            grid, step = to_volume, None
+    if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3, atol=0):
+        image, labels, to_former = resample(image, labels, edges, spacing)
+        grid = grid @ to_former
         edges, step = tuple(float(edge) for edge in spacing), None
     normalized = intensity.apply(image, where, raw.image.dtype)
     largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
@@ -68,7 +78,7 @@ def preprocess(
         grid = grid @ _shift(first)
         normalized = crop_or_pad(normalized, shape, float(normalized.min()))
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid)
+    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid, raw.unit)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:

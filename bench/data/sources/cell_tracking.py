@@ -49,7 +49,7 @@ class CellTracking(TiffPages):
                     f"{path}: has {count_pages(path)} pages, one frame per file is needed. Split "
                     "it, or use dataset=tiff_stack."
                 )
-        return read_page(subject)
+        return read_page(subject, spacing=self.pixel_size is None)
 
     def _frames(self, root: Path, sequence: str) -> list[tuple[int, Path, Path]]:
         """Number, image and mask of every frame, in order."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ class NiftiTable(Source):
 
     Attributes:
         table_file: The CSV file, relative to `root`.
+        columns: What the table calls columns, by the names above, where it calls them otherwise.
         ignore_affine: Takes labels to lie on their image's grid whatever their header says.
     """
 
-    HARMLESS = Source.HARMLESS | {"table_file"}  # subjects and pairs that it lists count
+    HARMLESS = Source.HARMLESS | {"table_file", "columns"}  # subjects and pairs that it lists count
 
     table_file: str = "subjects.csv"
+    columns: Mapping[str, str] = field(default_factory=dict)
     ignore_affine: bool = False
 
     def subjects(self) -> list[Subject]:
@@ -70,7 +72,17 @@ class NiftiTable(Source):
                 f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
                 f"image, labels and split there, or name it by dataset.table_file."
             )
-        return path, read_table(path, SUBJECTS, PAIRS)
+        alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
+        rows = read_table(path, *alternatives)
+        for name, theirs in self.columns.items():
+            if theirs not in rows[0]:
+                raise DataError(
+                    f"{path}: lacks the column {theirs} of dataset.columns.{name}; it has "
+                    f"{', '.join(rows[0])}. Correct either."
+                )
+            for row in rows:
+                row[name] = row[theirs]
+        return path, rows
 
     def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
         names = [row.get("id") or stem(row.get("image", "")) for row in rows]

@@ -1,10 +1,11 @@
 """Where subjects come from: the base of every data set."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +14,12 @@ from bench.config.outside import code_of_class
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
+from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
-from bench.data.sources.subject import Raw, Sample, Subject
+from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
+VOXELS, WORLD = "voxels", "world"  # where images are compared
 UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 
@@ -38,15 +41,22 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
-        unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
+        pixel_size: Edge lengths of a voxel in the files in mm, one for all axes or one for each, in
+            place of what they state; None takes that.
+        space: `voxels` compares images voxel by voxel, whatever their headers say; `world`
+            resamples all volumes to one grid first, each where its header puts it.
+        reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
+            the first subject.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
-    runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
-    as well.
+    runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
+    None. The file of a class outside the suite counts as well.
     """
 
-    HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
-    unit: ClassVar[str] = "mm"
+    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+        {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
+    )
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"pixel_size"})  # runs before them had none
 
     name: str
     ndim: int
@@ -54,6 +64,9 @@ class Source(ABC):
     labels: str | Mapping[str, Any] | None = None
     pairs: Mapping[str, Any]
     root: str | Path | None = None
+    pixel_size: float | Sequence[float] | None = None
+    space: str = VOXELS
+    reference: str | None = None
     spacing: Sequence[float] | None = None
     border: int = 0
     shape: Sequence[int] | None = None
@@ -70,8 +83,61 @@ class Source(ABC):
                 raise ConfigError(
                     f"dataset.{name}={list(value)}: must have {self.ndim} numbers, one per axis."
                 )
+        if self.pixel_size is not None:
+            sizes = self.pixel_edges()
+            if len(sizes) != self.ndim or not all(_is_length(size) for size in sizes):
+                raise ConfigError(
+                    f"dataset.pixel_size={self.pixel_size}: must be a number above 0 in mm, or "
+                    f"{self.ndim} of them, one per axis."
+                )
+        self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+
+    def _check_space(self) -> None:
+        if self.space not in (VOXELS, WORLD):
+            raise ConfigError(f"dataset.space={self.space}: must be {VOXELS} or {WORLD}.")
+        if self.space == VOXELS and self.reference is not None:
+            raise ConfigError(
+                f"dataset.reference={self.reference}: is the grid of dataset.space={WORLD}. Set "
+                "that, or leave it out."
+            )
+        if self.space == WORLD and (self.ndim == 2 or self.pixel_size is not None):
+            given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
+            raise ConfigError(
+                f"dataset.space={WORLD}: places volumes by their headers, which does not go with "
+                f"dataset.{given}. Leave one of them out."
+            )
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The grid that all volumes are resampled to; None where voxels are compared.
+
+        Raises:
+            DataError: If the volume that it is of cannot be read, or is none.
+        """
+        if self.space == VOXELS:
+            return None
+        if self.reference is not None:
+            chosen = Subject("reference", ATLAS, self.existing_root() / self.reference)
+        else:
+            subjects = self.subjects()
+            chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
+        raw = self.read(replace(chosen, labels=None))
+        if raw is None or raw.affine is None:
+            raise DataError(
+                f"dataset {self.name}: has no headers that could place images in the world. Leave "
+                f"dataset.space={WORLD} out."
+            )
+        return Grid.of(raw)
+
+    def pixel_edges(self) -> tuple[float, ...]:
+        """The edge lengths that `pixel_size` gives, in mm; none if it is None."""
+        if self.pixel_size is None:
+            return ()
+        if isinstance(self.pixel_size, int | float):
+            return (self.pixel_size,) * self.ndim
+        return tuple(self.pixel_size)
 
     @abstractmethod
     def subjects(self) -> list[Subject]:
@@ -105,6 +171,8 @@ class Source(ABC):
         Raises:
             DataError: If it is not what the data set declares.
         """
+        if self.pixel_size is not None:
+            raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
         return preprocess(
             raw,
             where(subject, subject.image),
@@ -114,6 +182,7 @@ class Source(ABC):
             self.spacing,
             self.border,
             self.shape,
+            self.grid,
         )
 
     def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -132,14 +201,19 @@ class Source(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What, besides the files, determines the preprocessed arrays."""
-        names = [field.name for field in fields(self) if field.name not in self.HARMLESS]
-        settings = {name: _plain(getattr(self, name)) for name in names}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        settings = {
+            name: _plain(value)
+            for name, value in values.items()
+            if name not in self.HARMLESS and not (name in self.WITHOUT_NULL and value is None)
+        }
         del settings["labels"]
         code = code_of_class(type(self))
         return {
             "source": type(self).__qualname__,
             **settings,
             "classes": self.table.settings(),
+            **({"world": self.grid.settings()} if self.grid else {}),
             **({"code": code} if code else {}),
         }
 
@@ -192,6 +266,11 @@ class Source(ABC):
         if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
             raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
         return root
+
+
+def _is_length(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < math.inf
 
 
 def _plain(value: Any) -> Any:

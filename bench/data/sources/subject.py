@@ -43,6 +43,7 @@ class Raw:
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         orientation: Axis codes that the image's file was stored in; empty in 2D.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
+        unit: Of the spacing: `mm`, or `px` where the files do not say.
     """
 
     image: np.ndarray
@@ -50,6 +51,7 @@ class Raw:
     spacing: tuple[float, ...]
     orientation: str = ""
     affine: np.ndarray | None = None
+    unit: str = "mm"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Sample:
         step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
         grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
             for generated subjects.
+        unit: Of the spacing: `mm`, or `px` where the files do not say.
     """
 
     image: np.ndarray
@@ -70,3 +73,4 @@ class Sample:
     spacing: tuple[float, ...]
     step: float | None = None
     grid: np.ndarray | None = None
+    unit: str = "mm"

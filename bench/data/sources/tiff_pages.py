@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from bench.data.files.tiff import read_image, read_labels
+from bench.data.files.tiff_spacing import pixel_edges
+from bench.data.lengths import PIXELS
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS, Raw, Subject
 from bench.errors import ConfigError, DataError
@@ -20,7 +22,6 @@ class TiffPages(Source):
 
     HARMLESS = Source.HARMLESS | {"splits"}  # the subjects that it names count
 
-    unit: ClassVar[str] = "px"
     splits: Mapping[str, Mapping[str, Any]]
 
     def __post_init__(self) -> None:
@@ -58,8 +59,17 @@ class TiffPages(Source):
         return given[0], given[1]
 
 
-def read_page(subject: Subject, colors: Mapping[tuple[int, int, int], int] | None = None) -> Raw:
+def read_page(
+    subject: Subject,
+    colors: Mapping[tuple[int, int, int], int] | None = None,
+    spacing: bool = True,
+) -> Raw:
     """Image and labels of a subject that is a page of TIFF files, or a whole one.
+
+    Args:
+        subject: The subject.
+        colors: The id that each colour stands for, for label maps in colour.
+        spacing: Whether the file is asked for the size of its pixels.
 
     Raises:
         DataError: If they cannot be read, or differ in shape.
@@ -75,4 +85,5 @@ def read_page(subject: Subject, colors: Mapping[tuple[int, int, int], int] | Non
                 f"{subject.labels}: has pages of {labels.shape} pixels, but its image "
                 f"{subject.image.name} has {image.shape}. Give labels on the image's grid."
             )
-    return Raw(image, labels, (1.0, 1.0))
+    edges = pixel_edges(subject.image) if spacing else None
+    return Raw(image, labels, edges or (1.0, 1.0), unit="mm" if edges else PIXELS)

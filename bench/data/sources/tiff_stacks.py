@@ -48,7 +48,7 @@ class TiffStacks(TiffPages):
         return found
 
     def read(self, subject: Subject) -> Raw:
-        return read_page(subject, self._ids_by_color())
+        return read_page(subject, self._ids_by_color(), spacing=self.pixel_size is None)
 
     def _ids_by_color(self) -> dict[tuple[int, int, int], int] | None:
         if self.colors is None:

@@ -189,6 +189,6 @@ def _value(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
 
 def describe(experiment: Experiment) -> str:
     """What is registered by what, as messages and figures say it."""
-    uses, dataset = experiment.uses, experiment["dataset"]["name"]
+    uses, dataset = experiment.shaped_by, experiment["dataset"]["name"]
     section = "metric" if "metric" in uses else "model"
     return f"{experiment[section]['name']} on {dataset}"

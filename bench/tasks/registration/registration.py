@@ -88,7 +88,7 @@ class RegistrationJob:
         self.device = single_device(experiment.settings)
         self.trainable: Trainable | None = None
         self.method: Method
-        if isinstance(self.model, nn.Module):
+        if isinstance(self.model, nn.Module) and not experiment.trained:
             self.trainable = self._training(self.model)
 
     def _training(self, network: nn.Module) -> NetworkTraining:
@@ -159,7 +159,7 @@ class RegistrationJob:
             self.dataset,
             self.device,
             left,
-            warm_up=self.trainable is not None,
+            warm_up=isinstance(self.model, nn.Module),
             together=TOGETHER if self.trainable else 1,
             both=self.both_directions,
             seed=self.seed,

@@ -1,0 +1,95 @@
+"""The size of a pixel, as a TIFF file states it."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from bench.data.lengths import MILLIMETRES
+from bench.errors import DataError
+
+Edges = tuple[float, float]
+
+SCREEN = (1, 72, 96, 300)  # dots per inch that programs write whatever the image shows
+UNKNOWN = ("", "pixel", "pixels", "px", "reference frame")  # units that are none
+OME_DEFAULT = "µm"
+
+
+def pixel_edges(path: Path) -> Edges | None:
+    """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
+
+    Taken from OME (PhysicalSizeY and X), from ImageJ (resolution and unit), or else from the
+    resolution per inch or centimetre. A resolution of 1, 72, 96 or 300 per inch is that of a screen
+    or printer.
+
+    Returns:
+        None if the file does not say.
+
+    Raises:
+        DataError: If the file states sizes in a unit that is not known.
+    """
+    status = path.stat()
+    return _edges(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _edges(path: Path, size: int, changed: int) -> Edges | None:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        if file.is_ome and file.ome_metadata:
+            return _of_ome(file.ome_metadata, path)
+        tags = file.pages[0].tags
+        resolutions = [_resolution(tags, f"{axis}Resolution") for axis in "YX"]
+        if file.is_imagej:
+            name = str((file.imagej_metadata or {}).get("unit", ""))
+            return _in_millimetres([_inverse(each) for each in resolutions], [name] * 2, path)
+        names = {2: "inch", 3: "cm"}
+        name = names.get(tags.valueof("ResolutionUnit", 1), "")
+        if name == "inch" and any(round(each, 3) in SCREEN for each in resolutions):
+            return None
+        return _in_millimetres([_inverse(each) for each in resolutions], [name] * 2, path)
+
+
+def _of_ome(description: str, path: Path) -> Edges | None:
+    try:
+        root = ElementTree.fromstring(description)
+    except ElementTree.ParseError:
+        return None
+    pixels: Mapping[str, str] = next(
+        (element.attrib for element in root.iter() if element.tag.endswith("}Pixels")), {}
+    )
+    sizes = [pixels.get(f"PhysicalSize{axis}", "nan") for axis in "YX"]
+    names = [pixels.get(f"PhysicalSize{axis}Unit", OME_DEFAULT) for axis in "YX"]
+    try:
+        return _in_millimetres([float(size) for size in sizes], names, path)
+    except ValueError:
+        return None
+
+
+def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> Edges | None:
+    if not all(math.isfinite(size) and size > 0 for size in sizes):
+        return None
+    names = [name.replace("\\u00B5", "µ").strip() for name in names]
+    if any(name.lower() in UNKNOWN for name in names):
+        return None
+    strange = [name for name in names if name not in MILLIMETRES]
+    if strange:
+        raise DataError(
+            f"{path}: states pixels of {sizes[0]:g} {strange[0]}, which is no unit of length that "
+            "is known. Set dataset.pixel_size, in mm."
+        )
+    first, second = (size * MILLIMETRES[name] for size, name in zip(sizes, names, strict=True))
+    return first, second
+
+
+def _resolution(tags: Any, name: str) -> float:
+    """Pixels in a unit; 0 if the file does not say."""
+    numerator, denominator = tags.valueof(name, (0, 1))
+    return numerator / denominator if denominator else 0.0
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value > 0 else math.nan
