@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.files.nifti import read_nifti
+from bench.data.files.images import read_raw
 from bench.data.sources.source import Source
 from bench.data.sources.splits import ShuffledSplits
 from bench.data.sources.subject import Raw, Subject
@@ -35,8 +35,7 @@ class Decathlon(ShuffledSplits, Source):
         ]
 
     def read(self, subject: Subject) -> Raw:
-        assert subject.image is not None
-        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
 
 
 def stem(name: str) -> str:

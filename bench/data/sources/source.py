@@ -4,12 +4,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.config.outside import code_of_class
+from bench.data.files.colors import check_choice, converted
+from bench.data.files.kinds import parts_of
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -38,14 +40,17 @@ class Source(ABC):
         shape: Shape that images are then cropped or padded to, centred; None keeps it.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
+        color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
+            `bench.data.files.colors`; None keeps them as three channels.
         unit: Unit of spacings: `mm`, or `px` for files that say nothing of a voxel's size.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
-    runs, but those that its class lists in `HARMLESS`. The file of a class outside the suite counts
-    as well.
+    runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
+    None. The file of a class outside the suite counts as well.
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"color"})  # runs before them had none
     unit: ClassVar[str] = "mm"
 
     name: str
@@ -60,6 +65,7 @@ class Source(ABC):
     intensity: Mapping[str, Any] = field(
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
+    color: str | None = None
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -72,6 +78,7 @@ class Source(ABC):
                 )
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+        check_choice(self.color)
 
     @abstractmethod
     def subjects(self) -> list[Subject]:
@@ -105,6 +112,9 @@ class Source(ABC):
         Raises:
             DataError: If it is not what the data set declares.
         """
+        if self.color is not None:
+            colors = converted(raw.image, self.color, where(subject, subject.image))
+            raw = replace(raw, image=colors)
         return preprocess(
             raw,
             where(subject, subject.image),
@@ -132,8 +142,12 @@ class Source(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What, besides the files, determines the preprocessed arrays."""
-        names = [field.name for field in fields(self) if field.name not in self.HARMLESS]
-        settings = {name: _plain(getattr(self, name)) for name in names}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        settings = {
+            name: _plain(value)
+            for name, value in values.items()
+            if name not in self.HARMLESS and not (name in self.WITHOUT_NULL and value is None)
+        }
         del settings["labels"]
         code = code_of_class(type(self))
         return {
@@ -204,8 +218,9 @@ def _plain(value: Any) -> Any:
 
 
 def files(subject: Subject) -> list[Path]:
-    """The files of a subject."""
-    return [path for path in (subject.image, subject.labels) if path is not None]
+    """The files of a subject; those of a folder, and those that a header points to, too."""
+    labels = () if subject.labels is None else (subject.labels,)
+    return [part for path in (*subject.images, *labels) for part in parts_of(path)]
 
 
 def where(subject: Subject, path: Path | None) -> str:
