@@ -72,9 +72,7 @@ def test_labels_are_ids_palette_positions_or_colours(tmp_path):
     table = {(0, 0, 0): 0, (200, 10, 0): 5, (0, 255, 1): 9}
     expected = np.array([0, 5, 9])[ids // 300]
     assert np.array_equal(read_picture_labels(path, table), expected)
-    refused(
-        "holds colours where label ids are needed. Say in dataset.colo", read_picture_labels, path
-    )
+    refused("holds colours where label ids are needed. Say in", read_picture_labels, path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])

@@ -328,7 +328,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
         (registrar, PairOfFiles(good, html), "page.html: is no image file that can be"),
         (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|lies elsewhere"),
-        (registrar, PairOfFiles(good, good, stack), "is of another kind than its image"),
+        (registrar, PairOfFiles(good, good, stack), "is of another kind .TIFF. than its image"),
         (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
         (of_slices, PairOfFiles(colour, stack), "has 3 channel"),
         (of_slices, PairOfFiles(broken, stack), "cannot be read as PNG, it is damaged"),
