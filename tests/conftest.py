@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conf_options import tiny_experiment
+from contrasts import in_contrasts
 
 from bench.data import PreparedDataset, prepare
 from bench.data.setup import make_source
@@ -20,6 +21,17 @@ def tiny_datasets(tmp_path_factory) -> dict[int, PreparedDataset]:
     """The demo by number of axes: 3 training, 2 validation and 2 test subjects, odd sizes."""
     cache = tmp_path_factory.mktemp("cache")
     return {ndim: prepare(make_source(tiny_experiment(ndim)), cache) for ndim in (2, 3)}
+
+
+@pytest.fixture(scope="session")
+def datasets_of_channels(tiny_datasets, tmp_path_factory) -> dict[tuple[int, int], PreparedDataset]:
+    """The same by number of axes and of channels, which are different contrasts."""
+    cache = tmp_path_factory.mktemp("cache")
+    found = {(ndim, 1): dataset for ndim, dataset in tiny_datasets.items()}
+    for ndim, channels in ((2, 2), (2, 3), (3, 2)):
+        experiment = tiny_experiment(ndim, *in_contrasts(channels))
+        found[ndim, channels] = prepare(make_source(experiment), cache)
+    return found
 
 
 @pytest.fixture(scope="session")

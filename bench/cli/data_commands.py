@@ -119,7 +119,7 @@ def preview(
         pair = []
         for role, (what, images) in enumerate((("moving", batch.moving), ("fixed", batch.fixed))):
             label_map = labels[role][i, 0].numpy() if labels else None
-            pair.append((f"{what} {dataset.ids[members[role]]}", images[i, 0].numpy(), label_map))
+            pair.append((f"{what} {dataset.ids[members[role]]}", images[i].numpy(), label_map))
         pairs.append((pair[0], pair[1]))
     path = experiment.results / "data" / f"{dataset.name}-preview.png"
     draw_pairs(path, pairs, f"{dataset.name}: training pairs after augmentation")

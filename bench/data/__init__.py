@@ -12,6 +12,7 @@ from bench.data.sources.cell_tracking import CellTracking
 from bench.data.sources.decathlon import Decathlon
 from bench.data.sources.demo import Demo
 from bench.data.sources.nifti_table import NiftiTable
+from bench.data.sources.nnunet import NnUNet
 from bench.data.sources.oasis import Oasis
 from bench.data.sources.tiff_stacks import TiffStacks
 
@@ -21,6 +22,7 @@ __all__ = [
     "Decathlon",
     "Demo",
     "NiftiTable",
+    "NnUNet",
     "Oasis",
     "PreparedDataset",
     "TiffStacks",

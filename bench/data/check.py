@@ -10,11 +10,12 @@ import numpy as np
 
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import check_subjects
+from bench.data.files.kinds import NIFTI, kind_in
 from bench.data.files.nifti import disagreement
 from bench.data.headers import distance_note
 from bench.data.lengths import listed
 from bench.data.sources.pairs import evenly_spaced
-from bench.data.sources.source import Source, files, index_pairs
+from bench.data.sources.source import Source, files, index_pairs, where
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError
 
@@ -99,6 +100,7 @@ def check(source: Source) -> CheckReport:
     hashes: dict[bytes, Subject] = {}
     grids: dict[str, np.ndarray] = {}
     trained: Counter = Counter()
+    channels: dict[int, list[str]] = {}
     labelled: Counter = Counter()
     sized: Counter = Counter()
     for subject in _progress(subjects, f"checking {source.name}"):
@@ -115,6 +117,7 @@ def check(source: Source) -> CheckReport:
             grids[subject.id] = raw.affine @ sample.grid
             _note_forms(report, subject)
         trained[sample.image.shape[1:]] += 1
+        channels.setdefault(len(sample.image), []).append(where(subject, subject.image))
         labelled[sample.labels is not None] += 1
         sized[sample.unit] += 1
     if len(trained) > 1:
@@ -127,6 +130,12 @@ def check(source: Source) -> CheckReport:
         report.faults.append(
             f"dataset {source.name}: {sized['mm']} files say how large their voxels are, "
             f"{sized['px']} do not. Set dataset.pixel_size, in mm."
+        )
+    if len(channels) > 1:
+        most, *_, least = sorted(channels, key=lambda number: -len(channels[number]))
+        report.faults.append(
+            f"{channels[least][0]}: has {least} channel(s), most images have {most}. Give every "
+            "image the same channels; dataset.color=grey makes one of colours."
         )
     if len(labelled) > 1:
         report.faults.append(
@@ -177,8 +186,8 @@ def _count_labels(
 def _add(
     split: SplitReport, subject: Subject, raw: Raw | None, sample: Sample, source: Source
 ) -> None:
-    image = raw.image if raw is not None else sample.image[0]
-    split.shapes[image.shape] += 1
+    image = raw.image if raw is not None else sample.image
+    split.shapes[image.shape[1:]] += 1
     stated = raw if raw is not None and source.pixel_size is None else sample
     split.spacings[listed(stated.spacing, stated.unit)] += 1
     if raw is not None and raw.orientation:
@@ -186,7 +195,7 @@ def _add(
     split.stored = _wider(split.stored, image)
     split.normalized = _wider(split.normalized, sample.image)
     if len(split.shown) < SHOWN:
-        split.shown.append((subject.id, sample.image[0], sample.labels))
+        split.shown.append((subject.id, sample.image, sample.labels))
 
 
 def _find_copy(
@@ -205,7 +214,7 @@ def _find_copy(
 
 def _note_forms(report: CheckReport, subject: Subject) -> None:
     for path in files(subject):
-        found = disagreement(path)
+        found = disagreement(path) if kind_in(path) == NIFTI else None
         if found:
             report.notes.append(f"{path}: {found}")
 

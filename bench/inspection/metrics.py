@@ -75,7 +75,7 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
         extractors = extractors_of(similarity)
         if not extractors:
             raise StoreError(f"{folder.path.name}: {metric} has no extractor, and so no features.")
-        image = batch.fixed[0, 0].cpu().numpy()
+        image = batch.fixed[0].cpu().numpy()
         labels = None
         if batch.has_labels:
             labels = batch.segmentations[1][0, 0].cpu().numpy()
@@ -89,7 +89,7 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
                 maps = level[0].float().cpu().numpy()
                 rows.append(Maps(f"{metric}\nlevel {number}", _cut(maps, place, factor)))
     with styled():
-        figure = draw_features(image[place], rows, f"{fixed}, {dataset.name}")
+        figure = draw_features(image[(slice(None), *place)], rows, f"{fixed}, {dataset.name}")
         return _save(figure, out)
 
 

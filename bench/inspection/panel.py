@@ -43,7 +43,7 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     with styled():
         figure = draw_panel(
-            batch.fixed[0, 0].cpu().numpy(),
+            batch.fixed[0].cpu().numpy(),
             None if labels is None else labels[0, 0].cpu().numpy(),
             columns,
             f"{moving} to {fixed}, {summary['dataset']}",
@@ -139,7 +139,7 @@ def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
         labels = warp(moving, u, mode="nearest")[0, 0].cpu().numpy()
     return Registered(
         label,
-        warp(batch.moving, u)[0, 0].cpu().numpy(),
+        warp(batch.moving, u)[0].cpu().numpy(),
         labels,
         u[0].cpu().numpy(),
         jacobian_determinant(u)[0].cpu().numpy(),

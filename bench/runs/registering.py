@@ -9,7 +9,8 @@ from torch import Tensor
 
 from bench.data.cache.arrays import encode
 from bench.data.files.fields import LAYOUTS, write_field
-from bench.data.files.images import FileGrid, file_stem, read_grid, read_raw, write_image
+from bench.data.files.images import FileGrid, read_grid, read_raw, write_image
+from bench.data.files.kinds import stem_of
 from bench.data.lengths import listed
 from bench.data.mapping import Mapping, displacement_on, warp_file
 from bench.data.preprocessing.world import Grid
@@ -49,7 +50,7 @@ class PairOfFiles:
     @property
     def names(self) -> tuple[str, str]:
         """Moving and fixed image, as they are called."""
-        return file_stem(self.moving), file_stem(self.fixed)
+        return stem_of(self.moving), stem_of(self.fixed)
 
 
 @dataclass(frozen=True)
@@ -177,13 +178,9 @@ class Registrar:
             DataError: If it cannot be read, or is not like the run's images.
         """
         dataset = self.dataset
-        raw = read_raw(path, labels, getattr(self.source, "ignore_affine", False))
-        if raw.image.ndim != dataset.ndim:
-            raise DataError(
-                f"{path}: is a {raw.image.ndim}D image, and {self.name} registers {dataset.ndim}D "
-                f"images of {dataset.name}. Give files like those."
-            )
-        sample = self.source.preprocess(Subject(file_stem(path), "test", path, labels), raw)
+        ignore = getattr(self.source, "ignore_affine", False)
+        raw = read_raw([path], labels, dataset.ndim, ignore)
+        sample = self.source.preprocess(Subject(stem_of(path), "test", path, labels), raw)
         channels, *shape = sample.image.shape
         if channels != dataset.channels:
             raise DataError(
@@ -285,8 +282,11 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
 def _write_warped(
     path: Path, moving: _Image, grid: FileGrid, displacement: np.ndarray, labels: bool = False
 ) -> Path:
-    array = moving.raw.labels if labels else moving.raw.image
-    assert array is not None
-    assert moving.raw.affine is not None
-    warped = warp_file(array, moving.raw.affine, grid, displacement, labels)
-    return write_image(path, warped, grid)
+    raw = moving.raw
+    assert raw.affine is not None
+    channels = raw.image
+    if labels:
+        assert raw.labels is not None
+        channels = raw.labels[None]
+    warped = [warp_file(array, raw.affine, grid, displacement, labels) for array in channels]
+    return write_image(path, np.stack(warped), grid)

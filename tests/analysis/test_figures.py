@@ -7,11 +7,11 @@ from bench.analysis.plots.registered import draw_registration
 
 @pytest.mark.parametrize("shape", [(20, 31), (12, 15, 10)])
 @pytest.mark.parametrize("labelled", [True, False])
-@pytest.mark.parametrize("strength", [0.0, 2.0])
-def test_figure_shows_every_panel(tmp_path, shape, labelled, strength):
-    """With and without folds, labels and a third axis; warnings would be errors of the drawing."""
+@pytest.mark.parametrize(("strength", "channels"), [(0.0, 1), (2.0, 1), (2.0, 2), (2.0, 3)])
+def test_figure_shows_every_panel(tmp_path, shape, labelled, strength, channels):
+    """With and without folds, labels, a third axis, colours; warnings would be its errors."""
     random = np.random.default_rng(0)
-    images = [random.random(shape, dtype=np.float32) for _ in range(3)]
+    images = [random.random((channels, *shape), dtype=np.float32) for _ in range(3)]
     labels = [random.integers(0, 3, shape).astype(np.uint8) if labelled else None] * 3
     u = strength * random.standard_normal((len(shape), *shape)).astype(np.float32)
     draw_registration(tmp_path / "figure.png", images, labels, u, "a pair")

@@ -132,7 +132,9 @@ def test_metric_without_a_tuned_weight_gets_one_times_the_scale():
 def test_table_holds_positive_numbers_for_known_data_sets():
     published = {"brain", "hippocampus", "platelet_em", "phc_u373"}
     assert published <= set(TABLE)
-    assert set(names("dataset")) - {"nifti", "tiff_stack"} <= set(TABLE)  # those are anyone's
+    assert set(names("dataset")) - {"nifti", "nnunet", "tiff_stack"} <= set(
+        TABLE
+    )  # those are anyone's
     assert all(weight > 0 for weights in TABLE.values() for weight in weights.values())
 
 

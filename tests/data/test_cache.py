@@ -15,7 +15,7 @@ from image_files import write_nifti
 from bench.data import NiftiTable, prepare
 from bench.data.batches.loading import read_images, read_segmentations
 from bench.data.cache import arrays
-from bench.data.files.nifti import read_volume
+from bench.data.files.volumes import read_volume
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Sample, Subject
 from bench.errors import ConfigError, DataError
@@ -326,7 +326,7 @@ def test_bytes_are_kept_as_bytes_without_loss(volumes, tmp_path, intensity, divi
     found = read_images(dataset, range(8), torch.device("cpu"))
     assert found.dtype == torch.float32
     for image, subject in zip(found.numpy(), own.subjects(), strict=True):
-        values = read_volume(subject.image)[0]
+        (values,), _ = read_volume(subject.image)
         assert np.unique(values).size == 256
         expected = values.astype(np.float32) / np.float32(divisor)
         np.testing.assert_allclose(image[0], expected, rtol=1.2e-7, atol=0)
@@ -340,7 +340,7 @@ def test_bytes_mixed_with_other_types_are_kept_in_half_precision(volumes, tmp_pa
     assert dataset.images.dtype == np.float16
     found = read_images(dataset, range(8), torch.device("cpu"))
     for image, subject in zip(found.numpy(), own.subjects(), strict=True):
-        expected = read_volume(subject.image)[0] / np.float32(128)
+        expected = read_volume(subject.image)[0][0] / np.float32(128)
         np.testing.assert_allclose(image[0], expected, rtol=5e-4)
     assert dataset.class_names == ["background", "a", "b"]
 

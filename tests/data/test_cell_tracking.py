@@ -155,14 +155,14 @@ def test_folder_above_the_sequences_is_refused(root):
 @pytest.mark.parametrize("path", ["02/t007.tif", "02_ST/SEG/man_seg007.tif"])
 def test_frame_of_several_pages_is_refused(root, tmp_path, path):
     write_tiff(root / path, np.stack([np.eye(*SHAPE, dtype=np.uint8)] * 3))
-    words = rf"{path}: has 3 pages, one frame per file is needed. Split it, or use dataset=tiff_st"
+    words = rf"{path}: has 3 pages; one image is needed. Save the page as a file, or use dataset=t"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 
 
 def test_mask_of_another_shape_is_refused(root, tmp_path):
     write_tiff(root / "02_ST/SEG/man_seg001.tif", np.zeros((16, 19), np.uint16))
-    words = r"man_seg001.tif: has pages of \(16, 19\) pixels, but its image t001.tif has \(16, 20\)"
+    words = r"man_seg001.tif: has \(16, 19\) pixels, but its image t001.tif has \(16, 20\)"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 

@@ -203,7 +203,7 @@ def remove(image, labels):
         (truncate, "cannot be read as NIfTI, it is damaged or cut short"),
         (truncate_labels, "cannot be read as NIfTI, it is damaged or cut short"),
         (make_constant, "has the same intensity everywhere"),
-        (make_4d, "has 4 dimensions"),
+        (make_4d, "has 2 channel(s), most images have 1"),
         (shear, "its affine is sheared"),
         (make_fractions, "is not a whole number"),
         (make_unknown, "labels 99 are outside the declared classes"),
@@ -320,13 +320,13 @@ def colored(stack):
     [
         (lambda s: s[:-1], {}, "slices, but"),
         (lambda s: s.astype(np.float32), {}, "float32 pixels have no bit depth"),
-        (colored, {"photometric": "rgb"}, "holds colour images; grey ones are needed"),
+        (colored, {"photometric": "rgb"}, "has 3 channel(s), "),
         (lambda s: s.astype(np.int16) - 99, {}, "has negative int16 pixels"),
         (lambda s: s * 0 + 9, {}, "has the same intensity everywhere"),
         (
             lambda s: s,
             {"photometric": "palette", "colormap": RANDOM.integers(65536, size=(3, 256))},
-            "its palette has colours",
+            "has 3 channel(s), ",
         ),
     ],
 )

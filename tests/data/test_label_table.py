@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from bench.data.files.nifti import read_volume
+from bench.data.files.volumes import read_volume
 from bench.data.preprocessing.label_table import BACKGROUND, TABLES, LabelTable
 from bench.errors import ConfigError, DataError
 
@@ -110,7 +110,7 @@ def test_tables_name_every_class_once(name):
 
 def test_real_freesurfer_segmentation(real_set):
     path = real_set("brain_whole") / "seg.nii.gz"
-    ids, _ = read_volume(path)
+    (ids,), _ = read_volume(path)
     table = LabelTable(None, "freesurfer")
     classes = table.apply(ids, str(path))
     assert classes.shape == nibabel.load(path).shape

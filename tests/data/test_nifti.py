@@ -1,10 +1,13 @@
 """Reading volumes: what is normalized, cropped and refused."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
 
-from bench.data.files.nifti import disagreement, read_nifti, read_volume
+from bench.data.files.nifti import disagreement
+from bench.data.files.volumes import read_volume, read_volumes
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -15,8 +18,15 @@ TABLE = LabelTable(3, None)
 
 
 def read_subject(image, labels=None, intensity=KEEP, shape=None):
-    raw = read_nifti(image, labels)
+    raw = read_volumes([image], labels, 3)
     return preprocess(raw, str(image), str(labels), TABLE, intensity, shape=shape)
+
+
+def read_nifti(image, labels, ignore_affine=False):
+    """A volume of one channel."""
+    raw = read_volumes([image], labels, 3, ignore_affine)
+    (volume,) = raw.image
+    return replace(raw, image=volume)
 
 
 def save(path, array, affine=None):
@@ -92,7 +102,7 @@ def test_quantile_policy_maps_quantiles_to_zero_and_one_before_padding(files):
 
 def test_a_single_volume_of_a_series_counts_as_a_volume(files, tmp_path):
     path = save(tmp_path / "series.nii.gz", files[2][..., None])
-    assert read_volume(path)[0].shape == (5, 6, 7)
+    assert read_volume(path)[0].shape == (1, 5, 6, 7)
 
 
 def refused(words, image_path, labels_path=None):
@@ -125,9 +135,35 @@ def test_file_of_another_kind_is_named(files):
     refused(r"image.nii.gz: cannot be read as NIfTI.*Copy or download it again", files[0])
 
 
-def test_series_is_refused(tmp_path):
-    path = save(tmp_path / "series.nii.gz", np.zeros((4, 4, 4, 3), np.float32))
-    refused(r"series.nii.gz: has 4 dimensions \(4, 4, 4, 3\), 3 are needed. Store one", path)
+def test_last_axis_has_the_channels(files, tmp_path):
+    channels = np.random.default_rng(0).uniform(1, 9, (3, 5, 6, 7)).astype(np.float32)
+    path = save(tmp_path / "channels.nii.gz", np.moveaxis(channels, 0, -1), np.diag([-1, 2, 3, 1]))
+    raw = read_volumes([path], None, 3)
+    assert np.array_equal(raw.image, channels[:, ::-1])
+    assert raw.spacing == (1, 2, 3)
+    vectors = save(tmp_path / "vectors.nii.gz", np.moveaxis(channels, 0, -1)[:, :, :, None])
+    assert np.array_equal(read_volumes([vectors], None, 3).image, channels)
+    refused("channels.nii.gz: has 3 channels; a label map has one", files[0], path)
+
+
+def test_more_than_one_axis_besides_the_spatial_ones_is_refused(tmp_path):
+    path = save(tmp_path / "series.nii.gz", np.zeros((4, 4, 4, 2, 3), np.float32))
+    refused(r"series.nii.gz: has 5 dimensions \(4, 4, 4, 2, 3\), 3 are needed, or 4 with", path)
+
+
+def test_files_of_a_subject_are_its_channels(files, tmp_path):
+    second = save(tmp_path / "second.nii.gz", files[2][::-1].copy() * 2, np.diag([-1, 1, 1, 1]))
+    words = r"second.nii.gz: lies elsewhere than its image image.nii.gz"
+    with pytest.raises(DataError, match=words):
+        read_volumes([files[0], second], None, 3)
+    affine = np.diag([-1.0, 1, 1, 1])
+    affine[0, 3] = 4
+    second = save(tmp_path / "second.nii.gz", files[2][::-1].copy() * 2, affine)
+    raw = read_volumes([files[0], second], files[1], 3)
+    np.testing.assert_array_equal(raw.image, np.stack([files[2], 2 * files[2]]))
+    small = save(tmp_path / "small.nii.gz", files[2][1:])
+    with pytest.raises(DataError, match=r"small.nii.gz: has shape \(4, 6, 7\), but its image"):
+        read_volumes([files[0], small], None, 3)
 
 
 def test_labels_of_another_shape_are_refused(files, tmp_path):
@@ -178,7 +214,7 @@ def test_scaling_of_the_header_is_applied(tmp_path):
     file.header.set_slope_inter(0.5, -3)
     nibabel.save(file, tmp_path / "scaled.nii.gz")
     assert nibabel.load(tmp_path / "scaled.nii.gz").dataobj.slope == 0.5
-    volume, _ = read_volume(tmp_path / "scaled.nii.gz")
+    (volume,), _ = read_volume(tmp_path / "scaled.nii.gz")
     np.testing.assert_allclose(volume, stored * 0.5 - 3)
 
 
@@ -190,7 +226,7 @@ def test_either_byte_order_is_read(tmp_path, kind, order):
     header.set_data_dtype(kind)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4), header), tmp_path / "v.nii")
     assert nibabel.load(tmp_path / "v.nii").header.endianness == order
-    volume, _ = read_volume(tmp_path / "v.nii")
+    (volume,), _ = read_volume(tmp_path / "v.nii")
     assert volume.dtype.isnative
     assert np.array_equal(volume, values)
 

@@ -23,7 +23,7 @@ class Held(Source):
 def process(image, ids=None, edges=None, **settings):
     usual = {"classes": 9, "pairs": {}, "intensity": {"policy": "keep"}}
     source = Held(name="held", ndim=image.ndim, **{**usual, **settings})
-    raw = Raw(image, ids, edges or (1.0,) * image.ndim)
+    raw = Raw(image[None], ids, edges or (1.0,) * image.ndim)
     return source.preprocess(source.subjects()[0], raw)
 
 

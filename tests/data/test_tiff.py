@@ -7,12 +7,18 @@ import pytest
 import tifffile
 from image_files import write_tiff
 
-from bench.data.files.tiff import count_pages, read_image, read_labels
+from bench.data.files.tiff import count_pages, read_channels, read_labels
 from bench.errors import DataError
 
 GREY_PALETTE = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))  # 0 is white
 RED, GREEN, BLACK = (200, 10, 0), (0, 255, 1), (0, 0, 0)
 COLORS = {BLACK: 0, RED: 5, GREEN: 9}
+
+
+def read_image(path, page):
+    """A page of one channel."""
+    (image,) = read_channels(path, page)
+    return image
 
 
 def pages_of(kind=np.uint8, shape=(5, 16, 20)):
@@ -156,11 +162,67 @@ def test_transparency_of_grey_images_is_left_out(path):
 
 
 @pytest.mark.parametrize("samples", [3, 4])
-def test_coloured_images_are_refused(path, samples):
-    colour = np.stack([pages_of()] * samples, -1)
-    colour[0, 3, 4, 1] += 1
-    write_tiff(path, colour, photometric="rgb")
-    refused("holds colour images; grey ones are needed. Convert it to one grey value a p", path)
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_coloured_images_have_three_channels(path, samples, planar):
+    colour = pages_of(shape=(5, 16, 20, samples))
+    colour[..., 3:] = 255
+    stored = colour if planar == "contig" else np.moveaxis(colour, -1, 1)
+    write_tiff(path, stored, photometric="rgb", planarconfig=planar)
+    assert_holds(path, np.moveaxis(colour[..., :3], -1, 1), read_channels)
+
+
+def test_transparency_that_varies_is_refused(path):
+    colour = pages_of(shape=(5, 16, 20, 4))
+    write_tiff(path, colour, photometric="rgb", extrasamples=["unassalpha"])
+    refused("has an alpha channel, and pixels of different transparency. Save it without", path)
+    pair = pages_of(shape=(5, 16, 20, 2))
+    write_tiff(path, pair, extrasamples=["unassalpha"], planarconfig="contig")
+    refused("has an alpha channel", path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ("ZCYX", {"imagej": True}),
+        ("ZCYX", {"ome": True}),
+        ("CZYX", {"ome": True}),
+        ("TCYX", {"ome": True}),
+    ],
+)
+def test_axis_c_has_the_channels(path, axes, options):
+    sizes = {"Z": 5, "T": 5, "C": 2, "Y": 16, "X": 20}
+    stored = pages_of(np.uint16, [sizes[axis] for axis in axes])
+    write_tiff(path, stored, metadata={"axes": axes}, **options)
+    pages = stored.swapaxes(0, 1) if axes[0] == "C" else stored
+    assert_holds(path, pages, read_channels)
+    refused("has 2 channels; one label id a pixel is needed", path, read_labels)
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {"ome": True}], ids=str)
+def test_axis_c_alone_has_channels_of_an_image_or_slices_of_a_stack(path, options):
+    stored = pages_of(np.uint16, (3, 16, 20))
+    write_tiff(path, stored, metadata={"axes": "CYX"}, **options)
+    assert np.array_equal(read_channels(path, None), stored)
+    assert_holds(path, stored)
+
+
+def test_stack_where_one_image_is_needed_is_refused(path):
+    write_tiff(path, pages_of())
+    for read in (read_channels, read_labels):
+        with pytest.raises(DataError, match="has 5 pages; one image is needed"):
+            read(path, None)
+
+
+def test_samples_that_are_neither_colour_nor_transparency_are_channels(path):
+    stored = pages_of(shape=(16, 20, 5))
+    extra = ["unspecified"] * 4
+    write_tiff(path, stored, planarconfig="contig", extrasamples=extra)
+    assert_holds(path, np.moveaxis(stored, -1, 0)[None], read_channels)
+
+
+def test_colours_for_printing_are_refused(path):
+    write_tiff(path, pages_of(shape=(16, 20, 4)), photometric="separated")
+    refused("holds SEPARATED pixels; grey values or RGB are needed. Convert it", path)
 
 
 def test_grey_palette_becomes_grey(path):
@@ -175,12 +237,13 @@ def test_palette_of_eight_bits_is_not_black(path):
     assert_holds(path, 255 - positions)
 
 
-def test_coloured_palette_is_refused_for_images_only(path):
+def test_coloured_palette_becomes_colours_but_labels_are_its_positions(path):
     positions = pages_of()
     palette = GREY_PALETTE.copy()
     palette[0, 7] = 1000
     write_tiff(path, positions, photometric="palette", colormap=palette)
-    refused("its palette has colours; grey images are needed. Convert it to one grey value", path)
+    colours = np.moveaxis((palette.T >> 8)[positions], -1, 1)
+    assert_holds(path, colours, read_channels)
     assert_holds(path, positions, read_labels)
 
 
@@ -263,16 +326,15 @@ def test_colours_of_16_bits_are_not_taken_for_others(path):
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ((2, 3, 16, 20), {"imagej": True, "metadata": {"axes": "ZCYX"}}),
         ((2, 3, 16, 20), {"ome": True, "metadata": {"axes": "TZYX"}}),
         ((2, 3, 16, 20), {}),
         ((2, 2, 2, 16, 20), {"imagej": True, "metadata": {"axes": "TZCYX"}}),
     ],
 )
-def test_several_channels_or_times_of_stacks_are_refused(path, shape, options):
+def test_several_times_of_stacks_are_refused(path, shape, options):
     write_tiff(path, pages_of(shape=shape), **options)
     lengths = ", ".join(str(n) for n in shape)
-    words = rf"has the axes .* of lengths \({lengths}\); a stack of 2D pages is needed. Save one ch"
+    words = rf"has the axes .* of lengths \({lengths}\); a stack of 2D pages is needed. Save one ti"
     refused(words, path)
 
 

@@ -124,7 +124,7 @@ def test_stack_of_another_number_of_labels_is_refused(root):
 
 def test_labels_of_another_shape_are_refused(root, tmp_path):
     write_tiff(root / "labels" / "b.tif", np.zeros((5, 8, 9), np.uint8))
-    words = r"labels/b.tif: has pages of \(8, 9\) pixels, but its image b.tif has \(8, 10\). Give"
+    words = r"labels/b.tif: has \(8, 9\) pixels, but its image b.tif has \(8, 10\). Give"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 

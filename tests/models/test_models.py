@@ -44,7 +44,7 @@ def finished(name, shape, channels=1, *overrides):
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, 2, 3])
 def test_every_model_gives_a_displacement_per_axis_for_any_size(name, shape, channels):
     model = finished(name, shape, channels).train()
     moving, fixed = pair(shape, channels=channels)

@@ -35,24 +35,26 @@ def build_metric(name, ndim, dataset, weights):
     return similarity, reason
 
 
-CASES = [(name, ndim) for name in names("metric") for ndim in (2, 3)]
+SIZES = [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2)]  # axes and channels
+CASES = [(name, *size) for name in names("metric") for size in SIZES]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}D")
-def case(request, tiny_datasets, vgg_weights):
-    """Name of a metric of conf/metric, the metric, and an odd shape that it supports."""
-    name, ndim = request.param
-    similarity, reason = build_metric(name, ndim, tiny_datasets[ndim], vgg_weights)
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "{}-{}D-{}".format(*case))
+def case(request, datasets_of_channels, vgg_weights):
+    """Name of a metric of conf/metric, the metric, and a shape and channels that it supports."""
+    name, ndim, channels = request.param
+    dataset = datasets_of_channels[ndim, channels]
+    similarity, reason = build_metric(name, ndim, dataset, vgg_weights)
     if reason is not None:
         pytest.skip(f"{name} in {ndim}D: {reason}")
-    return name, similarity, SHAPES[ndim]
+    return name, similarity, SHAPES[ndim], channels
 
 
 class TestEveryMetric:
     def test_is_a_finite_float32_scalar_with_a_gradient_in_u(self, case):
-        _, metric, shape = case
+        _, metric, shape, channels = case
         u = displacement(shape).requires_grad_()
-        value = metric(Pair(*images(shape), u, Counted(shape), 4))
+        value = metric(Pair(*images(shape, channels=channels), u, Counted(shape), 4))
         assert value.shape == ()
         assert value.dtype == torch.float32
         assert torch.isfinite(value)
@@ -62,8 +64,8 @@ class TestEveryMetric:
         assert u.grad.abs().max() > 0
 
     def test_is_least_where_the_images_agree(self, case):
-        name, metric, shape = case
-        image, _ = images(shape)
+        name, metric, shape, channels = case
+        image, _ = images(shape, channels=channels)
         labels = Counted(shape)
         labels.maps[1] = labels.maps[0]
         u = torch.zeros(2, len(shape), *shape)
@@ -74,23 +76,25 @@ class TestEveryMetric:
             assert metric(moved).item() > at_identity + 1e-6
 
     def test_does_not_change_its_inputs(self, case):
-        _, metric, shape = case
-        tensors = [*images(shape), displacement(shape)]
+        _, metric, shape, channels = case
+        tensors = [*images(shape, channels=channels), displacement(shape)]
         copies = [tensor.clone() for tensor in tensors]
         metric(Pair(*tensors, Counted(shape), 4))
         assert all(torch.equal(*both) for both in zip(tensors, copies, strict=True))
 
     def test_gives_the_same_value_twice(self, case):
-        _, metric, shape = case
+        _, metric, shape, channels = case
         values = [
-            metric(Pair(*images(shape), displacement(shape), Counted(shape), 4)).item()
+            metric(
+                Pair(*images(shape, channels=channels), displacement(shape), Counted(shape), 4)
+            ).item()
             for _ in range(2)
         ]
         assert values[0] == values[1]
 
     def test_averages_over_the_batch(self, case):
-        _, metric, shape = case
-        moving, fixed = images(shape)
+        _, metric, shape, channels = case
+        moving, fixed = images(shape, channels=channels)
         u, labels = displacement(shape), Counted(shape)
         apart = []
         for i in range(2):
@@ -101,18 +105,18 @@ class TestEveryMetric:
         assert whole == pytest.approx(sum(apart) / 2, rel=1e-4, abs=1e-6)
 
     def test_reads_labels_once_if_it_needs_them_and_never_otherwise(self, case):
-        _, metric, shape = case
+        _, metric, shape, channels = case
         labels = Counted(shape)
-        metric(Pair(*images(shape), displacement(shape), labels, 4))
-        needs_labels = reason_against(metric, len(shape), 1, labels=False) is not None
+        metric(Pair(*images(shape, channels=channels), displacement(shape), labels, 4))
+        needs_labels = reason_against(metric, len(shape), channels, labels=False) is not None
         assert labels.calls == needs_labels
 
     @pytest.mark.parametrize(
         "case", [case for case in CASES if case[0] in SYMMETRIC], indirect=True, ids=str
     )
     def test_is_symmetric_where_it_claims_to_be(self, case):
-        _, metric, shape = case
-        first, second = images(shape)
+        _, metric, shape, channels = case
+        first, second = images(shape, channels=channels)
         labels = Counted(shape)
         there = metric(unmoved(first, second, labels)).item()
         labels.maps = labels.maps.flip(0)
@@ -121,8 +125,8 @@ class TestEveryMetric:
         assert there > 1e-4
 
     def test_is_finite_for_empty_images(self, case):
-        _, metric, shape = case
-        empty = torch.zeros(1, 1, *shape)
+        _, metric, shape, channels = case
+        empty = torch.zeros(1, channels, *shape)
         u = displacement(shape, batch=1).requires_grad_()
         value = metric(Pair(empty, empty, u, Counted(shape, batch=1), 4))
         value.backward()
@@ -130,9 +134,11 @@ class TestEveryMetric:
         assert torch.isfinite(u.grad).all()
 
 
-@pytest.mark.parametrize(("name", "ndim"), CASES)
-def test_every_metric_builds_a_whole_run_or_says_why_not(name, ndim, tiny_datasets, vgg_weights):
-    dataset = tiny_datasets[ndim]
+@pytest.mark.parametrize(("name", "ndim", "channels"), CASES)
+def test_every_metric_builds_a_whole_run_or_says_why_not(
+    name, ndim, channels, datasets_of_channels, vgg_weights
+):
+    dataset = datasets_of_channels[ndim, channels]
     experiment = tiny_experiment(ndim, f"metric={name}")
     if "state_dict" in experiment["metric"].get("extractor", {}):
         experiment = tiny_experiment(

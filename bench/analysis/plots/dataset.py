@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.plots.registered import draw_contours, plane_to_show
+from bench.analysis.plots.registered import draw_contours, draw_image, plane_to_show
 from bench.data.check import ORDER, SHOWN, CheckReport
 
 Shown = tuple[str, np.ndarray, np.ndarray | None]
@@ -32,7 +32,7 @@ def draw_pairs(path: Path, pairs: Sequence[tuple[Shown, Shown]], title: str) -> 
 
     Args:
         path: PNG file to write.
-        pairs: Moving and fixed, each with name, image (*S) and labels (*S) or None.
+        pairs: Moving and fixed, each with name, image (C, *S) and labels (*S) or None.
         title: Written above.
     """
     rows = [[pair[0] for pair in pairs], [pair[1] for pair in pairs]]
@@ -56,7 +56,7 @@ def _draw_rows(path: Path, rows: Sequence[Sequence[Shown]], columns: int, title:
 
 def _draw(axis: Any, name: str, image: np.ndarray, labels: np.ndarray | None) -> None:
     plane = plane_to_show(image, labels)
-    shown = image[plane]
-    axis.imshow(shown.T, cmap="gray", origin="lower", vmin=shown.min(), vmax=shown.max())
+    shown = image[(slice(None), *plane)]
+    draw_image(axis, shown, shown.min(), shown.max())
     draw_contours(axis, None if labels is None else labels[plane], "solid")
     axis.set_title(name, fontsize=7)

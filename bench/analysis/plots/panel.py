@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.plots.registered import draw_contours, draw_grid, inside, plane_to_show
+from bench.analysis.plots.registered import (
+    draw_contours,
+    draw_grid,
+    draw_image,
+    inside,
+    plane_to_show,
+)
 from bench.analysis.plots.style import new_figure
 
 ROWS = ("warped", "labels", "deformation grid", "log Jacobian", "difference")
@@ -19,7 +25,7 @@ class Registered:
 
     Attributes:
         label: Written above.
-        warped: (*S).
+        warped: (C, *S).
         labels: Warped labels (*S); None without labels.
         displacement: (D, *S), voxels.
         determinant: Signed Jacobian, one voxel shorter along each axis.
@@ -36,25 +42,26 @@ def draw_panel(
     fixed: np.ndarray, labels: np.ndarray | None, columns: Sequence[Registered], title: str
 ) -> Any:
     """Draws the warped images, contours of warped (solid) and fixed labels (dotted), the grids, the
-    logarithms of the signed Jacobians (folded voxels black) and the differences to the fixed image.
+    logarithms of the signed Jacobians (folded voxels black) and the differences to the fixed image,
+    their mean over channels.
 
     Args:
-        fixed: (*S).
+        fixed: (C, *S).
         labels: Of the fixed image (*S); None without labels.
         columns: The first is usually the unregistered pair.
         title: Written above.
     """
     place = plane_to_show(fixed, labels)
-    plane = fixed[place]
+    plane = fixed[(slice(None), *place)]
     brightest = max(float(plane.max()), 1e-6)
-    height = 1.6 * plane.shape[1] / plane.shape[0]
+    height = 1.6 * plane.shape[2] / plane.shape[1]
     figure = new_figure(1.7 * len(columns) + 0.4, height * len(ROWS) + 0.6)
     panels = figure.subplots(len(ROWS), len(columns), squeeze=False)
     for column, registered in zip(panels.T, columns, strict=True):
-        warped = registered.warped[place]
+        warped = registered.warped[(slice(None), *place)]
         column[0].set_title(registered.label)
         for panel in column[:2]:
-            panel.imshow(warped.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
+            draw_image(panel, warped, 0, brightest)
         if labels is not None and registered.labels is not None:
             draw_contours(column[1], registered.labels[place], "solid")
             draw_contours(column[1], labels[place], "dotted")
@@ -62,8 +69,9 @@ def draw_panel(
         _draw_log_jacobian(
             column[3], registered.determinant[inside(place, registered.determinant.shape)]
         )
+        difference = (warped - plane).mean(axis=0)
         column[4].imshow(
-            (warped - plane).T, cmap="RdBu_r", origin="lower", vmin=-brightest, vmax=brightest
+            difference.T, cmap="RdBu_r", origin="lower", vmin=-brightest, vmax=brightest
         )
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[], aspect="equal")

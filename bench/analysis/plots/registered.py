@@ -23,7 +23,7 @@ def draw_registration(
 
     Args:
         path: PNG file to write.
-        images: Moving, fixed and warped image (*S).
+        images: Moving, fixed and warped image (C, *S).
         labels: Their label maps (*S), or None each.
         displacement: (D, *S), voxels.
         title: Written above.
@@ -31,14 +31,14 @@ def draw_registration(
     from matplotlib.figure import Figure
 
     place = plane_to_show(images[1], labels[1])
-    shown = [image[place] for image in images]
+    shown = [image[(slice(None), *place)] for image in images]
     contours = [None if label is None else label[place] for label in labels]
     figure = Figure(figsize=(15, 3.2), layout="constrained")
     axes = figure.subplots(1, 5)
     names = ("moving", "fixed", "warped (solid), fixed (dotted)")
     brightest = max(float(shown[1].max()), 1e-6)
     for axis, name, image, label in zip(axes, names, shown, contours, strict=False):
-        axis.imshow(image.T, cmap="gray", origin="lower", vmin=0, vmax=brightest)
+        draw_image(axis, image, 0, brightest)
         axis.set_title(name)
         draw_contours(axis, label, "solid")
     draw_contours(axes[2], contours[1], "dotted")
@@ -56,10 +56,10 @@ def draw_registration(
 
 
 def plane_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice | int, ...]:
-    """Index of the plane that is drawn."""
-    if image.ndim == 2:
+    """Index of the plane of an image (C, *S) that is drawn."""
+    if image.ndim == 3:
         return (slice(None), slice(None))
-    middle = image.shape[2] // 2
+    middle = image.shape[3] // 2
     if labels is not None and labels.any():
         middle = int((labels > 0).sum(axis=(0, 1)).argmax())
     return (slice(None), slice(None), middle)
@@ -71,6 +71,15 @@ def inside(place: tuple[slice | int, ...], shape: tuple[int, ...]) -> tuple[slic
         min(part, size - 1) if isinstance(part, int) else part
         for part, size in zip(place, shape, strict=True)
     )
+
+
+def draw_image(axis: Any, plane: np.ndarray, darkest: float, brightest: float) -> None:
+    """Draws a plane (C, H, W): three channels as red, green and blue, else the first in grey."""
+    if len(plane) == 3:
+        colors = ((plane - darkest) / (brightest - darkest)).clip(0, 1)
+        axis.imshow(colors.T, origin="lower")
+    else:
+        axis.imshow(plane[0].T, cmap="gray", origin="lower", vmin=darkest, vmax=brightest)
 
 
 def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:

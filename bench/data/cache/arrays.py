@@ -71,6 +71,12 @@ class Collector:
         Raises:
             DataError: If it does not fit to the others.
         """
+        if len(sample.image) != self.shape[0]:
+            raise DataError(
+                f"dataset {self.name}: subject {subject.id} has {len(sample.image)} channel(s), "
+                f"the first one has {self.shape[0]}. Give every image the same channels; "
+                "dataset.color=grey makes one of colours."
+            )
         if sample.image.shape != self.shape:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} has shape {sample.image.shape[1:]}, "

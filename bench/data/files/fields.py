@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.files.images import FileGrid
+from bench.data.files.itk import affine_of
 from bench.data.mapping import in_voxels
 from bench.errors import DataError
 
@@ -117,11 +118,7 @@ def _read_by_itk(path: Path) -> Field:
 
     image = sitk.ReadImage(str(path))
     vectors = _components(path, sitk.GetArrayFromImage(image).T, 3)
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    affine[:2] *= -1  # from LPS
-    return Field(path, _turned(vectors), affine)
+    return Field(path, _turned(vectors), affine_of(image))
 
 
 def _components(path: Path, array: np.ndarray, ndim: int) -> np.ndarray:

@@ -1,19 +1,21 @@
-"""Single image files of any type that is read: NIfTI volumes, TIFF and PNG images."""
+"""Image files of any kind that is read, and what is written back beside them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.data.files.nifti import read_nifti, read_volume
-from bench.data.files.tiff import count_pages, read_image, read_labels
+from bench.data.files.colors import Color
+from bench.data.files.kinds import BY_NIBABEL, PICTURES, TIFF, kind_of
+from bench.data.files.pictures import read_picture, read_picture_labels
+from bench.data.files.tiff import read_channels, read_labels
 from bench.data.files.tiff_spacing import pixel_edges
+from bench.data.files.volumes import in_plane, read_volume, read_volumes
 from bench.data.lengths import PIXELS
 from bench.data.sources.subject import Raw
 from bench.errors import DataError
-
-NIFTI, TIFF, PNG = (".nii.gz", ".nii"), (".tiff", ".tif"), (".png",)
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,17 @@ class FileGrid:
 
     Attributes:
         shape: Spatial shape, as stored.
-        affine: (D + 1, D + 1), from voxels as stored to mm in RAS; to pixels in 2D.
-        header: The NIfTI header; None in 2D.
+        affine: (D + 1, D + 1), from voxels as stored to mm in RAS; to pixels of pictures.
+        header: The header of a file that nibabel reads; None for others.
+        volume: (4, 4), from voxels as stored to mm in RAS; None for pictures.
+        flat: The axis of length 1 that a plane in space has besides its two; None for others.
     """
 
     shape: tuple[int, ...]
     affine: np.ndarray
     header: Any = None
+    volume: np.ndarray | None = None
+    flat: int | None = None
 
     @property
     def ndim(self) -> int:
@@ -36,54 +42,80 @@ class FileGrid:
         return len(self.shape)
 
 
-def ending(path: Path) -> str:
-    """The ending by which a file is read.
-
-    Raises:
-        DataError: If it is none of those known.
-    """
-    known = (*NIFTI, *TIFF, *PNG)
-    found = next((end for end in known if path.name.lower().endswith(end)), None)
-    if found is None:
-        raise DataError(
-            f"{path}: is no image file that can be read; known are {', '.join(known)}. Convert it."
-        )
-    return found
-
-
-def file_stem(path: Path) -> str:
-    """A file's name without its ending."""
-    return path.name[: -len(ending(path))]
-
-
-def read_raw(image: Path, labels: Path | None = None, ignore_affine: bool = False) -> Raw:
-    """Reads an image and its labels by the types of their files.
+def read_raw(
+    images: Sequence[Path],
+    labels: Path | None,
+    ndim: int,
+    ignore_affine: bool = False,
+    colors: Mapping[Color, int] | None = None,
+    spacing: bool = True,
+) -> Raw:
+    """Reads an image and its labels by what their files hold.
 
     Args:
-        image: The image.
+        images: The image's file, or several on one grid whose channels follow each other.
         labels: Its label map, or None.
+        ndim: Spatial axes of the images.
         ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        colors: Label ids by colour, for label maps in colour.
+        spacing: Whether a TIFF file is asked for the size of its pixels.
 
     Raises:
         DataError: Naming the file, what is wrong with it, and how to mend it.
     """
-    kinds = {ending(path) in NIFTI for path in (image, labels) if path is not None}
-    if len(kinds) > 1:
+    for path in (*images[1:], *(() if labels is None else (labels,))):
+        if (kind_of(path) in PICTURES) != (kind_of(images[0]) in PICTURES):
+            raise DataError(
+                f"{path}: is of another kind ({kind_of(path)}) than its image {images[0]} "
+                f"({kind_of(images[0])}). Convert one of them."
+            )
+    if kind_of(images[0]) not in PICTURES:
+        return read_volumes(images, labels, ndim, ignore_affine)
+    if ndim != 2:
         raise DataError(
-            f"{labels}: is of another kind than its image {image}. Convert one of them."
+            f"{images[0]}: is a 2D image ({kind_of(images[0])}); volumes are needed. "
+            "Set dataset.ndim=2, or convert the volume to NIfTI."
         )
-    if kinds == {True}:
-        return read_nifti(image, labels, ignore_affine)
-    values = _read_page(image, of_labels=False)
-    ids = None if labels is None else _read_page(labels, of_labels=True)
-    if ids is not None and ids.shape != values.shape:
-        raise DataError(
-            f"{labels}: has {ids.shape} pixels, but its image {image.name} has {values.shape}. "
-            "Give labels on the image's grid."
-        )
-    edges = pixel_edges(image) if ending(image) in TIFF else None
+    return read_page(images, labels, None, colors, spacing)
+
+
+def read_page(
+    images: Sequence[Path],
+    labels: Path | None,
+    page: int | None,
+    colors: Mapping[Color, int] | None = None,
+    spacing: bool = True,
+) -> Raw:
+    """Reads a page of TIFF files, or PNG and JPEG images, and its labels.
+
+    Args:
+        images: A file, or several of one shape whose channels follow each other.
+        labels: Its label map, or None.
+        page: Counted from 0; None for files that must have no further pages.
+        colors: Label ids by colour, for label maps in colour.
+        spacing: Whether a TIFF file is asked for the size of its pixels.
+
+    Raises:
+        DataError: If they cannot be read, or differ in shape.
+    """
+    found: list[np.ndarray] = []
+    for path in images:
+        if kind_of(path) == TIFF:
+            found.append(read_channels(path, page))
+        else:
+            found.append(read_picture(path))
+        _check_shape(path, found[-1].shape[1:], images[0], found[0].shape[1:])
+    image = np.concatenate(found) if len(found) > 1 else found[0]
+    ids = None
+    if labels is not None:
+        if kind_of(labels) == TIFF:
+            ids = read_labels(labels, page, colors)
+        else:
+            ids = read_picture_labels(labels, colors)
+        _check_shape(labels, ids.shape, images[0], image.shape[1:])
+    edges = pixel_edges(images[0]) if spacing and kind_of(images[0]) == TIFF else None
     unit = "mm" if edges else PIXELS
-    return Raw(values, ids, edges or (1.0, 1.0), affine=np.eye(3), unit=unit)
+    return Raw(image, ids, edges or (1.0, 1.0), affine=np.eye(3), unit=unit)
 
 
 def read_grid(path: Path, raw: Raw) -> FileGrid:
@@ -93,68 +125,69 @@ def read_grid(path: Path, raw: Raw) -> FileGrid:
         path: The file.
         raw: What it holds.
     """
-    if ending(path) not in NIFTI:
-        return FileGrid(raw.image.shape, np.eye(3))
-    import nibabel
+    kind = kind_of(path)
+    if kind in PICTURES:
+        return FileGrid(raw.shape, np.eye(3))
+    from nibabel.orientations import io_orientation
 
-    volume, affine = read_volume(path)
-    file: Any = nibabel.load(path)
-    return FileGrid(volume.shape, affine, file.header)
+    channels, affine = read_volume(path)
+    shape, header = channels.shape[1:], _header(path) if kind in BY_NIBABEL else None
+    if len(raw.shape) == 3:
+        return FileGrid(shape, affine, header, affine)
+    flat = shape.index(1)
+    normal = int(io_orientation(affine)[flat, 0])
+    axes, world = ([axis for axis in range(3) if axis != other] for other in (flat, normal))
+    plane = in_plane(affine, world, axes)
+    return FileGrid(tuple(shape[axis] for axis in axes), plane, header, affine, flat)
 
 
-def write_image(path: Path, array: np.ndarray, grid: FileGrid) -> Path:
-    """Writes an image on the grid of a file, with that file's header.
+def write_image(path: Path, channels: np.ndarray, grid: FileGrid) -> Path:
+    """Writes an image on the grid of a file, with that file's header if it has one.
 
     Args:
         path: Where to, without ending.
-        array: (*S).
-        grid: Of the same shape.
+        channels: (C, *S).
+        grid: Of the same spatial shape.
 
     Returns:
-        The file: NIfTI in 3D, TIFF in 2D.
+        The file: NIfTI, several channels along the fourth axis; TIFF where the grid's file is a
+        picture, in colour if there are three channels.
     """
-    if grid.header is None:
+    if grid.volume is None:
         import tifffile
 
         written = path.with_name(f"{path.name}.tif")
-        tifffile.imwrite(written, array, photometric="minisblack")
+        if len(channels) == 1:
+            tifffile.imwrite(written, channels[0], photometric="minisblack")
+        elif len(channels) == 3:
+            tifffile.imwrite(written, np.moveaxis(channels, 0, -1), photometric="rgb")
+        else:
+            options: dict[str, Any] = {"ome": True, "metadata": {"axes": "CYX"}}
+            tifffile.imwrite(written, channels, photometric="minisblack", **options)
         return written
     import nibabel
 
     written = path.with_name(f"{path.name}.nii.gz")
-    image = nibabel.Nifti1Image(array, grid.affine, grid.header, dtype=array.dtype)
+    if grid.flat is not None:
+        channels = np.expand_dims(channels, grid.flat + 1)
+    array = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+    image = nibabel.Nifti1Image(array, grid.volume, grid.header, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     image.header["cal_min"] = image.header["cal_max"] = 0  # a display range of other values
     nibabel.save(image, written)
     return written
 
 
-def _read_page(path: Path, of_labels: bool) -> np.ndarray:
-    """The only page of a TIFF file, or a PNG."""
-    if ending(path) in PNG:
-        return _read_png(path)
-    pages = count_pages(path)
-    if pages != 1:
-        raise DataError(f"{path}: has {pages} pages; one image is needed. Save the page as a file.")
-    return read_labels(path, 0) if of_labels else read_image(path, 0)
+def _header(path: Path) -> Any:
+    import nibabel
+
+    file: Any = nibabel.load(path)
+    return file.header
 
 
-def _read_png(path: Path) -> np.ndarray:
-    """Grey values of a PNG; (*S)."""
-    import imagecodecs
-
-    try:
-        values = imagecodecs.png_decode(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file. Copy it there.") from error
-    except (OSError, ValueError, RuntimeError) as error:
+def _check_shape(path: Path, shape: tuple[int, ...], first: Path, wanted: tuple[int, ...]) -> None:
+    if shape != wanted:
         raise DataError(
-            f"{path}: cannot be read as PNG, it is damaged or cut short ({type(error).__name__}). "
-            "Copy or download it again."
-        ) from error
-    if values.ndim == 3:
-        grey = values[..., : 3 if values.shape[2] > 2 else 1]  # without transparency
-        if (grey != grey[..., :1]).any():
-            raise DataError(f"{path}: holds colours; one grey value a pixel is needed. Convert it.")
-        values = grey[..., 0]
-    return values
+            f"{path}: has {shape} pixels, but its image {first.name} has {wanted}. Give it on the "
+            "image's grid."
+        )

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.sources.subject import Raw
 from bench.errors import DataError
 
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
@@ -15,49 +14,11 @@ LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same pl
 MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of a NIfTI header: metre, mm, micrometre
 
 
-def read_nifti(image_path: Path, labels_path: Path | None, ignore_affine: bool = False) -> Raw:
-    """Reads an image and its labels and turns them to RAS.
+def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Channels (C, X, Y, Z) of the file's type (scaled ones as floats), and the 4x4 affine in mm.
 
-    Args:
-        image_path: 3D NIfTI file.
-        labels_path: 3D NIfTI file of whole numbers on the same grid, or None.
-        ignore_affine: Takes the labels to lie on the image's grid whatever their header says.
-
-    Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
-    """
-    from nibabel.orientations import aff2axcodes
-
-    image, affine = read_volume(image_path)
-    if image.dtype.kind == "f":
-        image = image.astype(np.float32, copy=False)
-    check_affine(image_path, affine)
-    turned, turned_affine = to_ras(image, affine)
-    labels = None
-    if labels_path is not None:
-        raw_labels, labels_affine = read_volume(labels_path)
-        if ignore_affine and raw_labels.shape == image.shape:
-            labels_affine = affine
-        check_affine(labels_path, labels_affine)
-        labels, labels_turned_affine = to_ras(whole(raw_labels, labels_path), labels_affine)
-        if labels.shape != turned.shape:
-            raise DataError(
-                f"{labels_path}: has shape {raw_labels.shape}, but its image {image_path.name} has "
-                f"{image.shape}. Resample the labels onto the image's grid."
-            )
-        check_same_grid(turned.shape, turned_affine, labels_turned_affine, labels_path, image_path)
-    edges = np.sqrt((turned_affine[:3, :3] ** 2).sum(axis=0))
-    return Raw(
-        image=turned,
-        labels=labels,
-        spacing=tuple(float(edge) for edge in edges),
-        orientation="".join(str(code) for code in aff2axcodes(affine)),
-        affine=turned_affine,
-    )
-
-
-def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A 3D volume of the file's type (scaled ones as floats), and its 4x4 affine in mm.
+    The fourth axis of a NIfTI, or the fifth of a vector image, has the channels; images of two
+    axes get a third of length 1.
 
     Raises:
         DataError: If the file cannot be read or holds something else.
@@ -89,15 +50,18 @@ def read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"{path}: holds {volume.dtype} voxels; one grey value a voxel is needed. Convert it."
         )
-    if volume.ndim == 4 and volume.shape[3] == 1:
-        volume = volume[..., 0]
-    if volume.ndim != 3:
+    if volume.ndim == 2:
+        volume = volume[..., None]
+    if volume.ndim == 5 and volume.shape[3] == 1:
+        volume = volume[:, :, :, 0]
+    if volume.ndim not in (3, 4):
         raise DataError(
-            f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed. Store one volume "
-            "per file."
+            f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed, or 4 with several "
+            "channels. Store one image per file."
         )
     affine = in_millimetres(np.asarray(file.affine), file.header)
-    return volume.astype(volume.dtype.newbyteorder("="), copy=False), affine
+    volume = volume.astype(volume.dtype.newbyteorder("="), copy=False)
+    return np.moveaxis(volume, 3, 0) if volume.ndim == 4 else volume[None], affine
 
 
 def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:

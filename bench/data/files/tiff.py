@@ -1,4 +1,4 @@
-"""Reading of TIFF stacks: grey images and label maps."""
+"""Reading of TIFF stacks: images and label maps."""
 
 import logging
 import struct
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.files.colors import Color, ids_of_colors, without_alpha
 from bench.errors import DataError
 
-Color = tuple[int, int, int]
+ALPHA = (1, 2)  # TIFF's extra samples that are transparency
+COLORS = ("RGB", "YCBCR")  # photometric interpretations whose samples are red, green, blue
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,21 @@ class Stack:
     """A TIFF file's pages.
 
     Attributes:
-        pages: (N, *S) or, if `color`, (N, *S, 3).
-        color: Whether pixels are colours.
+        pages: (N, C, *S); colours come as red, green, blue, transparency last.
+        color: Whether channels are colours.
+        alpha: Whether the last channel is transparency.
         palette: (K, 3) colours that grey values stand for, or None.
-        inverted: Whether the file says that 0 is white.
+        photometric: How the file says that values are to be read.
+        single: Whether axis C is all that tells pages apart, so that they may be the channels of
+            one image or the slices of a stack.
     """
 
     pages: np.ndarray
     color: bool
+    alpha: bool
     palette: np.ndarray | None
-    inverted: bool
+    photometric: str
+    single: bool
 
 
 def count_pages(path: Path) -> int:
@@ -43,38 +50,53 @@ def count_pages(path: Path) -> int:
     return _count(path, state)
 
 
-def read_image(path: Path, page: int) -> np.ndarray:
-    """One page as grey values.
+def read_channels(path: Path, page: int | None) -> np.ndarray:
+    """One page as an image.
 
     Args:
         path: TIFF file; of any byte order, compressed or not.
-        page: Counted from 0.
+        page: Counted from 0; None for a file that holds one image. Where axis C alone tells pages
+            apart, it has the slices of a stack, but the channels of one image.
 
     Returns:
-        (*S) of the file's type, unsigned if it is an integer. Inverted files are turned so
-        that 0 is black; colours and palettes that are all grey become grey values.
+        (C, *S) of the file's type, unsigned if it is an integer: grey values, red, green and
+        blue, or the file's channels (axis C of OME and ImageJ). Inverted files are turned so
+        that 0 is black; stacks whose colours and palettes are all grey become grey values.
 
     Raises:
-        DataError: If it cannot be read or holds something else than grey values.
+        DataError: If it cannot be read or holds something else.
     """
     stack = _read(path, _state(path))
-    values = stack.pages[page]
+    return _page(path, page, _image(stack, path), stack.single)
+
+
+def _page(path: Path, page: int | None, pages: np.ndarray, single: bool) -> np.ndarray:
+    """One of the pages (N, C, *S), or the only one."""
+    if page is not None:
+        return pages[0, page][None] if single else pages[page]
+    if len(pages) != 1:
+        raise DataError(
+            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, or use "
+            "dataset=tiff_stack."
+        )
+    return pages[0]
+
+
+def _image(stack: Stack, path: Path) -> np.ndarray:
+    """All pages (N, C, *S) as images."""
+    values = np.moveaxis(stack.pages, 1, 0)
     if stack.palette is not None:
-        if (stack.palette != stack.palette[:, :1]).any():
-            raise DataError(
-                f"{path}: its palette has colours; grey images are needed. Convert it to one grey "
-                "value a pixel."
-            )
-        values = stack.palette[:, 0][values]
-    elif stack.color:
-        if (values != values[..., :1]).any():
-            raise DataError(
-                f"{path}: holds colour images; grey ones are needed. Convert it to one grey value "
-                "a pixel."
-            )
-        values = values[..., 0]
+        values = np.moveaxis(stack.palette[values[0]], -1, 0)
+    elif stack.photometric not in ("MINISBLACK", "MINISWHITE", *COLORS):
+        raise DataError(
+            f"{path}: holds {stack.photometric} pixels; grey values or RGB are needed. Convert it."
+        )
+    if stack.palette is not None or stack.color or stack.alpha:
+        values = without_alpha(values, path)
+    values = np.moveaxis(values, 0, 1)
+    inverted = stack.photometric == "MINISWHITE"
     if values.dtype.kind == "b":
-        return (values ^ stack.inverted).astype(np.uint8)
+        return (values ^ inverted).astype(np.uint8)
     if values.dtype.kind == "i":
         if values.min(initial=0) < 0:
             raise DataError(
@@ -84,18 +106,20 @@ def read_image(path: Path, page: int) -> np.ndarray:
         values = values.astype(f"u{values.dtype.itemsize}")
     if values.dtype.kind not in "uf":
         raise DataError(f"{path}: holds {values.dtype} pixels; grey values are needed. Convert it.")
-    if stack.inverted:
+    if inverted:
         top = np.iinfo(values.dtype).max if values.dtype.kind == "u" else values.max()
         values = top - values
     return values
 
 
-def read_labels(path: Path, page: int, colors: Mapping[Color, int] | None = None) -> np.ndarray:
+def read_labels(
+    path: Path, page: int | None, colors: Mapping[Color, int] | None = None
+) -> np.ndarray:
     """One page as label ids.
 
     Args:
         path: TIFF file. Of a palette the positions are taken, not the colours.
-        page: Counted from 0.
+        page: Counted from 0; None for a file that holds one map.
         colors: The id that each colour stands for, for files in colour.
 
     Returns:
@@ -105,9 +129,13 @@ def read_labels(path: Path, page: int, colors: Mapping[Color, int] | None = None
         DataError: If it cannot be read or does not hold labels.
     """
     stack = _read(path, _state(path))
-    values = stack.pages[page]
+    values = _page(path, page, stack.pages, stack.single)
+    values = values[: len(values) - stack.alpha]
     if stack.color:
-        return _ids_of_colors(values, path, colors)
+        return ids_of_colors(np.moveaxis(values[:3], 0, -1), path, colors)
+    if len(values) != 1:
+        raise DataError(f"{path}: has {len(values)} channels; one label id a pixel is needed.")
+    values = values[0]
     if values.dtype.kind == "f":
         broken = values[values != np.round(values)]
         if broken.size:
@@ -119,27 +147,6 @@ def read_labels(path: Path, page: int, colors: Mapping[Color, int] | None = None
     if values.dtype.kind not in "uib":
         raise DataError(f"{path}: holds {values.dtype} pixels; label ids are needed. Convert it.")
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
-
-
-def _ids_of_colors(
-    values: np.ndarray, path: Path, colors: Mapping[Color, int] | None
-) -> np.ndarray:
-    if not colors:
-        raise DataError(
-            f"{path}: holds colours where label ids are needed. Say in dataset.colors which colour "
-            "is which id, or convert it."
-        )
-    code = np.array([1 << 32, 1 << 16, 1])
-    found, places = np.unique(values.astype(np.int64) @ code, return_inverse=True)
-    known = {int(np.dot(color, code)): i for color, i in colors.items()}
-    unknown = [value for value in found.tolist() if value not in known]
-    if unknown:
-        color = tuple(unknown[0] >> shift & 65535 for shift in (32, 16, 0))
-        raise DataError(
-            f"{path}: colour {color} is not in dataset.colors. Add it with its label id, or "
-            "correct the file."
-        )
-    return np.array([known[value] for value in found.tolist()])[places].reshape(values.shape[:-1])
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -156,7 +163,8 @@ def _state(path: Path) -> tuple[int, int]:
 def _count(path: Path, state: tuple[int, int]) -> int:
     with _opened(path) as file:
         _, shape, axes = _layout(file, path)
-        return 1 if len(axes.replace("S", "")) == 2 else int(shape[0])
+        sizes = dict(zip(axes, shape, strict=True))
+        return int(next((sizes[axis] for axis in axes if axis not in "YXCS"), sizes.get("C", 1)))
 
 
 @lru_cache(maxsize=4)
@@ -170,17 +178,23 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
         page = file.pages[0]
         photometric = getattr(page.photometric, "name", "")
         palette = page.colormap if photometric == "PALETTE" else None
-    if "S" in axes:
-        array = np.moveaxis(array, axes.index("S"), -1)[..., :3]
-        if array.shape[-1] == 2:  # grey and transparency
-            array, axes = array[..., 0], axes.replace("S", "")
-    if len(axes.replace("S", "")) == 2:
+        extra = tuple(page.extrasamples or ())
+    if not {"C", "S"} & set(axes):
+        array, axes = array[..., None], axes + "S"
+    channel = next(axis for axis in axes if axis in "CS")
+    array = np.moveaxis(array, axes.index(channel), -1)
+    count = array.shape[-1]
+    color = channel == "S" and photometric in COLORS and count in (3, 4)
+    single = array.ndim == 3
+    if single:
         array = array[None]
     return Stack(
-        pages=array.astype(array.dtype.newbyteorder("="), copy=False),
-        color="S" in axes,
+        pages=np.moveaxis(array.astype(array.dtype.newbyteorder("="), copy=False), -1, 1),
+        color=color,
+        alpha=count == 4 if color else count == 2 and bool(extra) and extra[-1] in ALPHA,
         palette=None if palette is None else _eight_bits(np.asarray(palette).T),
-        inverted=photometric == "MINISWHITE",
+        photometric=photometric,
+        single=single and channel == "C",
     )
 
 
@@ -254,10 +268,11 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
     lengths, names = [len(series), *series[0].shape], "I" + series[0].axes
     kept = [(n, axis) for n, axis in zip(lengths, names, strict=True) if n > 1 or axis in "YX"]
     axes = "".join(axis for _, axis in kept)
-    if not {"Y", "X"} <= set(axes) or len(axes.replace("S", "")) > 3:
+    pages = [axis for axis in axes if axis not in "YXCS"]
+    if not {"Y", "X"} <= set(axes) or len(pages) > 1 or {"C", "S"} <= set(axes):
         raise DataError(
             f"{path}: has the axes {names[1:]} of lengths {series[0].shape}; a stack of 2D pages "
-            "is needed. Save one channel and one time per file."
+            "is needed. Save one time per file."
         )
     return series, tuple(n for n, _ in kept), axes
 

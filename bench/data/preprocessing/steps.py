@@ -29,12 +29,13 @@ def preprocess(
         where: Names its image's file in messages.
         where_labels: Names its labels' file in messages.
         table: Maps label ids to classes.
-        intensity: Normalization; it sees the whole image, before it is cut or padded.
+        intensity: Normalization of each channel; it sees the whole image, before it is cut or
+            padded.
         spacing: Edge lengths of a voxel in mm to resample to, linearly for images and to the
             nearest for labels; None keeps the file's.
         border: Voxels cut off at both ends of each axis.
         shape: Shape to crop or pad to, centred, after the border is cut; None keeps it. Padding
-            has the image's least intensity, and label 0.
+            has the channel's least intensity, and label 0.
         world: The grid that images are resampled to before anything else, where their headers put
             them; None takes their voxels as they are.
 
@@ -42,10 +43,15 @@ def preprocess(
         DataError: Naming the file, what is wrong with it, and how to mend it.
     """
     image, labels = raw.image, raw.labels
-    check_intensities(image, where)
+    names = [where]
+    if len(image) > 1:
+        names = [f"{where} (channel {number})" for number in range(len(image))]
+    for channel, name in zip(image, names, strict=True):
+        check_intensities(channel, name)
     step = intensity.step(image.dtype)
     edges = raw.spacing
-    grid = np.eye(image.ndim + 1)
+    ndim = len(raw.shape)
+    grid = np.eye(ndim + 1)
     if world is not None:
         image, labels, to_volume = onto_grid(raw, world, where)
         edges = world.spacing
@@ -55,7 +61,9 @@ def preprocess(
         image, labels, to_former = resample(image, labels, edges, spacing)
         grid = grid @ to_former
         edges, step = tuple(float(edge) for edge in spacing), None
-    normalized = intensity.apply(image, where, raw.image.dtype)
+    stored = raw.image.dtype
+    channels = [intensity.apply(c, name, stored) for c, name in zip(image, names, strict=True)]
+    normalized = np.stack(channels) if len(channels) > 1 else channels[0][None]
     largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
     if largest > most:
         raise DataError(
@@ -64,21 +72,21 @@ def preprocess(
         )
     classes = None if labels is None else table.apply(labels, where_labels)
     if border:
-        inside = (slice(border, -border),) * image.ndim
-        if min(normalized.shape) <= 2 * border:
+        inside = (slice(border, -border),) * ndim
+        if min(normalized.shape[1:]) <= 2 * border:
             raise DataError(
-                f"{where}: has shape {normalized.shape}, nothing is left of it without a border of "
-                f"{border}. Lower dataset.border."
+                f"{where}: has shape {normalized.shape[1:]}, nothing is left of it without a "
+                f"border of {border}. Lower dataset.border."
             )
-        grid = grid @ _shift([border] * image.ndim)
-        normalized = normalized[inside]
+        grid = grid @ _shift([border] * ndim)
+        normalized = normalized[(slice(None), *inside)]
         classes = None if classes is None else classes[inside]
     if shape is not None:
-        first = [_first(*sizes) for sizes in zip(normalized.shape, shape, strict=True)]
+        first = [_first(*sizes) for sizes in zip(normalized.shape[1:], shape, strict=True)]
         grid = grid @ _shift(first)
-        normalized = crop_or_pad(normalized, shape, float(normalized.min()))
+        normalized = np.stack([crop_or_pad(c, shape, float(c.min())) for c in normalized])
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid, raw.unit)
+    return Sample(np.ascontiguousarray(normalized), classes, edges, step, grid, raw.unit)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:
@@ -132,7 +140,7 @@ def resample(
     """Image and labels of voxels with other edges, by torchio.
 
     Args:
-        image: (*S).
+        image: (C, *S).
         labels: (*S) or None.
         edges: Present edge lengths in mm.
         spacing: Wanted ones.
@@ -142,22 +150,22 @@ def resample(
     """
     import torchio
 
-    flat = image.ndim == 2
+    flat = len(edges) == 2
     affine = np.diag([*edges, *((1.0,) if flat else ()), 1.0])
     target = (*spacing, 1.0) if flat else tuple(spacing)
 
     def member(array: np.ndarray) -> np.ndarray:
-        return array[None, ..., None] if flat else array[None]
+        return array[..., None] if flat else array
 
     members = {"image": torchio.ScalarImage(tensor=member(image.astype(np.float32)), affine=affine)}
     if labels is not None:
         ids, places = np.unique(labels, return_inverse=True)
         places = places.reshape(labels.shape).astype(np.int32)
-        members["labels"] = torchio.LabelMap(tensor=member(places), affine=affine)
+        members["labels"] = torchio.LabelMap(tensor=member(places[None]), affine=affine)
     result = torchio.Resample(target)(torchio.Subject(**members))
-    arrays = [result[name].numpy()[0] for name in members]
+    arrays = [result[name].numpy() for name in members]
     if flat:
         arrays = [array[..., 0] for array in arrays]
     kept = [0, 1, 3] if flat else [0, 1, 2, 3]
     grid = np.linalg.solve(affine, result["image"].affine)[np.ix_(kept, kept)]
-    return arrays[0], ids[arrays[1]] if labels is not None else None, grid
+    return arrays[0], ids[arrays[1][0]] if labels is not None else None, grid

@@ -28,7 +28,7 @@ class Grid:
     def of(cls, raw: Raw) -> "Grid":
         """The grid of a volume."""
         assert raw.affine is not None
-        return cls(raw.image.shape, raw.affine)
+        return cls(raw.shape, raw.affine)
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "Grid":
@@ -50,7 +50,7 @@ def onto_grid(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Image and labels of a volume on a grid, by torchio: linear, and nearest for labels.
 
-    Outside of the volume lie its least intensity and label 0.
+    Outside of the volume lie each channel's least intensity and label 0.
 
     Args:
         raw: The volume.
@@ -58,8 +58,8 @@ def onto_grid(
         where: Names the image's file in messages.
 
     Returns:
-        Image (*S) float32, labels (*S), and the affine (4, 4) from voxels of the grid to those of
-        the volume; the affine is None, and the arrays are as they were, if it lies on the grid.
+        Image (C, *S) float32, labels (*S), and the affine (4, 4) from voxels of the grid to those
+        of the volume; the affine is None, and the arrays are as they were, if it lies on the grid.
 
     Raises:
         DataError: If volume and grid do not overlap.
@@ -67,7 +67,7 @@ def onto_grid(
     import torchio
 
     assert raw.affine is not None
-    shape = raw.image.shape
+    shape = raw.shape
     to_volume = np.linalg.solve(raw.affine, grid.affine)
     if shape == grid.shape and _farthest(to_volume, shape) < SAME:
         return raw.image, raw.labels, None
@@ -79,9 +79,9 @@ def onto_grid(
             f"their centres lie {apart:.0f} mm apart. Correct the header, name another "
             "dataset.reference, or compare voxel by voxel (dataset.space=voxels)."
         )
-    least = float(raw.image.min())
-    values = raw.image.astype(np.float32) - np.float32(least)  # outside torchio puts 0
-    members = {"image": torchio.ScalarImage(tensor=values[None], affine=raw.affine)}
+    least = raw.image.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)
+    values = raw.image.astype(np.float32) - least  # outside torchio puts 0
+    members = {"image": torchio.ScalarImage(tensor=values, affine=raw.affine)}
     if raw.labels is not None:
         ids, places = np.unique(np.append(raw.labels, 0), return_inverse=True)  # 0 is the first
         places = places[:-1].reshape(shape).astype(np.int32)
@@ -89,7 +89,7 @@ def onto_grid(
     empty = np.zeros((1, *grid.shape), np.uint8)
     target = torchio.LabelMap(tensor=empty, affine=grid.affine)
     result = torchio.Resample(target)(torchio.Subject(**members))
-    image = result["image"].numpy()[0] + np.float32(least)
+    image = result["image"].numpy() + least
     labels = ids[result["labels"].numpy()[0]] if raw.labels is not None else None
     return image, labels, to_volume
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.data.files.nifti import read_nifti
+from bench.data.files.images import read_raw
 from bench.data.sources.csv_table import check_split, read_table
 from bench.data.sources.oasis import layout_of
 from bench.data.sources.source import Source
@@ -47,5 +47,4 @@ class Brain(Source):
         return subjects
 
     def read(self, subject: Subject) -> Raw:
-        assert subject.image is not None
-        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)

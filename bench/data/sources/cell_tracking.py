@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.files.tiff import count_pages
+from bench.data.files.images import read_raw
 from bench.data.sources.subject import Raw, Subject
-from bench.data.sources.tiff_pages import TiffPages, read_page
+from bench.data.sources.tiff_pages import TiffPages
 from bench.errors import ConfigError, DataError
 
 
@@ -42,14 +42,8 @@ class CellTracking(TiffPages):
         return found
 
     def read(self, subject: Subject) -> Raw:
-        for path in (subject.image, subject.labels):
-            assert path is not None
-            if count_pages(path) != 1:
-                raise DataError(
-                    f"{path}: has {count_pages(path)} pages, one frame per file is needed. Split "
-                    "it, or use dataset=tiff_stack."
-                )
-        return read_page(subject, spacing=self.pixel_size is None)
+        spacing = self.pixel_size is None
+        return read_raw(subject.images, subject.labels, self.ndim, spacing=spacing)
 
     def _frames(self, root: Path, sequence: str) -> list[tuple[int, Path, Path]]:
         """Number, image and mask of every frame, in order."""

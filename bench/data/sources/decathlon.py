@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.files.nifti import read_nifti
+from bench.data.files.images import read_raw
+from bench.data.sources.nnunet import is_nnunet
 from bench.data.sources.source import Source
 from bench.data.sources.splits import ShuffledSplits
 from bench.data.sources.subject import Raw, Subject
@@ -35,8 +36,7 @@ class Decathlon(ShuffledSplits, Source):
         ]
 
     def read(self, subject: Subject) -> Raw:
-        assert subject.image is not None
-        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
 
 
 def stem(name: str) -> str:
@@ -66,7 +66,12 @@ def read_listing(name: str, root: Path) -> list[dict[str, str]]:
             "folder that holds dataset.json, imagesTr and labelsTr."
         )
     try:
-        entries = json.loads(listing.read_text(encoding="utf-8-sig"))["training"]
+        content = json.loads(listing.read_text(encoding="utf-8-sig"))
+        if is_nnunet(content) and "training" not in content:
+            raise DataError(
+                f"dataset {name}: {root} is laid out as nnU-Net v2. Use dataset=nnunet."
+            )
+        entries = content["training"]
         if not all(
             isinstance(entry["image"], str) and isinstance(entry.get("label", ""), str)
             for entry in entries

@@ -1,4 +1,4 @@
-"""The user's volumes, listed in a CSV table."""
+"""The user's images, listed in a CSV table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data.files.nifti import read_nifti
+from bench.data.files.images import read_raw
+from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row, check_split, read_table
-from bench.data.sources.decathlon import stem
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
 from bench.errors import DataError
@@ -25,7 +25,9 @@ class NiftiTable(Source):
     pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`, `fixed` and, if
     there are any, `moving_labels`, `fixed_labels` and `split`; they are taken as given, whatever
     `dataset.pairs` says. Without a column `split` everything is tested on. An image that is only
-    ever fixed may be so in several splits.
+    ever fixed may be so in several splits. An image is a file of any kind that is read, a folder of
+    a DICOM series, or several files between semicolons (`t1.nii.gz;t2.nii.gz`), whose channels
+    follow each other.
 
     Attributes:
         table_file: The CSV file, relative to `root`.
@@ -43,10 +45,12 @@ class NiftiTable(Source):
         path, rows = self._rows()
         listed = self._of_pairs(path, rows) if "moving" in rows[0] else self._of_rows(path, rows)
         root = self.existing_root()
-        return [
-            Subject(name, split, root / image, root / labels if labels else None)
-            for name, (image, labels, split) in listed.items()
-        ]
+        found = []
+        for name, (image, labels, split) in listed.items():
+            first, *further = (root / part for part in parts_of_cell(image))
+            maps = root / labels if labels else None
+            found.append(Subject(name, split, first, maps, further=tuple(further)))
+        return found
 
     def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         _, rows = self._rows()
@@ -58,8 +62,7 @@ class NiftiTable(Source):
         return given
 
     def read(self, subject: Subject) -> Raw:
-        assert subject.image is not None
-        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
 
     def settings(self) -> dict[str, Any]:
         given = {split: list(pairs) for split, pairs in self.given_pairs().items()}
@@ -85,7 +88,9 @@ class NiftiTable(Source):
         return path, rows
 
     def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
-        names = [row.get("id") or stem(row.get("image", "")) for row in rows]
+        names = [
+            row.get("id") or stem_of(Path(parts_of_cell(row.get("image", ""))[0])) for row in rows
+        ]
         for name, row in zip(names, rows, strict=True):
             if not row.get("image"):
                 raise DataError(f"{path}: line {row.line} has no image. Fill it in.")
@@ -135,3 +140,8 @@ class NiftiTable(Source):
                         )
                     listed[image] = (image, labels, ATLAS)
         return listed
+
+
+def parts_of_cell(cell: str) -> list[str]:
+    """The files that a cell of an image lists, one after the other, between semicolons."""
+    return [part.strip() for part in cell.split(";")]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.files.nifti import read_nifti
+from bench.data.files.images import read_raw
 from bench.data.sources.decathlon import find_listing, read_listing, stem
 from bench.data.sources.source import Source
 from bench.data.sources.splits import ShuffledSplits
@@ -66,8 +66,7 @@ class Oasis(ShuffledSplits, Source):
         return self._with_atlas(found, root)
 
     def read(self, subject: Subject) -> Raw:
-        assert subject.image is not None
-        return read_nifti(subject.image, subject.labels, self.ignore_affine)
+        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
 
     def _with_atlas(self, found: Sequence[tuple[str, Path, Path]], root: Path) -> list[Subject]:
         if not found:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.config.outside import code_of_class
+from bench.data.files.colors import check_choice, converted
+from bench.data.files.kinds import parts_of
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -47,6 +49,8 @@ class Source(ABC):
             resamples all volumes to one grid first, each where its header puts it.
         reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
             the first subject.
+        color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
+            `bench.data.files.colors`; None keeps them as three channels.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
@@ -56,7 +60,9 @@ class Source(ABC):
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
         {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
     )
-    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"pixel_size"})  # runs before them had none
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
+        {"pixel_size", "color"}  # runs before them had none
+    )
 
     name: str
     ndim: int
@@ -73,6 +79,7 @@ class Source(ABC):
     intensity: Mapping[str, Any] = field(
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
+    color: str | None = None
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -93,6 +100,7 @@ class Source(ABC):
         self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+        check_choice(self.color)
 
     def _check_space(self) -> None:
         if self.space not in (VOXELS, WORLD):
@@ -173,6 +181,9 @@ class Source(ABC):
         """
         if self.pixel_size is not None:
             raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
+        if self.color is not None:
+            colors = converted(raw.image, self.color, where(subject, subject.image))
+            raw = replace(raw, image=colors)
         return preprocess(
             raw,
             where(subject, subject.image),
@@ -283,8 +294,9 @@ def _plain(value: Any) -> Any:
 
 
 def files(subject: Subject) -> list[Path]:
-    """The files of a subject."""
-    return [path for path in (subject.image, subject.labels) if path is not None]
+    """The files of a subject; those of a folder, and those that a header points to, too."""
+    labels = () if subject.labels is None else (subject.labels,)
+    return [part for path in (*subject.images, *labels) for part in parts_of(path)]
 
 
 def where(subject: Subject, path: Path | None) -> str:

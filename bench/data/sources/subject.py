@@ -22,6 +22,7 @@ class Subject:
         page: Which page of both files, for image stacks; None for a file that holds one image.
         series: The stack or sequence it belongs to; None if it stands alone.
         place: Its slice or frame number in the series.
+        further: Files of further channels, on the image's grid.
     """
 
     id: str
@@ -31,6 +32,12 @@ class Subject:
     page: int | None = None
     series: str | None = None
     place: int | None = None
+    further: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files of all channels."""
+        return () if self.image is None else (self.image, *self.further)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Raw:
     """A subject as its files hold it, turned to RAS if it is a volume.
 
     Attributes:
-        image: (*S) of the file's type.
+        image: (C, *S) of the file's type.
         labels: (*S) whole numbers, ids of the files; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         orientation: Axis codes that the image's file was stored in; empty in 2D.
@@ -52,6 +59,11 @@ class Raw:
     orientation: str = ""
     affine: np.ndarray | None = None
     unit: str = "mm"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return self.image.shape[1:]
 
 
 @dataclass(frozen=True)

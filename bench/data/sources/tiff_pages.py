@@ -1,15 +1,12 @@
-"""What stacks and sequences of TIFF files share: sections of splits, and pages of files."""
+"""What stacks and sequences of images share: sections of splits, and ranges of series."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.data.files.tiff import read_image, read_labels
-from bench.data.files.tiff_spacing import pixel_edges
-from bench.data.lengths import PIXELS
 from bench.data.sources.source import Source
-from bench.data.sources.subject import SPLITS, Raw, Subject
-from bench.errors import ConfigError, DataError
+from bench.data.sources.subject import SPLITS
+from bench.errors import ConfigError
 
 
 @dataclass(kw_only=True)
@@ -57,33 +54,3 @@ class TiffPages(Source):
                 f"dataset.splits.{option}={given}: must be [first, end) within {what}."
             )
         return given[0], given[1]
-
-
-def read_page(
-    subject: Subject,
-    colors: Mapping[tuple[int, int, int], int] | None = None,
-    spacing: bool = True,
-) -> Raw:
-    """Image and labels of a subject that is a page of TIFF files, or a whole one.
-
-    Args:
-        subject: The subject.
-        colors: The id that each colour stands for, for label maps in colour.
-        spacing: Whether the file is asked for the size of its pixels.
-
-    Raises:
-        DataError: If they cannot be read, or differ in shape.
-    """
-    assert subject.image is not None
-    page = subject.page or 0
-    image = read_image(subject.image, page)
-    labels = None
-    if subject.labels is not None:
-        labels = read_labels(subject.labels, page, colors)
-        if labels.shape != image.shape:
-            raise DataError(
-                f"{subject.labels}: has pages of {labels.shape} pixels, but its image "
-                f"{subject.image.name} has {image.shape}. Give labels on the image's grid."
-            )
-    edges = pixel_edges(subject.image) if spacing else None
-    return Raw(image, labels, edges or (1.0, 1.0), unit="mm" if edges else PIXELS)

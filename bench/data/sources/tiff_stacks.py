@@ -1,12 +1,14 @@
-"""Stacks of slices in TIFF files, with stacks of label maps."""
+"""Stacks of slices in TIFF files or folders of images, with stacks of label maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data.files.images import read_page
+from bench.data.files.kinds import PICTURES, TIFF, files_in, kind_in, kind_of
 from bench.data.files.tiff import count_pages
 from bench.data.sources.subject import Raw, Subject
-from bench.data.sources.tiff_pages import TiffPages, read_page
+from bench.data.sources.tiff_pages import TiffPages
 from bench.errors import ConfigError, DataError
 
 
@@ -15,7 +17,8 @@ class TiffStacks(TiffPages):
     """Each split is a range of slices of one stack; a subject is a slice.
 
     Attributes:
-        splits: For each split `images` and, if there are any, `labels`: a file, relative to
+        splits: For each split `images` and, if there are any, `labels`: a TIFF file, or a folder
+            with a TIFF, PNG or JPEG per slice, counted by the numbers in their names, relative to
             `root`, or several patterns of which the first that fits is taken; and `slices`,
             [first, end), or none for all.
         colors: Label ids by colour, `[[red, green, blue, id], …]`, for label maps in colour.
@@ -31,24 +34,45 @@ class TiffStacks(TiffPages):
             labels = None
             if section.get("labels"):
                 labels = self._find(root, section["labels"], f"splits.{split}.labels")
-            count = count_pages(images)
-            if labels is not None and count_pages(labels) != count:
+            slices = _slices(images)
+            maps = [None] * len(slices) if labels is None else _slices(labels)
+            if len(maps) != len(slices):
                 raise DataError(
-                    f"dataset {self.name}: {images} has {count} slices, but {labels} has "
-                    f"{count_pages(labels)}. Give each slice its label map."
+                    f"dataset {self.name}: {images} has {len(slices)} slices, but {labels} has "
+                    f"{len(maps)}. Give each slice its label map."
+                )
+            if labels is not None and images.is_dir() != labels.is_dir():
+                raise DataError(
+                    f"dataset {self.name}: of {images} and {labels} only one is a folder. Give "
+                    "both as a folder with a file per slice, or both as a stack."
                 )
             series = str(images.relative_to(root))
-            first, end = self.limits(
-                f"{split}.slices", section.get("slices"), count, f"the {count} slices of {images}"
-            )
+            what = f"the {len(slices)} slices of {images}"
+            option = f"{split}.slices"
+            first, end = self.limits(option, section.get("slices"), len(slices), what)
+            in_stack = not images.is_dir()
             found += [
-                Subject(f"{series}/{page:03d}", split, images, labels, page, series, page)
-                for page in range(first, end)
+                Subject(
+                    f"{series}/{place:03d}",
+                    split,
+                    slices[place],
+                    maps[place],
+                    place if in_stack else None,
+                    series,
+                    place,
+                )
+                for place in range(first, end)
             ]
         return found
 
     def read(self, subject: Subject) -> Raw:
-        return read_page(subject, self._ids_by_color(), spacing=self.pixel_size is None)
+        return read_page(
+            subject.images,
+            subject.labels,
+            subject.page,
+            self._ids_by_color(),
+            spacing=self.pixel_size is None,
+        )
 
     def _ids_by_color(self) -> dict[tuple[int, int, int], int] | None:
         if self.colors is None:
@@ -59,7 +83,9 @@ class TiffStacks(TiffPages):
 
     def _find(self, root: Path, patterns: str | Sequence[str] | None, option: str) -> Path:
         if not patterns:
-            raise ConfigError(f"dataset.{option}: is missing. Name a TIFF file relative to root.")
+            raise ConfigError(
+                f"dataset.{option}: is missing. Name a TIFF file or a folder relative to root."
+            )
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         for pattern in patterns:
             if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
@@ -79,3 +105,15 @@ class TiffStacks(TiffPages):
             f"dataset {self.name}: {root / patterns[0]} does not exist. Point dataset.root at the "
             f"folder that holds it, or name the file in dataset.{option}."
         )
+
+
+def _slices(path: Path) -> list[Path]:
+    """The file that holds each slice of a stack."""
+    if not path.is_dir():
+        return [path] * (count_pages(path) if kind_of(path) == TIFF else 1)
+    found = [file for file in files_in(path) if kind_in(file) in PICTURES]
+    if not found:
+        raise DataError(
+            f"{path}: is a folder without {', '.join(PICTURES)} files. Put a file per slice there."
+        )
+    return found

@@ -24,7 +24,7 @@ def draw_pair(path: Path, pair: Pair, title: str) -> None:
         labels = [label[0, 0].cpu().numpy() for label in (moving, fixed, warped)]
     draw_registration(
         path,
-        images=[image[0, 0].cpu().numpy() for image in (pair.moving, pair.fixed, pair.warped)],
+        images=[image[0].cpu().numpy() for image in (pair.moving, pair.fixed, pair.warped)],
         labels=labels,
         displacement=pair.u[0].cpu().numpy(),
         title=title,

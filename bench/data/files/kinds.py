@@ -1,0 +1,166 @@
+"""What kind of image a file holds, by its first bytes."""
+
+import re
+import zlib
+from pathlib import Path
+
+from bench.errors import DataError
+
+NIFTI, MGH, MINC = "NIfTI", "MGH", "MINC 1"
+NRRD, METAIMAGE, DICOM = "NRRD", "MetaImage", "DICOM"
+TIFF, PNG, JPEG = "TIFF", "PNG", "JPEG"
+BY_NIBABEL, BY_ITK = (NIFTI, MGH, MINC), (NRRD, METAIMAGE, DICOM)
+VOLUMES, PICTURES = (*BY_NIBABEL, *BY_ITK), (TIFF, PNG, JPEG)
+
+ENDINGS = {
+    ".nii.gz": NIFTI,
+    ".nii": NIFTI,
+    ".nrrd": NRRD,
+    ".nhdr": NRRD,
+    ".mha": METAIMAGE,
+    ".mhd": METAIMAGE,
+    ".dcm": DICOM,
+    ".tiff": TIFF,
+    ".tif": TIFF,
+    ".png": PNG,
+    ".jpeg": JPEG,
+    ".jpg": JPEG,
+}
+KNOWN = {
+    b"II*\0": TIFF,
+    b"MM\0*": TIFF,
+    b"II+\0": TIFF,
+    b"MM\0+": TIFF,
+    b"\x89PNG": PNG,
+    b"\xff\xd8\xff": JPEG,
+    b"NRRD": NRRD,
+    b"\0\0\0\1": MGH,
+    b"CDF\1": MINC,
+}
+HEADERS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+TO_NIFTI, TO_TIFF = "Convert it to NIfTI", "Convert it to TIFF"
+UNREAD = {  # first bytes of others: their name, and what makes a known kind of them
+    b"\x89HDF": (
+        "HDF5, as MINC 2, Imaris or MATLAB 7.3 write it",
+        f"{TO_NIFTI} (MINC 2: mnc2nii) or TIFF (Imaris: Fiji)",
+    ),
+    b"MATLAB": ("a MATLAB file", f"{TO_NIFTI} (niftiwrite in MATLAB)"),
+    b"\x93NUMPY": ("a NumPy array", f"{TO_NIFTI} (nibabel.Nifti1Image) or TIFF (tifffile.imwrite)"),
+    b"PK\3\4": ("a zip archive", "Unpack it"),
+    b"Rar!": ("a rar archive", "Unpack it"),
+    b"7z\xbc\xaf": ("a 7z archive", "Unpack it"),
+    b"BM": ("a BMP image", "Convert it to PNG"),
+    b"GIF8": ("a GIF image", "Convert its frames to PNG"),
+    b"RIFF": ("a WebP image or a video", "Convert it to PNG"),
+    b"\0\0\0\x0cjP": ("a JPEG 2000 image", TO_TIFF),
+    b"\xff\x4f\xff\x51": ("a JPEG 2000 image", TO_TIFF),
+    b"ZISRAWFILE": ("a Zeiss CZI file", f"{TO_TIFF} (Fiji, or bfconvert)"),
+    b"\xda\xce\xbe\x0a": ("a Nikon ND2 file", f"{TO_TIFF} (Fiji, or bfconvert)"),
+    b"\x70\0\0\0": ("a Leica LIF file", f"{TO_TIFF} (Fiji, or bfconvert)"),
+    b"%PDF": ("a PDF document", "Export its images as PNG"),
+    b"P5": ("a PGM image", "Convert it to PNG"),
+    b"P6": ("a PPM image", "Convert it to PNG"),
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "Run `git lfs pull`"),
+}
+ENOUGH = 1024  # bytes that tell
+
+
+def kind_of(path: Path) -> str:
+    """The kind of image that a file, or a folder of DICOM files, holds.
+
+    What the bytes are decides; the ending only where they are of no format that is known, so that
+    the reader of that format says what is wrong with the file.
+
+    Raises:
+        DataError: If there is no such file, or nothing here reads its format.
+    """
+    if path.is_dir():
+        if any(kind_in(file) == DICOM for file in files_in(path)):
+            return DICOM
+        raise DataError(
+            f"{path}: is a folder without DICOM files. Name an image file, or the folder of a "
+            "DICOM series."
+        )
+    try:
+        head = _head(path)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file. Copy it there, or take the subject out of the list."
+        ) from error
+    kind = _kind(head)
+    if kind is None:
+        lowered = path.name.lower()
+        kind = next((ENDINGS[end] for end in ENDINGS if lowered.endswith(end)), None)
+        unread = next((UNREAD[start] for start in UNREAD if head.startswith(start)), None)
+        if unread is not None:
+            raise DataError(f"{path}: is {unread[0]}, which is not read. {unread[1]}.")
+    if kind is None:
+        raise DataError(
+            f"{path}: is no image file that can be read; known are {', '.join(VOLUMES)}, "
+            f"{', '.join(PICTURES)}. {TO_NIFTI} or TIFF."
+        )
+    return kind
+
+
+def kind_in(path: Path) -> str | None:
+    """The kind that a file's bytes are of, if it is one that is read."""
+    return _kind(_head(path))
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without its ending."""
+    lowered = path.name.lower()
+    found = next((end for end in ENDINGS if lowered.endswith(end)), "")
+    return path.name[: len(path.name) - len(found)]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder but hidden ones, numbers in their names in the order of counting."""
+    found = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    return sorted(found, key=lambda path: _natural(path.name))
+
+
+def parts_of(path: Path) -> list[Path]:
+    """All files that make up an image: those of a folder, or a header and what it points to."""
+    if path.is_dir():
+        return files_in(path)
+    ending = path.suffix.lower()
+    if ending in (".mhd", ".nhdr") and path.exists():
+        text = path.read_text(errors="replace")
+        found = re.search(
+            r"^(?:ElementDataFile|data ?file)\s*[=:]\s*(\S.*?)\s*$", text, re.M | re.I
+        )
+        if found and (path.parent / found[1]).is_file():
+            return [path, path.parent / found[1]]
+    if ending in (".hdr", ".img"):
+        other = path.with_suffix(".img" if ending == ".hdr" else ".hdr")
+        return [path, other] if other.is_file() else [path]
+    return [path]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, decompressed if it is gzipped."""
+    with open(path, "rb") as file:
+        head = file.read(ENOUGH)
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, ENOUGH)
+    except zlib.error:
+        return head
+
+
+def _kind(head: bytes) -> str | None:
+    if head[128:132] == b"DICM":
+        return DICOM
+    if head[:4] in HEADERS:
+        return NIFTI
+    if re.search(rb"^\s*(ObjectType|NDims)\s*=", head, re.M):
+        return METAIMAGE
+    return next((KNOWN[start] for start in KNOWN if head.startswith(start)), None)

@@ -1,0 +1,70 @@
+"""Reading of PNG and JPEG images."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.files.colors import Color, ids_of_colors, without_alpha
+from bench.data.files.kinds import JPEG, kind_of
+from bench.errors import DataError
+
+PALETTE = 3  # colour type in byte 25 of a PNG
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Grey values (1, H, W), or red, green and blue (3, H, W), of the file's type.
+
+    Colours that are all grey become grey values. Pixels are as stored, whatever turn an EXIF
+    header asks for.
+
+    Raises:
+        DataError: If it cannot be read, or has transparent pixels.
+    """
+    values = _decode(path)
+    if kind_of(path) == JPEG and values.shape[-1] == 4:
+        raise DataError(f"{path}: holds CMYK colours; grey or RGB is needed. Convert it.")
+    return without_alpha(np.moveaxis(values, -1, 0), path)
+
+
+def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -> np.ndarray:
+    """Label ids (H, W); of a palette the positions are taken, not the colours.
+
+    Args:
+        path: PNG file.
+        colors: The id that each colour stands for, for files in colour.
+
+    Raises:
+        DataError: If it is a JPEG, cannot be read or does not hold labels.
+    """
+    if kind_of(path) == JPEG:
+        raise DataError(
+            f"{path}: is a JPEG, whose compression changes label ids. Give labels as PNG, TIFF or "
+            "NIfTI, exported anew."
+        )
+    if path.read_bytes()[25:26] == bytes([PALETTE]):
+        from PIL import Image
+
+        _decode(path)  # says what is wrong with a damaged file
+        return np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+    values = _decode(path)
+    if values.shape[-1] <= 2:
+        return values[..., 0]
+    return ids_of_colors(values[..., :3], path, colors)
+
+
+def _decode(path: Path) -> np.ndarray:
+    """(H, W, channels)."""
+    import imagecodecs
+
+    kind = kind_of(path)
+    decode = imagecodecs.jpeg8_decode if kind == JPEG else imagecodecs.png_decode
+    try:
+        values = decode(path.read_bytes())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as {kind}, it is damaged or cut short "
+            f"({type(error).__name__}). Copy or download it again."
+        ) from error
+    return values if values.ndim == 3 else values[..., None]

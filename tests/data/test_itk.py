@@ -1,0 +1,140 @@
+"""NRRD, MetaImage and DICOM: they agree with NIfTI of the same image."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from volumes import HEADERS
+
+from bench.data.files.images import read_raw
+from bench.errors import DataError
+
+SHAPE = (7, 6, 5)  # as ITK counts axes
+
+
+def image_of(affine, channels=1):
+    """A SimpleITK image whose voxels lie where an affine in RAS puts them."""
+    random = np.random.default_rng(0)
+    values = random.integers(0, 900, (*SHAPE[::-1], channels)).astype(np.int16)
+    image = sitk.GetImageFromArray(values[..., 0] if channels == 1 else values, channels > 1)
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    lps = np.diag([-1, -1, 1]) @ affine[:3]
+    image.SetSpacing(edges.tolist())
+    image.SetDirection((lps[:, :3] / edges).ravel().tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    return image
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".mhd", ".nhdr"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_volumes_agree_with_nifti(tmp_path, header, ending, channels):
+    image = image_of(HEADERS[header], channels)
+    paths = [tmp_path / f"image{end}" for end in (".nii.gz", ending)]
+    for path in paths:
+        sitk.WriteImage(image, str(path))
+    nifti, other = (read_raw([path], None, 3) for path in paths)
+    assert other.image.shape == (channels, *other.shape)
+    np.testing.assert_array_equal(other.image, nifti.image)
+    np.testing.assert_allclose(other.affine, nifti.affine, atol=1e-4)
+    np.testing.assert_allclose(other.spacing, nifti.spacing, rtol=1e-5)
+    assert other.orientation == nifti.orientation
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_labels_of_either_kind_lie_on_the_image(tmp_path, ending):
+    image = image_of(HEADERS["oblique"])
+    sitk.WriteImage(image, str(tmp_path / "image.nii.gz"))
+    sitk.WriteImage(sitk.Cast(image > 300, sitk.sitkUInt8), str(tmp_path / f"labels{ending}"))
+    raw = read_raw([tmp_path / "image.nii.gz"], tmp_path / f"labels{ending}", 3)
+    np.testing.assert_array_equal(raw.labels, raw.image[0] > 300)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_planes_are_2d_images(tmp_path, ending):
+    values = np.random.default_rng(0).integers(0, 255, (6, 7)).astype(np.uint8)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing([0.5, 2])
+    path = tmp_path / f"image{ending}"
+    sitk.WriteImage(image, str(path))
+    raw = read_raw([path], None, 2)
+    np.testing.assert_array_equal(raw.image[0], values.T[::-1, ::-1])  # LPS to RAS
+    assert raw.spacing == pytest.approx((0.5, 2))
+    assert raw.orientation == ""
+
+
+def write_series(folder, image, count=SHAPE[2], series="1.2.3"):
+    """An axial DICOM series, with the tags that its geometry needs."""
+    folder.mkdir(exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    cosines = "\\".join(f"{value:.10f}" for value in direction[:, :2].T.ravel())
+    for number in [*range(count)][::-1]:
+        plane = image[:, :, number]
+        place = "\\".join(
+            f"{value:.8f}" for value in image.TransformIndexToPhysicalPoint((0, 0, number))
+        )
+        tags = {
+            "0008|0060": "MR",
+            "0020|000d": "1.2",
+            "0020|000e": series,
+            "0008|0018": f"{series}.{number + 1}",
+            "0020|0013": str(number + 1),
+            "0020|0032": place,
+            "0020|0037": cosines,
+        }
+        for tag, value in tags.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{series}-{count - number}.dcm"))
+        writer.Execute(plane)
+
+
+@pytest.mark.parametrize("header", ["plain", "oblique", "anisotropic"])
+def test_folder_of_a_series_agrees_with_nifti(tmp_path, header):
+    image = image_of(HEADERS[header])
+    sitk.WriteImage(image, str(tmp_path / "image.nii.gz"))
+    write_series(tmp_path / "series", image)
+    nifti = read_raw([tmp_path / "image.nii.gz"], None, 3)
+    raw = read_raw([tmp_path / "series"], None, 3)
+    np.testing.assert_array_equal(raw.image, nifti.image)
+    np.testing.assert_allclose(raw.affine, nifti.affine, atol=1e-4)
+
+
+def refused(words, path, ndim=3):
+    with pytest.raises(DataError, match=words) as caught:
+        read_raw([path], None, ndim)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_series_that_are_mixed_or_lack_a_slice_are_refused(tmp_path):
+    image = image_of(HEADERS["plain"])
+    write_series(tmp_path / "gap", image)
+    (tmp_path / "gap" / "1.2.3-2.dcm").unlink()
+    refused("gap: the 4 slices stand 1 to 2 mm apart; some are missing, or twice", tmp_path / "gap")
+    write_series(tmp_path / "two", image)
+    write_series(tmp_path / "two", image, series="1.2.4")
+    refused("two: holds 2 DICOM series; one is needed", tmp_path / "two")
+
+
+def test_a_slice_is_a_2d_image_and_no_volume(tmp_path):
+    image = image_of(HEADERS["anisotropic"])
+    write_series(tmp_path / "series", image)
+    path = tmp_path / "series" / "1.2.3-1.dcm"
+    raw = read_raw([path], None, 2)
+    assert raw.spacing == pytest.approx((0.8, 1))
+    assert raw.shape == SHAPE[:2]
+    refused(r"is a 2D image of \(7, 6, 1\); volumes are needed", path)
+    sitk.WriteImage(image, str(tmp_path / "image.mha"))
+    refused(
+        r"image.mha: is a volume of \(7, 6, 5\); 2D images are needed", tmp_path / "image.mha", 2
+    )
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+@pytest.mark.parametrize("kept", [0, 40, 0.8])
+def test_damaged_files_are_named(tmp_path, ending, kept):
+    path = tmp_path / f"image{ending}"
+    sitk.WriteImage(image_of(HEADERS["plain"]), str(path))
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    refused(rf"image{ending}: cannot be read by ITK, it is damaged or cut short", path)

@@ -1,0 +1,95 @@
+"""What files are, by their bytes."""
+
+import gzip
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from image_files import write_nifti, write_tiff
+from PIL import Image
+
+from bench.data.files.kinds import files_in, kind_of, parts_of, stem_of
+from bench.errors import DataError
+
+ARRAY = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+
+
+def write(path, kind):
+    if kind in ("NIfTI", "gzipped NIfTI"):
+        write_nifti(path.with_suffix(".nii.gz" if kind[0] == "g" else ".nii"), ARRAY).rename(path)
+    elif kind == "TIFF":
+        write_tiff(path, ARRAY)
+    elif kind in ("PNG", "JPEG"):
+        Image.fromarray(ARRAY[0]).save(path, format=kind)
+    else:
+        ending = {"NRRD": ".nrrd", "MetaImage": ".mha", "DICOM": ".dcm"}[kind]
+        array = ARRAY[:1] if kind == "DICOM" else ARRAY
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(path.with_suffix(ending)))
+        path.with_suffix(ending).rename(path)
+
+
+@pytest.mark.parametrize(
+    "kind", ["NIfTI", "gzipped NIfTI", "TIFF", "PNG", "JPEG", "NRRD", "MetaImage", "DICOM"]
+)
+@pytest.mark.parametrize("name", ["file", "file.dat", "file.png", "file.nrrd"])
+def test_bytes_decide_whatever_the_name(tmp_path, kind, name):
+    write(tmp_path / name, kind)
+    assert kind_of(tmp_path / name) == kind.removeprefix("gzipped ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x89HDF\r\n\x1a\n", "is HDF5, as MINC 2, Imaris or MATLAB 7.3 write it, which is not r"),
+        (
+            b"MATLAB 5.0 MAT-file",
+            r"is a MATLAB file, which is not read. Convert it to NIfTI \(n",
+        ),
+        (b"\x93NUMPY\x01", "is a NumPy array, which is not read. Convert it to NIfTI"),
+        (b"PK\x03\x04", "is a zip archive, which is not read. Unpack it"),
+        (b"BM\x00\x00", "is a BMP image, which is not read. Convert it to PNG"),
+        (b"ZISRAWFILE", "is a Zeiss CZI file, which is not read. Convert it to TIFF"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, not the file it"),
+        (b"<html>", "is no image file that can be read; known are NIfTI, MGH, .*JPEG. Convert it"),
+        (gzip.compress(b"<html>" * 99), "is no image file that can be read"),
+        (b"", "is no image file that can be read"),
+    ],
+)
+def test_other_kinds_are_named_with_how_to_convert_them(tmp_path, content, words):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        kind_of(tmp_path / "file")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_ending_decides_where_bytes_say_nothing(tmp_path):
+    (tmp_path / "cut.nii.gz").write_bytes(b"\x1f\x8b")
+    assert kind_of(tmp_path / "cut.nii.gz") == "NIfTI"
+
+
+def test_missing_files_and_folders_of_other_files_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"none.png: no such file"):
+        kind_of(tmp_path / "none.png")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="is a folder without DICOM files"):
+        kind_of(tmp_path)
+
+
+def test_files_are_counted_by_their_numbers(tmp_path):
+    for name in ("s10.png", "s9.png", "s9b.png", "10.png", "a.png", ".hidden", "S8.png"):
+        (tmp_path / name).touch()
+    names = [path.name for path in files_in(tmp_path)]
+    assert names == ["10.png", "S8.png", "a.png", "s9.png", "s9b.png", "s10.png"]
+    assert parts_of(tmp_path) == files_in(tmp_path)
+
+
+@pytest.mark.parametrize(("ending", "raw"), [(".mhd", ".raw"), (".nhdr", ".raw")])
+def test_header_comes_with_the_file_that_it_points_to(tmp_path, ending, raw):
+    path = tmp_path / f"image{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY), str(path))
+    assert parts_of(path) == [path, path.with_suffix(raw)]
+
+
+def test_stem_is_the_name_without_its_ending(tmp_path):
+    names = {"a.nii.gz": "a", "a.b.NII": "a.b", "a.mha": "a", "series": "series", "x.y": "x.y"}
+    assert {name: stem_of(tmp_path / name) for name in names} == names
