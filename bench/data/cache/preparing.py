@@ -16,7 +16,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Subject
 from bench.errors import DataError
 
-FORMAT = 3
+FORMAT = 4
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:

@@ -20,7 +20,7 @@ def preprocess(
     border: int = 0,
     shape: Sequence[int] | None = None,
 ) -> Sample:
-    """Resamples, normalizes, cuts and maps labels to classes, in this order.
+    """Resamples, normalizes, cuts and maps labels to classes, in this order; points go along.
 
     Args:
         raw: The subject.
@@ -68,7 +68,8 @@ def preprocess(
         grid = grid @ _shift(first)
         normalized = crop_or_pad(normalized, shape, float(normalized.min()))
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid)
+    landmarks = None if raw.landmarks is None else raw.landmarks.mapped(np.linalg.inv(grid))
+    return Sample(np.ascontiguousarray(normalized)[None], classes, edges, step, grid, landmarks)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:

@@ -4,12 +4,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.config.outside import code_of_class
+from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -100,11 +101,13 @@ class Source(ABC):
         return self.preprocess(subject, raw)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
-        """What is trained on, from what the files hold.
+        """What is trained on, from what the files hold; the file of its points is read here.
 
         Raises:
             DataError: If it is not what the data set declares.
         """
+        if subject.landmarks is not None and raw.landmarks is None:
+            raw = replace(raw, landmarks=read_landmarks(subject.landmarks, raw))
         return preprocess(
             raw,
             where(subject, subject.image),
@@ -205,7 +208,8 @@ def _plain(value: Any) -> Any:
 
 def files(subject: Subject) -> list[Path]:
     """The files of a subject."""
-    return [path for path in (subject.image, subject.labels) if path is not None]
+    listed = (subject.image, subject.labels, subject.landmarks)
+    return [path for path in listed if path is not None]
 
 
 def where(subject: Subject, path: Path | None) -> str:

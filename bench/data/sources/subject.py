@@ -1,9 +1,11 @@
-"""A subject: one image with, perhaps, a label map."""
+"""A subject: one image with, perhaps, a label map and landmarks."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from bench.data.landmarks.points import Landmarks
 
 TEST = "test"
 SPLITS = ("train", "val", TEST)
@@ -12,7 +14,7 @@ ATLAS = "atlas"
 
 @dataclass(frozen=True)
 class Subject:
-    """One image with, perhaps, a label map.
+    """One image with, perhaps, a label map and landmarks.
 
     Attributes:
         id: Unique name within the data set.
@@ -22,6 +24,7 @@ class Subject:
         page: Which page of both files, for image stacks; None for a file that holds one image.
         series: The stack or sequence it belongs to; None if it stands alone.
         place: Its slice or frame number in the series.
+        landmarks: The file of its points, if there is one.
     """
 
     id: str
@@ -31,6 +34,7 @@ class Subject:
     page: int | None = None
     series: str | None = None
     place: int | None = None
+    landmarks: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Raw:
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
         orientation: Axis codes that the image's file was stored in; empty in 2D.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
+        landmarks: Points in voxels of `image`; None without landmarks.
     """
 
     image: np.ndarray
@@ -50,6 +55,12 @@ class Raw:
     spacing: tuple[float, ...]
     orientation: str = ""
     affine: np.ndarray | None = None
+    landmarks: Landmarks | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return self.image.shape
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Sample:
         step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
         grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
             for generated subjects.
+        landmarks: Points in voxels of `image`; None without landmarks.
     """
 
     image: np.ndarray
@@ -70,3 +82,4 @@ class Sample:
     spacing: tuple[float, ...]
     step: float | None = None
     grid: np.ndarray | None = None
+    landmarks: Landmarks | None = None
