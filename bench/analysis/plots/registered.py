@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 LABEL_COLORS = "tab10"
-LEGEND = ", landmarks (dots), mapped (lines)"
+LEGEND = "; red: errors of landmarks"
 NEAR = 1.0  # voxels from the plane that is shown
 
 
@@ -64,7 +64,7 @@ def draw_registration(
     draw_contours(axes[2], contours[1], "dotted")
     draw_grid(axes[3], displacement[(slice(0, 2), *place)])
     draw_landmarks(axes[3], landmarks, place)
-    axes[3].set_title("deformation grid" + (LEGEND if landmarks else ""))
+    axes[3].set_title(f"grid{LEGEND}" if landmarks else "deformation grid")
     determinant = _signed_jacobian(displacement)
     drawn = _draw_jacobian(axes[4], determinant[inside(place, determinant.shape)])
     axes[4].set_title(f"signed Jacobian, {float((determinant <= 0).mean()):.2%} folded")
