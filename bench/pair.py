@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import DataError
-from bench.spatial import warp
+from bench.spatial import displacement_at, inside_grid, warp
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ class Pair:
             of moving and fixed, whole numbers 0..classes-1. None if there are no labels.
         classes: Number of classes, background included.
         ids: Moving and fixed subject of each pair; None where images have been changed.
+        landmarks: Called when points are first asked for; gives those of moving and fixed
+            (B, N, D), voxels, NaN where one is missing. None if there are none.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Pair:
         segmentations: Callable[[], tuple[Tensor, Tensor]] | None = None,
         classes: int = 0,
         ids: Sequence[tuple[str, str]] | None = None,
+        landmarks: Callable[[], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
         self.moving = moving
         self.fixed = fixed
@@ -45,6 +48,7 @@ class Pair:
         self.classes = classes
         self.ids = None if ids is None else list(ids)
         self._read_segmentations = segmentations
+        self._read_landmarks = landmarks
         self._kept: dict[Any, Any] = {}
 
     def keep(self, key: Any, compute: Callable[[], T]) -> T:
@@ -67,7 +71,8 @@ class Pair:
             u: (B, D, *S) float32, voxels.
         """
         read = (lambda: self.segmentations) if self.has_labels else None
-        pair = Pair(self.moving, self.fixed, u, read, self.classes, self.ids)
+        points = (lambda: self.landmarks) if self.has_landmarks else None
+        pair = Pair(self.moving, self.fixed, u, read, self.classes, self.ids, points)
         pair._kept = self._kept
         return pair
 
@@ -75,7 +80,8 @@ class Pair:
         """Fixed onto moving, not displaced."""
         read = (lambda: self.segmentations[::-1]) if self.has_labels else None
         ids = None if self.ids is None else [(fixed, moving) for moving, fixed in self.ids]
-        return Pair(self.fixed, self.moving, None, read, self.classes, ids)
+        points = (lambda: self.landmarks[::-1]) if self.has_landmarks else None
+        return Pair(self.fixed, self.moving, None, read, self.classes, ids, points)
 
     def one(self, index: int) -> "Pair":
         """One pair of the batch, as a batch of one; asked for again, it has kept what it kept."""
@@ -94,6 +100,10 @@ class Pair:
             moving, fixed = self.segmentations
             return moving[part], fixed[part]
 
+        def landmarks() -> tuple[Tensor, Tensor]:
+            moving, fixed = self.landmarks
+            return moving[part], fixed[part]
+
         return Pair(
             self.moving[part],
             self.fixed[part],
@@ -101,12 +111,18 @@ class Pair:
             segmentations if self.has_labels else None,
             self.classes,
             None if self.ids is None else [self.ids[index] for index in indices],
+            landmarks if self.has_landmarks else None,
         )
 
     @property
     def has_labels(self) -> bool:
         """Whether the pair has label maps."""
         return self._read_segmentations is not None
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether the pair has points."""
+        return self._read_landmarks is not None
 
     @cached_property
     def u(self) -> Tensor:
@@ -144,6 +160,33 @@ class Pair:
                 "works without labels, or add labels to the data set"
             )
         return self._read_segmentations()
+
+    @cached_property
+    def landmarks(self) -> tuple[Tensor, Tensor]:
+        """Corresponding points of moving and fixed; (B, N, D) float32 each, voxels, NaN if missing.
+
+        Raises:
+            DataError: If the data set has no landmarks.
+        """
+        if self._read_landmarks is None:
+            raise DataError(
+                "the metric asks for landmarks, but the data set has none: choose a metric that "
+                "works without landmarks, or add landmarks to the data set"
+            )
+        return self._read_landmarks()
+
+    @cached_property
+    def mapped_landmarks(self) -> Tensor:
+        """The fixed points p at p + u(p), in the moving image; (B, N, D), differentiable in u."""
+        _, fixed = self.landmarks
+        return fixed + displacement_at(self.u, fixed)
+
+    @cached_property
+    def counted_landmarks(self) -> Tensor:
+        """Which points both images have, and inside; (B, N)."""
+        shape = self.fixed.shape[2:]
+        moving, fixed = self.landmarks
+        return inside_grid(moving, shape) & inside_grid(fixed, shape)
 
 
 def each(metric: Any, pair: Pair) -> Tensor:

@@ -93,6 +93,58 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     return first + warp(second, first)
 
 
+def displacement_at(u: Tensor, points: Tensor) -> Tensor:
+    """The displacement at points between voxels, interpolated linearly; differentiable in both.
+
+    Args:
+        u: (B, D, *S), voxels.
+        points: (B, N, D) of the same type, voxels; outside the grid the border's displacement
+            holds, and 0 stands for NaN.
+
+    Returns:
+        (B, N, D), voxels.
+    """
+    batch, ndim, *shape = u.shape
+    spans = points.new_tensor([max(size - 1, 1) for size in shape])
+    grid = (points.nan_to_num(nan=0) * (2 / spans) - 1).flip(-1)
+    grid = grid.view(batch, *[1] * (ndim - 1), -1, ndim)
+    sampled = F.grid_sample(u, grid, padding_mode="border", align_corners=True)
+    return sampled.view(batch, ndim, -1).transpose(1, 2)
+
+
+def inside_grid(points: Tensor, shape: Sequence[int]) -> Tensor:
+    """Which points (B, N, D) are there, not NaN, and lie in a voxel of this grid; (B, N)."""
+    return ((points >= -0.5) & (points <= points.new_tensor(shape) - 0.5)).all(-1)
+
+
+def affine_origins(displacement: Tensor, points: Tensor) -> Tensor:
+    """Which points p an affine displacement moves to the given ones: p + u(p) = point.
+
+    An image that is warped by u shows at p what it showed at the point.
+
+    Args:
+        displacement: (B, D, *S), voxels, u(p) = A p + t everywhere; axes of at least 2.
+        points: (B, N, D) of the same type, voxels; NaN stays NaN.
+
+    Returns:
+        (B, N, D), voxels.
+    """
+    shape = displacement.shape[2:]
+    ndim = len(shape)
+
+    def at(*corner: int) -> Tensor:
+        voxel = (slice(place, place + 1) for place in corner)
+        return displacement[(slice(None), slice(None), *voxel)].flatten(1)
+
+    origin = at(*[0] * ndim)
+    columns = [
+        (at(*[size - 1 if i == axis else 0 for i in range(ndim)]) - origin) / (size - 1)
+        for axis, size in enumerate(shape)
+    ]
+    matrix = torch.stack(columns, dim=2) + torch.eye(ndim).to(displacement)
+    return torch.linalg.solve(matrix, (points - origin[:, None]).transpose(1, 2)).transpose(1, 2)
+
+
 def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     """Displacement at time 1 of a stationary velocity field, by scaling and squaring.
 

@@ -23,6 +23,14 @@ def displacement(shape, batch=2, size=0.7, seed=1):
     return size * torch.randn(batch, len(shape), *shape, generator=generator)
 
 
+def same_landmarks(u, count=12):
+    """Points that moving and fixed image have in the same places."""
+    generator = torch.Generator().manual_seed(6)
+    shape = torch.tensor(u.shape[2:])
+    points = torch.rand(count, len(shape), generator=generator).expand(len(u), -1, -1) * (shape - 1)
+    return lambda: (points, points)
+
+
 class Counted:
     """Label maps that know how often they were asked for."""
 

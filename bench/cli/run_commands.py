@@ -12,7 +12,7 @@ import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
-from bench.scores.registry import SCORES, names_of
+from bench.scores.registry import names_of
 from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
@@ -50,7 +50,7 @@ def runs(
         writer.writerows(rows)
     else:
         summaries = [summary for folder in folders if (summary := folder.summary())]
-        print_runs(rows, names_of(SCORES, *(summary["scores"] for summary in summaries)))
+        print_runs(rows, names_of(*(summary["scores"] for summary in summaries)))
 
 
 @app.command()

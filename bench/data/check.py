@@ -13,6 +13,8 @@ from bench.data.cache.preparing import check_subjects
 from bench.data.files.kinds import NIFTI, kind_in
 from bench.data.files.nifti import disagreement
 from bench.data.headers import distance_note
+from bench.data.landmarks.pairing import describe
+from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs, where
@@ -99,6 +101,7 @@ def check(source: Source) -> CheckReport:
     found: dict[tuple[int, int], LabelReport] = {}
     hashes: dict[bytes, Subject] = {}
     grids: dict[str, np.ndarray] = {}
+    landmarks: dict[str, Landmarks | None] = {}
     trained: Counter = Counter()
     channels: dict[int, list[str]] = {}
     labelled: Counter = Counter()
@@ -113,6 +116,7 @@ def check(source: Source) -> CheckReport:
             continue
         _add(split, subject, raw, sample, source)
         _find_copy(report, hashes, subject, sample)
+        landmarks[subject.id] = sample.landmarks
         if raw is not None and raw.affine is not None and raw.orientation:
             grids[subject.id] = raw.affine @ sample.grid
             _note_forms(report, subject)
@@ -144,7 +148,8 @@ def check(source: Source) -> CheckReport:
         )
     report.labels = [found[key] for key in sorted(found)]
     shape = next(iter(trained), ())
-    _look_at_pairs(report, source, subjects, grids, shape)
+    _look_at_pairs(report, source, subjects, grids, shape, landmarks)
+    _note_landmarks(report, landmarks, shape)
     _note(report, source)
     return report
 
@@ -225,9 +230,12 @@ def _look_at_pairs(
     subjects: list[Subject],
     grids: dict[str, np.ndarray],
     shape: tuple[int, ...],
+    landmarks: dict[str, Landmarks | None],
 ) -> None:
     index = {
         "name": source.name,
+        "ids": [subject.id for subject in subjects],
+        "landmarks": describe([landmarks.get(subject.id) for subject in subjects]),
         "splits": [subject.split for subject in subjects],
         "places": [[subject.series, subject.place] for subject in subjects],
         "given": index_pairs(source.given_pairs(), subjects),
@@ -247,6 +255,23 @@ def _look_at_pairs(
                 f"split {split!r} is empty: "
                 + ("nothing can be tested" if split == "test" else "λ cannot be chosen")
             )
+
+
+def _note_landmarks(
+    report: CheckReport, landmarks: dict[str, Landmarks | None], shape: tuple[int, ...]
+) -> None:
+    given = [one.points for one in landmarks.values() if one is not None]
+    if not given or not shape:
+        return
+    points = np.concatenate(given)
+    missing = int(np.isnan(points).any(axis=1).sum())
+    inside = int(Landmarks(points).inside(shape).sum())
+    line = f"{len(given)} of {len(landmarks)} subjects have landmarks, {len(points)} in all"
+    if missing:
+        line += f"; {missing} are missing"
+    if inside < len(points) - missing:
+        line += f"; {len(points) - missing - inside} lie outside the images and do not count"
+    report.notes.append(line)
 
 
 def _note(report: CheckReport, source: Source) -> None:

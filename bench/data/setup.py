@@ -66,7 +66,10 @@ class Setup:
     def record(self) -> dict[str, Any]:
         """What `recorded` needs: facts on the data, but no images and no subjects."""
         return {
-            "index": {name: self.dataset.index[name] for name in FACTS},
+            "index": {
+                **{name: self.dataset.index[name] for name in FACTS},
+                "landmarks": self.dataset.has_landmarks,
+            },
             "reading": self.reading,
             "transfers": {
                 place: {"config": other.experiment.config, **other.record()}

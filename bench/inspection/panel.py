@@ -16,6 +16,7 @@ from bench.pair import Pair
 from bench.runs.trained import load_run
 from bench.spatial import jacobian_determinant, warp
 from bench.store.folder import PAIRS, Folder
+from bench.tasks.registration.figure import landmarks_of
 
 UNREGISTERED = "unregistered"
 
@@ -143,6 +144,7 @@ def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
         labels,
         u[0].cpu().numpy(),
         jacobian_determinant(u)[0].cpu().numpy(),
+        landmarks_of(batch.at(u)),
     )
 
 

@@ -50,12 +50,18 @@ def pooled_pair(pair: Pair, factors: Sequence[int]) -> Pair:
         )
         return moving, fixed
 
+    def landmarks() -> tuple[Tensor, Tensor]:
+        edges = pair.fixed.new_tensor(factors)
+        moving, fixed = ((points - (edges - 1) / 2) / edges for points in pair.landmarks)
+        return moving, fixed
+
     return Pair(
         pooled(pair.moving, factors),
         pooled(pair.fixed, factors),
         None,
         segmentations if pair.has_labels else None,
         pair.classes,
+        landmarks=landmarks if pair.has_landmarks else None,
     )
 
 

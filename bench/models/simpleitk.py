@@ -17,7 +17,7 @@ from bench.errors import DataError
 from bench.models.checks import is_count, is_list, is_number, require
 from bench.models.method import Method, Objective, reason_against, reason_against_objective
 from bench.pair import Pair
-from bench.spatial import compose, warp
+from bench.spatial import affine_origins, compose, warp
 
 SMALLEST_AXIS = 8  # voxels that shrinking leaves of an axis
 FORCES: dict[str, Any] = {
@@ -119,12 +119,17 @@ class AffineFirst:
             moving, fixed = pair.segmentations
             return warp(moving, first, "nearest"), fixed
 
+        def landmarks() -> tuple[Tensor, Tensor]:
+            moving, fixed = pair.landmarks
+            return affine_origins(first, moving), fixed
+
         aligned = Pair(
             warp(pair.moving, first),
             pair.fixed,
             segmentations=segmentations if pair.has_labels else None,
             classes=pair.classes,
             ids=pair.ids,
+            landmarks=landmarks if pair.has_landmarks else None,
         )
         # aligned(q) = moving(q + first(q)) at q = p + u(p): points pass through u before `first`
         return compose(self.method.register(aligned, objective), first)

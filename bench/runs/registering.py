@@ -26,6 +26,7 @@ from bench.runs.trained import load_method
 from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import folding
 from bench.seeding import derive_seed
+from bench.similarity.keypoints import reason_without_landmarks
 from bench.spatial import warp
 from bench.store.folder import Folder
 from bench.tasks.registration.testing import register
@@ -230,11 +231,11 @@ class Registrar:
         """
         first, second = moving.labels, fixed.labels
         reason = self._reason_against_metric(first is not None and second is not None)
+        needs_points = reason_without_landmarks(self.job.objective.similarity, False)
+        labels = "Give --labels and --fixed-labels."
+        advice = "Take a run of another metric." if needs_points else labels
         if reason and not isinstance(self.job.method, NetworkMethod):  # which only predicts
-            raise DataError(
-                f"{self.name}: cannot register {files.moving}: {reason}. Give --labels and "
-                "--fixed-labels."
-            )
+            raise DataError(f"{self.name}: cannot register {files.moving}: {reason}. {advice}")
         images, classes = (moving.image, fixed.image), len(self.dataset.class_names)
         if first is None or second is None:
             return Pair(*images, None, None, classes, [files.names])
@@ -244,7 +245,8 @@ class Registrar:
 
     def _reason_against_metric(self, labels: bool) -> str | None:
         metric = self.job.objective.similarity
-        return reason_against(metric, self.dataset.ndim, self.dataset.channels, labels)
+        reason = reason_against(metric, self.dataset.ndim, self.dataset.channels, labels)
+        return reason or reason_without_landmarks(metric, False)  # files of points are not given
 
     @torch.no_grad()
     def _scores(self, pair: Pair) -> dict[str, float]:

@@ -14,6 +14,7 @@ GIVEN = {  # what a score can need, and the attributes of a case that are it
     "labels": ("warped", "fixed"),
     "seconds": ("seconds",),
     "similarity": ("similarity",),
+    "landmarks": ("displacement", "landmarks"),
 }
 
 
@@ -31,6 +32,7 @@ class Case:
         seconds: Time of the registration.
         similarity: D of the pair under the displacement.
         reverse: Displacement (1, D, *S) of the registration of fixed to moving, voxels.
+        landmarks: Points of moving and fixed (N, D) each, voxels, NaN where one is missing.
     """
 
     displacement: Tensor | None = None
@@ -42,6 +44,7 @@ class Case:
     seconds: float | None = None
     similarity: float | None = None
     reverse: Tensor | None = None
+    landmarks: tuple[Tensor, Tensor] | None = None
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def has(self, needs: Collection[str]) -> bool:

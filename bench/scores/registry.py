@@ -20,8 +20,8 @@ class Score:
         best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
         description: One line on its definition; docs/scores.md has the formulas.
-        kind: `overlap`, `smoothness`, `consistency`, `similarity` or `cost`; empty for a score of
-            another task.
+        kind: `overlap`, `landmarks`, `smoothness`, `consistency`, `similarity` or `cost`; empty for
+            a score of another task.
         needs: What of a case it is computed from, of `bench.scores.case.GIVEN`.
         function: `package.module:name` of its function, which takes a `Case`. A reference, since
             finished runs are read without torch.
@@ -32,6 +32,7 @@ class Score:
         compared: Whether methods are ranked and tested by it.
         has_before: Whether unregistered pairs have it.
         in_validation: Whether it is measured on validation pairs, on which λ is chosen.
+        quantile: Which quantile over pairs a run's summary has besides mean and deviation.
         in_short: Whether short tables, such as that at the end of a sweep, and figures have it.
     """
 
@@ -50,6 +51,7 @@ class Score:
     has_before: bool = True
     in_validation: bool = False
     in_short: bool = False
+    quantile: float | None = None
 
     def compute(self, case: "Case") -> float:
         """Its value on a case that has what it needs."""
@@ -79,6 +81,7 @@ def _resolve(reference: str) -> Any:
 
 
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
+LANDMARKS = "bench.scores.landmarks"
 
 SCORES: dict[str, Score] = {
     score.name: score
@@ -121,6 +124,54 @@ SCORES: dict[str, Score] = {
             unit="mm",
             in_spacing=True,
             in_short=True,
+        ),
+        Score(
+            "tre",
+            "TRE",
+            best="min",
+            digits=2,
+            description="distance of mapped fixed landmarks from those of the moving image, mean "
+            "over landmarks",
+            kind="landmarks",
+            needs=("landmarks",),
+            function=f"{LANDMARKS}:tre",
+            unit="mm",
+            in_spacing=True,
+            in_short=True,
+            quantile=0.7,
+        ),
+        Score(
+            "tre_median",
+            "TRE (median)",
+            best="min",
+            digits=2,
+            description="the same distance, median over landmarks",
+            kind="landmarks",
+            needs=("landmarks",),
+            function=f"{LANDMARKS}:tre_median",
+            unit="mm",
+            in_spacing=True,
+        ),
+        Score(
+            "rtre",
+            "rTRE",
+            best="min",
+            digits=4,
+            description="median distance over the diagonal of the image",
+            kind="landmarks",
+            needs=("landmarks",),
+            function=f"{LANDMARKS}:rtre",
+        ),
+        Score(
+            "nearer",
+            "Landmarks nearer",
+            best="max",
+            digits=3,
+            description="share of landmarks that are nearer than before the registration",
+            kind="landmarks",
+            needs=("landmarks",),
+            function=f"{LANDMARKS}:nearer",
+            has_before=False,
         ),
         Score(
             "folding",

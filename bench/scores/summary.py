@@ -40,7 +40,7 @@ def summarize(
 
     Returns:
         `{name: {"mean", "std", "n"}}`; mean and std are None where n is 0, std (ddof 1) is
-        None where n is 1.
+        None where n is 1. A score with a quantile has that too, such as `p70`.
     """
     table = {}
     for name in names:
@@ -51,4 +51,8 @@ def summarize(
             "std": float(values.std(ddof=1)) if len(values) > 1 else None,
             "n": len(values),
         }
+        quantile = score_of(name).quantile
+        if quantile is not None:
+            value = float(np.quantile(values, quantile)) if len(values) else None
+            table[name][f"p{round(100 * quantile)}"] = value
     return table

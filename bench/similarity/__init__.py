@@ -8,6 +8,7 @@ from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.deepsim import DeepSim
 from bench.similarity.dice import Dice
+from bench.similarity.keypoints import Keypoints
 from bench.similarity.labels import LabelMSE
 from bench.similarity.mind import MIND
 from bench.similarity.mse import MSE
@@ -22,6 +23,7 @@ __all__ = [
     "NMI",
     "DeepSim",
     "Dice",
+    "Keypoints",
     "LabelMSE",
     "Pair",
     "Similarity",

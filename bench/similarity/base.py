@@ -8,7 +8,13 @@ from bench.pair import Pair, one_by_one
 
 
 class Similarity(ABC):
-    """Base class of the metrics here; any callable will do, `supports` is optional."""
+    """Base class of the metrics here; any callable will do, `supports` is optional.
+
+    Attributes:
+        needs_landmarks: Whether it looks at landmarks; optional, too.
+    """
+
+    needs_landmarks: bool = False
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
         """Why the metric cannot work on such images, or None if it can.

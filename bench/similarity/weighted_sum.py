@@ -22,6 +22,17 @@ class WeightedSum(Similarity):
         check_terms("metric", terms, factors)
         self.terms = dict(terms)
         self.factors = dict(factors)
+        self.needs_landmarks = any(
+            getattr(term, "needs_landmarks", False) for term in terms.values()
+        )
+
+    def coarser(self, factor: int) -> "WeightedSum":
+        """The sum whose terms are those for images that are coarser; see `Objective.coarser`."""
+        terms = {
+            name: term.coarser(factor) if hasattr(term, "coarser") else term
+            for name, term in self.terms.items()
+        }
+        return WeightedSum(terms, self.factors)
 
     def supports(self, ndim: int, channels: int, labels: bool) -> str | None:
         reasons = [

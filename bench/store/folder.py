@@ -29,6 +29,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "figure.png",
 )
 VALIDATION = "validation.csv"
+LANDMARKS = "landmarks.csv"
 DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
 PANELS = "panels"  # folder of figures of one pair under several runs

@@ -102,7 +102,8 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
         title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
         title_justify="left",
     )
-    shown = [name for name, score in SCORES.items() if score.in_short]
+    measured = {name for choice in chosen.values() for run in choice.runs for name in run["scores"]}
+    shown = [name for name, score in SCORES.items() if score.in_short and name in measured]
     headings = {name: _heading(name, chosen.values()) for name in shown}
     for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
         left = heading in ("dataset", "method", "")

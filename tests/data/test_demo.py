@@ -4,10 +4,13 @@ import functools
 
 import numpy as np
 import pytest
+import torch
+from scipy.ndimage import map_coordinates
 
 from bench.data import Demo
 from bench.data.sources.subject import Subject
 from bench.errors import ConfigError
+from bench.spatial import displacement_at, integrate
 
 CLASSES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
 PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}
@@ -102,3 +105,38 @@ def test_fingerprint_depends_on_settings_alone():
 def test_negative_strengths_are_refused(setting):
     with pytest.raises(ConfigError, match=rf"dataset.{setting}=-0.1: must be 0 or more\."):
         demo(**{setting: -0.1})
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_landmarks_are_where_the_deformation_takes_them_from(ndim):
+    source = demo(ndim)
+    u = integrate(torch.from_numpy(source._velocity(SUBJECT))[None]).double()
+    points = torch.from_numpy(source.load(SUBJECT).landmarks.points)[None]
+    back = points + displacement_at(u, points)
+    brain = back.round().long()[0].numpy()
+    np.testing.assert_allclose(back[0].numpy(), brain, atol=1e-3)
+    assert (source._template[1][tuple(brain.T)] > 0).all()
+    assert len(np.unique(brain, axis=0)) == len(brain) == 100
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_subject_shows_the_template_at_its_landmarks(ndim):
+    source = make(ndim, noise=0.0, bias=0.0)
+    tissue = template(ndim)[1]
+    ramp = (np.indices(tissue.shape).sum(axis=0) / sum(tissue.shape)).astype(np.float32)
+    source._template = ramp, tissue
+    sample = source.load(SUBJECT)
+    shown = map_coordinates(sample.image[0], sample.landmarks.points.T, order=1)
+    points = sample.landmarks.points
+    inside = ((points >= 0) & (points <= np.array(source.shape) - 1)).all(axis=1)
+    assert inside.sum() > 80
+    brain = tuple(source._points.astype(int).T)
+    np.testing.assert_allclose(shown[inside], ramp[brain][inside], atol=1e-3)
+    assert np.abs(sample.image[0][brain] - ramp[brain]).max() > 0.03
+
+
+def test_landmarks_change_no_image():
+    """Checksums of the demo before it had landmarks."""
+    sample = demo().load(SUBJECT)
+    assert sample.image.sum(dtype=float) == pytest.approx(878.91006, rel=1e-6)
+    assert int(sample.labels.sum()) == 2744

@@ -672,6 +672,32 @@ def test_metric_that_needs_labels_is_refused_without_them(
     assert not (empty_results / "extractors").exists()
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        ["metric=keypoints"],
+        [
+            "metric=sum",
+            "~metric.terms.deepsim_ae",
+            "+metric.terms.points._target_=bench.similarity.Keypoints",
+            "~metric.factors.deepsim_ae",
+            "+metric.factors.points=1",
+        ],
+    ],
+)
+def test_metric_that_needs_landmarks_is_refused_without_them(
+    metric: list[str], decathlon: Path, empty_results: Path, run: Command
+) -> None:
+    name = metric[0].partition("=")[2]
+    arguments = [argument for argument in HIPPOCAMPUS if not argument.startswith("metric=")]
+    line = run(*arguments, *metric, f"dataset.root={decathlon}", at(empty_results)).line
+    assert line == (
+        f"metric={name} cannot be used on dataset=hippocampus: needs landmarks, and the data set "
+        "has none. Choose another metric or data set."
+    )
+    assert run_folders(empty_results) == []
+
+
 def test_metric_without_labels_runs_and_records_no_dice(
     decathlon: Path, empty_results: Path, run: Command, bench: Command
 ) -> None:

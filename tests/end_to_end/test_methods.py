@@ -32,7 +32,7 @@ def test_method_that_trains_nothing_is_run_and_recorded(
     for name in ("metric", "regularizer", "weight", "steps", "best_step"):
         assert summary[name] is None, name
     assert (summary["model"], summary["task"]) == ("still", "registration")
-    assert summary["tables"] == ["pairs.csv", "classes.csv"]
+    assert summary["tables"] == ["pairs.csv", "classes.csv", "landmarks.csv"]
     for name in ("dice", "hd95", "folding"):
         assert summary["scores"][name] == summary["scores_before"][name]
 

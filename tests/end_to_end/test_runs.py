@@ -37,6 +37,7 @@ FILES = {
     "history.csv",
     "pairs.csv",
     "classes.csv",
+    "landmarks.csv",
     "figure.png",
     "best.safetensors",
     "summary.json",
@@ -44,7 +45,7 @@ FILES = {
 SCORES = [
     *("dice", "dice_published", "hd95", "folding", "sdlogj"),
     *("sdlogj_positive", "ndv", "logj_var_published"),
-    *("similarity", "seconds"),
+    *("similarity", "seconds", "tre", "tre_median", "rtre", "nearer"),
 ]
 TEST_PAIRS = 2
 
@@ -75,7 +76,7 @@ def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
     for scores in (summary["scores"], summary["scores_before"]):
         assert sorted(scores) == sorted(SCORES)
         for name, score in scores.items():
-            assert set(score) == {"mean", "std", "n"}, name
+            assert set(score) == {"mean", "std", "n", *(("p70",) if name == "tre" else ())}, name
             assert score["n"] == TEST_PAIRS, name
             assert math.isfinite(score["mean"]), name
             assert score["std"] >= 0, name
@@ -95,6 +96,11 @@ def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
     assert [row["class"] for row in classes] == ["CSF", "grey matter", "white matter"] * TEST_PAIRS
     by_pair = [float(row["dice"]) for row in classes[:3]]
     assert sum(by_pair) / 3 == pytest.approx(float(pairs[0]["dice"]))
+
+    landmarks = read_rows(folder / "landmarks.csv")
+    first = [row for row in landmarks if row["moving"] == "test000" and row["outside"] == "0"]
+    mean = sum(float(row["tre"]) for row in first) / len(first)
+    assert mean == pytest.approx(float(pairs[0]["tre"]))
 
     history = read_rows(folder / "history.csv")
     assert [int(row["step"]) for row in history] == [5, 6]

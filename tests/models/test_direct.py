@@ -12,8 +12,8 @@ from bench.models.direct import Direct
 from bench.models.method import Objective
 from bench.pair import Pair
 from bench.regularizers import Diffusion
-from bench.similarity import MIND, MSE, NCC
-from bench.spatial import compose, jacobian_determinant, warp
+from bench.similarity import MIND, MSE, NCC, Keypoints, WeightedSum
+from bench.spatial import compose, displacement_at, jacobian_determinant, warp
 
 SHAPES = {2: (37, 52), 3: (21, 26, 33)}
 FAST = {"spacing": [8, 4], "pooling": [2, 1], "steps": [30, 40], "rate": [0.5, 0.2]}
@@ -56,6 +56,18 @@ def test_a_velocity_has_an_inverse(ndim):
     there = inner(u).square().mean().sqrt()
     assert inner(compose(u, back)).square().mean().sqrt() < 0.1 * there
     assert Direct(ndim, 1, **FAST).inverse(pair, objective()) is None
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("metric", [Keypoints(), WeightedSum({"a": Keypoints()}, {"a": 2})])
+def test_brings_landmarks_together(ndim, metric):
+    pair, u = known(ndim)
+    size = torch.tensor(SHAPES[ndim]) - 1.0
+    fixed = torch.rand(1, 40, ndim, generator=torch.Generator().manual_seed(7)) * size
+    moving = fixed + displacement_at(u, fixed)
+    pair = Pair(pair.moving, pair.fixed, landmarks=lambda: (moving, fixed))
+    found = Direct(ndim, 1, **FAST).register(pair, objective(metric))
+    assert Keypoints()(pair.at(found)) < 0.05 * Keypoints()(pair)
 
 
 @pytest.mark.parametrize("grid", ["bspline", "dense", "velocity"])

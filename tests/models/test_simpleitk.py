@@ -9,7 +9,7 @@ from bench.models.identity import Identity
 from bench.models.method import Objective
 from bench.models.simpleitk import Affine, AffineFirst, Demons
 from bench.pair import Pair
-from bench.spatial import warp
+from bench.spatial import displacement_at, warp
 
 SHAPES = [(50, 61), (26, 31, 23)]
 NOTHING = Objective(None, None, 0.0)
@@ -101,6 +101,26 @@ def test_affine_comes_first_and_the_other_method_goes_on(shape):
     both = AffineFirst(Shift(), affine).register(pair, NOTHING)
     twice = warp(warp(image, alone), Shift().register(pair, NOTHING))
     torch.testing.assert_close(middle(warp(image, both)), middle(twice), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_landmarks_go_along_with_the_affine_registration(shape):
+    class Watched(Identity):
+        def register(self, pair, objective):
+            self.pair = pair
+            return super().register(pair, objective)
+
+    image = blobs(shape)
+    fixed = torch.rand(1, 9, len(shape), generator=torch.Generator().manual_seed(0)) * 20
+    moving = fixed + 3
+    images = image, warp(image, affine_displacement(shape))
+    pair = Pair(*images, landmarks=lambda: (moving, fixed))
+    watched = Watched(len(shape), 1)
+    u = AffineFirst(watched, Affine(len(shape), 1)).register(pair, NOTHING)
+    there, same = watched.pair.landmarks
+    assert same is fixed
+    assert (there - moving).abs().max() > 1
+    torch.testing.assert_close(there + displacement_at(u, there), moving, atol=1e-3, rtol=0)
 
 
 def test_each_pair_of_a_batch_is_registered_by_itself():

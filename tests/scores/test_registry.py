@@ -98,4 +98,5 @@ def test_registry_needs_no_torch():
 
 
 def test_lengths_are_in_the_unit_of_the_data():
-    assert units("px") == {"hd95": "px", "inverse_consistency": "px"}
+    lengths = ("hd95", "tre", "tre_median", "inverse_consistency")
+    assert units("px") == dict.fromkeys(lengths, "px")

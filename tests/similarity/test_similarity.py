@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conf_options import names, setup_of, tiny_experiment
-from similarity_pairs import SHAPES, Counted, displacement, images, unmoved
+from similarity_pairs import SHAPES, Counted, displacement, images, same_landmarks, unmoved
 
 from bench.errors import Unsupported
 from bench.models.method import reason_against
@@ -50,11 +50,16 @@ def case(request, datasets_of_channels, vgg_weights):
     return name, similarity, SHAPES[ndim], channels
 
 
+def pair_of(moving, fixed, u, labels, classes):
+    """A pair that has labels and landmarks, the same in both images."""
+    return Pair(moving, fixed, u, labels, classes, landmarks=same_landmarks(u))
+
+
 class TestEveryMetric:
     def test_is_a_finite_float32_scalar_with_a_gradient_in_u(self, case):
         _, metric, shape, channels = case
         u = displacement(shape).requires_grad_()
-        value = metric(Pair(*images(shape, channels=channels), u, Counted(shape), 4))
+        value = metric(pair_of(*images(shape, channels=channels), u, Counted(shape), 4))
         assert value.shape == ()
         assert value.dtype == torch.float32
         assert torch.isfinite(value)
@@ -69,24 +74,24 @@ class TestEveryMetric:
         labels = Counted(shape)
         labels.maps[1] = labels.maps[0]
         u = torch.zeros(2, len(shape), *shape)
-        at_identity = metric(Pair(image, image, u, labels, 4)).item()
+        at_identity = metric(pair_of(image, image, u, labels, 4)).item()
         assert at_identity == pytest.approx(0, abs=0.5 if name in BLURRED else 2e-3)
         for seed in range(3):
-            moved = Pair(image, image, displacement(shape, size=1.5, seed=seed), labels, 4)
+            moved = pair_of(image, image, displacement(shape, size=1.5, seed=seed), labels, 4)
             assert metric(moved).item() > at_identity + 1e-6
 
     def test_does_not_change_its_inputs(self, case):
         _, metric, shape, channels = case
         tensors = [*images(shape, channels=channels), displacement(shape)]
         copies = [tensor.clone() for tensor in tensors]
-        metric(Pair(*tensors, Counted(shape), 4))
+        metric(pair_of(*tensors, Counted(shape), 4))
         assert all(torch.equal(*both) for both in zip(tensors, copies, strict=True))
 
     def test_gives_the_same_value_twice(self, case):
         _, metric, shape, channels = case
         values = [
             metric(
-                Pair(*images(shape, channels=channels), displacement(shape), Counted(shape), 4)
+                pair_of(*images(shape, channels=channels), displacement(shape), Counted(shape), 4)
             ).item()
             for _ in range(2)
         ]
@@ -100,14 +105,14 @@ class TestEveryMetric:
         for i in range(2):
             one = slice(i, i + 1)
             maps = labels.maps[:, one]
-            apart.append(metric(Pair(moving[one], fixed[one], u[one], maps.unbind, 4)).item())
-        whole = metric(Pair(moving, fixed, u, labels, 4)).item()
+            apart.append(metric(pair_of(moving[one], fixed[one], u[one], maps.unbind, 4)).item())
+        whole = metric(pair_of(moving, fixed, u, labels, 4)).item()
         assert whole == pytest.approx(sum(apart) / 2, rel=1e-4, abs=1e-6)
 
     def test_reads_labels_once_if_it_needs_them_and_never_otherwise(self, case):
         _, metric, shape, channels = case
         labels = Counted(shape)
-        metric(Pair(*images(shape, channels=channels), displacement(shape), labels, 4))
+        metric(pair_of(*images(shape, channels=channels), displacement(shape), labels, 4))
         needs_labels = reason_against(metric, len(shape), channels, labels=False) is not None
         assert labels.calls == needs_labels
 
@@ -128,7 +133,7 @@ class TestEveryMetric:
         _, metric, shape, channels = case
         empty = torch.zeros(1, channels, *shape)
         u = displacement(shape, batch=1).requires_grad_()
-        value = metric(Pair(empty, empty, u, Counted(shape, batch=1), 4))
+        value = metric(pair_of(empty, empty, u, Counted(shape, batch=1), 4))
         value.backward()
         assert torch.isfinite(value)
         assert torch.isfinite(u.grad).all()

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.plots.registered import (
+    Points,
     draw_contours,
     draw_grid,
     draw_image,
+    draw_landmarks,
     inside,
     plane_to_show,
 )
@@ -29,6 +31,7 @@ class Registered:
         labels: Warped labels (*S); None without labels.
         displacement: (D, *S), voxels.
         determinant: Signed Jacobian, one voxel shorter along each axis.
+        landmarks: Drawn on the grid; None without.
     """
 
     label: str
@@ -36,14 +39,16 @@ class Registered:
     labels: np.ndarray | None
     displacement: np.ndarray
     determinant: np.ndarray
+    landmarks: Points | None = None
 
 
 def draw_panel(
     fixed: np.ndarray, labels: np.ndarray | None, columns: Sequence[Registered], title: str
 ) -> Any:
-    """Draws the warped images, contours of warped (solid) and fixed labels (dotted), the grids, the
-    logarithms of the signed Jacobians (folded voxels black) and the differences to the fixed image,
-    their mean over channels.
+    """Draws the warped images, contours of warped (solid) and fixed labels (dotted), the grids with
+    the moving image's landmarks (dots) and lines to where the fixed ones are mapped, the logarithms
+    of the signed Jacobians (folded voxels black) and the differences to the fixed image, their mean
+    over channels.
 
     Args:
         fixed: (C, *S).
@@ -66,6 +71,7 @@ def draw_panel(
             draw_contours(column[1], registered.labels[place], "solid")
             draw_contours(column[1], labels[place], "dotted")
         draw_grid(column[2], registered.displacement[(slice(0, 2), *place)])
+        draw_landmarks(column[2], registered.landmarks, place)
         _draw_log_jacobian(
             column[3], registered.determinant[inside(place, registered.determinant.shape)]
         )

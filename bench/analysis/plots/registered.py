@@ -1,12 +1,30 @@
 """Figures of runs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 LABEL_COLORS = "tab10"
+LEGEND = "; red: errors of landmarks"
+NEAR = 1.0  # voxels from the plane that is shown
+
+
+@dataclass(frozen=True)
+class Points:
+    """Landmarks of a pair under a displacement, voxels.
+
+    Attributes:
+        fixed: Of the fixed image (N, D).
+        mapped: The same in the moving image, as the displacement says (N, D).
+        moving: Of the moving image (N, D).
+    """
+
+    fixed: np.ndarray
+    mapped: np.ndarray
+    moving: np.ndarray
 
 
 def draw_registration(
@@ -15,6 +33,7 @@ def draw_registration(
     labels: Sequence[np.ndarray | None],
     displacement: np.ndarray,
     title: str,
+    landmarks: Points | None = None,
 ) -> None:
     """Draws one registered pair: images with label contours, deformation grid, signed Jacobian.
 
@@ -27,6 +46,7 @@ def draw_registration(
         labels: Their label maps (*S), or None each.
         displacement: (D, *S), voxels.
         title: Written above.
+        landmarks: Drawn on the grid; None without.
     """
     from matplotlib.figure import Figure
 
@@ -43,7 +63,8 @@ def draw_registration(
         draw_contours(axis, label, "solid")
     draw_contours(axes[2], contours[1], "dotted")
     draw_grid(axes[3], displacement[(slice(0, 2), *place)])
-    axes[3].set_title("deformation grid")
+    draw_landmarks(axes[3], landmarks, place)
+    axes[3].set_title(f"grid{LEGEND}" if landmarks else "deformation grid")
     determinant = _signed_jacobian(displacement)
     drawn = _draw_jacobian(axes[4], determinant[inside(place, determinant.shape)])
     axes[4].set_title(f"signed Jacobian, {float((determinant <= 0).mean()):.2%} folded")
@@ -107,6 +128,23 @@ def draw_grid(axis: Any, displacement: np.ndarray, lines: int = 28) -> None:
         axis.plot(*points[:, row], color="tab:blue", linewidth=0.6)
     for column in range(0, shape[1], step):
         axis.plot(*points[:, :, column], color="tab:blue", linewidth=0.6)
+
+
+def draw_landmarks(axis: Any, points: Points | None, place: tuple[slice | int, ...]) -> None:
+    """Draws landmarks of the moving image as dots, and lines from there to the mapped ones.
+
+    The grid that `draw_grid` draws lies in the moving image, too. Of a volume, those are drawn that
+    lie near the plane in the fixed image.
+    """
+    if points is None:
+        return
+    known = np.isfinite(points.moving).all(1) & np.isfinite(points.mapped).all(1)
+    for i, part in enumerate(place):
+        if isinstance(part, int):
+            known &= np.abs(points.fixed[:, i] - part) <= NEAR
+    moving, mapped = points.moving[known, :2], points.mapped[known, :2]
+    axis.plot(*np.stack([moving, mapped], axis=1).T, color="tab:red", linewidth=0.9)
+    axis.plot(*moving.T, ".", color="tab:red", markersize=3)
 
 
 def _draw_jacobian(axis: Any, determinant: np.ndarray) -> Any:

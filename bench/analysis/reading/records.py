@@ -19,6 +19,7 @@ from bench.store.folder import (
     CONFIG,
     ENVIRONMENT,
     HISTORY,
+    LANDMARKS,
     PAIRS,
     ROBUSTNESS,
     RUNS,
@@ -34,8 +35,8 @@ RUN_COLUMNS = (
     *("id", "status", "error", "task", "dataset", "metric", "model", "method", "weight", "seed"),
 )
 TASK = "registration"  # of runs that were recorded before there were others
-TABLES = (PAIRS, CLASSES)  # of such runs; the second only with labels
-TEXTS = {"moving": str, "fixed": str, "class": str}  # ids such as 007 are no numbers
+TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
+TEXTS = {"moving": str, "fixed": str, "class": str, "point": str}  # ids such as 007 are no numbers
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 

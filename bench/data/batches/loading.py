@@ -17,7 +17,7 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.pairs import Pairs
 from bench.pair import Pair
 from bench.seeding import derive_seed
-from bench.spatial import warp
+from bench.spatial import affine_origins, warp
 
 
 class Sampler:
@@ -98,7 +98,20 @@ class TrainingPairs:
                 return first, second
             return warp(first, u, mode="nearest"), warp(second, u, mode="nearest")
 
-        return Pair(moving, fixed, None, segmentations if pair.has_labels else None, pair.classes)
+        def landmarks() -> tuple[Tensor, Tensor]:
+            first, second = pair.landmarks
+            if u is None:
+                return first, second
+            return affine_origins(u, first), affine_origins(u, second)
+
+        return Pair(
+            moving,
+            fixed,
+            None,
+            segmentations if pair.has_labels else None,
+            pair.classes,
+            landmarks=landmarks if pair.has_landmarks else None,
+        )
 
 
 class TrainingImages:
@@ -152,6 +165,14 @@ def read_segmentations(
     return torch.from_numpy(labels).to(device)
 
 
+def read_landmarks(
+    dataset: PreparedDataset, members: Sequence[int], device: torch.device
+) -> Tensor:
+    """(B, N, D) float32 of these subjects, voxels, NaN where one is missing; there must be some."""
+    assert dataset.landmarks is not None
+    return torch.from_numpy(dataset.landmarks[list(members)]).float().to(device)
+
+
 def read_pairs(
     dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
 ) -> Pair:
@@ -164,6 +185,9 @@ def read_pairs(
             read_segmentations(dataset, fixed, device),
         )
 
+    def landmarks() -> tuple[Tensor, Tensor]:
+        return read_landmarks(dataset, moving, device), read_landmarks(dataset, fixed, device)
+
     return Pair(
         read_images(dataset, moving, device),
         read_images(dataset, fixed, device),
@@ -171,4 +195,5 @@ def read_pairs(
         segmentations if dataset.has_labels else None,
         len(dataset.class_names),
         [(dataset.ids[m], dataset.ids[f]) for m, f in pairs],
+        landmarks if dataset.has_landmarks else None,
     )

@@ -5,11 +5,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.data.landmarks import pairing
+from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import Sample, Subject
@@ -18,12 +21,26 @@ from bench.errors import DataError
 IMAGES = "images.npy"
 LABELS = "labels.npy"
 RAW_LABELS = "raw_labels.npy"
+LANDMARKS = "landmarks.npy"
 WORTH_PROCESSES = 5.0  # seconds of reading from which starting processes pays
 MOST_PROCESSES = 8
 
 
 class _MixedSteps(Exception):
     """Not all images can be kept in 8 bits with one step."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What of a subject is not in the arrays.
+
+    Attributes:
+        ids: Label ids that occur.
+        landmarks: Its points, in voxels; None without landmarks.
+    """
+
+    ids: set[int]
+    landmarks: Landmarks | None
 
 
 class Collector:
@@ -33,6 +50,7 @@ class Collector:
         first: Shape, spacing and kind that all must have.
         step: What the 8-bit images are multiplied with; None keeps them as float16.
         found: Label ids seen so far.
+        landmarks: Of each subject so far, in order.
     """
 
     def __init__(self, source: Source, first: Sample, step: float | None) -> None:
@@ -44,6 +62,7 @@ class Collector:
         self.labelled = first.labels is not None
         self.step = step
         self.found: set[int] = {0}
+        self.landmarks: list[Landmarks | None] = []
         self.images: np.ndarray | None = None
         self.labels: np.ndarray | None = None
 
@@ -65,8 +84,8 @@ class Collector:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "images": None, "labels": None}
 
-    def take(self, i: int, subject: Subject, sample: Sample) -> set[int]:
-        """Checks a subject, writes it if there is room for it, and returns its label ids.
+    def take(self, i: int, subject: Subject, sample: Sample) -> Taken:
+        """Checks a subject, writes it if there is room for it, and returns the rest of it.
 
         Raises:
             DataError: If it does not fit to the others.
@@ -107,7 +126,7 @@ class Collector:
         if self.images is not None:
             self.images[i] = encode(sample.image, self.step)
         if sample.labels is None:
-            return set()
+            return Taken(set(), sample.landmarks)
         found = {int(value) for value in np.unique(sample.labels)}
         unknown = sorted(found - self.known)
         if unknown:
@@ -117,7 +136,7 @@ class Collector:
             )
         if self.labels is not None:
             self.labels[i, 0] = sample.labels
-        return found
+        return Taken(found, sample.landmarks)
 
 
 def encode(image: np.ndarray, step: float | None) -> np.ndarray:
@@ -140,7 +159,17 @@ def build_arrays(source: Source, subjects: Sequence[Subject], folder: Path) -> d
     found = sorted(collector.found)
     if collector.labelled:
         _compact(found, folder)
+    points = stacked_landmarks(collector)
+    if points is not None:
+        np.save(folder / LANDMARKS, points)
     return describe(source, subjects, collector)
+
+
+def stacked_landmarks(collector: Collector) -> np.ndarray | None:
+    """Points of all subjects (subjects, N, D), as `pairing.stack` gives them; None without any."""
+    if pairing.describe(collector.landmarks) is None:
+        return None
+    return pairing.stack(collector.landmarks, len(collector.shape) - 1)
 
 
 def describe(source: Source, subjects: Sequence[Subject], collector: Collector) -> dict[str, Any]:
@@ -160,6 +189,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
         "spacing": list(collector.spacing),
         "unit": collector.unit,
         "step": collector.step,
+        "landmarks": pairing.describe(collector.landmarks),
     }
 
 
@@ -188,8 +218,9 @@ def _collect(
     console = Console(stderr=True)
     with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"reading {source.name}", total=len(subjects))
-        for found in _read_all(source, subjects, collector, folder, first):
-            collector.found |= found
+        for taken in _read_all(source, subjects, collector, folder, first):
+            collector.found |= taken.ids
+            collector.landmarks.append(taken.landmarks)
             progress.advance(bar)
     return collector
 
@@ -200,7 +231,7 @@ def _read_all(
     collector: Collector,
     folder: Path | None,
     first: Sample,
-) -> Iterator[set[int]]:
+) -> Iterator[Taken]:
     yield collector.take(0, subjects[0], first)
     rest = range(1, len(subjects))
     if len(rest) > 2:  # the first one read may have waited for imports, the second one tells
@@ -223,7 +254,7 @@ def _in_processes(
     folder: Path | None,
     rest: range,
     processes: int,
-) -> Iterator[set[int]]:
+) -> Iterator[Taken]:
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
@@ -248,7 +279,7 @@ def _start_process(
     _own = source, subjects, collector
 
 
-def _read_one(i: int) -> set[int]:
+def _read_one(i: int) -> Taken:
     assert _own is not None
     source, subjects, collector = _own
     return collector.take(i, subjects[i], source.load(subjects[i]))

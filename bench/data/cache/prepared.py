@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import IMAGES, LABELS
+from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS
+from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.subject import ATLAS, TEST
@@ -29,7 +30,7 @@ def empty_split(name: str, split: str) -> DataError:
 
 @dataclass
 class PreparedDataset:
-    """Images and labels of a data set, read from its cache folder when they are needed.
+    """Images, labels and landmarks of a data set, read from its cache folder when they are needed.
 
     Attributes:
         folder: The cache folder; None if there is no cache.
@@ -101,6 +102,26 @@ class PreparedDataset:
         """Whether subjects have label maps."""
         return bool(self.class_names)
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether subjects have points."""
+        return bool(self.index.get("landmarks"))
+
+    @cached_property
+    def landmarks(self) -> np.ndarray | None:
+        """(N, P, D) float64, voxels, NaN where a subject lacks a point; None without landmarks."""
+        if not self.has_landmarks:
+            return None
+        assert self.folder is not None
+        return np.load(self.folder / LANDMARKS)
+
+    def landmark_names(self, index: int) -> list[str]:
+        """What the points of a subject are called, by number from 1 where its file does not say."""
+        described = self.index["landmarks"]
+        return described["names"][index] or [
+            str(number) for number in range(1, described["counts"][index] + 1)
+        ]
+
     @cached_property
     def images(self) -> Any:
         """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped."""
@@ -135,7 +156,7 @@ class PreparedDataset:
         """(moving, fixed) indices of a split.
 
         Raises:
-            DataError: If there is none.
+            DataError: If there is none, or the landmarks of one do not correspond.
         """
         indices = self.some_members(split)
         places = [tuple(self.index["places"][i]) for i in indices]
@@ -153,6 +174,8 @@ class PreparedDataset:
                 f"dataset {self.name}: split {split!r} has {len(indices)} subjects, which makes "
                 f"no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
             )
+        if self.has_landmarks:
+            check_pairs(self.name, self.index["landmarks"], self.ids, pairs)
         return pairs
 
     def __getstate__(self) -> dict[str, Any]:

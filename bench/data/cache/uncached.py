@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import collect, describe, encode
+from bench.data.cache.arrays import collect, describe, encode, stacked_landmarks
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
@@ -21,19 +21,26 @@ def open_direct(source: Source, subjects: Sequence[Subject]) -> PreparedDataset:
     """
     collector = collect(source, subjects, folder=None)
     index = describe(source, subjects, collector)
-    return DirectDataset(source, subjects, index, sorted(collector.found))
+    points = stacked_landmarks(collector)
+    return DirectDataset(source, subjects, index, sorted(collector.found), points)
 
 
 class DirectDataset(PreparedDataset):
-    """Like `PreparedDataset`, but holds no arrays."""
+    """Like `PreparedDataset`, but holds no arrays but points."""
 
     def __init__(
-        self, source: Source, subjects: Sequence[Subject], index: dict[str, Any], found: list[int]
+        self,
+        source: Source,
+        subjects: Sequence[Subject],
+        index: dict[str, Any],
+        found: list[int],
+        landmarks: np.ndarray | None,
     ) -> None:
         super().__init__(None, index, dict(source.pairs))
         self.source = source
         self.subjects = list(subjects)
         self.found = found
+        self.landmarks = landmarks
 
     @cached_property
     def images(self) -> "_Reader":

@@ -22,7 +22,7 @@ def preprocess(
     shape: Sequence[int] | None = None,
     world: Grid | None = None,
 ) -> Sample:
-    """Resamples, normalizes, cuts and maps labels to classes, in this order.
+    """Resamples, normalizes, cuts and maps labels to classes, in this order; points go along.
 
     Args:
         raw: The subject.
@@ -86,7 +86,9 @@ def preprocess(
         grid = grid @ _shift(first)
         normalized = np.stack([crop_or_pad(c, shape, float(c.min())) for c in normalized])
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
-    return Sample(np.ascontiguousarray(normalized), classes, edges, step, grid, raw.unit)
+    landmarks = None if raw.landmarks is None else raw.landmarks.mapped(np.linalg.inv(grid))
+    arrays = (np.ascontiguousarray(normalized), classes)
+    return Sample(*arrays, edges, step, grid, raw.unit, landmarks)
 
 
 def check_intensities(image: np.ndarray, where: str) -> None:

@@ -4,16 +4,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data.landmarks.points import Landmarks
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
 from bench.errors import ConfigError
 from bench.seeding import derive_seed
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 VERSION = 1  # counts up whenever the generated arrays change
+LANDMARKS = 100  # points of a subject
+CORRECTIONS = 5  # of an inverse that interpolation leaves inexact
 BACKGROUND, CSF, GREY, WHITE = range(4)
 
 
@@ -23,7 +29,8 @@ class Demo(Source):
 
     Each subject is the template seen through a random smooth invertible deformation (an
     integrated velocity field of two scales), with a smooth bias field and Rician noise. In 2D
-    it is one axial slice. The random parts depend on `seed` and the subject alone.
+    it is one axial slice. The random parts depend on `seed` and the subject alone. Its landmarks
+    are where the deformation puts points of the template that `seed` draws from the brain.
 
     Source of the template: Fonov et al., NeuroImage 2009 (ICBM 152 nonlinear 2009a).
 
@@ -80,13 +87,27 @@ class Demo(Source):
         from bench.spatial import integrate, warp
 
         template, tissue = self._template
-        u = integrate(torch.from_numpy(self._velocity(subject))[None])
+        velocity = torch.from_numpy(self._velocity(subject))[None]
+        u = integrate(velocity)
         image = warp(torch.from_numpy(template)[None, None], u)[0].numpy()
         labels = warp(torch.from_numpy(tissue)[None, None], u, mode="nearest")[0, 0].numpy()
         image = image * np.exp(self.bias * self._field(subject, "bias", 40.0))
         noise = self._random(subject, "noise").normal(scale=self.noise, size=(2, *image.shape))
         image = np.hypot(image + noise[0], noise[1]).clip(0, 1)
-        return Sample(image.astype(np.float32), labels, (float(self.resolution),) * self.ndim)
+        return Sample(
+            image.astype(np.float32),
+            labels,
+            (float(self.resolution),) * self.ndim,
+            landmarks=Landmarks(_origins(u, integrate(-velocity), self._points)),
+        )
+
+    @cached_property
+    def _points(self) -> np.ndarray:
+        """Points of the template (N, D) float64, voxels; the same for all subjects."""
+        brain = np.argwhere(self._template[1] != BACKGROUND)
+        random = np.random.default_rng(derive_seed(self.seed, "demo", "landmarks"))
+        chosen = random.choice(len(brain), min(LANDMARKS, len(brain)), replace=False)
+        return brain[chosen].astype(float)
 
     @cached_property
     def _template(self) -> tuple[np.ndarray, np.ndarray]:
@@ -145,3 +166,28 @@ class Demo(Source):
             for axis in range(self.ndim):
                 velocity[axis] += strength * self._field(subject, f"{name}{axis}", width)
         return (velocity / self.resolution).astype(np.float32)
+
+
+def _origins(u: "Tensor", inverse: "Tensor", points: np.ndarray) -> np.ndarray:
+    """Where an image warped by u shows points: q with q + u(q) = point.
+
+    Args:
+        u: (1, D, *S), voxels.
+        inverse: Displacement of the inverse transform Ψ, as far as it can be had on a grid.
+        points: (N, D), voxels.
+
+    Returns:
+        (N, D) float64: Ψ(point), corrected by Ψ's difference between the point and where Φ takes q.
+    """
+    import torch
+
+    from bench.spatial import displacement_at
+
+    def moved(field: "Tensor", at: "Tensor") -> "Tensor":
+        return at + displacement_at(field.double(), at)
+
+    target = torch.from_numpy(points)[None]
+    origins = first = moved(inverse, target)
+    for _ in range(CORRECTIONS):
+        origins = origins + first - moved(inverse, moved(u, origins))
+    return origins[0].numpy()

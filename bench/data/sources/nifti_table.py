@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,27 @@ SUBJECTS = ("image",)
 PAIRS = ("moving", "fixed")
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """Files of a subject as a table names them, and its split; empty is none."""
+
+    image: str
+    labels: str
+    landmarks: str
+    split: str
+
+
 @dataclass(kw_only=True)
 class NiftiTable(Source):
     """A table of subjects, or of pairs; paths are relative to `root`.
 
-    Subjects: columns `image` and, if there are any, `labels`, `id` and `split`; `dataset.pairs`
-    pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`, `fixed` and, if
-    there are any, `moving_labels`, `fixed_labels` and `split`; they are taken as given, whatever
-    `dataset.pairs` says. Without a column `split` everything is tested on. An image that is only
-    ever fixed may be so in several splits. An image is a file of any kind that is read, a folder of
-    a DICOM series, or several files between semicolons (`t1.nii.gz;t2.nii.gz`), whose channels
-    follow each other.
+    Subjects: columns `image` and, if there are any, `labels`, `landmarks`, `id` and `split`;
+    `dataset.pairs` pairs them, and a row with split `atlas` is the atlas. Pairs: columns `moving`,
+    `fixed` and, if there are any, `moving_labels`, `fixed_labels`, `moving_landmarks`,
+    `fixed_landmarks` and `split`; they are taken as given, whatever `dataset.pairs` says. Without a
+    column `split` everything is tested on. An image that is only ever fixed may be so in several
+    splits. An image is a file of any kind that is read, a folder of a DICOM series, or several
+    files between semicolons (`t1.nii.gz;t2.nii.gz`), whose channels follow each other.
 
     Attributes:
         table_file: The CSV file, relative to `root`.
@@ -46,10 +56,13 @@ class NiftiTable(Source):
         listed = self._of_pairs(path, rows) if "moving" in rows[0] else self._of_rows(path, rows)
         root = self.existing_root()
         found = []
-        for name, (image, labels, split) in listed.items():
-            first, *further = (root / part for part in parts_of_cell(image))
-            maps = root / labels if labels else None
-            found.append(Subject(name, split, first, maps, further=tuple(further)))
+        for name, one in listed.items():
+            first, *further = (root / part for part in parts_of_cell(one.image))
+            labels = root / one.labels if one.labels else None
+            points = root / one.landmarks if one.landmarks else None
+            found.append(
+                Subject(name, one.split, first, labels, further=tuple(further), landmarks=points)
+            )
         return found
 
     def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -87,7 +100,7 @@ class NiftiTable(Source):
                 row[name] = row[theirs]
         return path, rows
 
-    def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+    def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, _Listed]:
         names = [
             row.get("id") or stem_of(Path(parts_of_cell(row.get("image", ""))[0])) for row in rows
         ]
@@ -108,13 +121,18 @@ class NiftiTable(Source):
                 f"{ATLAS}; for several fixed images list pairs ({', '.join(PAIRS)})."
             )
         return {
-            name: (row["image"], row.get("labels", ""), row.get("split", TEST))
+            name: _Listed(
+                row["image"],
+                row.get("labels", ""),
+                row.get("landmarks", ""),
+                row.get("split", TEST),
+            )
             for name, row in zip(names, rows, strict=True)
         }
 
-    def _of_pairs(self, path: Path, rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+    def _of_pairs(self, path: Path, rows: Sequence[Row]) -> dict[str, _Listed]:
         """Subjects by the path of their image, each in the split of its pairs."""
-        listed: dict[str, tuple[str, str, str]] = {}
+        listed: dict[str, _Listed] = {}
         moving = {row.get("moving", "") for row in rows}
         for row in rows:
             if row.get("moving") and row.get("moving") == row.get("fixed"):
@@ -122,23 +140,27 @@ class NiftiTable(Source):
                     f"{path}: line {row.line} pairs {row['moving']} with itself. Name two images."
                 )
             for role in ("moving", "fixed"):
-                image, labels = row.get(role, ""), row.get(f"{role}_labels", "")
+                image = row.get(role, "")
                 if not image:
                     raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
                 split = check_split(path, image, row.get("split", TEST), "split")
-                _, known, before = listed.setdefault(image, (image, labels, split))
-                if known != labels:
-                    raise DataError(
-                        f"{path}: line {row.line} gives {image} the labels {labels or 'none'}, an "
-                        f"earlier line {known or 'none'}. Give an image the same ones each time."
-                    )
-                if before not in (split, ATLAS):
+                given = {what: row.get(f"{role}_{what}", "") for what in ("labels", "landmarks")}
+                known = listed.setdefault(image, _Listed(image, **given, split=split))
+                for what, file in given.items():
+                    earlier = getattr(known, what)
+                    if earlier != file:
+                        raise DataError(
+                            f"{path}: line {row.line} gives {image} the {what} {file or 'none'}, "
+                            f"an earlier line {earlier or 'none'}. Give an image the same ones "
+                            "each time."
+                        )
+                if known.split not in (split, ATLAS):
                     if image in moving:
                         raise DataError(
-                            f"{path}: {image} is in {before} and in {split}. Keep every image to "
-                            "one split."
+                            f"{path}: {image} is in {known.split} and in {split}. Keep every "
+                            "image to one split."
                         )
-                    listed[image] = (image, labels, ATLAS)
+                    listed[image] = replace(known, split=ATLAS)
         return listed
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
 from bench.data.files.kinds import parts_of
+from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.steps import preprocess
@@ -174,11 +175,13 @@ class Source(ABC):
         return self.preprocess(subject, raw)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
-        """What is trained on, from what the files hold.
+        """What is trained on, from what the files hold; the file of its points is read here.
 
         Raises:
             DataError: If it is not what the data set declares.
         """
+        if subject.landmarks is not None and raw.landmarks is None:
+            raw = replace(raw, landmarks=read_landmarks(subject.landmarks, raw))
         if self.pixel_size is not None:
             raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
         if self.color is not None:
@@ -295,8 +298,8 @@ def _plain(value: Any) -> Any:
 
 def files(subject: Subject) -> list[Path]:
     """The files of a subject; those of a folder, and those that a header points to, too."""
-    labels = () if subject.labels is None else (subject.labels,)
-    return [part for path in (*subject.images, *labels) for part in parts_of(path)]
+    others = [path for path in (subject.labels, subject.landmarks) if path is not None]
+    return [part for path in (*subject.images, *others) for part in parts_of(path)]
 
 
 def where(subject: Subject, path: Path | None) -> str:

@@ -1,9 +1,11 @@
-"""A subject: one image with, perhaps, a label map."""
+"""A subject: one image with, perhaps, a label map and landmarks."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from bench.data.landmarks.points import Landmarks
 
 TEST = "test"
 SPLITS = ("train", "val", TEST)
@@ -12,7 +14,7 @@ ATLAS = "atlas"
 
 @dataclass(frozen=True)
 class Subject:
-    """One image with, perhaps, a label map.
+    """One image with, perhaps, a label map and landmarks.
 
     Attributes:
         id: Unique name within the data set.
@@ -23,6 +25,7 @@ class Subject:
         series: The stack or sequence it belongs to; None if it stands alone.
         place: Its slice or frame number in the series.
         further: Files of further channels, on the image's grid.
+        landmarks: The file of its points, if there is one.
     """
 
     id: str
@@ -33,6 +36,7 @@ class Subject:
     series: str | None = None
     place: int | None = None
     further: tuple[Path, ...] = ()
+    landmarks: Path | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -51,6 +55,7 @@ class Raw:
         orientation: Axis codes that the image's file was stored in; empty in 2D.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
+        landmarks: Points in voxels of `image`; None without landmarks.
     """
 
     image: np.ndarray
@@ -59,6 +64,7 @@ class Raw:
     orientation: str = ""
     affine: np.ndarray | None = None
     unit: str = "mm"
+    landmarks: Landmarks | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +84,7 @@ class Sample:
         grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
             for generated subjects.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
+        landmarks: Points in voxels of `image`; None without landmarks.
     """
 
     image: np.ndarray
@@ -86,3 +93,4 @@ class Sample:
     step: float | None = None
     grid: np.ndarray | None = None
     unit: str = "mm"
+    landmarks: Landmarks | None = None

@@ -18,6 +18,7 @@ from bench.models.flow import displacement_of
 from bench.models.method import Objective, reason_against, reason_against_objective
 from bench.pair import Pair
 from bench.similarity.building import Learner, build_metric, extractors_of
+from bench.similarity.keypoints import reason_without_landmarks
 from bench.training.devices import network_precision
 
 LEAST = 3  # voxels along an axis: central differences take one on each side
@@ -95,6 +96,7 @@ def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> No
     """Raises Unsupported if metric or extractors cannot work on the data."""
     dataset = setup.dataset
     reason = reason_against(similarity, dataset.ndim, dataset.channels, dataset.has_labels)
+    reason = reason or reason_without_landmarks(similarity, dataset.has_landmarks)
     for learner in learners:
         there = learner.setup.dataset
         if not reason and learner.network.needs_labels and not there.has_labels:
@@ -134,7 +136,7 @@ def try_out(parts: Parts, setup: Setup) -> None:
     if "regularizer" in experiment.uses and not value.requires_grad:
         raise ConfigError(
             f"metric={metric} has no gradient in the displacement: nothing can be learned from it. "
-            "It must look at pair.warped, pair.warped_labels or pair.u."
+            "It must look at pair.warped, pair.warped_labels, pair.mapped_landmarks or pair.u."
         )
 
 

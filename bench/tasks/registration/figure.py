@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analysis.plots.registered import draw_registration
+from bench.analysis.plots.registered import Points, draw_registration
 from bench.pair import Pair
 from bench.spatial import warp
 
@@ -28,4 +28,14 @@ def draw_pair(path: Path, pair: Pair, title: str) -> None:
         labels=labels,
         displacement=pair.u[0].cpu().numpy(),
         title=title,
+        landmarks=landmarks_of(pair),
     )
+
+
+def landmarks_of(pair: Pair) -> Points | None:
+    """The landmarks of one pair under its displacement, to be drawn; None without."""
+    if not pair.has_landmarks:
+        return None
+    moving, fixed = pair.landmarks
+    drawn = (points[0].cpu().numpy() for points in (fixed, pair.mapped_landmarks, moving))
+    return Points(*drawn)

@@ -20,10 +20,10 @@ from bench.scores.registry import units
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
-from bench.store.folder import CLASSES, PAIRS
+from bench.store.folder import CLASSES, LANDMARKS, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe
 from bench.tasks.registration.figure import draw_pair
-from bench.tasks.registration.testing import TOGETHER, batches, register, score_pairs
+from bench.tasks.registration.testing import OUTSIDE, TOGETHER, batches, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import network_precision, single_device
@@ -38,7 +38,7 @@ class Registration:
             the inverse consistency error.
     """
 
-    tables = (PAIRS, CLASSES)
+    tables = (PAIRS, CLASSES, LANDMARKS)
 
     def __init__(self, both_directions: bool = False) -> None:
         if not isinstance(both_directions, bool):
@@ -153,7 +153,8 @@ class RegistrationJob:
         done = {(row["moving"], row["fixed"]) for row in rows}
         ids = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
         left = [number for number, pair in enumerate(ids) if pair not in done]
-        yield from score_pairs(
+        outside = sum(row.get(OUTSIDE, 0) for row in rows)
+        for case in score_pairs(
             self.method,
             self.objective,
             self.dataset,
@@ -163,7 +164,11 @@ class RegistrationJob:
             together=TOGETHER if self.trainable else 1,
             both=self.both_directions,
             seed=self.seed,
-        )
+        ):
+            outside += case.rows[PAIRS][0].get(OUTSIDE, 0)
+            yield case
+        if outside:
+            print(f"{self.name}: {outside} landmarks lie outside the images and do not count")
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""

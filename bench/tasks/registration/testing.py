@@ -16,15 +16,17 @@ from bench.errors import OutOfMemory
 from bench.models.method import Method, Objective
 from bench.pair import Pair
 from bench.scores.case import Case
+from bench.scores.landmarks import landmark_errors
 from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case, score_labels
 from bench.scores.workers import MOST, workers
 from bench.seeding import derive_seed
 from bench.spatial import warp
-from bench.store.folder import CLASSES, PAIRS
-from bench.tasks.task import TestCase
+from bench.store.folder import CLASSES, LANDMARKS, PAIRS
+from bench.tasks.task import Row, TestCase
 
 T = TypeVar("T")
+OUTSIDE = "landmarks_outside"  # column of pairs.csv
 TOGETHER = 2 * MOST  # test pairs that are registered before their labels are scored
 
 Disturb = Callable[[Tensor, int, int], Tensor]
@@ -133,11 +135,13 @@ class _Registered:
         ids: Moving and fixed subject.
         scores: Of the identity and of the registration.
         cases: Both, with what the scores of labels need; none without labels.
+        landmarks: A row for each point that both images have.
     """
 
     ids: tuple[str, str]
     scores: list[dict[str, float]]
     cases: list[Case]
+    landmarks: list[Row]
 
     def tested(
         self, of_labels: Sequence[tuple[dict, list[dict]]], class_names: Sequence[str]
@@ -153,8 +157,12 @@ class _Registered:
                 {**who, "class": class_names[i], **classes_after[i], **earlier(classes_before[i])}
                 for i in range(1, len(classes_after))
             ]
-        rows = {PAIRS: [{**who, **after, **earlier(before)}], CLASSES: classes}
-        return TestCase(rows, after, before)
+        pair = {**who, **after, **earlier(before)}
+        if self.landmarks:
+            pair["landmarks"] = len(self.landmarks)
+            pair[OUTSIDE] = sum(row["outside"] for row in self.landmarks)
+        points = [{**who, **row} for row in self.landmarks]
+        return TestCase({PAIRS: [pair], CLASSES: classes, LANDMARKS: points}, after, before)
 
 
 def earlier(scores: dict[str, float]) -> dict[str, float]:
@@ -193,7 +201,10 @@ def _registered(
             scores.append(score_case(case, at_once))
             if pair.has_labels:
                 cases.append(case.only(later))
-        registered.append(_Registered(ids, scores, cases))
+        rows = []
+        if case.landmarks is not None:
+            rows = landmark_rows(case, dataset.landmark_names(dataset.ids.index(ids[1])))
+        registered.append(_Registered(ids, scores, cases, rows))
     return registered
 
 
@@ -214,9 +225,13 @@ def case_of(
         seconds: How long its registration took.
         reverse: Displacement of the registration of fixed to moving, if it was made.
     """
-    warped = fixed = similarity = None
+    warped = fixed = similarity = landmarks = None
     if pair.has_labels:
         warped, fixed = label_maps(*pair.segmentations, pair.u)
+    if pair.has_landmarks:
+        first, second = (points[0] for points in pair.landmarks)
+        if (first.isfinite() & second.isfinite()).all(1).any():
+            landmarks = first, second
     if objective is not None and objective.similarity is not None:
         similarity = float(objective.similarity(pair))
     return Case(
@@ -229,7 +244,28 @@ def case_of(
         seconds=seconds,
         similarity=similarity,
         reverse=reverse,
+        landmarks=landmarks,
     )
+
+
+def landmark_rows(case: Case, names: Sequence[str]) -> list[Row]:
+    """A row for each point that both images have, positions in voxels.
+
+    Args:
+        case: The pair under its displacement; must have points.
+        names: What the points are called.
+    """
+    assert case.landmarks is not None
+    errors = landmark_errors(case)
+    moving, fixed = case.landmarks
+    rows = []
+    for index in errors.known.nonzero()[:, 0].tolist():
+        row: Row = {"point": names[index], "outside": int(not errors.counted[index])}
+        row |= {"tre": float(errors.after[index]), "tre_before": float(errors.before[index])}
+        for name, points in (("fixed", fixed), ("mapped", errors.mapped), ("moving", moving)):
+            row |= {f"{name}_{axis}": float(x) for axis, x in enumerate(points[index])}
+        rows.append(row)
+    return rows
 
 
 def label_maps(moving: Tensor, fixed: Tensor, u: Tensor) -> tuple[np.ndarray, np.ndarray]:

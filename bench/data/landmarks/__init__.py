@@ -1,0 +1,1 @@
+"""Landmarks: points of a subject, their files, and what pairs of them must have in common."""

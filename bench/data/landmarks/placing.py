@@ -1,0 +1,112 @@
+"""From the coordinates of a file of points to voxels of the image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.landmarks.points import FilePoints, Frame, Landmarks
+from bench.data.landmarks.reading import read_points
+from bench.data.sources.subject import Raw
+from bench.errors import DataError
+
+
+def read_landmarks(path: Path, raw: Raw) -> Landmarks:
+    """The points of a file in voxels of an image.
+
+    Columns, rows and slices are the axes of a volume with an orientation in their order, since its
+    file stores columns first; those of other arrays in reverse order.
+
+    Args:
+        path: The file.
+        raw: The image, turned to RAS if it is a volume.
+
+    Raises:
+        DataError: If the file cannot be read, or its points do not fit the image.
+    """
+    file = read_points(path)
+    ndim = len(raw.shape)
+    count = file.points.shape[1]
+    if file.frame is Frame.RAS:
+        return _from_world(file, raw, path)
+    if count != ndim:
+        raise DataError(
+            f"{path}: has {count} coordinates a point, and its image {ndim} axes. Give one for "
+            "each."
+        )
+    turned = _turned_axes(raw.orientation, ndim)
+    shape = [0] * ndim
+    for (stored, _), size in zip(turned, raw.shape, strict=True):
+        shape[stored] = size
+    reverse = file.frame is Frame.COLUMNS and not raw.orientation
+    points = file.points[:, ::-1] if reverse else file.points
+    _check_far(points, shape, path, file.names)
+    _check_base(points, shape, path, file.names)
+    columns = [
+        shape[stored] - 1 - points[:, stored] if flipped else points[:, stored]
+        for stored, flipped in turned
+    ]
+    return Landmarks(np.stack(columns, axis=1), file.names)
+
+
+def _from_world(file: FilePoints, raw: Raw, path: Path) -> Landmarks:
+    """Points in mm as voxels of a volume."""
+    if raw.affine is None or raw.affine.shape != (4, 4):
+        raise DataError(
+            f"{path}: holds points in mm, and its image does not say where it lies in space. Give "
+            "points in voxels, as CSV."
+        )
+    placed = Landmarks(file.points, file.names).mapped(np.linalg.inv(raw.affine))
+    _check_far(placed.points, raw.shape, path, file.names)
+    return placed
+
+
+def _turned_axes(orientation: str, ndim: int) -> list[tuple[int, bool]]:
+    """For each axis of an array, that of its file, and whether it runs the other way."""
+    if not orientation:
+        return [(axis, False) for axis in range(ndim)]
+    return [
+        (axis, code == negative)
+        for positive, negative in ("RL", "AP", "SI")
+        for axis, code in enumerate(orientation)
+        if code in (positive, negative)
+    ]
+
+
+def _check_far(
+    points: np.ndarray, shape: Sequence[int], path: Path, names: Sequence[str] | None
+) -> None:
+    """Raises DataError if a point is outside by more than the image's size."""
+    sizes = np.array(shape)
+    far = ((points < -sizes) | (points > 2 * sizes - 1)).any(axis=1)
+    if far.any():
+        place = int(far.argmax())
+        raise DataError(
+            f"{path}: point {_name(place, names)} is voxel {_listed(points[place])} of an image of "
+            f"shape {tuple(shape)}, outside by more than the image's size. See docs/data.md for "
+            "units and order of axes."
+        )
+
+
+def _check_base(
+    points: np.ndarray, shape: Sequence[int], path: Path, names: Sequence[str] | None
+) -> None:
+    """Raises DataError if whole coordinates run from 1 to the size, and so count from 1."""
+    known = points[np.isfinite(points).all(axis=1)]
+    beyond = (points == shape).any(axis=1)
+    whole = (known == np.round(known)).all() and (known >= 1).all() and (known <= shape).all()
+    if beyond.any() and whole:
+        place = int(beyond.argmax())
+        raise DataError(
+            f"{path}: point {_name(place, names)} is voxel {_listed(points[place])} of an image of "
+            f"shape {tuple(shape)}, one beyond the far border, and no coordinate is below 1: they "
+            "count from 1. Subtract 1 from all."
+        )
+
+
+def _name(place: int, names: Sequence[str] | None) -> str:
+    return names[place] if names else str(place + 1)
+
+
+def _listed(point: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in point) + ")"

@@ -1,0 +1,76 @@
+"""Points of a subject, and points as a file holds them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Points of a subject; those of a pair correspond by their order.
+
+    Attributes:
+        points: (N, D) float64, voxels of the subject's array; NaN where a point is missing.
+        names: What their file calls them; None if it does not name them.
+    """
+
+    points: np.ndarray
+    names: tuple[str, ...] | None = None
+
+    def mapped(self, affine: np.ndarray) -> "Landmarks":
+        """The same points under an affine map (D + 1, D + 1)."""
+        return replace(self, points=self.points @ affine[:-1, :-1].T + affine[:-1, -1])
+
+    def inside(self, shape: Sequence[int]) -> np.ndarray:
+        """Which points are there and lie in a voxel of an image of this shape; (N,)."""
+        inside = (self.points >= -0.5) & (self.points <= np.array(shape) - 0.5)
+        return np.all(inside, axis=1)
+
+
+class Frame(StrEnum):
+    """What the coordinates of a file are."""
+
+    ARRAY = "array"  # voxels from 0, axes as the image's file stores them
+    COLUMNS = "columns"  # voxels from 0, in the order column, row, slice
+    RAS = "RAS"  # mm
+
+
+@dataclass(frozen=True)
+class FilePoints:
+    """Points as a file holds them.
+
+    Attributes:
+        points: (N, K) float64; NaN where a point is missing.
+        frame: What the coordinates are.
+        names: What the file calls the points; None if it does not name them.
+    """
+
+    points: np.ndarray
+    frame: Frame
+    names: tuple[str, ...] | None = None
+
+
+def coordinate(cell: str, path: Path, line: int) -> float:
+    """A coordinate of a text file; NaN for an empty cell or `nan`.
+
+    Raises:
+        DataError: If it is no finite number.
+    """
+    text = cell.strip()
+    if text.lower() in ("", "nan"):
+        return np.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.inf
+    if not np.isfinite(value):
+        raise DataError(
+            f"{path}: line {line} has the coordinate {text!r}, which is no number. Correct it, or "
+            "write nan for a point that is missing."
+        )
+    return value

@@ -1,0 +1,85 @@
+"""Points of 3D Slicer: .fcsv and .mrk.json, in mm."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.landmarks.points import FilePoints, Frame, coordinate
+from bench.errors import DataError
+
+SYSTEMS = {"RAS": 1, "0": 1, "LPS": -1, "1": -1}  # sign of the first two axes in RAS
+FCSV = "# Markups fiducial file"
+COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label"  # of a .fcsv that does not list them
+
+
+def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
+    """Points of a .fcsv file.
+
+    Raises:
+        DataError: If a coordinate is no number, or the coordinate system is not known.
+    """
+    said = {}
+    for line in lines:
+        if line.startswith("#") and "=" in line:
+            key, value = line.lstrip("# ").split("=", 1)
+            said[key.strip()] = value.strip()
+    signs = _signs(said.get("CoordinateSystem", "0"), path)
+    columns = said.get("columns", COLUMNS).split(",")
+    points, names = [], []
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("#") or not line.strip():
+            continue
+        cells = dict(zip(columns, next(csv.reader([line])), strict=False))
+        points.append([coordinate(cells.get(axis, ""), path, number) for axis in ("x", "y", "z")])
+        names.append(cells.get("label", ""))
+    return _points(points, names, signs, path)
+
+
+def read_markups(text: str, path: Path) -> FilePoints:
+    """Points of a .mrk.json file; those that are not placed yet are missing.
+
+    Raises:
+        DataError: If it is damaged or holds no list of points, or several.
+    """
+    try:
+        lists = json.loads(text)["markups"]
+        (markups,) = lists
+        controls = markups["controlPoints"]
+        signs = _signs(str(markups.get("coordinateSystem", "LPS")), path)
+        points = [_position(control) for control in controls]
+        names = [str(control.get("label", "")) for control in controls]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: is no JSON file with one list of markups ({type(error).__name__}). Save the "
+            "points from 3D Slicer again."
+        ) from error
+    return _points(points, names, signs, path)
+
+
+def _position(control: dict[str, Any]) -> list[float]:
+    if control.get("positionStatus", "defined") not in ("defined", "preview"):
+        return [np.nan] * 3
+    x, y, z = control["position"]
+    return [float(x), float(y), float(z)]
+
+
+def _signs(system: str, path: Path) -> np.ndarray:
+    if system not in SYSTEMS:
+        raise DataError(
+            f"{path}: has the coordinate system {system}; known are RAS and LPS. Save the points "
+            "in one of them."
+        )
+    return np.array([SYSTEMS[system], SYSTEMS[system], 1])
+
+
+def _points(
+    points: Sequence[Sequence[float]], names: Sequence[str], signs: np.ndarray, path: Path
+) -> FilePoints:
+    if not points:
+        raise DataError(f"{path}: holds no points. Place some in 3D Slicer and save it again.")
+    array = np.array(points) * signs
+    return FilePoints(array, Frame.RAS, tuple(names) if all(names) else None)
