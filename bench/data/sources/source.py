@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from bench.config.outside import code_of_class
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.masking import within_mask
 from bench.data.preprocessing.steps import preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
@@ -123,7 +124,7 @@ class Source(ABC):
         else:
             subjects = self.subjects()
             chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
-        raw = self.read(replace(chosen, labels=None))
+        raw = self.read(replace(chosen, labels=None, mask=None))
         if raw is None or raw.affine is None:
             raise DataError(
                 f"dataset {self.name}: has no headers that could place images in the world. Leave "
@@ -171,6 +172,7 @@ class Source(ABC):
         Raises:
             DataError: If it is not what the data set declares.
         """
+        raw = within_mask(raw, where(subject, subject.mask))
         if self.pixel_size is not None:
             raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
         return preprocess(
@@ -284,7 +286,7 @@ def _plain(value: Any) -> Any:
 
 def files(subject: Subject) -> list[Path]:
     """The files of a subject."""
-    return [path for path in (subject.image, subject.labels) if path is not None]
+    return [path for path in (subject.image, subject.labels, subject.mask) if path is not None]
 
 
 def where(subject: Subject, path: Path | None) -> str:

@@ -22,6 +22,7 @@ class Subject:
         page: Which page of both files, for image stacks; None for a file that holds one image.
         series: The stack or sequence it belongs to; None if it stands alone.
         place: Its slice or frame number in the series.
+        mask: The file of its mask, if there is one.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Subject:
     page: int | None = None
     series: str | None = None
     place: int | None = None
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Raw:
         orientation: Axis codes that the image's file was stored in; empty in 2D.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
+        mask: (*S), True where the image counts; None without a mask.
     """
 
     image: np.ndarray
@@ -52,6 +55,7 @@ class Raw:
     orientation: str = ""
     affine: np.ndarray | None = None
     unit: str = "mm"
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
