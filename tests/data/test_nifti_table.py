@@ -313,3 +313,62 @@ def test_columns_may_be_called_otherwise(root, tmp_path):
     words = "lacks the column other of dataset.columns.fixed_labels; it has source, target, mask"
     with pytest.raises(DataError, match=words):
         wrong.subjects()
+
+
+@pytest.fixture
+def masked(root):
+    """The volumes of `root`, with masks of a box."""
+    box = np.zeros(SHAPE, np.uint8)
+    box[1:4, 1:3] = 255
+    write_nifti(root / "box.nii", box)
+    write_nifti(root / "empty.nii", 0 * box)
+    return root
+
+
+def test_outside_of_a_mask_lie_the_least_intensity_and_label_0(masked, tmp_path):
+    draw = np.random.default_rng(0)
+    volume = draw.integers(10, 200, SHAPE, np.uint8)
+    write_nifti(masked / "a.nii", volume)
+    write_nifti(masked / "a_labels.nii.gz", np.full(SHAPE, 2, np.uint8))
+    text = "image,labels,brain,split\na.nii,a_labels.nii.gz,box.nii,train\n"
+    others = "".join(
+        f"{n}.nii,{n}_labels.nii.gz,box.nii,{s}\n" for n, s in (("b", "val"), ("c", "test"))
+    )
+    dataset = prepare(source(masked, text + others, mask="brain"), tmp_path / "cache")
+    inside = np.zeros(SHAPE, bool)
+    inside[1:4, 1:3] = True
+    image = dataset.images[0, 0] * (dataset.step or 1)
+    assert np.array_equal(image[inside], volume[inside])
+    assert np.unique(image[~inside]).tolist() == [volume.min()]
+    names = np.array(dataset.class_names)[dataset.labels[0, 0]]
+    assert set(names[inside]) == {"label 2"}
+    assert set(names[~inside]) == {"background"}
+    plain = source(masked, text + others)
+    assert "mask" not in plain.settings()
+    assert prepare(plain, tmp_path / "cache").fingerprint != dataset.fingerprint
+
+
+def test_masks_of_pairs_are_of_both_or_of_each(masked):
+    both = source(masked, "moving,fixed,brain\na.nii,b.nii,box.nii\n", mask="brain")
+    assert {subject.mask for subject in both.subjects()} == {masked / "box.nii"}
+    text = "moving,fixed,moving_m,fixed_m\na.nii,b.nii,box.nii,empty.nii\n"
+    each = {subject.id: subject.mask for subject in source(masked, text, mask="m").subjects()}
+    assert each == {"a.nii": masked / "box.nii", "b.nii": masked / "empty.nii"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,m\na.nii,box.nii\nb.nii,empty.nii\n", "empty.nii: is an empty mask, so nothing of"),
+        ("image,m\na.nii,box.nii\nb.nii,\n", "line 3 gives b.nii no mask in the column m. Fill it"),
+        ("image\na.nii\n", "line 2 gives a.nii no mask in the column m"),
+        (
+            "moving,fixed,m\na.nii,b.nii,box.nii\na.nii,c.nii,empty.nii\n",
+            "line 3 gives a.nii the mask empty.nii, an earlier line box.nii. Give an image",
+        ),
+    ],
+)
+def test_masks_that_are_empty_or_missing_are_refused(masked, tmp_path, text, words):
+    with pytest.raises(DataError, match=words) as raised:
+        prepare(source(masked, text, mask="m"), tmp_path / "cache")
+    assert "\n" not in str(raised.value)

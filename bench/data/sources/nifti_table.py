@@ -42,26 +42,39 @@ class NiftiTable(Source):
     Attributes:
         table_file: The CSV file, relative to `root`.
         columns: What the table calls columns, by the names above, where it calls them otherwise.
+        mask: Column of each image's mask, 0 outside; in a table of pairs of both images, or
+            `moving_` and `fixed_` and its name. Outside, images have their least intensity and
+            label 0, so that `metric.mask=foreground` looks inside.
         ignore_affine: Takes labels to lie on their image's grid whatever their header says.
     """
 
     HARMLESS = Source.HARMLESS | {"table_file", "columns"}  # subjects and pairs that it lists count
 
+    WITHOUT_NULL = Source.WITHOUT_NULL | {"mask"}
+
     table_file: str = "subjects.csv"
     columns: Mapping[str, str] = field(default_factory=dict)
+    mask: str | None = None
     ignore_affine: bool = False
 
     def subjects(self) -> list[Subject]:
         path, rows = self._rows()
         listed = self._of_pairs(path, rows) if "moving" in rows[0] else self._of_rows(path, rows)
         root = self.existing_root()
+        masks = self._masks(path, rows)
         found = []
         for name, one in listed.items():
             first, *further = (root / part for part in parts_of_cell(one.image))
-            labels = root / one.labels if one.labels else None
-            points = root / one.landmarks if one.landmarks else None
             found.append(
-                Subject(name, one.split, first, labels, further=tuple(further), landmarks=points)
+                Subject(
+                    name,
+                    one.split,
+                    first,
+                    root / one.labels if one.labels else None,
+                    further=tuple(further),
+                    landmarks=root / one.landmarks if one.landmarks else None,
+                    mask=root / masks[one.image] if one.image in masks else None,
+                )
             )
         return found
 
@@ -75,7 +88,12 @@ class NiftiTable(Source):
         return given
 
     def read(self, subject: Subject) -> Raw:
-        return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
+        raw = read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
+        if subject.mask is None:
+            return raw
+        mask = read_raw(subject.images[:1], subject.mask, self.ndim, self.ignore_affine).labels
+        assert mask is not None
+        return replace(raw, mask=mask != 0)
 
     def settings(self) -> dict[str, Any]:
         given = {split: list(pairs) for split, pairs in self.given_pairs().items()}
@@ -99,6 +117,26 @@ class NiftiTable(Source):
             for row in rows:
                 row[name] = row[theirs]
         return path, rows
+
+    def _masks(self, path: Path, rows: Sequence[Row]) -> dict[str, str]:
+        """The masks of images, by the cells that name both."""
+        if self.mask is None:
+            return {}
+        found: dict[str, str] = {}
+        for row in rows:
+            for role in PAIRS if "moving" in row else SUBJECTS:
+                mask = row.get(f"{role}_{self.mask}") or row.get(self.mask)
+                if not mask:
+                    raise DataError(
+                        f"{path}: line {row.line} gives {row.get(role)} no mask in the column "
+                        f"{self.mask}. Fill it in, or correct dataset.mask."
+                    )
+                if found.setdefault(row.get(role, ""), mask) != mask:
+                    raise DataError(
+                        f"{path}: line {row.line} gives {row.get(role)} the mask {mask}, an "
+                        f"earlier line {found[row[role]]}. Give an image the same one each time."
+                    )
+        return found
 
     def _of_rows(self, path: Path, rows: Sequence[Row]) -> dict[str, _Listed]:
         names = [

@@ -16,6 +16,7 @@ from bench.data.files.kinds import parts_of
 from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.masking import within_mask
 from bench.data.preprocessing.steps import preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
@@ -132,7 +133,7 @@ class Source(ABC):
         else:
             subjects = self.subjects()
             chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
-        raw = self.read(replace(chosen, labels=None))
+        raw = self.read(replace(chosen, labels=None, mask=None))
         if raw is None or raw.affine is None:
             raise DataError(
                 f"dataset {self.name}: has no headers that could place images in the world. Leave "
@@ -182,6 +183,7 @@ class Source(ABC):
         """
         if subject.landmarks is not None and raw.landmarks is None:
             raw = replace(raw, landmarks=read_landmarks(subject.landmarks, raw))
+        raw = within_mask(raw, where(subject, subject.mask))
         if self.pixel_size is not None:
             raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
         if self.color is not None:
@@ -298,8 +300,9 @@ def _plain(value: Any) -> Any:
 
 def files(subject: Subject) -> list[Path]:
     """The files of a subject; those of a folder, and those that a header points to, too."""
-    others = [path for path in (subject.labels, subject.landmarks) if path is not None]
-    return [part for path in (*subject.images, *others) for part in parts_of(path)]
+    others = (subject.labels, subject.landmarks, subject.mask)
+    listed = (*subject.images, *(path for path in others if path is not None))
+    return [part for path in listed for part in parts_of(path)]
 
 
 def where(subject: Subject, path: Path | None) -> str:

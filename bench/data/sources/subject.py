@@ -26,6 +26,7 @@ class Subject:
         place: Its slice or frame number in the series.
         further: Files of further channels, on the image's grid.
         landmarks: The file of its points, if there is one.
+        mask: The file of its mask, if there is one.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Subject:
     place: int | None = None
     further: tuple[Path, ...] = ()
     landmarks: Path | None = None
+    mask: Path | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -56,6 +58,7 @@ class Raw:
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
         landmarks: Points in voxels of `image`; None without landmarks.
+        mask: (*S), True where the image counts; None without a mask.
     """
 
     image: np.ndarray
@@ -65,6 +68,7 @@ class Raw:
     affine: np.ndarray | None = None
     unit: str = "mm"
     landmarks: Landmarks | None = None
+    mask: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
