@@ -17,7 +17,17 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
 from bench.errors import BenchError, ConfigError
 
-FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "step")
+FACTS = (
+    "name",
+    "fingerprint",
+    "class_names",
+    "shape",
+    "channels",
+    "stored_channels",
+    "roles",
+    "spacing",
+    "step",
+)
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -66,7 +76,7 @@ class Setup:
     def record(self) -> dict[str, Any]:
         """What `recorded` needs: facts on the data, but no images and no subjects."""
         return {
-            "index": {name: self.dataset.index[name] for name in FACTS},
+            "index": {name: self.dataset.index.get(name) for name in FACTS},
             "reading": self.reading,
             "transfers": {
                 place: {"config": other.experiment.config, **other.record()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.sources.roles import MOVING, roles_of
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import Sample, Subject
 from bench.errors import DataError
@@ -142,6 +143,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
     """The index of a data set that was collected."""
     names = source.class_names()
     found = sorted(collector.found) if collector.labelled else []
+    roles = roles_of(source, collector.shape[0])
     return {
         "name": source.name,
         "fingerprint": source.fingerprint(subjects),
@@ -151,7 +153,9 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
         "given": index_pairs(source.given_pairs(), subjects),
         "class_names": [names[i] for i in found],
         "shape": list(collector.shape[1:]),
-        "channels": collector.shape[0],
+        "channels": collector.shape[0] if roles is None else len(roles[MOVING]),
+        "stored_channels": collector.shape[0],
+        "roles": roles,
         "spacing": list(collector.spacing),
         "step": collector.step,
     }
@@ -160,6 +164,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
 def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) -> Collector:
     """Reads all subjects and checks them; writes them if a folder is given."""
     first = source.load(subjects[0])
+    roles_of(source, len(first.image))
     try:
         return _collect(source, subjects, folder, first, first.step)
     except _MixedSteps:
