@@ -210,3 +210,23 @@ def test_extractors_learn_on_both(tmp_path):
 def test_channels_that_are_not_there_are_refused(tmp_path, overrides, words):
     with pytest.raises(ConfigError, match=words):
         finished(tmp_path, 2, "model=identity", *overrides)
+
+
+@pytest.mark.parametrize("flat", [0, 2])
+def test_planes_in_space_are_registered_and_written_as_such(tmp_path, flat):
+    rows, affine = ["image"], HEADERS["left-handed"]
+    for number in range(2):
+        image = np.expand_dims(head(number, (32, 40))[0], flat)
+        write_nifti(tmp_path / "data" / f"{number}.nii.gz", image, affine)
+        rows.append(f"{number}.nii.gz")
+    (tmp_path / "data" / "subjects.csv").write_text("\n".join(rows))
+    options = ["dataset=nifti", "dataset.ndim=2", f"dataset.root={tmp_path / 'data'}"]
+    options += ["model=direct", "metric=ncc", "regularizer.weight=0.1"]
+    folder = run(compose_raw([*options, f"results_dir={tmp_path}", *QUIET])).folder
+    paths = [tmp_path / "data" / f"{number}.nii.gz" for number in range(2)]
+    found = Registrar(folder).register(PairOfFiles(*paths), tmp_path / "out")
+    warped, moving, fixed = (nibabel.load(path) for path in (found.files[0], *paths))
+    assert warped.shape == fixed.shape
+    np.testing.assert_allclose(warped.affine, fixed.affine, atol=1e-5)
+    before, after = (np.abs(i.get_fdata() - fixed.get_fdata()).mean() for i in (moving, warped))
+    assert after < 0.7 * before

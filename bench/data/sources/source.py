@@ -49,13 +49,12 @@ class Source(ABC):
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
-    None, so that what came before them stays valid. The file of a class outside the suite counts as well.
+    None, so that what came before them stays valid. The file of a class outside the suite counts
+    as well.
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"name", "pairs", "root"})
-    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
-        {"color", "moving", "fixed"}
-    )  # runs before them had none
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"color", "moving", "fixed"})
     unit: ClassVar[str] = "mm"
 
     name: str
