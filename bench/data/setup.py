@@ -17,7 +17,18 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
 from bench.errors import BenchError, ConfigError
 
-FACTS = ("name", "fingerprint", "class_names", "shape", "channels", "spacing", "unit", "step")
+FACTS = (
+    "name",
+    "fingerprint",
+    "class_names",
+    "shape",
+    "channels",
+    "stored_channels",
+    "roles",
+    "spacing",
+    "unit",
+    "step",
+)
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -67,7 +78,7 @@ class Setup:
         """What `recorded` needs: facts on the data, but no images and no subjects."""
         return {
             "index": {
-                **{name: self.dataset.index[name] for name in FACTS},
+                **{name: self.dataset.index.get(name) for name in FACTS},
                 "landmarks": self.dataset.has_landmarks,
             },
             "reading": self.reading,

@@ -1,5 +1,6 @@
 """Surrogate networks, for the trainer."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,8 +56,8 @@ class SurrogateTraining:
         """`loss` and the surrogate's score, averaged over validation images."""
         members = evenly_spaced(self.dataset.members("val"), settings.validation_pairs)
         rows = []
-        for member in members:
-            image = read_images(self.dataset, [member], device)
+        for member, role in itertools.product(members, self.dataset.shown_as):
+            image = read_images(self.dataset, [member], device, role)
             labels = (
                 read_segmentations(self.dataset, [member], device) if self.training.labels else None
             )

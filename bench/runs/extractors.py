@@ -104,7 +104,9 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
     network.requires_grad_(True)
     if isinstance(network, StartsFromImages):
         members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
-        network.start_from(read_images(dataset, members, torch.device("cpu")))
+        cpu = torch.device("cpu")
+        shown = [read_images(dataset, members, cpu, role) for role in dataset.shown_as]
+        network.start_from(torch.cat(shown))
     surrogate = SurrogateTraining(
         f"{task} on {dataset.name}", network, {"network": dict(learner.section)}, training
     )

@@ -1,6 +1,6 @@
 """The method of a finished run on new files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from bench.data.mapping import Mapping, displacement_on, warp_file
 from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
 from bench.data.sources.csv_table import read_table
+from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Raw, Subject
 from bench.errors import ConfigError, DataError
@@ -137,8 +138,8 @@ class Registrar:
             ConfigError: If the displacement cannot be written so.
         """
         layout = self._layout(layout)
-        moving = self._read(files.moving, files.labels)
-        fixed = self._read(files.fixed, files.fixed_labels)
+        moving = self._read(files.moving, files.labels, MOVING)
+        fixed = self._read(files.fixed, files.fixed_labels, FIXED)
         pair = self._pair(files, moving, fixed)
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
         u, _ = register(self.job.method, pair, self.job.objective)
@@ -172,8 +173,10 @@ class Registrar:
             )
         return layout
 
-    def _read(self, path: Path, labels: Path | None) -> _Image:
+    def _read(self, path: Path, labels: Path | None, role: str) -> _Image:
         """Reads and preprocesses a file as the run's data were.
+
+        Where moving and fixed images show different channels, it may hold all or only those.
 
         Raises:
             DataError: If it cannot be read, or is not like the run's images.
@@ -183,6 +186,9 @@ class Registrar:
         raw = read_raw([path], labels, dataset.ndim, ignore)
         sample = self.source.preprocess(Subject(stem_of(path), "test", path, labels), raw)
         channels, *shape = sample.image.shape
+        if dataset.roles is not None and channels == dataset.stored_channels:
+            shown = list(dataset.roles[role])
+            sample, channels = replace(sample, image=sample.image[shown]), len(shown)
         if channels != dataset.channels:
             raise DataError(
                 f"{path}: has {channels} channel(s), and {self.name} registers images of "

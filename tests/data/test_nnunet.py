@@ -8,7 +8,7 @@ from image_files import write_nifti
 from PIL import Image
 
 from bench.data import Decathlon, NnUNet, prepare
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 
 PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}
 SHAPE = (4, 5, 6)
@@ -58,6 +58,15 @@ def test_channels_and_classes_are_those_of_the_description(root, tmp_path):
         values = np.arange(120).reshape(SHAPE) + int(name.removeprefix("case_"))
         np.testing.assert_array_equal(dataset.images[i], [values, 2 * values])
         np.testing.assert_array_equal(dataset.labels[i, 0], values % 3)
+
+
+def test_channels_are_chosen_by_their_names(root, tmp_path):
+    dataset = prepare(source(root, moving="T2", fixed="T1"), tmp_path / "cache")
+    assert dataset.roles == {"moving": [1], "fixed": [0]}
+    assert (dataset.channels, dataset.stored_channels) == (1, 2)
+    words = r"dataset.moving=PD: is no channel; there are 2, counted from 0 \(T1, T2\)"
+    with pytest.raises(ConfigError, match=words):
+        prepare(source(root, moving="PD", fixed="T1"), tmp_path / "cache")
 
 
 def test_a_changed_second_channel_makes_a_new_cache(root, tmp_path):

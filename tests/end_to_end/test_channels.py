@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+import torch
 from conf_options import SMALL, TINY, compose_raw
 from contrasts import in_contrasts
 from image_files import write_nifti
@@ -14,10 +15,14 @@ from PIL import Image
 from volumes import HEADERS, head
 
 from bench.cli.data_commands import check
+from bench.data.batches.augmentation import Augmentation
+from bench.data.batches.loading import TrainingImages, read_pairs
+from bench.errors import ConfigError
 from bench.inspection.metrics import features
 from bench.inspection.panel import draw
 from bench.runs.lookup import run
 from bench.runs.registering import PairOfFiles, Registrar
+from bench.runs.trained import load_run
 from bench.store.folder import Folder
 
 QUICK = [
@@ -110,9 +115,9 @@ def test_colour_pictures_are_checked_shown_and_registered(tmp_path):
     assert after < 0.7 * before
 
 
-def test_volumes_of_several_files_and_of_one_are_registered_alike(tmp_path):
-    rows = ["image,labels"]
-    affine = HEADERS["left-handed"]
+def write_pair_of_contrasts(tmp_path: Path) -> Path:
+    """Two volumes in two contrasts in a table of files for each; beside it, a file with both."""
+    rows, affine = ["image,labels"], HEADERS["left-handed"]
     for number in range(2):
         image, labels = head(number)
         contrasts = [image, image.max() - image]
@@ -122,7 +127,12 @@ def test_volumes_of_several_files_and_of_one_are_registered_alike(tmp_path):
         write_nifti(tmp_path / "data" / f"{number}_labels.nii.gz", labels, affine)
         rows.append(f"{number}a.nii.gz;{number}b.nii.gz,{number}_labels.nii.gz")
     (tmp_path / "data" / "subjects.csv").write_text("\n".join(rows))
-    options = ["dataset=nifti", f"dataset.root={tmp_path / 'data'}", "model=direct", "metric=ncc"]
+    return tmp_path / "data"
+
+
+def test_volumes_of_several_files_and_of_one_are_registered_alike(tmp_path):
+    root, affine = write_pair_of_contrasts(tmp_path), HEADERS["left-handed"]
+    options = ["dataset=nifti", f"dataset.root={root}", "model=direct", "metric=ncc"]
     folder = run(compose_raw([*options, f"results_dir={tmp_path}", *QUIET])).folder
     assert Registrar(folder).dataset.channels == 2
     pair = PairOfFiles(tmp_path / "0.nii.gz", tmp_path / "1.nii.gz")
@@ -136,3 +146,87 @@ def test_volumes_of_several_files_and_of_one_are_registered_alike(tmp_path):
     fixed, moving = head(1)[0], head(0)[0]
     before, after = (np.abs(image - fixed)[inside].mean() for image in (moving, first))
     assert after < 0.8 * before
+
+
+MODALITIES = ["dataset.moving=0", "dataset.fixed=1"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["metric=nmi"],
+        ["metric=deepsim_ae", *SURROGATE],
+        ["metric=deepsim_csr", *SURROGATE],
+        ["metric=deepsim_seg", *SURROGATE],
+        ["model=affine"],
+    ],
+    ids=lambda value: value[0],
+)
+def test_moving_and_fixed_images_show_different_channels(tmp_path, overrides):
+    folder = finished(tmp_path, 3, *MODALITIES, *overrides)
+    job = load_run(folder)
+    assert (job.dataset.channels, job.dataset.stored_channels) == (1, 3)
+    pair = job.dataset.pairs("test")[0]
+    batch = read_pairs(job.dataset, [pair], job.device)
+    images = torch.from_numpy(job.dataset.images[list(pair)]).float()
+    assert torch.equal(batch.moving[0], images[0, :1])
+    assert torch.equal(batch.fixed[0], images[1, 1:2])
+    assert (
+        finished(tmp_path, 3, "dataset.moving=0", "dataset.fixed=2", *overrides).path != folder.path
+    )
+
+
+def test_new_files_hold_all_channels_or_those_of_their_role(tmp_path):
+    folder = write_pair_of_contrasts(tmp_path)
+    options = ["dataset=nifti", f"dataset.root={folder}", "model=direct", "metric=nmi"]
+    finished = run(compose_raw([*options, *MODALITIES, f"results_dir={tmp_path}", *QUIET])).folder
+    results = []
+    for names in (("0", "1"), ("data/0a", "data/1b")):
+        pair = PairOfFiles(*(tmp_path / f"{name}.nii.gz" for name in names))
+        found = Registrar(finished).register(pair, tmp_path / names[0])
+        results.append(nibabel.load(found.files[-1]).get_fdata())
+    assert np.abs(results[0]).max() > 0.5
+    np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_extractors_learn_on_both(tmp_path):
+    dataset = load_run(finished(tmp_path, 2, *MODALITIES, "model=identity")).dataset
+    images = TrainingImages(dataset, Augmentation(), 0, labels=False)
+    batch, _ = images.batch(range(6), torch.device("cpu"))
+    members = [images.members[images.sampler[position]] for position in range(6)]
+    stored = torch.from_numpy(dataset.images[members]).float()
+    expected = torch.stack([image[i % 2][None] for i, image in enumerate(stored)])
+    assert torch.equal(batch, expected)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["dataset.moving=0", "dataset.fixed=2"], r"dataset.fixed=2: is no channel; there are 2"),
+        (["dataset.moving=T1", "dataset.fixed=1"], r"dataset.moving=T1: is no channel"),
+        (["dataset.moving=0"], "choose 1 and 2 of 2 channel.s.. Choose as many for both"),
+    ],
+)
+def test_channels_that_are_not_there_are_refused(tmp_path, overrides, words):
+    with pytest.raises(ConfigError, match=words):
+        finished(tmp_path, 2, "model=identity", *overrides)
+
+
+@pytest.mark.parametrize("flat", [0, 2])
+def test_planes_in_space_are_registered_and_written_as_such(tmp_path, flat):
+    rows, affine = ["image"], HEADERS["left-handed"]
+    for number in range(2):
+        image = np.expand_dims(head(number, (32, 40))[0], flat)
+        write_nifti(tmp_path / "data" / f"{number}.nii.gz", image, affine)
+        rows.append(f"{number}.nii.gz")
+    (tmp_path / "data" / "subjects.csv").write_text("\n".join(rows))
+    options = ["dataset=nifti", "dataset.ndim=2", f"dataset.root={tmp_path / 'data'}"]
+    options += ["model=direct", "metric=ncc", "regularizer.weight=0.1"]
+    folder = run(compose_raw([*options, f"results_dir={tmp_path}", *QUIET])).folder
+    paths = [tmp_path / "data" / f"{number}.nii.gz" for number in range(2)]
+    found = Registrar(folder).register(PairOfFiles(*paths), tmp_path / "out")
+    warped, moving, fixed = (nibabel.load(path) for path in (found.files[0], *paths))
+    assert warped.shape == fixed.shape
+    np.testing.assert_allclose(warped.affine, fixed.affine, atol=1e-5)
+    before, after = (np.abs(i.get_fdata() - fixed.get_fdata()).mean() for i in (moving, warped))
+    assert after < 0.7 * before

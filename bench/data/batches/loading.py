@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.pairs import Pairs
+from bench.data.sources.roles import FIXED, MOVING
 from bench.pair import Pair
 from bench.seeding import derive_seed
 from bench.spatial import affine_origins, warp
@@ -135,9 +136,15 @@ class TrainingImages:
         self.seed = derive_seed(seed, dataset.name, "image augmentation")
 
     def batch(self, positions: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Images (B, C, *S) and segmentations (B, 1, *S) at these positions."""
+        """Images (B, C, *S) and segmentations (B, 1, *S) at these positions.
+
+        Where moving and fixed images show different channels, even positions show the former.
+        """
         members = [self.members[self.sampler[position]] for position in positions]
         image = read_images(self.dataset, members, device)
+        if self.dataset.roles is not None:
+            shown = torch.tensor([position % 2 == 1 for position in positions], device=device)
+            image[shown] = read_images(self.dataset, members, device, FIXED)[shown]
         labels = read_segmentations(self.dataset, members, device) if self.labels else None
         affine, intensity = self.augmentation.affine, self.augmentation.intensity
         image = intensity(image, [derive_seed(self.seed, "image", i) for i in positions])
@@ -148,9 +155,14 @@ class TrainingImages:
         return warp(image, u), None if labels is None else warp(labels, u, mode="nearest")
 
 
-def read_images(dataset: PreparedDataset, members: Sequence[int], device: torch.device) -> Tensor:
-    """(B, C, *S) float32 of these subjects."""
-    images = torch.from_numpy(dataset.images[list(members)]).to(device).float()
+def read_images(
+    dataset: PreparedDataset, members: Sequence[int], device: torch.device, role: str = MOVING
+) -> Tensor:
+    """(B, C, *S) float32 of these subjects, with the channels that they show in a role."""
+    kept = dataset.images[list(members)]
+    if dataset.roles is not None:
+        kept = kept[:, list(dataset.roles[role])]
+    images = torch.from_numpy(kept).to(device).float()
     return images if dataset.step in (None, 1.0) else images.mul_(dataset.step)
 
 
@@ -189,8 +201,8 @@ def read_pairs(
         return read_landmarks(dataset, moving, device), read_landmarks(dataset, fixed, device)
 
     return Pair(
-        read_images(dataset, moving, device),
-        read_images(dataset, fixed, device),
+        read_images(dataset, moving, device, MOVING),
+        read_images(dataset, fixed, device, FIXED),
         None,
         segmentations if dataset.has_labels else None,
         len(dataset.class_names),

@@ -14,6 +14,7 @@ import numpy as np
 from bench.data.landmarks import pairing
 from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
+from bench.data.sources.roles import MOVING, roles_of
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import Sample, Subject
 from bench.errors import DataError
@@ -176,6 +177,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
     """The index of a data set that was collected."""
     names = source.class_names()
     found = sorted(collector.found) if collector.labelled else []
+    roles = roles_of(source, collector.shape[0])
     return {
         "name": source.name,
         "fingerprint": source.fingerprint(subjects),
@@ -185,7 +187,9 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
         "given": index_pairs(source.given_pairs(), subjects),
         "class_names": [names[i] for i in found],
         "shape": list(collector.shape[1:]),
-        "channels": collector.shape[0],
+        "channels": collector.shape[0] if roles is None else len(roles[MOVING]),
+        "stored_channels": collector.shape[0],
+        "roles": roles,
         "spacing": list(collector.spacing),
         "unit": collector.unit,
         "step": collector.step,
@@ -196,6 +200,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
 def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) -> Collector:
     """Reads all subjects and checks them; writes them if a folder is given."""
     first = source.load(subjects[0])
+    roles_of(source, len(first.image))
     try:
         return _collect(source, subjects, folder, first, first.step)
     except _MixedSteps:

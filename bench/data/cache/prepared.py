@@ -1,7 +1,7 @@
 """A data set ready for training: memory-mapped arrays with splits and pairs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
+from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
 from bench.errors import DataError
 
@@ -89,8 +90,23 @@ class PreparedDataset:
 
     @property
     def channels(self) -> int:
-        """Channels of every image."""
+        """Channels that every moving and every fixed image shows."""
         return self.index["channels"]
+
+    @property
+    def stored_channels(self) -> int:
+        """Channels of every image."""
+        return self.index.get("stored_channels") or self.channels
+
+    @property
+    def shown_as(self) -> Sequence[str]:
+        """The roles in which images look different: one if all show the same channels."""
+        return (MOVING,) if self.roles is None else (MOVING, FIXED)
+
+    @property
+    def roles(self) -> Mapping[str, Sequence[int]] | None:
+        """Channels that `moving` and `fixed` images show; None if they show all."""
+        return self.index.get("roles")
 
     @property
     def step(self) -> float | None:

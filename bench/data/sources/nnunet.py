@@ -49,6 +49,11 @@ class NnUNet(ShuffledSplits, Source):
     def read(self, subject: Subject) -> Raw:
         return read_raw(subject.images, subject.labels, self.ndim, self.ignore_affine)
 
+    def channel_names(self) -> list[str]:
+        """Names of the channels, as `dataset.json` gives them."""
+        names = self._description(self.existing_root())[1]["channel_names"]
+        return [str(names[number]) for number in sorted(names, key=int)]
+
     @cached_property
     def table(self) -> LabelTable:
         """What the label ids stand for, as `dataset.json` says unless the configuration does."""

@@ -53,18 +53,20 @@ class Source(ABC):
             the first subject.
         color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
             `bench.data.files.colors`; None keeps them as three channels.
+        moving: Channels of moving images, by number from 0 or by name where the files name them;
+            None takes all. Extractors learn on those of moving and of fixed images.
+        fixed: Channels of fixed images, as many.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
-    None. The file of a class outside the suite counts as well.
+    None, so that what came before them stays valid. The file of a class outside the suite counts
+    as well.
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
         {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
     )
-    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
-        {"pixel_size", "color"}  # runs before them had none
-    )
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"pixel_size", "color", "moving", "fixed"})
 
     name: str
     ndim: int
@@ -82,6 +84,8 @@ class Source(ABC):
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
     color: str | None = None
+    moving: int | str | Sequence[int | str] | None = None
+    fixed: int | str | Sequence[int | str] | None = None
 
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
@@ -204,6 +208,10 @@ class Source(ABC):
     def given_pairs(self) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Pairs (moving, fixed) of subject ids by split, if the data set itself lists them."""
         return {}
+
+    def channel_names(self) -> Sequence[str] | None:
+        """Names of the channels, if the data set itself gives them."""
+        return None
 
     @cached_property
     def table(self) -> LabelTable:
