@@ -1,5 +1,7 @@
 """NRRD, MetaImage and DICOM: they agree with NIfTI of the same image."""
 
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -95,7 +97,9 @@ def test_folder_of_a_series_agrees_with_nifti(tmp_path, header):
     sitk.WriteImage(image, str(tmp_path / "image.nii.gz"))
     write_series(tmp_path / "series", image)
     nifti = read_raw([tmp_path / "image.nii.gz"], None, 3)
+    before = locale.setlocale(locale.LC_ALL)
     raw = read_raw([tmp_path / "series"], None, 3)
+    assert locale.setlocale(locale.LC_ALL) == before
     np.testing.assert_array_equal(raw.image, nifti.image)
     np.testing.assert_allclose(raw.affine, nifti.affine, atol=1e-4)
 

@@ -142,7 +142,7 @@ def affine_of(codes, edges=(2.0, 1.5, 3.0), origin=(-7.0, 11.0, 4.0)):
 def test_points_of_volumes_are_where_the_file_has_them(tmp_path, codes):
     voxel = (1, 4, 2)
     affine = affine_of(codes)
-    raw = read_raw(write_nifti(tmp_path / "image.nii", marked((5, 7, 6), voxel), affine))
+    raw = read_raw([write_nifti(tmp_path / "image.nii", marked((5, 7, 6), voxel), affine)], None, 3)
     right, front, top = (affine @ [*voxel, 1])[:3]
     files = {
         "learn2reg.csv": "1,4,2\n",
@@ -154,12 +154,12 @@ def test_points_of_volumes_are_where_the_file_has_them(tmp_path, codes):
     }
     for name, text in files.items():
         (point,) = read_landmarks(written(tmp_path, text, name), raw).points
-        np.testing.assert_allclose(point, np.argwhere(raw.image)[0], atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(point, np.argwhere(raw.image[0])[0], atol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize(("text", "name"), [("3,8\n", "a.csv"), (",X,Y\n1,8,3\n", "b.csv")])
 def test_x_of_a_flat_image_is_its_column(tmp_path, text, name):
-    raw = read_raw(write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8))))
+    raw = read_raw([write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8)))], None, 2)
     found = read_landmarks(written(tmp_path, text, name), raw)
     assert found.points.tolist() == [[3, 8]]
 
@@ -176,7 +176,7 @@ def test_x_of_a_flat_image_is_its_column(tmp_path, text, name):
     ],
 )
 def test_points_that_do_not_fit_the_image_are_refused(tmp_path, text, words):
-    raw = read_raw(write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8))))
+    raw = read_raw([write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8)))], None, 2)
     with pytest.raises(DataError) as raised:
         read_landmarks(written(tmp_path, text), raw)
     assert words in str(raised.value)
@@ -185,7 +185,7 @@ def test_points_that_do_not_fit_the_image_are_refused(tmp_path, text, words):
 
 @pytest.mark.parametrize("text", ["0,3\n7,3\n", "1.5,3\n7,3\n", "1,1\n8,3\n", "-7,21\n"])
 def test_points_a_little_outside_are_not_taken_to_count_from_one(tmp_path, text):
-    raw = read_raw(write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8))))
+    raw = read_raw([write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8)))], None, 2)
     expected = [[float(cell) for cell in line.split(",")] for line in text.split()]
     assert read_landmarks(written(tmp_path, text), raw).points.tolist() == expected
 
@@ -208,7 +208,7 @@ def centre_of(image):
 def test_preprocessing_takes_points_along(shape, edges, spacing, cut):
     centre = np.array([size / 2 + 0.6 * axis for axis, size in enumerate(shape)])
     points = np.array([centre, [np.nan] * len(shape)])
-    raw = Raw(blob(shape, centre), None, edges, landmarks=Landmarks(points))
+    raw = Raw(blob(shape, centre)[None], None, edges, landmarks=Landmarks(points))
     if "shape" in cut:
         cut = {"shape": (cut["shape"],) * len(shape)}
     wanted = None if spacing is None else (spacing,) * len(shape)
@@ -368,9 +368,9 @@ def test_points_of_histology(real_set):
     folder = real_set("histology_lung")
     for path in sorted((folder / "landmarks").iterdir()):
         image = np.zeros((662, 896), np.uint8)
-        found = read_landmarks(path, Raw(image, None, (1.0, 1.0)))
+        found = read_landmarks(path, Raw(image[None], None, (1.0, 1.0)))
         assert found.points.shape == (80, 2)
         assert found.names == tuple(str(i) for i in range(1, 81))
         assert found.inside((660, 892)).all()
-    he = read_landmarks(folder / "landmarks" / "HE.csv", Raw(image, None, (1.0, 1.0)))
+    he = read_landmarks(folder / "landmarks" / "HE.csv", Raw(image[None], None, (1.0, 1.0)))
     assert he.points[0].tolist() == [158.4, 212.4]

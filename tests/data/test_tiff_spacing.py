@@ -117,7 +117,7 @@ def test_resolution_counts_if_it_is_per_length(tmp_path, resolution, unit, edges
 def test_a_plain_file_states_nothing(tmp_path):
     path = written(tmp_path)
     assert pixel_edges(path) is None
-    assert read_raw(path).unit == "px"
+    assert read_raw([path], None, 2).unit == "px"
 
 
 def test_another_unit_is_refused_until_a_size_is_given(root, tmp_path):

@@ -1,5 +1,8 @@
 """Reading of NRRD, MetaImage and DICOM by SimpleITK."""
 
+import locale
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,8 @@ def read_by_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import SimpleITK as sitk
 
     try:
-        image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
+        with _locale_kept():
+            image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise DataError(
             f"{path}: cannot be read by ITK, it is damaged or cut short ({_reason(error)}). Copy "
@@ -53,6 +57,16 @@ def read_by_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
             "are needed. Store one volume a file."
         )
     return channels, affine_of(image)
+
+
+@contextmanager
+def _locale_kept() -> Iterator[None]:
+    """Undoes what ITK's reading of DICOM does to the locale, and so to Python's text encoding."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def affine_of(image: Any) -> np.ndarray:
