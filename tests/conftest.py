@@ -1,5 +1,6 @@
 """Data that many tests share."""
 
+import locale
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -67,3 +68,11 @@ def real_set(real_data: Path) -> Callable[[str], Path]:
         return real_data / name
 
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _locale_as_before():
+    """ITK's writing of DICOM changes the locale, and so the text encoding of later tests."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)

@@ -87,13 +87,13 @@ def test_gaps_are_listed(written):
     found = {(row["what"], row["dataset"], row["metric"]): row["reason"] for row in rows}
     assert found["failed", "brain", "mse"] == "loss is not finite"
     assert found["skipped", "brain", "nmi"] == "nmi needs one channel"
-    assert found["no seed", "hippocampus", "mind"] == "of 3 seeds, 2 under λ = 4"
+    assert found["no seed", "phc_u373", "mind"] == "of 3 seeds, 2 under λ = 4"
     assert found["no seed", "brain", "mse"] == "of 3 seeds, 2 under λ = 0.25"
     assert found["no value", "hippocampus", "ncc"] == (
         "Dice of 1 of 12 test pairs is not a number; left out"
     )
     assert all(found["no value", d, ""].startswith("class ghost is absent") for d in DATASETS)
-    assert len(found) == 8
+    assert len(found) == 9
 
 
 def test_planted_nan_is_left_out_and_counted(written, rows):
