@@ -316,7 +316,9 @@ def test_files_unlike_the_runs_are_one_line(
     registrar, of_slices = Registrar(folder), Registrar(slices)
     stack = flat_root / "images.tif"
     colour = write_tiff(
-        tmp_path / "colour.tif", np.eye(20)[..., None] * [1, 2, 3], photometric="rgb"
+        tmp_path / "colour.tif",
+        (np.eye(20)[..., None] * [1, 2, 3]).astype(np.uint8),
+        photometric="rgb",
     )
     cases = [
         (registrar, PairOfFiles(flat_root / "image6.tif", good), "is a 2D image"),
