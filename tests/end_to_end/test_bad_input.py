@@ -508,9 +508,13 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     other_shape: ("labels", "has shape (12, 14, 11), but its image"),
     four_dimensions: (
         "image",
-        "has 4 dimensions (12, 14, 10, 2), 3 are needed. Store one volume per file.",
+        "(channel 0): has the same intensity everywhere, so there is nothing to align.",
     ),
-    slice_only: ("image", "has 2 dimensions (12, 14), 3 are needed."),
+    slice_only: (
+        "image",
+        "is a 2D image of (12, 14, 1); volumes are needed. Set dataset.ndim=2, or name the volume "
+        "or the folder of all slices.",
+    ),
     undeclared_labels: (
         "labels",
         "labels 7, 9 are outside the declared classes 0, 1, 2. Declare them in dataset.classes "
