@@ -154,12 +154,7 @@ class Pair:
         Raises:
             DataError: If the data set has no labels.
         """
-        if self._read_segmentations is None:
-            raise DataError(
-                "the metric asks for labels, but the data set has none: choose a metric that "
-                "works without labels, or add labels to the data set"
-            )
-        return self._read_segmentations()
+        return _asked_for("labels", self._read_segmentations)
 
     @cached_property
     def landmarks(self) -> tuple[Tensor, Tensor]:
@@ -168,12 +163,7 @@ class Pair:
         Raises:
             DataError: If the data set has no landmarks.
         """
-        if self._read_landmarks is None:
-            raise DataError(
-                "the metric asks for landmarks, but the data set has none: choose a metric that "
-                "works without landmarks, or add landmarks to the data set"
-            )
-        return self._read_landmarks()
+        return _asked_for("landmarks", self._read_landmarks)
 
     @cached_property
     def mapped_landmarks(self) -> Tensor:
@@ -187,6 +177,16 @@ class Pair:
         shape = self.fixed.shape[2:]
         moving, fixed = self.landmarks
         return inside_grid(moving, shape) & inside_grid(fixed, shape)
+
+
+def _asked_for(what: str, read: Callable[[], T] | None) -> T:
+    """What a metric asks for, which not every data set has."""
+    if read is None:
+        raise DataError(
+            f"the metric asks for {what}, but the data set has none: choose a metric that works "
+            f"without {what}, or add {what} to the data set"
+        )
+    return read()
 
 
 def each(metric: Any, pair: Pair) -> Tensor:
