@@ -176,8 +176,12 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
 
 
 def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How the data set was read: runs that differ in it were tested on other images."""
-    return _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
+    """How the data set was read: runs that differ in it were tested on other images.
+
+    What is null is as if it were not there: options come with null as their default.
+    """
+    read = _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
+    return {key: value for key, value in read.items() if value is not None}
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
 
 def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) -> Collector:
     """Reads all subjects and checks them; writes them if a folder is given."""
-    first = source.load(subjects[0])
+    first = source.sample(subjects[0])
     roles_of(source, len(first.image))
     try:
         return _collect(source, subjects, folder, first, first.step)
@@ -241,7 +241,7 @@ def _read_all(
     rest = range(1, len(subjects))
     if len(rest) > 2:  # the first one read may have waited for imports, the second one tells
         start = time.perf_counter()
-        yield collector.take(1, subjects[1], source.load(subjects[1]))
+        yield collector.take(1, subjects[1], source.sample(subjects[1]))
         seconds = (time.perf_counter() - start) * (len(rest) - 1)
         rest = rest[1:]
         processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, len(rest))
@@ -249,7 +249,7 @@ def _read_all(
             yield from _in_processes(source, subjects, collector, folder, rest, processes)
             return
     for i in rest:
-        yield collector.take(i, subjects[i], source.load(subjects[i]))
+        yield collector.take(i, subjects[i], source.sample(subjects[i]))
 
 
 def _in_processes(
@@ -287,7 +287,7 @@ def _start_process(
 def _read_one(i: int) -> Taken:
     assert _own is not None
     source, subjects, collector = _own
-    return collector.take(i, subjects[i], source.load(subjects[i]))
+    return collector.take(i, subjects[i], source.sample(subjects[i]))
 
 
 def _compact(found: Sequence[int], folder: Path) -> None:

@@ -64,7 +64,7 @@ class DirectDataset(PreparedDataset):
     def _load(self) -> Any:
         @lru_cache(maxsize=REMEMBERED)
         def load(i: int) -> Sample:
-            return self.source.load(self.subjects[i])
+            return self.source.sample(self.subjects[i])
 
         return load
 

@@ -17,6 +17,7 @@ from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.masking import within_mask
+from bench.data.preprocessing.noise import with_noise
 from bench.data.preprocessing.steps import preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
@@ -51,6 +52,8 @@ class Source(ABC):
             resamples all volumes to one grid first, each where its header puts it.
         reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
             the first subject.
+        noise: Standard deviation, in normalized intensities, of the Gaussian noise that all images
+            get, of training, validation and test; None adds none.
         color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
             `bench.data.files.colors`; None keeps them as three channels.
         moving: Channels of moving images, by number from 0 or by name where the files name them;
@@ -66,7 +69,9 @@ class Source(ABC):
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
         {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
     )
-    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset({"pixel_size", "color", "moving", "fixed"})
+    WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
+        {"pixel_size", "noise", "color", "moving", "fixed"}
+    )
 
     name: str
     ndim: int
@@ -83,6 +88,7 @@ class Source(ABC):
     intensity: Mapping[str, Any] = field(
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
+    noise: float | None = None
     color: str | None = None
     moving: int | str | Sequence[int | str] | None = None
     fixed: int | str | Sequence[int | str] | None = None
@@ -98,7 +104,7 @@ class Source(ABC):
                 )
         if self.pixel_size is not None:
             sizes = self.pixel_edges()
-            if len(sizes) != self.ndim or not all(_is_length(size) for size in sizes):
+            if len(sizes) != self.ndim or not all(_is_positive(size) for size in sizes):
                 raise ConfigError(
                     f"dataset.pixel_size={self.pixel_size}: must be a number above 0 in mm, or "
                     f"{self.ndim} of them, one per axis."
@@ -106,6 +112,11 @@ class Source(ABC):
         self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+        if self.noise is not None and not _is_positive(self.noise):
+            raise ConfigError(
+                f"dataset.noise={self.noise}: must be a number above 0, such as 0.1 of normalized "
+                "intensities, or null for none."
+            )
         check_choice(self.color)
 
     def _check_space(self) -> None:
@@ -178,6 +189,11 @@ class Source(ABC):
         raw = self.read(subject)
         assert raw is not None, f"{type(self).__name__} must define read or load"
         return self.preprocess(subject, raw)
+
+    def sample(self, subject: Subject) -> Sample:
+        """What is trained and tested on: what `load` gives, with the noise asked for."""
+        loaded = self.load(subject)
+        return loaded if self.noise is None else with_noise(loaded, self.noise, subject.id)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
         """What is trained on, from what the files hold; the file of its points is read here.
@@ -292,7 +308,7 @@ class Source(ABC):
         return root
 
 
-def _is_length(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 < value < math.inf
 

@@ -1,0 +1,23 @@
+"""Noise that a data set adds to its images."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.data.sources.subject import Sample
+from bench.seeding import derive_seed
+
+
+def with_noise(sample: Sample, deviation: float, subject: str) -> Sample:
+    """A preprocessed subject with white Gaussian noise in all voxels of each channel.
+
+    A subject has the same noise each time, and under another deviation the same pattern, scaled.
+
+    Args:
+        sample: The subject.
+        deviation: Standard deviation of the noise, in normalized intensities.
+        subject: Its id.
+    """
+    random = np.random.default_rng(derive_seed(0, "noise", subject))
+    noise = random.standard_normal(sample.image.shape, dtype=np.float32)
+    return replace(sample, image=sample.image + np.float32(deviation) * noise, step=None)
