@@ -6,13 +6,14 @@ import pytest
 from synthetic_store import config, write_run
 
 from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.ranking import enough_for_ranks
 from bench.analysis.numbers.results import result_rows
 from bench.analysis.plots import gallery
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
-from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks, joined
+from bench.analysis.plots.ranks import draw_ranks, joined
 from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks, new_figure
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.metrics import metric_order

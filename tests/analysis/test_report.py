@@ -123,22 +123,23 @@ def test_every_table_and_figure_is_written(written):
     assert names == {f"{name}.{suffix}" for name in expected for suffix in ("png", "pdf")}
     assert {path.name for path in (written[1] / "tables").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("results", "classes", "statistics", "missing")
+        for name in ("results", "equal_smoothness", "classes", "statistics", "missing")
         for suffix in ("md", "tex", "csv")
-    } | {"runs.csv", "friedman.csv"}
+    } | {"runs.csv", "friedman.csv", "noise.csv", "conclusions.md"}
     statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
     assert len(statistics) == len(DATASETS) * len(compared_scores()) * 21
     assert "cohens_d" not in statistics
 
 
-def test_page_is_one_file_with_what_is_missing_first(written):
+def test_page_is_one_file_with_conclusions_first(written):
     page = (written[1] / "index.html").read_text()
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
-    assert headings[:3] == ["What is missing", "What was run", "Results"]
+    assert headings[:3] == ["Conclusions", "Results", "Figures"]
+    assert headings.index("What is missing") < headings.index("What was run")
     images = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', page)
     figures = {path.read_bytes() for path in (written[1] / "figures").glob("*.png")}
     assert {base64.b64decode(image) for image in images} == figures
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "loss is not finite" in page
     commands = re.findall(r"<pre>(python run.py .*?)</pre>", page)
     assert len(commands) == len(DATASETS) * len(GAINS) * len(SEEDS)

@@ -32,6 +32,7 @@ class Entry:
         metric: Name of the metric, or of the model where it uses none.
         choice: The chosen λ and its runs.
         pairs: Rows per seed and test pair: `seed`, `pair` (number of the test pair), scores.
+        tested: The same under every λ that was tried, with the column `weight`.
         classes: Rows per seed, test pair and class; empty without labels.
         histories: Rows per seed and validation.
         robustness: Rows per seed, corruption, level and test pair; empty if it was not tested.
@@ -43,6 +44,7 @@ class Entry:
     metric: str
     choice: Choice
     pairs: pd.DataFrame
+    tested: pd.DataFrame
     classes: pd.DataFrame
     histories: pd.DataFrame
     robustness: pd.DataFrame
@@ -57,6 +59,7 @@ class Comparison:
         name: The data set, with what tells it from other comparisons on the same one.
         dataset: Name of the data set.
         classes: Names of the foreground classes.
+        reading: How the data set was read, see `reading_settings`.
         units: Units of scores, where they are not the usual ones.
         subjects: Moving and fixed subject of each test pair, by its number.
         entries: In the order of tables and figures.
@@ -65,6 +68,7 @@ class Comparison:
     name: str
     dataset: str
     classes: list[str]
+    reading: Mapping[str, Any]
     units: Mapping[str, str]
     subjects: pd.DataFrame
     entries: list[Entry]
@@ -157,6 +161,7 @@ def _comparison(
         name,
         first["dataset"],
         list(first["classes"][1:]),
+        reading_settings(records.configs[runs[0]]),
         first.get("units", {}),
         subjects,
         entries,
@@ -197,11 +202,17 @@ def _entry(
         first["metric"],
         choice,
         numbered,
+        _under_all_weights(pairs, alike),
         rows(records.table(CLASSES)),
         rows(records.table(HISTORY)),
         rows(records.table(ROBUSTNESS)),
         _path(alike),
     )
+
+
+def _under_all_weights(pairs: pd.DataFrame, summaries: list[dict[str, Any]]) -> pd.DataFrame:
+    runs = pd.DataFrame(summaries)[["run", "seed", "weight"]].astype({"weight": float})
+    return pairs.drop(columns=["seed", "weight"], errors="ignore").merge(runs, on="run")
 
 
 def _path(summaries: list[dict[str, Any]]) -> pd.DataFrame:

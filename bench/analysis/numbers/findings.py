@@ -8,7 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison, compare
+from bench.analysis.numbers.conclusions import Conclusion, conclude
+from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
+from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
 from bench.analysis.reading.expected import of_experiment
@@ -60,6 +63,9 @@ class Findings:
         classes: Of `class_rows`, a frame for each comparison that has classes.
         pairs: Of `compare_pairwise`.
         friedman: Of `compare_all`.
+        fronts: Of `compare_fronts`, means at equal smoothness.
+        losses: Of `noise_losses`, means.
+        conclusions: Of `conclude`.
     """
 
     records: Records
@@ -69,6 +75,9 @@ class Findings:
     classes: list[pd.DataFrame]
     pairs: pd.DataFrame
     friedman: pd.DataFrame
+    fronts: pd.DataFrame
+    losses: pd.DataFrame
+    conclusions: list[Conclusion]
 
 
 def find(request: Request) -> Findings:
@@ -87,17 +96,30 @@ def find(request: Request) -> Findings:
         records, not_run = of_experiment(records, request.experiment)
         lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
     comparisons = compare(records, request.select)
-    rows = [
-        frame for one in comparisons for frame in (result_rows(one), without_result(records, one))
-    ]
+    rows = stack(
+        [
+            frame
+            for one in comparisons
+            for frame in (result_rows(one), without_result(records, one))
+        ],
+        ["comparison", "dataset", "label"],
+    )
+    pairs = stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"])
+    at_equal_smoothness = [compare_fronts(one) for one in comparisons]
+    fronts = stack([means for means, _ in at_equal_smoothness], FRONT_COLUMNS)
+    front_pairs = stack([tests for _, tests in at_equal_smoothness], ["comparison", "level"])
+    losses, loss_pairs = noise_losses(comparisons)
     return Findings(
         records,
         comparisons,
         stack([find_missing(records, comparisons), lacking], COLUMNS),
-        stack(rows, ["comparison", "dataset", "label"]),
+        rows,
         [frame for one in comparisons if len(frame := class_rows(one))],
-        stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"]),
+        pairs,
         stack([compare_all(one) for one in comparisons], ["comparison", "score"]),
+        fronts,
+        losses,
+        conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
     )
 
 

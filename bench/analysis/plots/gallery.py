@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.ranking import enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
-from bench.analysis.plots.ranks import draw_ranks, enough_for_ranks
+from bench.analysis.plots.ranks import draw_ranks
 from bench.analysis.plots.robustness import draw_robustness, tested_corruptions
 from bench.analysis.plots.smoothness import draw_smoothness
 from bench.analysis.plots.style import Look, looks

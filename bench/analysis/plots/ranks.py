@@ -8,13 +8,6 @@ import pandas as pd
 from bench.analysis.numbers.statistics import critical_difference, friedman
 from bench.analysis.plots.style import Look, marker, new_figure
 
-FEWEST_DATASETS, FEWEST_METRICS = 4, 3
-
-
-def enough_for_ranks(means: pd.DataFrame) -> bool:
-    """Whether there are 4 data sets and 3 metrics, below which mean ranks tell nothing."""
-    return len(means) >= FEWEST_DATASETS and means.shape[1] >= FEWEST_METRICS
-
 
 def draw_ranks(means: pd.DataFrame, looks: Mapping[str, Look]) -> Any:
     """Mean ranks by Dice; bars join metrics that Nemenyi's test does not tell apart.

@@ -1,5 +1,6 @@
 """Tables of a report: what is best is bold, the second underlined, significant ties marked."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -162,6 +163,69 @@ def class_table(rows: pd.DataFrame, name: str) -> Table:
     return table
 
 
+def fronts_table(fronts: pd.DataFrame) -> Table:
+    """Dice at equal smoothness.
+
+    Args:
+        fronts: Of `compare_fronts`, of all comparisons.
+    """
+    caption = (
+        "Dice at equal smoothness: between neighbouring λ, at the mean SD log J of the smoothest "
+        "method that all reach (common), or of a method without λ. Area: mean Dice over the "
+        "smoothness that all methods reach."
+    )
+    headings = ["data set", "smoothness of", "SD log J", "method", "pairs", "Dice ↑"]
+    table = Table("equal_smoothness", caption, [*headings, "95 % interval", "area ↑"], texts=2)
+    for _, rows in fronts.groupby(["comparison", "level"], sort=False):
+        marks = rank(rows.set_index("label")["dice"], "dice")
+        body = []
+        for row in rows.to_dict("records"):
+            area = row["area"] == row["area"]
+            body.append(
+                [
+                    Cell(row["comparison"], row["comparison"]),
+                    Cell(row["level"], row["level"]),
+                    Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
+                    Cell(row["label"], row["label"]),
+                    Cell(str(row["n"]), row["n"]),
+                    Cell(f"{row['dice']:.3f}", row["dice"], marks.get(row["label"], "")),
+                    _interval(row),
+                    Cell(f"{row['area']:.3f}", row["area"]) if area else Cell(NONE),
+                ]
+            )
+        table.sections.append(body)
+    return table
+
+
+def losses_table(losses: pd.DataFrame) -> Table:
+    """What noise costs.
+
+    Args:
+        losses: Of `noise_losses`.
+    """
+    caption = "Dice lost to noise, on the same test pairs, each with its chosen λ."
+    headings = ["data set", "method", "noise", "pairs", "Dice lost ↓", "95 % interval"]
+    table = Table("noise", caption, [*headings, "SD log J gained"], texts=2)
+    for _, rows in losses.groupby("comparison", sort=False):
+        ordered = rows.set_index("label")["loss"].sort_values(kind="stable")
+        marks = dict(zip(ordered.index[:2], ("best", "second"), strict=False))
+        table.sections.append(
+            [
+                [
+                    Cell(row["clean"], row["clean"]),
+                    Cell(row["label"], row["label"]),
+                    Cell(f"{row['noise']:g}", row["noise"]),
+                    Cell(str(row["n"]), row["n"]),
+                    Cell(f"{row['loss']:.3f}", row["loss"], marks.get(row["label"], "")),
+                    _interval(row),
+                    _signed(row["roughening"], 4),
+                ]
+                for row in rows.to_dict("records")
+            ]
+        )
+    return table
+
+
 def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bool) -> Table:
     """Every two methods of a comparison on one score.
 
@@ -190,6 +254,13 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
         body.append(cells)
     table.sections.append(body)
     return table
+
+
+def _interval(row: Mapping[Hashable, Any]) -> Cell:
+    """The limits of a mean Dice."""
+    if row["low"] != row["low"]:
+        return Cell(NONE)
+    return Cell(f"{row['low']:.3f} to {row['high']:.3f}".replace("-", "−"), row["low"])
 
 
 def _signed(value: float, digits: int) -> Cell:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.plots.gallery import Drawing, draw_all, draw_published, file_name
 from bench.analysis.plots.style import save, styled
@@ -18,7 +19,13 @@ from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import missing_table, overview_table
 from bench.analysis.report.page import render
 from bench.analysis.report.reproduce import commands
-from bench.analysis.report.tables import class_table, results_table, statistics_table
+from bench.analysis.report.tables import (
+    class_table,
+    fronts_table,
+    losses_table,
+    results_table,
+    statistics_table,
+)
 from bench.errors import StoreError
 from bench.store.folder import PANELS, Status
 
@@ -95,11 +102,21 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "missing": missing_table(found.missing),
         "overview": overview_table(found.records, found.comparisons),
         "main": results_table(found.rows, found.pairs, "results", caption),
+        "conclusions": _by_subject(found.conclusions),
+        "fronts": fronts_table(found.fronts),
+        "losses": losses_table(found.losses),
         "class_tables": classes,
         "statistics": list(_statistics(request, found)),
         "friedman": list(_friedman(found.friedman)),
         "published": published if request.published else None,
     }
+
+
+def _by_subject(conclusions: Sequence[Conclusion]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for conclusion in conclusions:
+        found.setdefault(conclusion.about, []).append(conclusion.text)
+    return found
 
 
 def _statistics(request: Request, found: Findings) -> Sequence[Table]:
@@ -155,10 +172,17 @@ def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[s
 
 
 def _write_tables(content: dict[str, Any], folder: Path) -> None:
+    said = "\n".join(
+        "\n".join([f"**{about}**", "", *(f"- {text}" for text in texts), ""])
+        for about, texts in content["conclusions"].items()
+    )
+    (folder / "conclusions.md").write_text(said, encoding="utf-8")
     files: dict[str, list[Table]] = {
         "results": [content["main"]],
         "classes": content["class_tables"],
         "statistics": content["statistics"],
+        "equal_smoothness": [content["fronts"]],
+        "noise": [content["losses"]],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
     }
@@ -178,6 +202,8 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         "classes": stack(found.classes, ["comparison", "class", "label"]),
         "statistics": pairs,
         "friedman": found.friedman,
+        "equal_smoothness": found.fronts,
+        "noise": found.losses,
         "missing": found.missing,
         "runs": found.records.runs.reset_index(names="run"),
     }

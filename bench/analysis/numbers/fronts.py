@@ -1,0 +1,132 @@
+"""Dice at equal smoothness: what is left of a difference where no field is rougher than another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.comparisons import Comparison, Entry
+from bench.analysis.numbers.paired import clusters_of, pairwise
+
+SMOOTHNESS = "sdlogj"
+COMMON = "common"  # a smoothness that the fronts of all methods reach
+FRONT_COLUMNS = ["comparison", "level", "sdlogj", "label", "n", "dice", "low", "high", "area"]
+
+
+@dataclass(frozen=True)
+class Front:
+    """What one way to register reaches along λ.
+
+    Attributes:
+        smoothness: (n,) mean SD log J of each λ, ascending: from the smoothest fields.
+        dice: (pairs, n) Dice of each test pair under each λ, the mean over seeds.
+    """
+
+    smoothness: np.ndarray
+    dice: np.ndarray
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Front":
+        """The front of an entry of a comparison."""
+        grouped = entry.tested.groupby(["weight", "pair"])[[SMOOTHNESS, "dice"]]
+        means = grouped.mean().where(grouped.count().eq(grouped.size(), axis=0))
+        smoothness = means[SMOOTHNESS].groupby("weight").mean()
+        dice = means["dice"].unstack("weight")
+        order = np.argsort(smoothness.to_numpy(), kind="stable")
+        return cls(smoothness.to_numpy()[order], dice.to_numpy()[:, order])
+
+    def reaches(self, smoothness: float) -> bool:
+        """Whether it has smoother and rougher fields, between which to interpolate."""
+        return bool(self.smoothness[0] <= smoothness <= self.smoothness[-1])
+
+    def at(self, smoothness: float) -> np.ndarray:
+        """(pairs,) Dice at a mean SD log J, linear between neighbouring λ.
+
+        Args:
+            smoothness: One that the front reaches.
+        """
+        above = int(np.searchsorted(self.smoothness, smoothness))
+        if self.smoothness[above] == smoothness:
+            return self.dice[:, above]
+        low, high = self.smoothness[above - 1 : above + 1]
+        share = (smoothness - low) / (high - low)
+        return (1 - share) * self.dice[:, above - 1] + share * self.dice[:, above]
+
+    def mean_between(self, low: float, high: float) -> np.ndarray:
+        """(pairs,) mean Dice from one SD log J to a larger one: the area under the front, by its
+        width.
+
+        Args:
+            low: One that the front reaches.
+            high: Another one, above it.
+        """
+        inside = self.smoothness[(self.smoothness > low) & (self.smoothness < high)]
+        places = np.array([low, *inside, high])
+        heights = np.stack([self.at(place) for place in places], axis=1)
+        return np.trapezoid(heights, places, axis=1) / (high - low)
+
+
+def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compares methods at equal smoothness, as `bench.analysis.numbers.paired` does otherwise.
+
+    Methods are compared at several levels of mean SD log J. `common` is that of the smoothest
+    method under its chosen λ, or the nearest to it that the fronts of all methods reach; it is left
+    out if there is none. Each method without λ, such as SyN, sets a level besides, at which it is
+    compared with the fronts that reach it.
+
+    Returns:
+        Means with their 95 % intervals: columns `comparison`, `level`, `sdlogj`, `label`, `n` (test
+        pairs), `dice`, `low`, `high`, and `area`, the mean Dice over the smoothness that all fronts
+        reach (`common` only); and every two methods of a level: the columns of `pairwise` after
+        `comparison` and `level`. Holm's correction is within a level.
+    """
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    fronts = _fronts(comparison)
+    dice, smoothness = comparison.scores("dice"), comparison.scores(SMOOTHNESS).mean()
+    found: list[tuple[str, float, dict[str, np.ndarray]]] = []
+    span = _common_span(fronts)
+    if span:
+        common = float(np.clip(smoothness[list(fronts)].min(), *span))
+        found.append((COMMON, common, {name: front.at(common) for name, front in fronts.items()}))
+    for entry in comparison.entries:
+        level = float(smoothness[entry.label])
+        reaching = {name: front for name, front in fronts.items() if front.reaches(level)}
+        if entry.choice.weight is None and level > 0 and reaching:
+            columns = {name: front.at(level) for name, front in reaching.items()}
+            columns[entry.label] = dice[entry.label].to_numpy()
+            found.append((entry.label, level, columns))
+    rows, tables = [], []
+    for name, level, columns in found:
+        for label, values in columns.items():
+            low, high = bootstrap.interval(values)
+            area = np.nan
+            if name == COMMON and span and span[0] < span[1]:
+                area = float(np.nanmean(fronts[label].mean_between(*span)))
+            n = int(np.count_nonzero(~np.isnan(values)))
+            mean = float(np.nanmean(values)) if n else np.nan
+            rows.append([comparison.name, name, level, label, n, mean, low, high, area])
+        table = pairwise(pd.DataFrame(columns), bootstrap)
+        table.insert(0, "level", name)
+        table.insert(0, "comparison", comparison.name)
+        tables.append(table)
+    means = pd.DataFrame(rows, columns=FRONT_COLUMNS)
+    return means, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _common_span(fronts: dict[str, Front]) -> tuple[float, float] | None:
+    """The least and largest SD log J that all of several fronts reach."""
+    if len(fronts) < 2:
+        return None
+    low = max(front.smoothness[0] for front in fronts.values())
+    high = min(front.smoothness[-1] for front in fronts.values())
+    return (float(low), float(high)) if low <= high else None
+
+
+def _fronts(comparison: Comparison) -> dict[str, Front]:
+    """By label, of the methods that ran under several λ and have a smoothness."""
+    found = {}
+    for entry in comparison.entries:
+        if entry.tested["weight"].nunique() > 1 and entry.tested[SMOOTHNESS].notna().all():
+            found[entry.label] = Front.of(entry)
+    return found

@@ -1,0 +1,52 @@
+"""What noise costs: the same test pairs of a data set with and without `dataset.noise`."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.paired import clusters_of, pairwise
+
+NOISE_COLUMNS = ["comparison", "clean", "noise", "label", "n", "loss", "low", "high", "roughening"]
+
+
+def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How much Dice each method loses under noise, λ chosen under each noise by itself.
+
+    Returns:
+        Columns `comparison` and `clean` (names of the comparisons with and without noise), `noise`
+        (standard deviation), `label`, `n` (test pairs), `loss` of mean Dice with its 95 % interval
+        `low` to `high`, and `roughening`, the gain in mean SD log J; and every two methods: the
+        columns of `pairwise`, of losses, after `comparison`.
+    """
+    rows, tables = [], []
+    for noisy in comparisons:
+        level = float(noisy.reading.get("noise", 0))
+        clean = next((one for one in comparisons if level and _same_but_noise(one, noisy)), None)
+        if clean is None:
+            continue
+        losses = clean.scores("dice") - noisy.scores("dice")
+        losses = losses.dropna(axis=1, how="all")
+        rougher = noisy.scores("sdlogj").mean() - clean.scores("sdlogj").mean()
+        bootstrap = Bootstrap(clusters_of(noisy).codes)
+        for label in map(str, losses):
+            values = losses[label]
+            low, high = bootstrap.interval(values.to_numpy())
+            facts = [noisy.name, clean.name, level, label, int(values.notna().sum())]
+            rows.append([*facts, values.mean(), low, high, rougher[label]])
+        table = pairwise(losses, bootstrap)
+        table.insert(0, "comparison", noisy.name)
+        tables.append(table)
+    frame = pd.DataFrame(rows, columns=NOISE_COLUMNS)
+    return frame, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _same_but_noise(one: Comparison, noisy: Comparison) -> bool:
+    """Whether a comparison is on the same test pairs, read alike, without noise."""
+    without = {key: value for key, value in noisy.reading.items() if key != "noise"}
+    return (
+        one.dataset == noisy.dataset
+        and dict(one.reading) == without
+        and one.subjects.equals(noisy.subjects)
+    )

@@ -1,0 +1,133 @@
+"""Dice at equal smoothness, what noise costs, and the sentences on both: planted, and found."""
+
+import numpy as np
+import pytest
+from synthetic_store import config, write_run
+
+from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.findings import Request, find
+from bench.analysis.numbers.fronts import COMMON, Front, compare_fronts
+from bench.analysis.reading.records import read_records
+
+PAIRS = 12
+SPREAD = np.linspace(-0.1, 0.1, PAIRS)
+SCALES = {"ncc": 1.0, "mse": 1.1, "syn": 1.25}  # of the spread: no two differences are equal
+PATHS = {  # by metric: λ, mean Dice, SD log J; the best validation Dice is at the last λ
+    "ncc": [(4.0, 0.4, 0.02), (2.0, 0.5, 0.04), (1.0, 0.7, 0.08)],
+    "mse": [(4.0, 0.5, 0.03), (2.0, 0.6, 0.05), (1.0, 0.72, 0.10)],
+}
+
+
+def write_path(results, metric, noise=None, lost=0.0, rougher=0.0):
+    for weight, dice, smoothness in PATHS[metric]:
+        settings = config(metric=metric, weight=weight)
+        if noise is not None:
+            settings["dataset"]["noise"] = noise
+        write_run(
+            results,
+            settings,
+            dice + SCALES[metric] * SPREAD - lost * (1 + SPREAD),
+            val_dice=dice,
+            sdlogj=np.full(PAIRS, smoothness + rougher),
+            variant=f"{metric}-{noise}",
+            data=("f" if noise is None else "e") * 64,
+        )
+
+
+def write_syn(results, dice, smoothness):
+    settings = config(metric="syn")
+    settings["model"] = {"name": "syn", "uses": []}
+    write_run(
+        results,
+        settings,
+        dice + SCALES["syn"] * SPREAD,
+        sdlogj=np.full(PAIRS, smoothness),
+        variant="syn",
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    for metric in PATHS:
+        write_path(tmp_path, metric)
+    return tmp_path
+
+
+def texts(results):
+    return [said.text for said in find(Request(results)).conclusions]
+
+
+def test_front_is_linear_between_weights(results):
+    (comparison,) = compare(read_records(results))
+    front = Front.of(next(entry for entry in comparison.entries if entry.metric == "ncc"))
+    assert front.smoothness == pytest.approx([0.02, 0.04, 0.08])
+    assert front.at(0.05) == pytest.approx(0.55 + SPREAD)
+    assert front.at(0.04) == pytest.approx(0.5 + SPREAD)
+    assert front.at(0.02) == pytest.approx(0.4 + SPREAD)
+    area = (0.02 * 0.45 + 0.02 * 0.55) / 0.04
+    assert front.mean_between(0.02, 0.06) == pytest.approx(area + SPREAD)
+    assert not front.reaches(0.01)
+    assert not front.reaches(0.09)
+
+
+def test_methods_are_compared_where_the_smoothest_of_them_is(results):
+    (comparison,) = compare(read_records(results))
+    means, tests = compare_fronts(comparison)
+    assert set(means["level"]) == {COMMON}
+    assert means["sdlogj"].tolist() == pytest.approx([0.08, 0.08])  # of ncc, under its λ
+    dice = means.set_index("label")["dice"]
+    assert dice["ncc"] == pytest.approx(0.7)
+    assert dice["mse"] == pytest.approx(0.6 + 0.12 * 3 / 5)
+    (row,) = tests.to_dict("records")
+    assert abs(row["difference"]) == pytest.approx(0.7 - 0.672)
+    assert row["p_holm"] < 0.001
+
+
+def test_method_without_a_weight_sets_a_smoothness(results):
+    write_syn(results, 0.65, 0.03)
+    (comparison,) = compare(read_records(results))
+    means, _ = compare_fronts(comparison)
+    beside = means[means["level"] == "syn"].set_index("label")["dice"]
+    assert beside.to_dict() == pytest.approx({"syn": 0.65, "ncc": 0.45, "mse": 0.5})
+
+
+def test_fronts_that_never_meet_are_not_compared(tmp_path):
+    write_path(tmp_path, "ncc")
+    write_path(tmp_path, "mse", rougher=1.0)
+    (comparison,) = compare(read_records(tmp_path))
+    means, tests = compare_fronts(comparison)
+    assert means.empty
+    assert tests.empty
+
+
+def test_noise_costs_what_was_planted(results):
+    write_path(results, "ncc", noise=0.2, lost=0.1, rougher=0.01)
+    write_path(results, "mse", noise=0.2, lost=0.3, rougher=-0.01)
+    losses = find(Request(results)).losses.set_index("label")
+    assert losses["loss"].to_dict() == pytest.approx({"ncc": 0.1, "mse": 0.3})
+    assert losses["roughening"].to_dict() == pytest.approx({"ncc": 0.01, "mse": -0.01})
+    assert set(losses["noise"]) == {0.2}
+    (said,) = (text for text in texts(results) if text.startswith("Noise of 0.2"))
+    assert "ncc −0.100 (−0.103 to −0.097; SD log J +0.010), mse −0.300" in said
+    assert said.endswith("Significantly more than ncc lose mse.")
+
+
+def test_sentences_say_who_is_best_and_by_how_much(results):
+    write_syn(results, 0.65, 0.03)
+    best, equal, beside, gains = texts(results)
+    assert best.startswith("mse has the highest Dice, 0.720 (95 % interval 0.6")
+    assert "12 test pairs). Significantly lower: ncc (−0.020, p = 0.0015), syn (−0.070" in best
+    assert equal.startswith("At equal smoothness (SD log J 0.080) ncc has the highest Dice, 0.700")
+    assert beside == (
+        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are lower: "
+        "mse (−0.150, p = 0.0015), ncc (−0.200, p = 0.0015)."
+    )
+    assert gains.startswith("Unregistered pairs have a Dice of 0.300: mse (+0.420, +0.3")
+    assert gains.endswith("raise it significantly.")
+
+
+def test_few_pairs_conclude_nothing(tmp_path):
+    for metric, dice in (("ncc", 0.5), ("mse", 0.9)):
+        write_run(tmp_path, config(metric=metric), np.full(4, dice) + SPREAD[:4], variant=metric)
+    (said,) = texts(tmp_path)
+    assert said.endswith("4 test pairs). No difference between so few can be significant.")
