@@ -8,7 +8,8 @@ import pandas as pd
 from bench.errors import StoreError
 from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import load_run
-from bench.store.folder import PAIRS, ROBUSTNESS, Folder, write_csv
+from bench.store.files import write_csv
+from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.testing import score_pairs
 
 

@@ -13,6 +13,7 @@ from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
+from bench.store.files import write_atomically, write_csv
 from bench.store.folder import (
     BEST,
     FIGURE,
@@ -20,8 +21,6 @@ from bench.store.folder import (
     PROGRESS,
     VALIDATION,
     Folder,
-    write_atomically,
-    write_csv,
 )
 from bench.store.progress import Progress
 from bench.store.tracking import Tracker

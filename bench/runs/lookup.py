@@ -3,6 +3,7 @@
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from omegaconf import DictConfig
 
 from bench.config.composition import UNTUNED_WEIGHT, tabulated_weight
 from bench.config.experiment import Experiment
+from bench.data.cache.preparing import prepare
 from bench.data.setup import Setup
-from bench.errors import Busy, Unsupported
+from bench.errors import Busy, DamagedCache, Unsupported
 from bench.runs.run import Run
 from bench.store.folder import Folder, Status
 
@@ -45,9 +47,17 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
         BenchError: What the user can mend, in one line.
         Interrupted: After SIGINT or SIGTERM in training; the same command goes on.
     """
+    try:
+        return _run(config, in_sweep)
+    except DamagedCache as damage:  # found in the midst of the work
+        print(damage)
+        return _run(config, in_sweep)
+
+
+def _run(config: DictConfig, in_sweep: bool) -> Outcome:
     experiment = Experiment.from_config(config)
     check_writable(experiment.results)
-    found = Run.of(Setup.of(experiment))
+    found = Run.of(Setup.of(experiment, partial(prepare, trust=not experiment["force"])))
     folder = found.folder
     summary = folder.summary()
     if summary and not experiment["force"]:

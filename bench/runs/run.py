@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 
 from bench.config.identity import digest, run_identity, run_name, variant_identity
 from bench.data.setup import Setup
-from bench.store.folder import DATA, RUNS, Folder, write_json
+from bench.store.files import write_json
+from bench.store.folder import DATA, RUNS, Folder
 
 
 @dataclass(frozen=True)

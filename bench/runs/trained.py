@@ -11,7 +11,13 @@ from bench.data.setup import Setup
 from bench.errors import StoreError
 from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
-from bench.store.folder import BEST, CONFIG, DATA, Folder, read_json
+from bench.store.files import read_json
+from bench.store.folder import (
+    BEST,
+    CONFIG,
+    DATA,
+    Folder,
+)
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.registration import RegistrationJob
 

@@ -1,13 +1,10 @@
 """Results on disk: one folder per run or extractor, finished only when its summary is there."""
 
 import csv
-import io
-import json
-import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
+from bench.store.files import read_json, write_atomically, write_json
 
 RUNS, EXTRACTORS, WEIGHTS = "runs", "extractors", "weights"
 HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
@@ -48,47 +46,6 @@ class Status(StrEnum):
     RESUMABLE = "resumable"  # of a sweep: interrupted, and goes on from where it was
     MISSING = "missing"
     DAMAGED = "damaged"  # finished, and cannot be read
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file to the side, then puts it in place of the former one in one step."""
-    partial = path.with_name(path.name + ".partial")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a failed write does not say which file
-        raise
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV by `write_atomically`; the columns are all keys in order of appearance."""
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON by `write_atomically`."""
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 class Folder:

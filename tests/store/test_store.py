@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import Busy, Diverged, StoreError, Unsupported
+from bench.store.files import read_json, write_atomically, write_csv, write_json
 from bench.store.folder import (
     FAILURE,
     LAST,
@@ -18,10 +19,6 @@ from bench.store.folder import (
     Folder,
     describe,
     list_folders,
-    read_json,
-    write_atomically,
-    write_csv,
-    write_json,
 )
 
 HEADER = {"id": "abc", "dataset": "demo", "metric": "ncc", "weight": 0.5, "seed": 0}

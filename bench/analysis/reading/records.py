@@ -14,6 +14,7 @@ from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
+from bench.store.files import read_json
 from bench.store.folder import (
     CLASSES,
     CONFIG,
@@ -27,7 +28,6 @@ from bench.store.folder import (
     Status,
     describe,
     list_folders,
-    read_json,
 )
 
 BEFORE = "_before"
