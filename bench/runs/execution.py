@@ -21,6 +21,7 @@ from bench.store.folder import (
     PROGRESS,
     VALIDATION,
     Folder,
+    Status,
 )
 from bench.store.progress import Progress
 from bench.store.tracking import Tracker
@@ -80,16 +81,16 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     if trained:
         print(f"{run.folder.path.name}: takes the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
+        validation = origin.finished().get("validation", {})
         write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
         job.make_ready(folder.file(BEST))
-        validation = (origin.summary() or {}).get("validation", {})
         return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(job, folder, progress)}
     before = run.unrefined()
-    known = before.folder.summary() if before else None
-    if before and known:
+    status, _, known = before.folder.standing() if before else (None, "", None)
+    if before and known and status is Status.FINISHED:
         print(f"{run.folder.path.name}: takes the network of {before.folder.path.name}")
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())

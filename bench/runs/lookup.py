@@ -59,6 +59,7 @@ def _run(config: DictConfig, in_sweep: bool) -> Outcome:
     check_writable(experiment.results)
     found = Run.of(Setup.of(experiment, partial(prepare, trust=not experiment["force"])))
     folder = found.folder
+    folder.refuse_newer()
     summary = folder.summary()
     if summary and not experiment["force"]:
         return Outcome(folder, summary, before=True)

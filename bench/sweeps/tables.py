@@ -92,7 +92,7 @@ def print_sweep(cells: Sequence[Cell]) -> None:
         if cell.status not in NOTHING_LEFT:
             differing = " ".join(o for o in cell.overrides if o not in shared)
             print(f"{cell.status}: {differing}: {cell.reason}".removesuffix(": "), file=sys.stderr)
-    if any(cell.status not in NOTHING_LEFT for cell in cells):
+    if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
 

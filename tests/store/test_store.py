@@ -114,22 +114,90 @@ def test_failure_before_the_start_writes_nothing(folder):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", '{"schema": 1}', '{"schema": 1, "status": "running"}', "[]"]
+    "content",
+    ["", "{", '{"schema": 1}', '{"schema": 1, "status": "running"}', "[]"]
+    + [f'{{"schema": {schema}, "status": "finished"}}' for schema in ('"one"', "null", "1")],
 )
-def test_damaged_summary_is_not_finished(folder, content):
+def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, content):
     finish(folder)
     folder.file(SUMMARY).write_text(content)
     assert folder.summary() is None
+    status, reason, _ = folder.standing()
+    assert status == "damaged"
+    assert reason.startswith("summary.json ")
+    assert reason.endswith(". The same command runs it again.")
+    with folder.claim():
+        assert folder.status() == "running"
+        folder.start(HEADER, "seed: 0\n", {})
     assert folder.status() == "interrupted"
 
 
-def test_summary_of_a_newer_version_is_refused(folder):
+def test_results_of_a_newer_version_are_named_and_never_overwritten(folder):
     finish(folder)
     write_json(folder.file(SUMMARY), {"schema": SCHEMA + 1, "status": "finished"})
-    words = rf"was written by a newer version \(schema {SCHEMA + 1}, this one knows {SCHEMA}\)"
-    for look in (folder.summary, folder.status):
-        with pytest.raises(StoreError, match=words):
-            look()
+    words = f"was written by a newer version than this one, which knows schema {SCHEMA}"
+    assert words in folder.standing().reason
+    assert describe(folder)["status"] == "damaged"
+    with pytest.raises(StoreError, match=words):
+        folder.start(HEADER, "seed: 0\n", {})
+    assert read_json(folder.file(SUMMARY))["schema"] == SCHEMA + 1
+
+
+def alter(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "pairs.csv", "config.yaml", "run.json"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "deleted"])
+def test_finished_run_with_a_damaged_file_is_damaged_and_names_it(folder, name, damage):
+    folder.start(HEADER, "seed: 0\n", {})
+    folder.file("best.safetensors").write_bytes(bytes(5000))
+    folder.file("pairs.csv").write_text("moving,fixed,dice\na,b,0.5\n")
+    folder.finish({**HEADER, "scores": SCORES})
+    assert folder.status() == "finished"
+    path = folder.file(name)
+    if damage == "bit":
+        alter(path, -2)
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.unlink()
+    what = "cannot be read (No such file or directory)"
+    what = what if damage == "deleted" else "is not as it was written"
+    row = describe(folder)
+    assert row["status"] == "damaged"
+    assert row["error"] == f"{name} {what}. force=true runs it anew."
+    assert "dice" not in row
+    with pytest.raises(StoreError, match=f"{folder.path.name}: is damaged: {name} "):
+        folder.finished()
+
+
+def test_no_bit_of_a_summary_can_change_a_score(folder):
+    finish(folder)
+    for place in range(folder.file(SUMMARY).stat().st_size):
+        alter(folder.file(SUMMARY), place)
+        found = folder.summary()
+        assert found is None or (found["scores"], found["seed"]) == (SCORES, HEADER["seed"])
+        alter(folder.file(SUMMARY), place)
+    assert folder.summary()["scores"] == SCORES
+
+
+def test_folder_that_another_process_writes_or_removes_is_described(folder, monkeypatch):
+    folder.start(HEADER, "seed: 0\n", {})
+    listed = list(folder.path.iterdir())
+    gone = folder.path / "last.pt.partial"
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([gone, *listed]))
+    assert describe(folder)["written"] == round(max(p.stat().st_mtime for p in listed))
+    assert describe(Folder(folder.path / "nowhere"))["status"] == "missing"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"status": "gone"}', '{"status": "failed"}'])
+def test_damaged_failure_is_none(folder, content):
+    folder.start(HEADER, "seed: 0\n", {})
+    folder.file(FAILURE).write_text(content)
+    assert describe(folder)["status"] == "interrupted"
 
 
 HOLDER = """
