@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.cli.messages import explain
+from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.terminal import print_outcome
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
@@ -18,7 +18,6 @@ from bench.config.trained import refuse_contradiction
 from bench.sweeps.callback import Failed, Planned, check_sweep, command
 from bench.sweeps.gpus import deal_gpu
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
 HELP = """Runs one experiment: trains a registration network under one metric and tests it.
 
   python run.py                                         the embedded demo

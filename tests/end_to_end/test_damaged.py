@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from .conftest import DEMO, Command, at, numbers, only_run, read_summary, with_cache
 
 RUN = ["metric=mse", *DEMO]
@@ -61,3 +63,28 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     assert run(*RUN, at(results), "force=true").code == 0
     assert row(results, bench)["status"] == "finished"
     assert numbers(read_summary(folder)) == numbers(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (EOFError("no more\nbytes"), "EOFError: no more bytes"),
+        (KeyError("dataset"), "KeyError: 'dataset'"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"), "UnicodeDecodeError: 'utf-8' codec "),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+    ],
+)
+def test_whatever_ends_a_command_is_one_line(
+    error: Exception,
+    line: str,
+    results: Path,
+    bench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bench.cli.run_commands.list_folders", fail)
+    found = bench("runs", "--results", str(results)).line
+    assert found.startswith(line)
+    assert found.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)")
