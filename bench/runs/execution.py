@@ -79,7 +79,7 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     device = single_device(experiment.settings)
     trained = experiment.trained
     if trained:
-        print(f"{run.folder.path.name}: takes the network of {trained['run']}")
+        print(f"{run.folder.name}: takes the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
         validation = origin.finished().get("validation", {})
         write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
@@ -91,7 +91,7 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
-        print(f"{run.folder.path.name}: takes the network of {before.folder.path.name}")
+        print(f"{run.folder.name}: takes the network of {before.folder.name}")
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))

@@ -59,8 +59,6 @@ class Run:
         return OmegaConf.to_yaml(OmegaConf.create(self.setup.experiment.config))
 
     def start(self, environment: dict[str, Any]) -> None:
-        """Makes the folder, or goes on with it; a finished run that is forced is set aside."""
-        if self.setup.experiment["force"]:
-            self.folder.set_aside()
+        """Makes the folder, or goes on with it."""
         self.folder.start(self.header, self.config, environment)
         write_json(self.folder.file(DATA), self.setup.record())

@@ -16,8 +16,10 @@ from bench.store.files import (
     ALTERED,
     CHECKSUM,
     checksum,
+    exchange,
     is_as_sealed,
     read_json,
+    recover,
     sealed,
     write_atomically,
     write_json,
@@ -79,10 +81,12 @@ class Folder:
 
     Args:
         path: Where it is; its name is readable and ends in the hash.
+        name: What it is called, if not by the path's name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
+        self.name = name or path.name
 
     def file(self, name: str) -> Path:
         """Path of a file in the folder."""
@@ -168,14 +172,15 @@ class Folder:
         """
         with ExitStack() as held_until_the_end:
             patience = None if wait else PATIENCE
-            lock = held(self._lock(), self.path.name, "results_dir=DIR", patience)
+            lock = held(self._lock(), self.name, "results_dir=DIR", patience)
             try:
                 held_until_the_end.enter_context(lock)
             except Busy:
                 raise Busy(
-                    f"{self.path.name} is being run by another process. Wait for it; "
+                    f"{self.name} is being run by another process. Wait for it; "
                     "`python -m bench runs` shows when it has finished."
                 ) from None
+            recover(self.path)
             yield
 
     def start(self, header: dict[str, Any], config: str, environment: dict[str, Any]) -> None:
@@ -205,7 +210,6 @@ class Folder:
         write_json(self.file(SUMMARY), sealed(content))
         for name in (LAST, PROGRESS):
             self.file(name).unlink(missing_ok=True)
-        shutil.rmtree(self._replaced(), ignore_errors=True)
 
     def fail(self, error: BaseException, status: Status = Status.FAILED) -> None:
         """Records why the run ended, with the traceback, if it had started and not finished.
@@ -251,18 +255,20 @@ class Folder:
         return last
 
     def remove(self) -> None:
-        """Deletes the run.
+        """Deletes the run, and what there is of it being run anew.
 
         Raises:
             Busy: If a process holds it.
         """
         with self.claim():
-            doomed = self.path.with_name(f".{self.path.name}.removed")
+            doomed = self.path.with_name(f".{self.name}.removed")
+            shutil.rmtree(doomed, ignore_errors=True)  # the rest of a deletion that was killed
             self.path.rename(doomed)  # at once: what is left of a deletion is no run
-            shutil.rmtree(doomed)
+            for path in (doomed, self.anew().path):
+                shutil.rmtree(path, ignore_errors=path != doomed)
 
     def reset(self) -> None:
-        """Forgets how far an unfinished run has come, so that it starts anew.
+        """Forgets how far an unfinished run, or a finished one that is run anew, has come.
 
         Raises:
             Busy: If a process holds it.
@@ -270,28 +276,30 @@ class Folder:
         with self.claim():
             if self.summary() is None:
                 self.forget()
+            shutil.rmtree(self.anew().path, ignore_errors=True)
 
     def forget(self) -> None:
         """Deletes what a training has written; for the process that holds the folder."""
         for name in (SUMMARY, LAST, BEST, HISTORY, PROGRESS, FAILURE, TRACEBACK):
             self.file(name).unlink(missing_ok=True)
 
-    def set_aside(self) -> None:
-        """Makes room to run a finished run anew; it is kept until the new one has finished.
+    def anew(self) -> "Folder":
+        """Where a finished run is run anew, which is shown until the new one has finished."""
+        return Folder(self.path.with_name(f".{self.name}.anew"), self.name)
 
-        An unfinished run is left as it is, to be gone on with.
-        """
-        if self.summary():
-            replaced = self._replaced()
-            shutil.rmtree(replaced, ignore_errors=True)
-            replaced.parent.mkdir(parents=True, exist_ok=True)
-            self.path.rename(replaced)
+    def start_anew(self) -> "Folder":
+        """The folder of `anew`, to be gone on with; for the process that holds the run."""
+        folder = self.anew()
+        if folder.file(SUMMARY).exists():  # the one that was replaced when a process was killed
+            shutil.rmtree(folder.path)
+        return folder
 
-    def _replaced(self) -> Path:
-        return self.path.parent.parent / "replaced" / self.path.name
+    def give_way(self) -> None:
+        """Puts the run that has been run anew in place of this one."""
+        exchange(self.anew().path, self.path)
 
     def _lock(self) -> Path:
-        return self.path.parent / ".locks" / f"{self.path.name}.lock"
+        return self.path.parent / ".locks" / f"{self.name}.lock"
 
 
 def _fault_of(content: Mapping[str, Any]) -> str | None:

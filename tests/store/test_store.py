@@ -1,14 +1,19 @@
 """Folders of results: what counts as finished, who holds them, and what survives a fault."""
 
 import csv
+import errno
 import json
+import os
+import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from bench.errors import Busy, Diverged, StoreError, Unsupported
+from bench.store import locks
 from bench.store.files import read_json, write_atomically, write_csv, write_json
 from bench.store.folder import (
     FAILURE,
@@ -245,34 +250,78 @@ def test_claim_of_a_killed_process_ends_with_it(folder, holder):
         assert folder.status() == "running"
 
 
-def test_waiting_claim_gets_the_folder_when_the_other_lets_go(folder, holder):
-    holder.stdin.close()
+def test_waiting_claim_says_for_whom_and_gets_the_folder_when_the_other_lets_go(
+    folder, holder, monkeypatch, capsys
+):
+    monkeypatch.setattr(locks, "SILENCE", 0.05)
+    threading.Timer(0.3, holder.stdin.close).start()
     with folder.claim(wait=True):
         pass
     assert holder.wait() == 0
+    assert capsys.readouterr().err == (
+        f"waiting for demo-ncc-abc, which process {holder.pid} on {platform.node()} holds\n"
+    )
 
 
-def test_setting_aside_keeps_a_finished_run_until_the_new_one_finishes(folder):
-    finish(folder, steps=1)
-    folder.set_aside()
-    aside = folder.path.parent.parent / "replaced" / folder.path.name
-    assert folder.status() == "missing"
-    assert read_json(aside / SUMMARY)["steps"] == 1
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_system_without_locks_is_named_with_a_remedy(folder, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
     folder.start(HEADER, "seed: 0\n", {})
-    assert aside.exists()
-    folder.finish({**HEADER, "scores": SCORES, "steps": 2})
-    assert not aside.exists()
-    assert folder.summary()["steps"] == 2
-
-
-def test_setting_aside_leaves_an_unfinished_run_to_go_on(folder):
-    finish(folder, steps=1)
-    folder.set_aside()
-    folder.start(HEADER, "seed: 0\n", {})
-    folder.set_aside()
-    aside = folder.path.parent.parent / "replaced" / folder.path.name
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError) as raised, folder.claim():
+        pass
+    line = str(raised.value)
+    assert line.startswith(f"{folder.path.parent}/.locks/demo-ncc-abc.lock: this file system has ")
+    assert line.endswith("Choose a folder on another one with results_dir=DIR.")
     assert folder.status() == "interrupted"
-    assert read_json(aside / SUMMARY)["steps"] == 1
+
+
+def test_finished_run_is_shown_until_the_one_that_is_run_anew_takes_its_place(folder, tmp_path):
+    finish(folder, steps=1)
+    with folder.claim():
+        new = folder.start_anew()
+        new.start(HEADER, "seed: 0\n", {})
+        new.file(LAST).write_bytes(b"state")
+    assert [found.path for found in list_folders(tmp_path)] == [folder.path]
+    assert folder.standing().summary["steps"] == 1
+    with folder.claim():
+        again = folder.start_anew()
+        assert again.file(LAST).read_bytes() == b"state"
+        again.finish({**HEADER, "scores": SCORES, "steps": 2})
+        assert folder.summary()["steps"] == 1
+        folder.give_way()
+    assert folder.finished()["steps"] == 2
+    assert {path.name for path in folder.path.parent.iterdir()} == {folder.path.name, ".locks"}
+
+
+def test_run_that_was_replaced_is_not_gone_on_with(folder):
+    """It lies in the place of the new one if a process is killed after they have changed places."""
+    finish(folder, steps=1)
+    new = folder.anew()
+    new.start(HEADER, "", {})
+    new.finish({**HEADER, "scores": SCORES, "steps": 2})
+    assert not folder.start_anew().path.exists()
+
+
+def test_run_that_is_run_anew_is_removed_and_reset_with_it(folder):
+    for action in (folder.reset, folder.remove):
+        finish(folder)
+        folder.anew().start(HEADER, "", {})
+        (folder.path.parent / f".{folder.path.name}.removed" / "rest").mkdir(
+            parents=True, exist_ok=True
+        )
+        action()
+        assert not folder.anew().path.exists()
+    assert [path.name for path in folder.path.parent.iterdir()] == [".locks"]
+
+
+def test_looking_writes_nothing(folder, tmp_path):
+    folder.start(HEADER, "seed: 0\n", {})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert [describe(found)["status"] for found in list_folders(tmp_path)] == ["interrupted"]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_listing_holds_what_was_started_by_name(folder, tmp_path):
