@@ -16,6 +16,10 @@ class DataError(BenchError):
     """A data set is missing, damaged, or not what its configuration declares."""
 
 
+class DamagedCache(DataError):
+    """A cache is not as it was written; it has been deleted, to be made again."""
+
+
 class StoreError(BenchError):
     """A folder of results cannot be written, or holds something unusable."""
 

@@ -9,16 +9,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.cli.messages import explain
+from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.terminal import print_outcome
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
-from bench.sweeps.callback import Failed, Planned, check_sweep, command
+from bench.sweeps.callback import Failed, Planned, check_sweep, command, refuse_chdir
 from bench.sweeps.gpus import deal_gpu
+from bench.training.interrupts import sigterm_interrupts
 
-FULL_ERROR = "HYDRA_FULL_ERROR"
 HELP = """Runs one experiment: trains a registration network under one metric and tests it.
 
   python run.py                                         the embedded demo
@@ -56,6 +56,7 @@ def run_job(config: DictConfig) -> None:
     if hydra.runtime.choices["hydra/launcher"] == "local":
         deal_gpu(hydra.job.num)
     try:
+        refuse_chdir(hydra.job)
         check_sweep(config)
         refuse_contradiction(hydra.overrides.task)
         if config.plan:
@@ -96,7 +97,7 @@ def launch(main: Callable[[], Any]) -> None:
     announced = False
     arguments = set_in_each_run(_overrides_last(sys.argv[1:]))
     try:
-        with command(arguments) as given:
+        with sigterm_interrupts(), command(arguments) as given:
             try:
                 _call(main, arguments)
                 while further := given.further_runs():

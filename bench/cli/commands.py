@@ -1,22 +1,33 @@
 """`python -m bench`: commands on results and data sets."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from typer.core import TyperGroup
 
 from bench.cli.data_commands import app as data
-from bench.cli.messages import explain
+from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import register, score
 from bench.cli.run_commands import app as runs
 from bench.errors import BenchError, ConfigError
 from bench.store.folder import PANELS, Folder
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+class Commands(TyperGroup):
+    """Commands in which an EOFError is an error; Typer takes it for the end of a user's input."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise BenchError(explain(error)) from error
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command()(register)
@@ -162,9 +173,11 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 
 def main() -> None:
-    """Runs a command; a fault the user can mend is one line."""
+    """Runs a command; whatever goes wrong is one line."""
     try:
         app()
-    except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:
+    except Exception as error:
+        if os.environ.get(FULL_ERROR) == "1":
+            raise
         print(explain(error), file=sys.stderr)
         sys.exit(1)

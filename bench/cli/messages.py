@@ -9,6 +9,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from bench.config.groups import GROUPS, options
 from bench.errors import BenchError, own_cause
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 shows tracebacks
 CANNOT_WRITE = {
     errno.ENOSPC,
     errno.EDQUOT,

@@ -98,7 +98,7 @@ def reset(
 
 
 def _reset(folder: Folder) -> None:
-    if folder.summary():
+    if folder.summary() and not folder.anew().path.exists():
         raise BenchError(
             f"{folder.path.name} has finished. force=true runs it anew and keeps its result until "
             "then; `runs rm` deletes it."

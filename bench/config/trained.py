@@ -36,8 +36,13 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
     summary, data = (_read(folder / name) for name in ("summary.json", "data.json"))
     if summary is None or summary.get("status") != "finished":
         raise ConfigError(f"model.trained={given}: has not finished. Run it to its end first.")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    model = config["model"]
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        model = dict(config["model"])
+    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"model.trained={given}: its config.yaml is damaged. Run it anew with force=true."
+        ) from error
     trains = "trainer" in model.get("uses", ["trainer"]) and "task" in summary
     if not trains or summary["task"] != "registration" or data is None:
         raise ConfigError(

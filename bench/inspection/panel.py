@@ -39,15 +39,13 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
     moving, fixed = find_pair(folders, pair)
     batch, columns = register_pair(folders, moving, fixed)
     labels = batch.segmentations[1] if batch.has_labels else None
-    summary = folders[0].summary()
-    assert summary is not None
     out.parent.mkdir(parents=True, exist_ok=True)
     with styled():
         figure = draw_panel(
             batch.fixed[0].cpu().numpy(),
             None if labels is None else labels[0, 0].cpu().numpy(),
             columns,
-            f"{moving} to {fixed}, {summary['dataset']}",
+            f"{moving} to {fixed}, {folders[0].finished()['dataset']}",
         )
         save(figure, out)
     return [out.with_suffix(".png"), out.with_suffix(".pdf")]
@@ -82,8 +80,7 @@ def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
     """Scores of the runs by moving and fixed subject."""
     tables = []
     for folder in folders:
-        if folder.summary() is None:
-            raise StoreError(f"{folder.path.name}: has not finished; there is nothing to draw.")
+        folder.finished()
         rows = pd.read_csv(folder.file(PAIRS), dtype={"moving": str, "fixed": str})
         tables.append(rows.set_index(["moving", "fixed"]))
     for folder, table in zip(folders, tables, strict=True):

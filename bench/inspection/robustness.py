@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.errors import StoreError
 from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import load_run
-from bench.store.folder import PAIRS, ROBUSTNESS, Folder, write_csv
+from bench.store.files import write_csv
+from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.testing import score_pairs
 
 
@@ -31,10 +31,7 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         StoreError: If the run has not finished, or its data are no longer what it was trained on.
     """
     check_corruption(corruption, tuple(levels))
-    if folder.summary() is None:
-        raise StoreError(
-            f"{folder.path.name}: has not finished; only trained networks can be tested again."
-        )
+    folder.finished()
     with folder.claim(wait=True):
         known = known_rows(folder)
         done = known.loc[known["corruption"] == corruption, "level"].unique()

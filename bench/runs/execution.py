@@ -13,6 +13,7 @@ from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
+from bench.store.files import write_atomically, write_csv
 from bench.store.folder import (
     BEST,
     FIGURE,
@@ -20,8 +21,7 @@ from bench.store.folder import (
     PROGRESS,
     VALIDATION,
     Folder,
-    write_atomically,
-    write_csv,
+    Status,
 )
 from bench.store.progress import Progress
 from bench.store.tracking import Tracker
@@ -79,19 +79,19 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     device = single_device(experiment.settings)
     trained = experiment.trained
     if trained:
-        print(f"{run.folder.path.name}: takes the network of {trained['run']}")
+        print(f"{run.folder.name}: takes the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
+        validation = origin.finished().get("validation", {})
         write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
         job.make_ready(folder.file(BEST))
-        validation = (origin.summary() or {}).get("validation", {})
         return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(job, folder, progress)}
     before = run.unrefined()
-    known = before.folder.summary() if before else None
-    if before and known:
-        print(f"{run.folder.path.name}: takes the network of {before.folder.path.name}")
+    status, _, known = before.folder.standing() if before else (None, "", None)
+    if before and known and status is Status.FINISHED:
+        print(f"{run.folder.name}: takes the network of {before.folder.name}")
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))

@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from omegaconf import DictConfig
 
 from bench.config.composition import UNTUNED_WEIGHT, tabulated_weight
 from bench.config.experiment import Experiment
+from bench.data.cache.preparing import prepare
 from bench.data.setup import Setup
-from bench.errors import Busy, Unsupported
+from bench.errors import Busy, DamagedCache, Unsupported
 from bench.runs.run import Run
 from bench.store.folder import Folder, Status
 
@@ -45,13 +47,26 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
         BenchError: What the user can mend, in one line.
         Interrupted: After SIGINT or SIGTERM in training; the same command goes on.
     """
+    try:
+        return _run(config, in_sweep)
+    except DamagedCache as damage:  # found in the midst of the work
+        print(damage)
+        return _run(config, in_sweep)
+
+
+def _run(config: DictConfig, in_sweep: bool) -> Outcome:
     experiment = Experiment.from_config(config)
-    check_writable(experiment.results)
-    found = Run.of(Setup.of(experiment))
+    unwritable = why_unwritable(experiment.results)
+    if unwritable and not experiment.results.is_dir():
+        raise unwritable
+    found = Run.of(Setup.of(experiment, partial(prepare, trust=not experiment["force"])))
     folder = found.folder
+    folder.refuse_newer()
     summary = folder.summary()
     if summary and not experiment["force"]:
         return Outcome(folder, summary, before=True)
+    if unwritable:
+        raise unwritable
     usual = UNTUNED_WEIGHT * config.regularizer.get("scale", 1)
     untuned = tabulated_weight(config) is None and experiment.weight == usual
     if "regularizer" in experiment.uses and untuned:
@@ -76,24 +91,33 @@ def _execute(found: Run, in_sweep: bool) -> Outcome:
         return Outcome(folder, finished, before=True)
     from bench.runs.execution import execute, make_task
 
+    work = replace(found, folder=folder.start_anew()) if finished else found
     try:
         task = make_task(found.setup)
         job = task.assemble(found.setup)
     except Unsupported as error:
         if not in_sweep:
             raise
-        found.start({})
-        folder.fail(error, Status.SKIPPED)
+        if not finished:
+            found.start({})
+            folder.fail(error, Status.SKIPPED)
         return Outcome(folder, None, left_out=f"skipped {folder.path.name}: {error}")
     except Exception as error:
-        folder.fail(error)
+        work.folder.fail(error)
         raise
-    return Outcome(folder, execute(found, task, job))
+    summary = execute(work, task, job)
+    if finished:
+        folder.give_way()
+    return Outcome(folder, summary)
 
 
-def check_writable(results: Path) -> None:
-    """Raises OSError unless files can be written below the results folder."""
-    results.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(dir=results, prefix=".writable")
-    os.close(handle)
-    os.unlink(path)
+def why_unwritable(results: Path) -> OSError | None:
+    """The error of writing a file below the results folder, which is made; None if it works."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(dir=results, prefix=".writable")
+        os.close(handle)
+        os.unlink(path)
+    except OSError as error:
+        return error
+    return None

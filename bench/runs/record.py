@@ -38,7 +38,7 @@ def carry_out(
         experiment["tracker"],
         experiment.results,
         run_id=header["id"],
-        name=folder.path.name,
+        name=folder.name,
         job_type=kind,
         config=config,
     )

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 
 from bench.config.identity import digest, run_identity, run_name, variant_identity
 from bench.data.setup import Setup
-from bench.store.folder import DATA, RUNS, Folder, write_json
+from bench.store.files import write_json
+from bench.store.folder import DATA, RUNS, Folder
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ class Run:
         return OmegaConf.to_yaml(OmegaConf.create(self.setup.experiment.config))
 
     def start(self, environment: dict[str, Any]) -> None:
-        """Makes the folder, or goes on with it; a finished run that is forced is set aside."""
-        if self.setup.experiment["force"]:
-            self.folder.set_aside()
+        """Makes the folder, or goes on with it."""
         self.folder.start(self.header, self.config, environment)
         write_json(self.folder.file(DATA), self.setup.record())

@@ -11,7 +11,13 @@ from bench.data.setup import Setup
 from bench.errors import StoreError
 from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
-from bench.store.folder import BEST, CONFIG, DATA, Folder, read_json
+from bench.store.files import read_json
+from bench.store.folder import (
+    BEST,
+    CONFIG,
+    DATA,
+    Folder,
+)
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.registration import RegistrationJob
 
@@ -71,7 +77,7 @@ def load_setup(folder: Folder) -> Setup:
     """
     config = _finished_config(folder)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
-    if setup.dataset.fingerprint != (folder.summary() or {})["data"]:
+    if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
             f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
             "trained on; put them back, or run it anew."
@@ -83,11 +89,9 @@ def _finished_config(folder: Folder) -> dict[str, Any]:
     """The resolved configuration of a finished registration, with its results where it lies now.
 
     Raises:
-        StoreError: If it has not finished, or is no registration.
+        StoreError: If it has not finished, is damaged, or is no registration.
     """
-    summary = folder.summary()
-    if summary is None:
-        raise StoreError(f"{folder.path.name}: has not finished; nothing has been trained.")
+    summary = folder.finished()
     if summary.get("task", "registration") != "registration":
         raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
     config = yaml.safe_load(folder.file(CONFIG).read_text())

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bench.errors import StoreError
-from bench.store.folder import write_atomically
+from bench.store.files import write_atomically
 
 ALTERED = "its bytes are not those that were written"
 

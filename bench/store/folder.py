@@ -1,22 +1,30 @@
 """Results on disk: one folder per run or extractor, finished only when its summary is there."""
 
 import csv
-import io
-import json
-import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import Any, NamedTuple
 
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
+from bench.store.files import (
+    ALTERED,
+    CHECKSUM,
+    checksum,
+    exchange,
+    is_as_sealed,
+    read_json,
+    recover,
+    sealed,
+    write_atomically,
+    write_json,
+)
+from bench.store.locks import held, is_held
 
 RUNS, EXTRACTORS, WEIGHTS = "runs", "extractors", "weights"
 HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
@@ -33,6 +41,10 @@ LANDMARKS = "landmarks.csv"
 DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"
 PANELS = "panels"  # folder of figures of one pair under several runs
+FILES = "files"  # of a summary: CRC-32 by name
+NEWER = f"was written by a newer version than this one, which knows schema {SCHEMA}"
+UPDATE = "Update, or choose another folder with results_dir=DIR."
+RUN_AGAIN = "The same command runs it again."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
@@ -50,45 +62,18 @@ class Status(StrEnum):
     DAMAGED = "damaged"  # finished, and cannot be read
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file to the side, then puts it in place of the former one in one step."""
-    partial = path.with_name(path.name + ".partial")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a failed write does not say which file
-        raise
+class Standing(NamedTuple):
+    """Where a run stands.
 
+    Attributes:
+        status: In a word.
+        reason: Why it has failed, was skipped or is damaged, and what to do.
+        summary: Of a finished run.
+    """
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV by `write_atomically`; the columns are all keys in order of appearance."""
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON by `write_atomically`."""
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if the file is missing or damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+    status: Status
+    reason: str = ""
+    summary: dict[str, Any] | None = None
 
 
 class Folder:
@@ -96,39 +81,83 @@ class Folder:
 
     Args:
         path: Where it is; its name is readable and ends in the hash.
+        name: What it is called, if not by the path's name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
+        self.name = name or path.name
 
     def file(self, name: str) -> Path:
         """Path of a file in the folder."""
         return self.path / name
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a finished run; None if it is not finished.
+        """The summary of a finished run; None if it has not finished or that cannot be read."""
+        return self._read_summary()[0]
+
+    def finished(self) -> dict[str, Any]:
+        """The summary of a finished run, whose files are as they were written.
 
         Raises:
-            StoreError: If a newer version of this program wrote it.
+            StoreError: If it has not finished, or is damaged.
         """
-        summary = read_json(self.file(SUMMARY))
-        if summary is not None and summary.get("schema", 0) > SCHEMA:
-            raise StoreError(
-                f"{self.path}: was written by a newer version (schema {summary['schema']}, this "
-                f"one knows {SCHEMA}). Update, or choose another folder with results_dir=DIR."
-            )
-        return summary if summary and summary.get("status") == Status.FINISHED else None
+        found = self.standing()
+        if found.status is Status.DAMAGED:
+            raise StoreError(f"{self.path.name}: is damaged: {found.reason}")
+        if found.summary is None:
+            raise StoreError(f"{self.path.name}: has not finished. Run its command to its end.")
+        return found.summary
 
     def status(self) -> Status:
         """Where the run stands, as far as its folder tells."""
-        if self.summary():
-            return Status.FINISHED
+        return self.standing().status
+
+    def standing(self) -> Standing:
+        """Where the run stands, and why."""
+        summary, fault = self._read_summary()
+        if summary is not None:
+            damage = self._altered_file(summary)
+            return Standing(Status.DAMAGED if damage else Status.FINISHED, damage, summary)
         if not self.path.exists():
-            return Status.MISSING
-        if self._is_locked():
-            return Status.RUNNING
-        failure = read_json(self.file(FAILURE))
-        return Status(failure["status"]) if failure else Status.INTERRUPTED
+            return Standing(Status.MISSING)
+        if is_held(self._lock()):
+            return Standing(Status.RUNNING)
+        if fault:
+            return Standing(Status.DAMAGED, fault)
+        failure = self.failure()
+        if failure:
+            return Standing(Status(failure["status"]), failure["error"])
+        return Standing(Status.INTERRUPTED)
+
+    def _read_summary(self) -> tuple[dict[str, Any] | None, str]:
+        """The summary, or what is wrong with one that is there and what to do."""
+        content = read_json(self.file(SUMMARY))
+        if content is None and not self.file(SUMMARY).exists():
+            return None, ""
+        fault = "cannot be read" if content is None else _fault_of(content)
+        if not fault:
+            return content, ""
+        return None, f"{SUMMARY} {fault}. {UPDATE if fault == NEWER else RUN_AGAIN}"
+
+    def _altered_file(self, summary: Mapping[str, Any]) -> str:
+        """The first file of a finished run that is not as it was written, and what to do."""
+        for name, known in summary.get(FILES, {}).items():
+            try:
+                fault = "" if checksum(self.file(name)) == known else ALTERED
+            except OSError as error:
+                fault = f"cannot be read ({error.strerror})"
+            if fault:
+                now = self.summary()
+                if now and now != summary:  # it has been run anew meanwhile
+                    return self._altered_file(now)
+                return f"{name} {fault}. force=true runs it anew."
+        return ""
+
+    def refuse_newer(self) -> None:
+        """Raises StoreError if a newer version has written here, whose results must stay."""
+        if self._read_summary()[1].endswith(UPDATE):
+            raise StoreError(f"{self.path}: {self._read_summary()[1]}")
 
     @contextmanager
     def claim(self, wait: bool = False) -> Iterator[None]:
@@ -139,23 +168,31 @@ class Folder:
 
         Raises:
             Busy: If another process holds it and `wait` is false.
+            StoreError: If the file system has no locks.
         """
-        lock = self._lock()
-        try:
-            lock.acquire(timeout=-1 if wait else PATIENCE)
-        except Timeout:
-            raise Busy(
-                f"{self.path.name} is being run by another process. Wait for it; "
-                "`python -m bench runs` shows when it has finished."
-            ) from None
-        try:
+        with ExitStack() as held_until_the_end:
+            patience = None if wait else PATIENCE
+            lock = held(self._lock(), self.name, "results_dir=DIR", patience)
+            try:
+                held_until_the_end.enter_context(lock)
+            except Busy:
+                raise Busy(
+                    f"{self.name} is being run by another process. Wait for it; "
+                    "`python -m bench runs` shows when it has finished."
+                ) from None
+            recover(self.path)
             yield
-        finally:
-            lock.release()
 
     def start(self, header: dict[str, Any], config: str, environment: dict[str, Any]) -> None:
-        """Makes the folder, or goes on with it; forgets an earlier failure."""
+        """Makes the folder, or goes on with it; forgets an earlier failure.
+
+        Raises:
+            StoreError: If a newer version of this program wrote it.
+        """
+        self.refuse_newer()
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.summary() is None:
+            self.file(SUMMARY).unlink(missing_ok=True)  # one that cannot be read
         write_json(self.file(HEADER), header)
         write_atomically(self.file(CONFIG), config)
         write_json(self.file(ENVIRONMENT), environment)
@@ -163,11 +200,16 @@ class Folder:
         self.file(TRACEBACK).unlink(missing_ok=True)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Writes the summary, by which the run counts as finished, and drops its last state."""
-        write_json(self.file(SUMMARY), {"schema": SCHEMA, "status": Status.FINISHED, **summary})
+        """Writes the summary, by which the run counts as finished, and drops its last state.
+
+        It holds its checksum and those of the run's files.
+        """
+        names = {path.name for path in self.path.iterdir()} - {SUMMARY, LAST, PROGRESS, ROBUSTNESS}
+        files = {name: checksum(self.file(name)) for name in sorted(names)}
+        content = {"schema": SCHEMA, "status": Status.FINISHED, **summary, FILES: files}
+        write_json(self.file(SUMMARY), sealed(content))
         for name in (LAST, PROGRESS):
             self.file(name).unlink(missing_ok=True)
-        shutil.rmtree(self._replaced(), ignore_errors=True)
 
     def fail(self, error: BaseException, status: Status = Status.FAILED) -> None:
         """Records why the run ended, with the traceback, if it had started and not finished.
@@ -199,25 +241,34 @@ class Folder:
 
     def failure(self) -> dict[str, Any] | None:
         """Why the run failed or was skipped; None if it did not."""
-        return read_json(self.file(FAILURE))
+        content = read_json(self.file(FAILURE)) or {}
+        known = content.get("status") in (Status.FAILED, Status.SKIPPED)
+        return content if known and isinstance(content.get("error"), str) else None
 
     def written(self) -> float:
-        """When the run last wrote something, in seconds since 1970."""
-        return max((file.stat().st_mtime for file in self.path.iterdir()), default=0.0)
+        """When the run last wrote something, in seconds since 1970; 0 if nothing is there."""
+        last = 0.0
+        with suppress(OSError):
+            for file in self.path.iterdir():
+                with suppress(OSError):  # it was renamed since it was listed
+                    last = max(last, file.stat().st_mtime)
+        return last
 
     def remove(self) -> None:
-        """Deletes the run.
+        """Deletes the run, and what there is of it being run anew.
 
         Raises:
             Busy: If a process holds it.
         """
         with self.claim():
-            doomed = self.path.with_name(f".{self.path.name}.removed")
+            doomed = self.path.with_name(f".{self.name}.removed")
+            shutil.rmtree(doomed, ignore_errors=True)  # the rest of a deletion that was killed
             self.path.rename(doomed)  # at once: what is left of a deletion is no run
-            shutil.rmtree(doomed)
+            for path in (doomed, self.anew().path):
+                shutil.rmtree(path, ignore_errors=path != doomed)
 
     def reset(self) -> None:
-        """Forgets how far an unfinished run has come, so that it starts anew.
+        """Forgets how far an unfinished run, or a finished one that is run anew, has come.
 
         Raises:
             Busy: If a process holds it.
@@ -225,39 +276,50 @@ class Folder:
         with self.claim():
             if self.summary() is None:
                 self.forget()
+            shutil.rmtree(self.anew().path, ignore_errors=True)
 
     def forget(self) -> None:
         """Deletes what a training has written; for the process that holds the folder."""
         for name in (SUMMARY, LAST, BEST, HISTORY, PROGRESS, FAILURE, TRACEBACK):
             self.file(name).unlink(missing_ok=True)
 
-    def set_aside(self) -> None:
-        """Makes room to run a finished run anew; it is kept until the new one has finished.
+    def anew(self) -> "Folder":
+        """Where a finished run is run anew, which is shown until the new one has finished."""
+        return Folder(self.path.with_name(f".{self.name}.anew"), self.name)
 
-        An unfinished run is left as it is, to be gone on with.
-        """
-        if self.summary():
-            replaced = self._replaced()
-            shutil.rmtree(replaced, ignore_errors=True)
-            replaced.parent.mkdir(parents=True, exist_ok=True)
-            self.path.rename(replaced)
+    def start_anew(self) -> "Folder":
+        """The folder of `anew`, to be gone on with; for the process that holds the run."""
+        folder = self.anew()
+        if folder.file(SUMMARY).exists():  # the one that was replaced when a process was killed
+            shutil.rmtree(folder.path)
+        return folder
 
-    def _replaced(self) -> Path:
-        return self.path.parent.parent / "replaced" / self.path.name
+    def give_way(self) -> None:
+        """Puts the run that has been run anew in place of this one."""
+        exchange(self.anew().path, self.path)
 
-    def _lock(self) -> FileLock:
-        folder = self.path.parent / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{self.path.name}.lock")
+    def _lock(self) -> Path:
+        return self.path.parent / ".locks" / f"{self.name}.lock"
 
-    def _is_locked(self) -> bool:
-        lock = self._lock()
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+
+def _fault_of(content: Mapping[str, Any]) -> str | None:
+    """What makes a JSON object no summary of a finished run; None if it is one."""
+    if CHECKSUM in content and not is_as_sealed(content):
+        return ALTERED
+    schema = content.get("schema")
+    if not isinstance(schema, int) or content.get("status") != Status.FINISHED:
+        return "is no summary of a finished run"
+    if schema > SCHEMA:
+        return NEWER
+    scores = content.get("scores")
+    if not isinstance(scores, dict) or not all(_is_score(score) for score in scores.values()):
+        return "has no scores"
+    return None
+
+
+def _is_score(content: Any) -> bool:
+    mean = content.get("mean", "") if isinstance(content, dict) else ""
+    return mean is None or isinstance(mean, int | float)
 
 
 def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
@@ -265,17 +327,18 @@ def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
     base = results / kind
     if not base.is_dir():
         return []
-    return [Folder(path) for path in sorted(base.iterdir()) if (path / HEADER).exists()]
+    names = [path for path in sorted(base.iterdir()) if path.name[0] != "."]
+    return [Folder(path) for path in names if (path / HEADER).exists()]
 
 
 def describe(folder: Folder) -> dict[str, Any]:
-    """One flat row on a run: status, header and mean scores."""
-    row = {"status": folder.status(), **(read_json(folder.file(HEADER)) or {})}
+    """One flat row on a run: status, header and mean scores; `error` says what is wrong."""
+    found = folder.standing()
+    header = read_json(folder.file(HEADER)) or {}
+    row = {"status": found.status, "id": folder.path.name.rpartition("-")[2], **header}
     row["written"] = round(folder.written())
-    summary = folder.summary()
-    if summary:
-        row |= {name: score["mean"] for name, score in summary["scores"].items()}
-    failure = read_json(folder.file(FAILURE))
-    if failure and row["status"] in (Status.FAILED, Status.SKIPPED):
-        row["error"] = failure["error"]
+    if found.status is Status.FINISHED and found.summary:
+        row |= {name: score["mean"] for name, score in found.summary["scores"].items()}
+    if found.reason:
+        row["error"] = found.reason
     return row

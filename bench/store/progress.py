@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.store.folder import write_atomically
+from bench.store.files import write_atomically
 
 SHARE = 0.05  # of the time, at most, that goes into writing
 

@@ -54,6 +54,7 @@ class Command:
         Raises:
             Planned: With `plan=true`, when the plan is printed.
         """
+        refuse_chdir(config.hydra.job)
         check_sweep(config)
         found = cells(config)
         if self.rounds:
@@ -130,3 +131,16 @@ def check_sweep(config: DictConfig) -> None:
         raise ConfigError(f"refine={config.refine}: must be a whole number of at least 0.")
     if config.select not in CRITERIA:
         raise ConfigError(f"select={config.select}: must be one of {', '.join(CRITERIA)}.")
+
+
+def refuse_chdir(job: Any) -> None:
+    """Raises ConfigError if Hydra changes the working folder, which paths are relative to.
+
+    Args:
+        job: The section `hydra.job`.
+    """
+    if job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: changes the folder that results_dir, dataset.root and other "
+            "paths are relative to. Leave it out; results_dir=DIR says where all is written."
+        )

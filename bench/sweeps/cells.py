@@ -141,10 +141,10 @@ def _refused(experiment: Experiment) -> str | None:
 def _find_run(cell: Cell, setup: Setup) -> None:
     experiment = cell.experiment
     cell.folder = Run.of(setup).folder
-    status = cell.folder.status()
+    status, cell.reason, _ = cell.folder.standing()
     if status is Status.INTERRUPTED:
         status = Status.RESUMABLE if cell.folder.is_resumable() else Status.MISSING
-    cell.status, cell.reason = status, (cell.folder.failure() or {}).get("error", "")
+    cell.status = status
     if status in NOTHING_LEFT:
         return
     trained = {
@@ -174,9 +174,14 @@ def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None
         steps -= cell.folder.steps_done()
     rates = sorted(
         summary["training_seconds"] / summary["steps"]
-        for summary in _alike(cell, [summary for summary in summaries if summary["steps"]])
+        for summary in _alike(cell, [summary for summary in summaries if _has_trained(summary)])
     )
     return rates[len(rates) // 2] * steps if rates else None
+
+
+def _has_trained(summary: Mapping[str, Any]) -> bool:
+    """Whether a run has trained, rather than taken the network of another or trained nothing."""
+    return bool(summary.get("steps") and summary.get("training_seconds"))
 
 
 def _time_of_registrations(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
@@ -210,7 +215,7 @@ def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[s
     names = cell.names
     for keys in (("dataset", "metric"), ("dataset",)):
         found = [
-            summary for summary in summaries if all(summary[key] == names[key] for key in keys)
+            summary for summary in summaries if all(summary.get(key) == names[key] for key in keys)
         ]
         if found:
             return found

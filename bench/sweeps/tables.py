@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -92,7 +93,7 @@ def print_sweep(cells: Sequence[Cell]) -> None:
         if cell.status not in NOTHING_LEFT:
             differing = " ".join(o for o in cell.overrides if o not in shared)
             print(f"{cell.status}: {differing}: {cell.reason}".removesuffix(": "), file=sys.stderr)
-    if any(cell.status not in NOTHING_LEFT for cell in cells):
+    if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
 
@@ -189,7 +190,11 @@ def _further(cell: Cell, shared: set[str]) -> str:
 
 
 def _size(path: Any) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    size = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):  # it was renamed since it was listed
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _wide_console(table: Table) -> Console:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bench.errors import Interrupted
+
 
 @contextmanager
 def collected_signals(forward: bool = False) -> Iterator[list[int]]:
@@ -34,3 +36,17 @@ def collected_signals(forward: bool = False) -> Iterator[list[int]]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Within it SIGTERM does what Ctrl-C does, which ends the workers of a launcher as well."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted("Terminated. The same command goes on from the last saved states.")
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

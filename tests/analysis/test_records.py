@@ -1,3 +1,4 @@
+import json
 import math
 import subprocess
 import sys
@@ -37,26 +38,102 @@ def test_runs_of_every_status_are_listed(tmp_path):
     assert list(runs["weight"]) == [1.0] * 4
 
 
-@pytest.mark.parametrize("file", ["pairs.csv", "history.csv", "config.yaml", "summary.json"])
-@pytest.mark.parametrize("content", [None, ""])
-def test_damaged_run_does_not_count_and_does_not_stop_the_others(tmp_path, file, content):
+def set_cell(text, column, value):
+    """A CSV with another value in a column of its first row."""
+    lines = [line.split(",") for line in text.splitlines()]
+    lines[1][lines[0].index(column)] = value
+    return "\n".join(",".join(line) for line in lines)
+
+
+def without(name):
+    def change(text):
+        return json.dumps({key: value for key, value in json.loads(text).items() if key != name})
+
+    return change
+
+
+DAMAGES = {  # by file: changes and the beginning of what is said
+    "pairs.csv": {
+        "empty": (lambda text: "", "pairs.csv cannot be read (EmptyDataError)"),
+        "no rows": (lambda text: text.splitlines()[0], "pairs.csv has no rows"),
+        "letter": (
+            lambda text: set_cell(text, "dice", "0.5x"),
+            "pairs.csv has '0.5x' for a number of dice",
+        ),
+        "bytes": (lambda text: "\udcff" + text, "pairs.csv cannot be read (UnicodeDecodeError)"),
+        "deleted": (None, "pairs.csv cannot be read (No such file or directory)"),
+    },
+    "classes.csv": {
+        "empty": (lambda text: "", "classes.csv cannot be read (EmptyDataError)"),
+        "letter": (
+            lambda text: set_cell(text, "hd95", "O"),
+            "classes.csv has 'O' for a number of hd95",
+        ),
+    },
+    "history.csv": {
+        "empty": (lambda text: "", "history.csv cannot be read (EmptyDataError)"),
+        "letter": (
+            lambda text: set_cell(text, "step", "l0"),
+            "history.csv has 'l0' for a number of step",
+        ),
+        "cut": (lambda text: text[:60] + '"', "history.csv "),
+    },
+    "config.yaml": {
+        "empty": (lambda text: "", "config.yaml cannot be read (TypeError)"),
+        "half": (lambda text: text[: len(text) // 2], "config.yaml cannot be read ("),
+        "brace": (lambda text: "{" + text, "config.yaml cannot be read ("),
+        "list": (lambda text: "[1, 2]", "config.yaml cannot be read (TypeError)"),
+        "deleted": (None, "config.yaml cannot be read (No such file or directory)"),
+    },
+    "summary.json": {
+        "empty": (lambda text: "", "summary.json cannot be read"),
+        "list": (lambda text: "[]", "summary.json cannot be read"),
+        "no scores": (without("scores"), "summary.json has no scores"),
+        "schema": (
+            lambda text: text.replace('"schema": ', '"schema": "x", "was": '),
+            "summary.json is no summary of a finished run",
+        ),
+    },
+}
+
+
+def test_damaged_test_for_robustness_can_be_made_again(tmp_path):
+    folder = write_run(tmp_path, config(), [0.5])
+    (folder / "robustness.csv").write_text("")
+    assert read_records(tmp_path).runs.loc[folder.name, "error"] == (
+        "robustness.csv cannot be read (EmptyDataError). Delete it; `python -m bench robustness` "
+        "writes it again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [(file, damage) for file in DAMAGES for damage in DAMAGES[file]]
+)
+def test_damaged_run_is_named_and_nothing_of_it_counts(tmp_path, file, damage):
     good = write_run(tmp_path, config(seed=0), [0.5])
     bad = write_run(tmp_path, config(seed=1), [0.6])
-    (bad / file).unlink()
-    if content is not None:
-        (bad / file).write_text(content)
+    expected = read_records(tmp_path, good.name)
+    change, reason = DAMAGES[file][damage]
+    if change is None:
+        (bad / file).unlink()
+    else:
+        text = change((bad / file).read_text())
+        (bad / file).write_text(text, errors="surrogateescape")
     records = read_records(tmp_path)
     assert list(records.summaries) == [good.name]
-    assert records.runs.loc[bad.name, "status"] in ("damaged", "interrupted")
-    assert records.runs.loc[bad.name, "status"] == "damaged" or file == "summary.json"
+    row = records.runs.loc[bad.name]
+    assert row["status"] == "damaged"
+    assert row["error"].startswith(reason)
+    remedies = ("force=true runs it anew.", "The same command runs it again.")
+    assert row["error"].endswith(remedies)
+    for name, rows in expected.tables.items():
+        assert rows.equals(records.table(name)), name
 
 
-def test_run_without_test_pairs_does_not_count(tmp_path):
-    folder = write_run(tmp_path, config(), [0.5])
-    (folder / "pairs.csv").write_text("moving,fixed,dice,dice_before\n")
-    records = read_records(tmp_path)
-    assert records.summaries == {}
-    assert records.runs.loc[folder.name, "error"] == "cannot be read: pairs.csv has no rows"
+def test_unfinished_run_whose_configuration_is_being_written_is_unfinished(tmp_path):
+    folder, _ = start_run(tmp_path, config(seed=0))
+    (folder / "config.yaml").unlink()
+    assert list(read_records(tmp_path).runs["status"]) == ["interrupted"]
 
 
 def test_without_labels_scores_of_overlap_are_not_a_number(tmp_path):

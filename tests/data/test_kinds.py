@@ -93,3 +93,29 @@ def test_header_comes_with_the_file_that_it_points_to(tmp_path, ending, raw):
 def test_stem_is_the_name_without_its_ending(tmp_path):
     names = {"a.nii.gz": "a", "a.b.NII": "a.b", "a.mha": "a", "series": "series", "x.y": "x.y"}
     assert {name: stem_of(tmp_path / name) for name in names} == names
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.mhd", "ObjectType = Image\nElementDataFile = LIST\ns1.raw\ns2.raw\n"),
+        ("a.mhd", "ObjectType = Image\nElementDataFile = s%d.raw 1 2 1\n"),
+        ("a.nhdr", "NRRD0004\ndimension: 3\ndata file: LIST\ns1.raw\ns2.raw\n"),
+        ("a.nhdr", "NRRD0004\ndimension: 3\ndatafile: s%01d.raw 1 2 1\n"),
+    ],
+)
+def test_header_comes_with_all_files_that_it_lists(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    parts = [tmp_path / part for part in ("s1.raw", "s2.raw")]
+    for part in parts:
+        part.touch()
+    assert parts_of(tmp_path / name) == [tmp_path / name, *parts]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_header_and_voxels_of_a_pair_belong_together(tmp_path, ending):
+    pair = [tmp_path / f"a.{kind}{ending}" for kind in ("hdr", "img")]
+    for path in pair:
+        path.touch()
+    assert parts_of(pair[0]) == pair
+    assert parts_of(pair[1]) == pair[::-1]

@@ -122,6 +122,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """`python -m bench ...` in this process."""
 
     def command(*arguments: str) -> Outcome:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # run.py sets it for itself
         return _in_process(
             lambda: runpy.run_module("bench", run_name="__main__"),
             ["bench", *arguments],

@@ -42,6 +42,15 @@ def test_help_lists_every_group_and_option_with_its_line(run: Command) -> None:
     assert outcome.err == ""
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+def test_changing_the_working_folder_is_refused(
+    sweep: list[str], empty_results: Path, run: Command
+) -> None:
+    line = run(*sweep, *DEMO, at(empty_results), "hydra.job.chdir=true").line
+    assert line.startswith("hydra.job.chdir=true: changes the folder that results_dir, ")
+    assert not (empty_results / "runs").exists()
+
+
 def test_short_help_is_the_same(run: Command) -> None:
     assert run("-h").out == run("--help").out
 

@@ -99,7 +99,7 @@ def test_forced_run_is_done_anew(results: Path, run: Command) -> None:
 
 
 def test_old_result_is_kept_until_the_forced_run_has_finished(
-    results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+    results: Path, run: Command, bench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*DISTURBED, *DEMO, at(results)]
     assert run(*command).code == 0
@@ -112,10 +112,17 @@ def test_old_result_is_kept_until_the_forced_run_has_finished(
     assert run(*command, "force=true").line.startswith("RuntimeError: the metric broke")
     assert kept() == [old]
     monkeypatch.delenv("TEST_DISTURBANCE")
+    assert "has finished before" in run(*command).out
+    (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert (row["status"], row["dice"]) == ("finished", old["scores"]["dice"]["mean"])
     assert run(*command, "force=true").code == 0
     (new,) = kept()
     assert new["training_seconds"] != old["training_seconds"]
     assert numbers(new) == numbers(old)
+    assert {path.name for path in (results / "runs").iterdir()} == {
+        only_run(results).name,
+        ".locks",
+    }
 
 
 def test_one_seed_gives_identical_scores_and_another_seed_others(

@@ -1,14 +1,20 @@
 """Folders of results: what counts as finished, who holds them, and what survives a fault."""
 
 import csv
+import errno
 import json
+import os
+import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from bench.errors import Busy, Diverged, StoreError, Unsupported
+from bench.store import locks
+from bench.store.files import read_json, write_atomically, write_csv, write_json
 from bench.store.folder import (
     FAILURE,
     LAST,
@@ -18,10 +24,6 @@ from bench.store.folder import (
     Folder,
     describe,
     list_folders,
-    read_json,
-    write_atomically,
-    write_csv,
-    write_json,
 )
 
 HEADER = {"id": "abc", "dataset": "demo", "metric": "ncc", "weight": 0.5, "seed": 0}
@@ -117,22 +119,90 @@ def test_failure_before_the_start_writes_nothing(folder):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", '{"schema": 1}', '{"schema": 1, "status": "running"}', "[]"]
+    "content",
+    ["", "{", '{"schema": 1}', '{"schema": 1, "status": "running"}', "[]"]
+    + [f'{{"schema": {schema}, "status": "finished"}}' for schema in ('"one"', "null", "1")],
 )
-def test_damaged_summary_is_not_finished(folder, content):
+def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, content):
     finish(folder)
     folder.file(SUMMARY).write_text(content)
     assert folder.summary() is None
+    status, reason, _ = folder.standing()
+    assert status == "damaged"
+    assert reason.startswith("summary.json ")
+    assert reason.endswith(". The same command runs it again.")
+    with folder.claim():
+        assert folder.status() == "running"
+        folder.start(HEADER, "seed: 0\n", {})
     assert folder.status() == "interrupted"
 
 
-def test_summary_of_a_newer_version_is_refused(folder):
+def test_results_of_a_newer_version_are_named_and_never_overwritten(folder):
     finish(folder)
     write_json(folder.file(SUMMARY), {"schema": SCHEMA + 1, "status": "finished"})
-    words = rf"was written by a newer version \(schema {SCHEMA + 1}, this one knows {SCHEMA}\)"
-    for look in (folder.summary, folder.status):
-        with pytest.raises(StoreError, match=words):
-            look()
+    words = f"was written by a newer version than this one, which knows schema {SCHEMA}"
+    assert words in folder.standing().reason
+    assert describe(folder)["status"] == "damaged"
+    with pytest.raises(StoreError, match=words):
+        folder.start(HEADER, "seed: 0\n", {})
+    assert read_json(folder.file(SUMMARY))["schema"] == SCHEMA + 1
+
+
+def alter(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "pairs.csv", "config.yaml", "run.json"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "deleted"])
+def test_finished_run_with_a_damaged_file_is_damaged_and_names_it(folder, name, damage):
+    folder.start(HEADER, "seed: 0\n", {})
+    folder.file("best.safetensors").write_bytes(bytes(5000))
+    folder.file("pairs.csv").write_text("moving,fixed,dice\na,b,0.5\n")
+    folder.finish({**HEADER, "scores": SCORES})
+    assert folder.status() == "finished"
+    path = folder.file(name)
+    if damage == "bit":
+        alter(path, -2)
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.unlink()
+    what = "cannot be read (No such file or directory)"
+    what = what if damage == "deleted" else "is not as it was written"
+    row = describe(folder)
+    assert row["status"] == "damaged"
+    assert row["error"] == f"{name} {what}. force=true runs it anew."
+    assert "dice" not in row
+    with pytest.raises(StoreError, match=f"{folder.path.name}: is damaged: {name} "):
+        folder.finished()
+
+
+def test_no_bit_of_a_summary_can_change_a_score(folder):
+    finish(folder)
+    for place in range(folder.file(SUMMARY).stat().st_size):
+        alter(folder.file(SUMMARY), place)
+        found = folder.summary()
+        assert found is None or (found["scores"], found["seed"]) == (SCORES, HEADER["seed"])
+        alter(folder.file(SUMMARY), place)
+    assert folder.summary()["scores"] == SCORES
+
+
+def test_folder_that_another_process_writes_or_removes_is_described(folder, monkeypatch):
+    folder.start(HEADER, "seed: 0\n", {})
+    listed = list(folder.path.iterdir())
+    gone = folder.path / "last.pt.partial"
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([gone, *listed]))
+    assert describe(folder)["written"] == round(max(p.stat().st_mtime for p in listed))
+    assert describe(Folder(folder.path / "nowhere"))["status"] == "missing"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"status": "gone"}', '{"status": "failed"}'])
+def test_damaged_failure_is_none(folder, content):
+    folder.start(HEADER, "seed: 0\n", {})
+    folder.file(FAILURE).write_text(content)
+    assert describe(folder)["status"] == "interrupted"
 
 
 HOLDER = """
@@ -180,34 +250,78 @@ def test_claim_of_a_killed_process_ends_with_it(folder, holder):
         assert folder.status() == "running"
 
 
-def test_waiting_claim_gets_the_folder_when_the_other_lets_go(folder, holder):
-    holder.stdin.close()
+def test_waiting_claim_says_for_whom_and_gets_the_folder_when_the_other_lets_go(
+    folder, holder, monkeypatch, capsys
+):
+    monkeypatch.setattr(locks, "SILENCE", 0.05)
+    threading.Timer(0.3, holder.stdin.close).start()
     with folder.claim(wait=True):
         pass
     assert holder.wait() == 0
+    assert capsys.readouterr().err == (
+        f"waiting for demo-ncc-abc, which process {holder.pid} on {platform.node()} holds\n"
+    )
 
 
-def test_setting_aside_keeps_a_finished_run_until_the_new_one_finishes(folder):
-    finish(folder, steps=1)
-    folder.set_aside()
-    aside = folder.path.parent.parent / "replaced" / folder.path.name
-    assert folder.status() == "missing"
-    assert read_json(aside / SUMMARY)["steps"] == 1
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_system_without_locks_is_named_with_a_remedy(folder, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
     folder.start(HEADER, "seed: 0\n", {})
-    assert aside.exists()
-    folder.finish({**HEADER, "scores": SCORES, "steps": 2})
-    assert not aside.exists()
-    assert folder.summary()["steps"] == 2
-
-
-def test_setting_aside_leaves_an_unfinished_run_to_go_on(folder):
-    finish(folder, steps=1)
-    folder.set_aside()
-    folder.start(HEADER, "seed: 0\n", {})
-    folder.set_aside()
-    aside = folder.path.parent.parent / "replaced" / folder.path.name
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError) as raised, folder.claim():
+        pass
+    line = str(raised.value)
+    assert line.startswith(f"{folder.path.parent}/.locks/demo-ncc-abc.lock: this file system has ")
+    assert line.endswith("Choose a folder on another one with results_dir=DIR.")
     assert folder.status() == "interrupted"
-    assert read_json(aside / SUMMARY)["steps"] == 1
+
+
+def test_finished_run_is_shown_until_the_one_that_is_run_anew_takes_its_place(folder, tmp_path):
+    finish(folder, steps=1)
+    with folder.claim():
+        new = folder.start_anew()
+        new.start(HEADER, "seed: 0\n", {})
+        new.file(LAST).write_bytes(b"state")
+    assert [found.path for found in list_folders(tmp_path)] == [folder.path]
+    assert folder.standing().summary["steps"] == 1
+    with folder.claim():
+        again = folder.start_anew()
+        assert again.file(LAST).read_bytes() == b"state"
+        again.finish({**HEADER, "scores": SCORES, "steps": 2})
+        assert folder.summary()["steps"] == 1
+        folder.give_way()
+    assert folder.finished()["steps"] == 2
+    assert {path.name for path in folder.path.parent.iterdir()} == {folder.path.name, ".locks"}
+
+
+def test_run_that_was_replaced_is_not_gone_on_with(folder):
+    """It lies in the place of the new one if a process is killed after they have changed places."""
+    finish(folder, steps=1)
+    new = folder.anew()
+    new.start(HEADER, "", {})
+    new.finish({**HEADER, "scores": SCORES, "steps": 2})
+    assert not folder.start_anew().path.exists()
+
+
+def test_run_that_is_run_anew_is_removed_and_reset_with_it(folder):
+    for action in (folder.reset, folder.remove):
+        finish(folder)
+        folder.anew().start(HEADER, "", {})
+        (folder.path.parent / f".{folder.path.name}.removed" / "rest").mkdir(
+            parents=True, exist_ok=True
+        )
+        action()
+        assert not folder.anew().path.exists()
+    assert [path.name for path in folder.path.parent.iterdir()] == [".locks"]
+
+
+def test_looking_writes_nothing(folder, tmp_path):
+    folder.start(HEADER, "seed: 0\n", {})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert [describe(found)["status"] for found in list_folders(tmp_path)] == ["interrupted"]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_listing_holds_what_was_started_by_name(folder, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.plots.registered import draw_contours, draw_image, plane_to_show
+from bench.analysis.plots.saving import write_figure
 from bench.data.check import ORDER, SHOWN, CheckReport
 
 Shown = tuple[str, np.ndarray, np.ndarray | None]
@@ -51,7 +52,7 @@ def _draw_rows(path: Path, rows: Sequence[Sequence[Shown]], columns: int, title:
             _draw(axis, name, image, labels)
     figure.suptitle(title)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    write_figure(figure, path, dpi=100)
 
 
 def _draw(axis: Any, name: str, image: np.ndarray, labels: np.ndarray | None) -> None:

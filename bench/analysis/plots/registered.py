@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.plots.saving import write_figure
+
 LABEL_COLORS = "tab10"
 LEGEND = "; red: errors of landmarks"
 NEAR = 1.0  # voxels from the plane that is shown
@@ -73,7 +75,7 @@ def draw_registration(
         axis.set_axis_off()
         axis.set_aspect("equal")
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path, dpi=110)
 
 
 def plane_to_show(image: np.ndarray, labels: np.ndarray | None) -> tuple[slice | int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.plots.saving import write_figure
 from bench.analysis.reading.metrics import METRICS
 
 OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
@@ -189,6 +190,6 @@ def save(figure: Any, path: Path) -> None:
         figure: A matplotlib figure.
         path: Where, without a suffix.
     """
-    figure.savefig(path.with_suffix(".png"), dpi=RESOLUTION)
+    write_figure(figure, path.with_suffix(".png"), dpi=RESOLUTION)
     figure.set_layout_engine("none")  # it is laid out already
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    write_figure(figure, path.with_suffix(".pdf"), metadata={"CreationDate": None})

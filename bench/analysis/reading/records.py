@@ -14,6 +14,7 @@ from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
+from bench.store.files import read_json
 from bench.store.folder import (
     CLASSES,
     CONFIG,
@@ -27,7 +28,6 @@ from bench.store.folder import (
     Status,
     describe,
     list_folders,
-    read_json,
 )
 
 BEFORE = "_before"
@@ -37,6 +37,9 @@ RUN_COLUMNS = (
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
 TEXTS = {"moving": str, "fixed": str, "class": str, "point": str}  # ids such as 007 are no numbers
+OF_NUMBERS = (*TABLES, HISTORY)  # but for those texts
+REMEDY = "force=true runs it anew."
+REMEDY_OF_TEST = "Delete it; `python -m bench robustness` writes it again."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -114,19 +117,23 @@ def collect(folders: list[Folder]) -> Records:
     for folder in folders:
         name = folder.path.name
         row = {"task": TASK, **describe(folder)}
+        try:
+            config = read_config(folder.file(CONFIG))
+            summary = folder.summary() if row["status"] is Status.FINISHED else None
+            found = dict(read_tables(folder, summary)) if summary else {}
+        except ValueError as error:
+            if row["status"] is Status.FINISHED:
+                remedy = REMEDY_OF_TEST if str(error).startswith(ROBUSTNESS) else REMEDY
+                row |= {"status": Status.DAMAGED, "error": f"{error}. {remedy}"}
+        else:
+            configs[name] = config
+            if summary:
+                summaries[name] = summary
+            for file, rows in found.items():
+                tables.setdefault(file, {})[name] = rows
+        environments[name] = read_json(folder.file(ENVIRONMENT)) or {}
         row["method"] = method_of(row)
         runs[name] = {"error": "", **{key: row[key] for key in RUN_COLUMNS if key in row}}
-        environments[name] = read_json(folder.file(ENVIRONMENT)) or {}
-        try:
-            configs[name] = read_config(folder.file(CONFIG))
-            summary = folder.summary()
-            if summary is None:
-                continue
-            for file, rows in read_tables(folder, summary):
-                tables.setdefault(file, {})[name] = rows
-            summaries[name] = summary
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            runs[name] |= {"status": Status.DAMAGED, "error": f"cannot be read: {error}"}
     return Records(
         pd.DataFrame.from_dict(runs, orient="index", columns=RUN_COLUMNS),
         {file: _stack(frames) for file, frames in tables.items()},
@@ -146,10 +153,24 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is not one.
     """
-    content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    if not isinstance(content, dict) or "dataset" not in content:
-        raise ValueError(f"{path.name} is no configuration")
+    try:
+        content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        reading_settings(content)
+        training_settings(content)
+        _ = [content[section]["name"] for section in ("dataset", "model", *USES)]
+        _ = content["seed"], content["regularizer"]["weight"], content["tracker"]["name"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path.name} cannot be read ({_reason(error)})") from error
     return content
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in one line."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return type(error).__name__
 
 
 def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -160,8 +181,7 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
         summary: Its summary, which lists its tables.
 
     Raises:
-        OSError: If one is missing.
-        ValueError: If one is damaged.
+        ValueError: If one is missing or damaged.
     """
     listed = summary.get("tables")
     needed = [TABLES[0]] if listed is None else list(listed)
@@ -169,10 +189,21 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
         needed.append(HISTORY)
     for file in dict.fromkeys([*needed, *TABLES, HISTORY, ROBUSTNESS]):
         if file in needed or folder.file(file).exists():
-            rows = pd.read_csv(folder.file(file), dtype=TEXTS)
-            if rows.empty:
-                raise ValueError(f"{file} has no rows")
-            yield file, rows
+            yield file, _read_table(folder.file(file))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(path, dtype=TEXTS)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read ({_reason(error)})") from error
+    if rows.empty:
+        raise ValueError(f"{path.name} has no rows")
+    for name in rows.columns.difference(list(TEXTS)) if path.name in OF_NUMBERS else ():
+        if not pd.api.types.is_numeric_dtype(rows[name]):
+            broken = rows[name][pd.to_numeric(rows[name], errors="coerce").isna()].dropna()
+            raise ValueError(f"{path.name} has {broken.iloc[0]!r} for a number of {name}")
+    return rows
 
 
 def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,9 @@ from bench.analysis.report.tables import (
     statistics_table,
 )
 from bench.errors import StoreError
+from bench.store.files import exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
+from bench.store.locks import held
 
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
@@ -47,6 +49,8 @@ PANEL_CAPTIONS = {  # by the command that draws it
 def write_report(request: Request, out: Path) -> Findings:
     """Writes a report to the side, and puts it in place of the former one when it is complete.
 
+    Several at once are written one after the other.
+
     Args:
         request: What of.
         out: Folder of the report: `index.html`, `tables/` and `figures/`.
@@ -61,16 +65,17 @@ def write_report(request: Request, out: Path) -> Findings:
             "another one."
         )
     found = find(request)
-    partial, former = (out.with_name(f".{out.name}.{state}") for state in ("partial", "former"))
-    for place in (partial, former):
-        shutil.rmtree(place, ignore_errors=True)
-    for name in ("tables", "figures"):
-        (partial / name).mkdir(parents=True)
-    _write(request, found, partial)
-    if out.exists():
-        out.rename(former)
-    partial.rename(out)
-    shutil.rmtree(former, ignore_errors=True)
+    with held(out.with_name(f".{out.name}.lock"), f"the report {out}", "--out DIR"):
+        recover(out)
+        partial = out.with_name(f".{out.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        for name in ("tables", "figures"):
+            (partial / name).mkdir(parents=True)
+        _write(request, found, partial)
+        if out.exists():
+            exchange(partial, out)
+        else:
+            put_in_place(partial, out)
     return found
 
 

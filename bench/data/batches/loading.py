@@ -159,7 +159,7 @@ def read_images(
     dataset: PreparedDataset, members: Sequence[int], device: torch.device, role: str = MOVING
 ) -> Tensor:
     """(B, C, *S) float32 of these subjects, with the channels that they show in a role."""
-    kept = dataset.images[list(members)]
+    kept = dataset.images_of(members)
     if dataset.roles is not None:
         kept = kept[:, list(dataset.roles[role])]
     images = torch.from_numpy(kept).to(device).float()
@@ -170,8 +170,7 @@ def read_segmentations(
     dataset: PreparedDataset, members: Sequence[int], device: torch.device
 ) -> Tensor:
     """(B, 1, *S) uint8 of these subjects, int32 beyond 256 classes; there must be labels."""
-    assert dataset.labels is not None
-    labels = dataset.labels[list(members)]
+    labels = dataset.labels_of(members)
     if labels.dtype != np.uint8:
         labels = labels.astype(np.int32)
     return torch.from_numpy(labels).to(device)

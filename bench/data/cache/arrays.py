@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -163,7 +164,20 @@ def build_arrays(source: Source, subjects: Sequence[Subject], folder: Path) -> d
     points = stacked_landmarks(collector)
     if points is not None:
         np.save(folder / LANDMARKS, points)
-    return describe(source, subjects, collector)
+    return {**describe(source, subjects, collector), "checksums": _checksums(folder)}
+
+
+def checksum_of(block: np.ndarray) -> int:
+    """CRC-32 of an array, its type and its shape."""
+    header = f"{block.dtype.str} {block.shape}".encode()
+    content = np.ascontiguousarray(block).reshape(-1).view(np.uint8)
+    return zlib.crc32(content.data, zlib.crc32(header))
+
+
+def _checksums(folder: Path) -> dict[str, list[int]]:
+    """By the names of arrays, a CRC-32 for each subject."""
+    arrays = {path.name: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    return {name: [checksum_of(block) for block in array] for name, array in arrays.items()}
 
 
 def stacked_landmarks(collector: Collector) -> np.ndarray | None:

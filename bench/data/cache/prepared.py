@@ -1,7 +1,9 @@
 """A data set ready for training: memory-mapped arrays with splits and pairs."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS
+from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DataError
+from bench.errors import DamagedCache, DataError
+from bench.store.files import ALTERED, is_as_sealed
 
 INDEX = "index.json"
 TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
@@ -26,6 +29,23 @@ def empty_split(name: str, split: str) -> DataError:
     return DataError(
         f"dataset {name}: split {split!r} has no subjects, and this run needs some. Add them"
         f"{'' if split == TEST else TRAINS_NOTHING}."
+    )
+
+
+def discarded(folder: Path, reason: str) -> DamagedCache:
+    """Deletes a damaged cache folder, its index first; returns what to raise."""
+    try:
+        (folder / INDEX).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except FileNotFoundError:  # another process was faster
+        pass
+    except OSError as error:
+        return DamagedCache(
+            f"{folder}: is damaged ({reason}) and cannot be deleted ({error.strerror}). Delete it, "
+            "or choose another folder with dataset.cache=DIR."
+        )
+    return DamagedCache(
+        f"{folder}: is damaged ({reason}) and has been deleted; the same command makes it again."
     )
 
 
@@ -45,8 +65,19 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
-        """Opens a cache folder; reads its index only."""
-        return cls(folder, json.loads((folder / INDEX).read_text()), dict(pairing))
+        """Opens a cache folder; reads its index only.
+
+        Raises:
+            DamagedCache: If that is not as it was written.
+        """
+        try:
+            index = json.loads((folder / INDEX).read_text())
+            whole = is_as_sealed(index)
+        except (FileNotFoundError, ValueError, AttributeError) as error:
+            raise discarded(folder, f"{INDEX} cannot be read: {type(error).__name__}") from error
+        if not whole:
+            raise discarded(folder, f"{INDEX} {ALTERED}")
+        return cls(folder, index, dict(pairing))
 
     @property
     def name(self) -> str:
@@ -128,8 +159,10 @@ class PreparedDataset:
         """(N, P, D) float64, voxels, NaN where a subject lacks a point; None without landmarks."""
         if not self.has_landmarks:
             return None
-        assert self.folder is not None
-        return np.load(self.folder / LANDMARKS)
+        points = self._load(LANDMARKS, mmap_mode=None)
+        for i in range(len(self.ids)):
+            self._check(LANDMARKS, i, points[i])
+        return points
 
     def landmark_names(self, index: int) -> list[str]:
         """What the points of a subject are called, by number from 1 where its file does not say."""
@@ -141,17 +174,81 @@ class PreparedDataset:
     @cached_property
     def images(self) -> Any:
         """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped."""
-        assert self.folder is not None
-        return np.load(self.folder / IMAGES, mmap_mode="r")
+        return self._load(IMAGES)
 
     @cached_property
     def labels(self) -> Any:
         """(N, 1, *S) uint8 (uint16 beyond 256 classes), positions in `class_names`,
         memory-mapped; None without labels."""
-        if not self.has_labels:
-            return None
+        return self._load(LABELS) if self.has_labels else None
+
+    def images_of(self, members: Sequence[int]) -> np.ndarray:
+        """Images of some subjects, as `images` has them.
+
+        Raises:
+            DamagedCache: If they are not as they were written.
+        """
+        return self._whole(IMAGES, self.images, members)
+
+    def labels_of(self, members: Sequence[int]) -> np.ndarray:
+        """Labels of some subjects, as `labels` has them; there must be some.
+
+        Raises:
+            DamagedCache: If they are not as they were written.
+        """
+        assert self.labels is not None
+        return self._whole(LABELS, self.labels, members)
+
+    def verify(self) -> None:
+        """Raises DamagedCache unless the arrays of all subjects are as they were written."""
+        assert self.landmarks is None or len(self.landmarks) == len(self.ids)
+        for i in range(len(self.ids)):
+            self.images_of([i])
+            if self.has_labels:
+                self.labels_of([i])
+
+    def _whole(self, name: str, array: Any, members: Sequence[int]) -> np.ndarray:
+        """Some subjects of an array, each checked the first time that it is used."""
+        kept = array[list(members)]
+        if self.folder is not None:
+            for place, member in enumerate(members):
+                if (name, member) not in self._checked:
+                    self._check(name, member, kept[place])
+                    self._checked.add((name, member))
+        return kept
+
+    @cached_property
+    def _checked(self) -> set[tuple[str, int]]:
+        return set()
+
+    def _check(self, name: str, i: int, block: np.ndarray) -> None:
         assert self.folder is not None
-        return np.load(self.folder / LABELS, mmap_mode="r")
+        if checksum_of(block) != self.index["checksums"][name][i]:
+            raise self._damaged(f"{name}: subject {self.ids[i]} {ALTERED}")
+
+    def _load(self, name: str, mmap_mode: Any = "r") -> np.ndarray:
+        assert self.folder is not None
+        try:
+            array = np.load(self.folder / name, mmap_mode=mmap_mode)
+        except Exception as error:  # NumPy raises all kinds for a damaged header
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # the disk's fault
+            raise self._damaged(f"{name} cannot be read: {type(error).__name__}") from error
+        if len(array) != len(self.ids):
+            raise self._damaged(f"{name} has {len(array)} of {len(self.ids)} subjects")
+        return array
+
+    def _damaged(self, reason: str) -> DamagedCache:
+        """What to raise for arrays that are not those of the index."""
+        assert self.folder is not None
+        with suppress(OSError, ValueError, KeyError):
+            now = json.loads((self.folder / INDEX).read_text())
+            if now["checksums"] != self.index["checksums"]:
+                return DamagedCache(
+                    f"{self.folder}: has been made anew by another process, as the files have "
+                    "changed; the same command reads it."
+                )
+        return discarded(self.folder, reason)
 
     def members(self, split: str) -> list[int]:
         """Indices of the subjects of a split."""

@@ -5,18 +5,19 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-
-from filelock import FileLock
 
 from bench.data.cache.arrays import build_arrays
 from bench.data.cache.prepared import INDEX, PreparedDataset
 from bench.data.sources.pairs import make_policy
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Subject
-from bench.errors import DataError
+from bench.errors import DamagedCache, DataError, StoreError
+from bench.store.files import exchange, put_in_place, sealed, write_json
+from bench.store.locks import held
 
-FORMAT = 4
+FORMAT = 5
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:
@@ -27,10 +28,11 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
     """
     if cache is None:
         return prepare(source, None)
-    folder = cache_folder(source, source.subjects(), cache)
-    if not (folder / INDEX).exists():
+    subjects = source.subjects()
+    dataset = _opened(source, subjects, cache_folder(source, subjects, cache), trust=True)
+    if dataset is None:
         raise DataError("its images have not been read yet")
-    return PreparedDataset.open(folder, source.pairs)
+    return dataset
 
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
@@ -40,16 +42,18 @@ def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Pa
     return cache / f"{source.name}-{key}"
 
 
-def prepare(source: Source, cache: Path | None) -> PreparedDataset:
+def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedDataset:
     """The data set from the cache, built first if a source file or a setting is new.
 
     The arrays are written to the side and renamed, so a cache folder is complete or absent;
-    several processes that ask at once build it once.
+    several processes that ask at once build it once. One that is damaged is built again.
 
     Args:
         source: The data set.
         cache: Folder of all caches; None keeps nothing and reads the files whenever a subject is
             used.
+        trust: Whether files whose size and times are as they were have the same content, and
+            arrays are checked when they are used. Otherwise all is compared at once.
 
     Raises:
         DataError: If the source files are missing, damaged or inconsistent.
@@ -64,12 +68,47 @@ def prepare(source: Source, cache: Path | None) -> PreparedDataset:
 
         return open_direct(source, subjects)
     folder = cache_folder(source, subjects, cache)
-    if not (folder / INDEX).exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{folder.name}.lock"):
-            if not (folder / INDEX).exists():
+    dataset = _opened(source, subjects, folder, trust)
+    if dataset is None:
+        with _claimed(folder):
+            dataset = _opened(source, subjects, folder, trust)
+            if dataset is None:
                 _build(source, subjects, folder)
-    return PreparedDataset.open(folder, source.pairs)
+                dataset = PreparedDataset.open(folder, source.pairs)
+    return dataset
+
+
+def _opened(
+    source: Source, subjects: Sequence[Subject], folder: Path, trust: bool
+) -> PreparedDataset | None:
+    """The data set of a cache folder; None if it is absent, damaged or of other content."""
+    if not folder.exists():
+        return None
+    times = source.times_of_change(subjects)
+    try:
+        dataset = PreparedDataset.open(folder, source.pairs)
+        if trust and dataset.index["times"] == times:
+            return dataset
+        if dataset.fingerprint != source.fingerprint(subjects):
+            print(f"{folder}: is of other content than the files have now; they are read again")
+            return None
+        if not trust:
+            dataset.verify()
+    except DamagedCache as damage:
+        if folder.exists():
+            raise  # it cannot be deleted
+        print(damage)
+        return None
+    if dataset.index["times"] != times:
+        dataset.index = sealed({**dataset.index, "times": times})
+        with suppress(OSError, StoreError), _claimed(folder, patience=0):  # it may be read-only
+            write_json(folder / INDEX, dataset.index)
+    return dataset
+
+
+def _claimed(folder: Path, patience: float | None = None) -> AbstractContextManager[None]:
+    lock = folder.with_name(f"{folder.name}.lock")
+    return held(lock, f"the cache {folder.name}", "dataset.cache=DIR", patience)
 
 
 def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
@@ -110,10 +149,19 @@ def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    times = source.times_of_change(subjects)
     try:
         index = build_arrays(source, subjects, partial)
-        (partial / INDEX).write_text(json.dumps({"format": FORMAT, **index}, indent=1))
-        partial.rename(folder)
+        if source.times_of_change(subjects) != times:
+            raise DataError(
+                f"dataset {source.name}: files changed while they were read. Run the same command "
+                "again when they are complete."
+            )
+        write_json(partial / INDEX, sealed({"format": FORMAT, **index, "times": times}))
+        if folder.exists():  # of other content
+            exchange(partial, folder)
+        else:
+            put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -124,18 +124,29 @@ def parts_of(path: Path) -> list[Path]:
     """All files that make up an image: those of a folder, or a header and what it points to."""
     if path.is_dir():
         return files_in(path)
-    ending = path.suffix.lower()
-    if ending in (".mhd", ".nhdr") and path.exists():
-        text = path.read_text(errors="replace")
-        found = re.search(
-            r"^(?:ElementDataFile|data ?file)\s*[=:]\s*(\S.*?)\s*$", text, re.M | re.I
-        )
-        if found and (path.parent / found[1]).is_file():
-            return [path, path.parent / found[1]]
-    if ending in (".hdr", ".img"):
-        other = path.with_suffix(".img" if ending == ".hdr" else ".hdr")
-        return [path, other] if other.is_file() else [path]
-    return [path]
+    lowered = path.name.lower()
+    if lowered.endswith((".mhd", ".nhdr")) and path.exists():
+        others = _pointed_to(path.read_text(errors="replace"))
+    elif halves := re.fullmatch(r"(.*\.)(hdr|img)(\.gz)?", path.name, re.I):
+        other = "img" if halves[2].lower() == "hdr" else "hdr"
+        others = [halves[1] + ending for ending in (other, other.upper(), f"{other}.gz")]
+    else:
+        others = []
+    return [path, *(path.parent / name for name in others if (path.parent / name).is_file())]
+
+
+def _pointed_to(header: str) -> list[str]:
+    """The files that a header of MetaImage or NRRD names: one, a list, or numbered ones."""
+    found = re.search(r"^(?:ElementDataFile|data ?file)\s*[=:]\s*(\S.*?)\s*$", header, re.M | re.I)
+    if not found:
+        return []
+    if found[1].split()[0] == "LIST":
+        return [line.strip() for line in header[found.end() :].splitlines() if line.strip()]
+    numbered = re.fullmatch(r"([^\s%]*%0?\d?d[^\s%]*)((?:\s+\d{1,6}){3})", found[1])
+    if not numbered:
+        return [found[1]]
+    first, last, step = (int(number) for number in numbered[2].split())
+    return [numbered[1] % number for number in range(first, last + 1, max(step, 1))]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from filelock import FileLock
-
 from bench.data.cache.preparing import check_subjects
 from bench.data.check import check
 from bench.data.getting.archive import unpack
 from bench.data.getting.download import download
 from bench.data.sources.source import Source
 from bench.errors import BenchError, DataError
+from bench.store.locks import held
 
 DEPTH = 3  # folders in an archive below which a data set is not looked for
 
@@ -69,7 +68,7 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
         )
     root = Path(source.root)
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".prepare.lock"):
+    with held(root / ".prepare.lock", f"the folder {root}", "dataset.root=DIR"):
         count = is_ready(source)
         if count is not None:
             return count

@@ -275,6 +275,11 @@ class Source(ABC):
                 state.append([subject.id, subject.split, subject.page, *known[path]])
         return state
 
+    def times_of_change(self, subjects: Sequence[Subject]) -> str:
+        """Hash of when anything of each file was changed last, which nothing can set back."""
+        unique = dict.fromkeys(path for subject in subjects for path in files(subject))
+        return hashlib.sha256(repr([p.stat().st_ctime_ns for p in unique]).encode()).hexdigest()
+
     def fingerprint(self, subjects: Sequence[Subject]) -> str:
         """SHA-256 over the content of all files: the same wherever the files lie."""
         unique = list(dict.fromkeys(path for subject in subjects for path in files(subject)))

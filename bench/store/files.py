@@ -1,0 +1,140 @@
+"""Writing so that a file is the former one or the new one, whole, whatever happens; checksums."""
+
+import csv
+import ctypes
+import io
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
+BLOCK = 1 << 20  # bytes read at once
+CHECKSUM = "checksum"  # key of a sealed JSON object
+ALTERED = "is not as it was written"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file to the side, then puts it in place of the former one in one step."""
+    partial = path.with_name(path.name + ".partial")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        partial.write_bytes(data)
+        put_in_place(partial, path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a failed write does not say which file
+        raise
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Renames a file or folder that is complete; a power cut leaves the former one or all of it."""
+    for part in (*partial.rglob("*"), partial):
+        _synchronize(part)
+    partial.replace(path)
+    _synchronize(path.parent)
+
+
+def exchange(new: Path, old: Path) -> None:
+    """Puts a complete folder in place of another and deletes that one.
+
+    In one step on Linux. Where the system cannot, the old one stands aside for a moment: `recover`
+    brings it back after a kill in that moment.
+    """
+    for part in (*new.rglob("*"), new):
+        _synchronize(part)
+    aside = _aside(old)
+    shutil.rmtree(aside, ignore_errors=True)
+    if _exchange_names(new, old):
+        new.rename(aside)
+    else:
+        old.rename(aside)
+        new.rename(old)
+    _synchronize(old.parent)
+    shutil.rmtree(aside)
+
+
+def recover(path: Path) -> None:
+    """Brings a folder back whose exchange was cut short, or deletes what it had left."""
+    aside = _aside(path)
+    if aside.exists() and not path.exists():
+        aside.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _exchange_names(first: Path, second: Path) -> bool:
+    """Whether two names were exchanged, which some systems and file systems cannot do."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return rename(AT_CWD, os.fsencode(first), AT_CWD, os.fsencode(second), EXCHANGE) == 0
+
+
+def _synchronize(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as CSV by `write_atomically`; the columns are all keys in order of appearance."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON by `write_atomically`."""
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    found = 0
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            found = zlib.crc32(block, found)
+    return found
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold, with its CRC-32."""
+    plain = json.loads(json.dumps(content))
+    plain.pop(CHECKSUM, None)
+    return {**plain, CHECKSUM: _checksum_of(plain)}
+
+
+def is_as_sealed(content: Mapping[str, Any]) -> bool:
+    """Whether a JSON object has the CRC-32 that it was sealed with."""
+    plain = {name: value for name, value in content.items() if name != CHECKSUM}
+    return content.get(CHECKSUM) == _checksum_of(plain)
+
+
+def _checksum_of(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

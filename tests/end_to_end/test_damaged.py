@@ -1,0 +1,90 @@
+"""Whole commands over damaged files: nothing damaged is used, and what can be is made again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import DEMO, Command, at, numbers, only_run, read_summary, with_cache
+
+RUN = ["metric=mse", *DEMO]
+
+
+def flip(path: Path, place: int = -1) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def row(results: Path, bench: Command) -> dict:
+    (found,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    return found
+
+
+def test_cache_found_damaged_in_a_training_is_made_again_and_the_run_goes_on(
+    tmp_path: Path, run: Command
+) -> None:
+    found = []
+    (tmp_path / "cache").mkdir()
+    for name in ("undisturbed", "damaged"):
+        results = with_cache(tmp_path / name, tmp_path / "cache")
+        outcome = run(*RUN, at(results))
+        assert outcome.code == 0, outcome.err
+        found.append(numbers(read_summary(only_run(results))))
+        (cache,) = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+        if name == "undisturbed":
+            whole = (cache / "images.npy").read_bytes()
+            flip(cache / "images.npy", -3)
+    assert f"{results / 'cache' / cache.name}: is damaged (images.npy: subject test" in outcome.out
+    assert found[0] == found[1]
+    assert (cache / "images.npy").read_bytes() == whole
+
+
+def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
+    results: Path, run: Command, bench: Command
+) -> None:
+    assert run(*RUN, at(results)).code == 0
+    folder = only_run(results)
+    before = read_summary(folder)
+    flip(folder / "best.safetensors")
+    what = "best.safetensors is not as it was written. force=true runs it anew."
+    found = row(results, bench)
+    assert (found["status"], found["error"]) == ("damaged", what)
+    shown = bench("runs", "--results", str(results)).out
+    assert f"{before['id']} damaged: {what}" in shown
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0
+    assert f"{folder.name} is damaged: {what}" in outcome.err
+    for command in (["robustness"], ["panel"], ["landscape"]):
+        line = bench(*command, before["id"], "--results", str(results)).line
+        assert line == f"{folder.name}: is damaged: {what}"
+    plan = run("-m", *RUN, at(results), "plan=true")
+    assert "1 damaged" in plan.out
+    assert run(*RUN, at(results), "force=true").code == 0
+    assert row(results, bench)["status"] == "finished"
+    assert numbers(read_summary(folder)) == numbers(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (EOFError("no more\nbytes"), "EOFError: no more bytes"),
+        (KeyError("dataset"), "KeyError: 'dataset'"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"), "UnicodeDecodeError: 'utf-8' codec "),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+    ],
+)
+def test_whatever_ends_a_command_is_one_line(
+    error: Exception,
+    line: str,
+    results: Path,
+    bench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bench.cli.run_commands.list_folders", fail)
+    found = bench("runs", "--results", str(results)).line
+    assert found.startswith(line)
+    assert found.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)")

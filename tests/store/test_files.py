@@ -1,0 +1,83 @@
+"""Folders that take each other's place: at every moment one of them is there, whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.store import files
+from bench.store.files import exchange, is_as_sealed, put_in_place, recover, sealed
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from bench.store import files
+folder, number, in_one_step = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+if not in_one_step:
+    files._exchange_names = lambda first, second: False
+seen = 0
+def hook(event, arguments):
+    global seen
+    if event in ("os.rename", "shutil.rmtree", "os.rmdir", "os.remove"):
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen += 1
+sys.addaudithook(hook)
+files.recover(folder / "old")
+files.exchange(folder / "new", folder / "old")
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_text(text)
+    return folder
+
+
+def read(folder: Path) -> set[str]:
+    return {path.read_text() for path in folder.iterdir()}
+
+
+@pytest.fixture(params=[True, False], ids=["one step", "two steps"])
+def in_one_step(request, monkeypatch):
+    if not request.param:
+        monkeypatch.setattr(files, "_exchange_names", lambda first, second: False)
+    return request.param
+
+
+def test_folder_takes_the_place_of_another_which_is_deleted(tmp_path, in_one_step):
+    exchange(write(tmp_path / "new", "new"), write(tmp_path / "old", "old"))
+    assert read(tmp_path / "old") == {"new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_exchange_that_is_killed_leaves_one_of_both(tmp_path, in_one_step, number):
+    write(tmp_path / "new", "new")
+    write(tmp_path / "old", "old")
+    arguments = [str(tmp_path), str(number), str(in_one_step)]
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", KILLED_AT, *arguments], cwd=root)
+    if in_one_step:
+        assert read(tmp_path / "old") in ({"old"}, {"new"})
+    recover(tmp_path / "old")
+    assert read(tmp_path / "old") in ({"old"}, {"new"})
+    assert not list(tmp_path.glob(".old*"))
+
+
+def test_folder_that_is_put_in_place_is_complete(tmp_path):
+    put_in_place(write(tmp_path / "partial", "new"), tmp_path / "place")
+    assert read(tmp_path / "place") == {"new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_seal_knows_every_value(tmp_path):
+    content = {"a": 1, "b": [1.5, None, float("inf")], "c": {10: "x", 9: "y"}}
+    whole = sealed(content)
+    assert is_as_sealed(whole)
+    assert sealed(whole) == whole
+    assert not is_as_sealed({**whole, "a": 2})
+    assert not is_as_sealed({name: value for name, value in whole.items() if name != "a"})
+    assert not is_as_sealed(content)
