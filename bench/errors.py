@@ -16,6 +16,10 @@ class DataError(BenchError):
     """A data set is missing, damaged, or not what its configuration declares."""
 
 
+class NoRoom(DataError):
+    """A disk is too small for a data set."""
+
+
 class StoreError(BenchError):
     """A folder of results cannot be written, or holds something unusable."""
 
