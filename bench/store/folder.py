@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
+from bench.store.escaping import for_csv
 
 RUNS, EXTRACTORS, WEIGHTS = "runs", "extractors", "weights"
 HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
@@ -73,7 +74,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
     write_atomically(path, text.getvalue())
 
 

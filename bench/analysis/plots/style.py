@@ -26,6 +26,7 @@ SETTINGS = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a name with $ is a name
 }
 
 

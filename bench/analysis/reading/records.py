@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from bench.analysis.reading.metrics import method_of
+from bench.analysis.reading.rows import read_rows
 from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
@@ -36,7 +37,6 @@ RUN_COLUMNS = (
 )
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
-TEXTS = {"moving": str, "fixed": str, "class": str, "point": str}  # ids such as 007 are no numbers
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -169,7 +169,7 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
         needed.append(HISTORY)
     for file in dict.fromkeys([*needed, *TABLES, HISTORY, ROBUSTNESS]):
         if file in needed or folder.file(file).exists():
-            rows = pd.read_csv(folder.file(file), dtype=TEXTS)
+            rows = read_rows(folder.file(file))
             if rows.empty:
                 raise ValueError(f"{file} has no rows")
             yield file, rows

@@ -20,6 +20,7 @@ from bench.analysis.report.page import render
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.tables import class_table, results_table, statistics_table
 from bench.errors import StoreError
+from bench.store.escaping import for_csv
 from bench.store.folder import PANELS, Status
 
 PAGE = "index.html"
@@ -184,7 +185,7 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     if request.published:
         frames["published"] = published_results()
     for name, frame in frames.items():
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        frame.map(for_csv).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def _runs(found: Findings) -> list[dict[str, str]]:
