@@ -15,6 +15,7 @@ from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
+from bench.store.escaping import for_terminal
 from bench.sweeps.callback import Failed, Planned, check_sweep, command
 from bench.sweeps.gpus import deal_gpu
 
@@ -28,6 +29,7 @@ HELP = """Runs one experiment: trains a registration network under one metric an
 SETTINGS = {
     "seed=N": "separates repetitions (default 0)",
     "force=true": "runs a finished run anew",
+    "trust=true": "lets model.trained build classes outside the suite, if the run is yours",
     "plan=true": "prints what would run, and what it will cost",
     "on_failure=stop": "ends a sweep with the first run that fails",
     "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
@@ -67,7 +69,7 @@ def run_job(config: DictConfig) -> None:
     except Exception as error:
         if in_sweep:
             overrides = " ".join(hydra.overrides.task)
-            print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
+            print(for_terminal(f"failed: {overrides}: {explain(error)}"), file=sys.stderr)
             if config.on_failure == "continue":
                 raise
         raise Failed(error) from error

@@ -112,13 +112,15 @@ class Registrar:
     Args:
         folder: The run. Its data need not be at hand.
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+        trust: Whether classes outside the suite are built from what the run has recorded.
 
     Raises:
         StoreError: If the run has not finished, or something of it is missing.
+        ConfigError: If it names a class that is not trusted.
     """
 
-    def __init__(self, folder: Folder, accelerator: str | None = None) -> None:
-        self.job = load_method(folder, accelerator)
+    def __init__(self, folder: Folder, accelerator: str | None = None, trust: bool = False) -> None:
+        self.job = load_method(folder, accelerator, trust)
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)
