@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from bench.cli.messages import explain
 from bench.cli.terminal import print_outcome
+from bench.config.command_line import understood
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
 from bench.config.multirun import set_in_each_run
@@ -96,8 +97,8 @@ def launch(main: Callable[[], Any]) -> None:
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     announced = False
-    arguments = set_in_each_run(_overrides_last(sys.argv[1:]))
     try:
+        arguments = set_in_each_run(_overrides_last(understood(sys.argv[1:])))
         with command(arguments) as given:
             try:
                 _call(main, arguments)

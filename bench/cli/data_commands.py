@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.config.command_line import understood
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import headline, option_files
@@ -134,4 +135,4 @@ def _experiment(
     given = [f"dataset={quoted(name)}", f"results_dir={quoted(str(results))}", "tracker=none"]
     if root is not None:
         given.append(f"dataset.root={quoted(str(root))}")
-    return Experiment.from_config(compose([*given, *(overrides or [])]))
+    return Experiment.from_config(compose([*given, *understood(overrides or [], sweeps=False)]))

@@ -72,6 +72,7 @@ def score(
 ) -> None:
     """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
     from bench.cli.terminal import print_outcome
+    from bench.config.command_line import understood
     from bench.config.composition import compose
     from bench.config.overrides import quoted
     from bench.runs.lookup import run
@@ -79,4 +80,4 @@ def score(
     chosen = [f"dataset={quoted(dataset)}", "model=fields", f"model.name={quoted(name)}"]
     chosen += [f"results_dir={quoted(str(results))}", f"model.version={quoted(version)}"]
     chosen += [f"model.folder={quoted(str(folder.absolute()))}"]
-    print_outcome(run(compose([*chosen, *(overrides or [])])))
+    print_outcome(run(compose([*chosen, *understood(overrides or [], sweeps=False)])))

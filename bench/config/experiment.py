@@ -53,6 +53,8 @@ class Experiment:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        if not str(sections["results_dir"] or "").strip():
+            raise ConfigError("results_dir=: is empty. Name a folder.")
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)

@@ -279,7 +279,7 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
     if not path.exists():
         raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
     pairs = []
-    for row in read_table(path, ("moving", "fixed")):
+    for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
         for role in ("moving", "fixed"):
             if not row.get(role):
                 raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")

@@ -126,6 +126,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
             texts = []
             for name in shown:
                 text = _cell(scores, name)
+                text += _left_out(name, scores)
                 if name == "dice" and _is_best(choice, rows):
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
@@ -166,6 +167,12 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"
+
+
+def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
+    """How many classes a pair lost, whose distances are not in the mean."""
+    lost = _mean(scores, f"{name}_left_out") if name == "hd95" else None
+    return f" ({lost:.2g} classes left out)" if lost else ""
 
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:

@@ -15,9 +15,10 @@ from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DataError
+from bench.errors import DataError, Unsupported
 
 INDEX = "index.json"
+LEAST = 3  # voxels along an axis: central differences take one on each side
 TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
 
 
@@ -27,6 +28,16 @@ def empty_split(name: str, split: str) -> DataError:
         f"dataset {name}: split {split!r} has no subjects, and this run needs some. Add them"
         f"{'' if split == TEST else TRAINS_NOTHING}."
     )
+
+
+def check_axes(name: str, shape: Sequence[int]) -> None:
+    """Raises Unsupported if images have an axis along which nothing can be derived."""
+    if min(shape) < LEAST:
+        raise Unsupported(
+            f"dataset={name} has images of shape {tuple(shape)}: each axis must have at least "
+            f"{LEAST} voxels, or derivatives along it do not exist. Choose another dataset.shape, "
+            "or take slices as 2D images."
+        )
 
 
 @dataclass
