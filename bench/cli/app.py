@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bench.cli.messages import explain
+from bench.cli.surroundings import prepare_surroundings
 from bench.cli.terminal import print_outcome
 from bench.config.command_line import understood
 from bench.config.composition import register_resolvers
@@ -90,6 +91,7 @@ def launch(main: Callable[[], Any]) -> None:
 
     With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
     """
+    prepare_surroundings()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help()
         return

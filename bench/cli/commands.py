@@ -13,6 +13,7 @@ from bench.cli.data_commands import app as data
 from bench.cli.messages import explain
 from bench.cli.register_command import Trust, register, score
 from bench.cli.run_commands import app as runs
+from bench.cli.surroundings import prepare_surroundings
 from bench.errors import BenchError, ConfigError
 from bench.store.escaping import for_terminal
 from bench.store.folder import PANELS, Folder
@@ -178,6 +179,7 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 def main() -> None:
     """Runs a command; a fault the user can mend is one line."""
+    prepare_surroundings()
     try:
         app()
     except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:

@@ -14,6 +14,7 @@ from bench.data.setup import Setup
 from bench.errors import Busy, Unsupported
 from bench.runs.run import Run
 from bench.store.folder import Folder, Status
+from bench.store.tracking import chosen_mode
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
         Interrupted: After SIGINT or SIGTERM in training; the same command goes on.
     """
     experiment = Experiment.from_config(config)
+    if experiment["tracker"]["name"] != "none":
+        chosen_mode(experiment["tracker"]["mode"])  # said before anything is trained
     check_writable(experiment.results)
     found = Run.of(Setup.of(experiment))
     folder = found.folder

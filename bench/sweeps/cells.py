@@ -208,7 +208,7 @@ def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int |
     known = [
         summary["training_memory"]
         for summary in _alike(cell, summaries)
-        if "training_memory" in summary
+        if summary.get("training_memory")
     ]
     return max(known, default=None)
 

@@ -78,6 +78,16 @@ def styled() -> AbstractContextManager[None]:
     return rc_context(SETTINGS)
 
 
+def make_ready() -> None:
+    """Imports all that drawing takes, by drawing: what fails does so before hours of training."""
+    import io
+
+    figure = new_figure(1, 1)
+    figure.subplots().set_title("λ")
+    for kind in ("png", "pdf"):
+        figure.savefig(io.BytesIO(), format=kind)
+
+
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of a size in inches that arranges its panels itself."""
     from matplotlib.figure import Figure

@@ -146,7 +146,9 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is not one.
     """
-    content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    content = yaml.load(
+        path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
     if not isinstance(content, dict) or "dataset" not in content:
         raise ValueError(f"{path.name} is no configuration")
     return content
