@@ -20,6 +20,10 @@ class DamagedCache(DataError):
     """A cache is not as it was written; it has been deleted, to be made again."""
 
 
+class NoRoom(DataError):
+    """A disk is too small for a data set."""
+
+
 class StoreError(BenchError):
     """A folder of results cannot be written, or holds something unusable."""
 

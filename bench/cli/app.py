@@ -10,11 +10,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bench.cli.messages import FULL_ERROR, explain
+from bench.cli.surroundings import prepare_surroundings
 from bench.cli.terminal import print_outcome
+from bench.config.command_line import understood
 from bench.config.composition import register_resolvers
 from bench.config.groups import GROUPS, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
+from bench.store.escaping import for_terminal
 from bench.sweeps.callback import Failed, Planned, check_sweep, command, refuse_chdir
 from bench.sweeps.gpus import deal_gpu
 from bench.training.interrupts import sigterm_interrupts
@@ -28,6 +31,7 @@ HELP = """Runs one experiment: trains a registration network under one metric an
 SETTINGS = {
     "seed=N": "separates repetitions (default 0)",
     "force=true": "runs a finished run anew",
+    "trust=true": "lets model.trained build classes outside the suite, if the run is yours",
     "plan=true": "prints what would run, and what it will cost",
     "on_failure=stop": "ends a sweep with the first run that fails",
     "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
@@ -68,7 +72,7 @@ def run_job(config: DictConfig) -> None:
     except Exception as error:
         if in_sweep:
             overrides = " ".join(hydra.overrides.task)
-            print(f"failed: {overrides}: {explain(error)}", file=sys.stderr)
+            print(for_terminal(f"failed: {overrides}: {explain(error)}"), file=sys.stderr)
             if config.on_failure == "continue":
                 raise
         raise Failed(error) from error
@@ -88,6 +92,7 @@ def launch(main: Callable[[], Any]) -> None:
 
     With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
     """
+    prepare_surroundings()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help()
         return
@@ -95,8 +100,8 @@ def launch(main: Callable[[], Any]) -> None:
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     announced = False
-    arguments = set_in_each_run(_overrides_last(sys.argv[1:]))
     try:
+        arguments = set_in_each_run(_overrides_last(understood(sys.argv[1:])))
         with sigterm_interrupts(), command(arguments) as given:
             try:
                 _call(main, arguments)

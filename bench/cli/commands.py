@@ -11,9 +11,11 @@ from typer.core import TyperGroup
 
 from bench.cli.data_commands import app as data
 from bench.cli.messages import FULL_ERROR, explain
-from bench.cli.register_command import register, score
+from bench.cli.register_command import Trust, register, score
 from bench.cli.run_commands import app as runs
+from bench.cli.surroundings import prepare_surroundings
 from bench.errors import BenchError, ConfigError
+from bench.store.escaping import for_terminal
 from bench.store.folder import PANELS, Folder
 
 
@@ -74,7 +76,7 @@ def report(
         values = (
             f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()
         )
-        print("missing:", *filter(None, values))
+        print("missing:", *map(for_terminal, filter(None, values)))
     print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
 
 
@@ -86,6 +88,7 @@ def robustness(
     ] = "noise",
     levels: Annotated[str | None, typer.Option(help="How much of it, such as 0,0.05,0.1.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    trust: Trust = False,
 ) -> None:
     """Test trained networks again on disturbed images; the report draws what comes out."""
     from bench.cli.run_commands import find_run
@@ -96,7 +99,7 @@ def robustness(
     check_corruption(corruption, ())
     chosen = parse_levels(levels) if levels else LEVELS[corruption]
     folders = [find_run(results, name) for name in run]
-    print_robustness({f.path.name: retest(f, corruption, chosen) for f in folders})
+    print_robustness({f.path.name: retest(f, corruption, chosen, trust) for f in folders})
 
 
 Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")]
@@ -112,41 +115,54 @@ Out = Annotated[
 
 @app.command()
 def panel(
-    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+    run: Runs,
+    pair: OnePair = None,
+    out: Out = None,
+    results: ResultsFolder = Path("results"),
+    trust: Trust = False,
 ) -> None:
     """Draw one test pair as several trained networks register it; the report shows it."""
     from bench.inspection.panel import draw
 
-    _draw("panel", draw, run, pair, out, results)
+    _draw("panel", draw, run, pair, out, results, trust)
 
 
 @app.command()
 def landscape(
-    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+    run: Runs,
+    pair: OnePair = None,
+    out: Out = None,
+    results: ResultsFolder = Path("results"),
+    trust: Trust = False,
 ) -> None:
     """Draw metrics of runs while a test pair's moving image is shifted; the report shows it."""
     from bench.inspection.metrics import landscape
 
-    _draw("landscape", landscape, run, pair, out, results)
+    _draw("landscape", landscape, run, pair, out, results, trust)
 
 
 @app.command()
 def features(
-    run: Runs, pair: OnePair = None, out: Out = None, results: ResultsFolder = Path("results")
+    run: Runs,
+    pair: OnePair = None,
+    out: Out = None,
+    results: ResultsFolder = Path("results"),
+    trust: Trust = False,
 ) -> None:
     """Draw feature maps of the extractors of runs on a test pair; the report shows them."""
     from bench.inspection.metrics import features
 
-    _draw("features", features, run, pair, out, results)
+    _draw("features", features, run, pair, out, results, trust)
 
 
 def _draw(
     kind: str,
-    draw: Callable[[list[Folder], str | None, Path], list[Path]],
+    draw: Callable[[list[Folder], str | None, Path, bool], list[Path]],
     names: list[str],
     pair: str | None,
     out: Path | None,
     results: Path,
+    trust: bool,
 ) -> None:
     """Draws a figure of runs, by default where the report finds it, and prints its files."""
     from bench.cli.run_commands import find_run
@@ -154,8 +170,8 @@ def _draw(
     folders = [find_run(results, name) for name in names]
     summary = folders[0].summary() or {}
     out = out or results / PANELS / f"{kind}-{summary.get('dataset')}"
-    for path in draw(folders, pair, out):
-        print(path)
+    for path in draw(folders, pair, out, trust):
+        print(for_terminal(path))
 
 
 def parse_levels(text: str) -> tuple[float, ...]:
@@ -174,6 +190,7 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 def main() -> None:
     """Runs a command; whatever goes wrong is one line."""
+    prepare_surroundings()
     try:
         app()
     except Exception as error:

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from bench.config.command_line import understood
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import headline, option_files
+from bench.config.overrides import quoted
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
 from bench.errors import DataError
+from bench.store.escaping import for_rich
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -39,7 +42,7 @@ def list_datasets() -> None:
             facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
         console.print(f"[bold]{path.stem:<14}[/]{ready}")
         for line in (headline(path), "; ".join(facts)):
-            console.print(f"{'':<14}{line}", soft_wrap=True)
+            console.print(f"{'':<14}{for_rich(line)}", soft_wrap=True)
 
 
 @app.command()
@@ -129,7 +132,7 @@ def preview(
 def _experiment(
     name: str, root: Path | None, results: Path, overrides: list[str] | None
 ) -> Experiment:
-    given = [f"dataset={name}", f"results_dir={results}", "tracker=none"]
+    given = [f"dataset={quoted(name)}", f"results_dir={quoted(str(results))}", "tracker=none"]
     if root is not None:
-        given.append(f"dataset.root='{root}'")
-    return Experiment.from_config(compose([*given, *(overrides or [])]))
+        given.append(f"dataset.root={quoted(str(root))}")
+    return Experiment.from_config(compose([*given, *understood(overrides or [], sweeps=False)]))

@@ -8,6 +8,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from bench.config.groups import GROUPS, options
 from bench.errors import BenchError, own_cause
+from bench.store.escaping import for_terminal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 shows tracebacks
 CANNOT_WRITE = {
@@ -31,7 +32,11 @@ PLUGINS = {
 
 
 def explain(error: Exception) -> str:
-    """One line for any error."""
+    """One line for any error, whatever names are in it."""
+    return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error)).strip())
+
+
+def _explained(error: Exception) -> str:
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MissingConfigException):
@@ -88,4 +93,4 @@ def _one_line(error: Exception) -> str:
     lines = [str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException):
         lines.append(str(error.__cause__))
-    return re.sub(r"\s*\n\s*", " ", "\n".join(lines)).strip()
+    return "\n".join(lines)

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from bench.errors import ConfigError
+from bench.store.escaping import for_terminal
 
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="The run is yours: build the classes outside the suite that it names."
+    ),
+]
 ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "auto": "auto"}
 
 
@@ -26,6 +33,7 @@ def register(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; as the run.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    trust: Trust = False,
 ) -> None:
     """Register new files as a finished run does; its data need not be there."""
     from bench.cli.run_commands import find_run
@@ -45,10 +53,10 @@ def register(
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels)]
     folder = Folder(Path(run)) if Path(run).is_dir() else find_run(results, run)
-    registrar = Registrar(folder, None if device is None else ACCELERATORS[device])
+    registrar = Registrar(folder, None if device is None else ACCELERATORS[device], trust)
     for pair in pairs:
         target = out if csv is None else out / "_to_".join(pair.names)
-        print(registrar.register(pair, target, format).line, flush=True)
+        print(for_terminal(registrar.register(pair, target, format).line), flush=True)
 
 
 def score(
@@ -64,14 +72,12 @@ def score(
 ) -> None:
     """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
     from bench.cli.terminal import print_outcome
+    from bench.config.command_line import understood
     from bench.config.composition import compose
+    from bench.config.overrides import quoted
     from bench.runs.lookup import run
 
-    chosen = [f"dataset={dataset}", "model=fields", f"model.name={name}", f"results_dir={results}"]
-    chosen += [f"model.folder={quoted(str(folder.absolute()))}", f"model.version={quoted(version)}"]
-    print_outcome(run(compose([*chosen, *(overrides or [])])))
-
-
-def quoted(text: str | None) -> str:
-    """Text as the value of an override."""
-    return "null" if text is None else f"'{text}'"
+    chosen = [f"dataset={quoted(dataset)}", "model=fields", f"model.name={quoted(name)}"]
+    chosen += [f"results_dir={quoted(str(results))}", f"model.version={quoted(version)}"]
+    chosen += [f"model.folder={quoted(str(folder.absolute()))}"]
+    print_outcome(run(compose([*chosen, *understood(overrides or [], sweeps=False)])))

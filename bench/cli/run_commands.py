@@ -13,6 +13,7 @@ import typer
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
 from bench.scores.registry import names_of
+from bench.store.escaping import for_csv, for_terminal
 from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
@@ -47,7 +48,7 @@ def runs(
         names = list(dict.fromkeys(name for row in rows for name in row))
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
     else:
         summaries = [summary for folder in folders if (summary := folder.summary())]
         print_runs(rows, names_of(*(summary["scores"] for summary in summaries)))
@@ -67,7 +68,8 @@ def show(
         print_summary(summary, folder.path)
     for name in (TRACEBACK, CONFIG):
         if folder.file(name).exists():
-            print(f"{name}:\n{folder.file(name).read_text().rstrip()}")
+            text = folder.file(name).read_text(encoding="utf-8", errors="backslashreplace")
+            print(f"{name}:\n{for_terminal(text.rstrip())}")
 
 
 Chosen = Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")]

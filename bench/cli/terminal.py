@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis.reading.durations import ago
@@ -15,6 +14,7 @@ from bench.config.identity import DEFAULT_MODEL
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, names_of, score_of
+from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE
 
 
@@ -22,7 +22,7 @@ def print_outcome(outcome: Outcome) -> None:
     """Prints how a run ended: its scores, or why it has none."""
     name = outcome.folder.path.name
     if outcome.summary is None:
-        print(outcome.left_out, file=sys.stderr)
+        print(for_terminal(outcome.left_out), file=sys.stderr)
         return
     if outcome.before:
         print(f"{name} has finished before; force=true runs it anew")
@@ -39,7 +39,7 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         summary: The run's summary.
         folder: The run's folder, for the path of its figure.
     """
-    table = Table(title=_title(summary), title_justify="left")
+    table = Table(title=for_rich(_title(summary)), title_justify="left")
     for heading in ("score", "before", "after", "pairs"):
         table.add_column(heading, justify="left" if heading == "score" else "right")
     of_before, of_after = summary.get("scores_before", {}), summary["scores"]
@@ -53,10 +53,10 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
                 if score.is_better(known[i], known[j]):
                     cells[i] = f"[bold]{cells[i]}[/bold]"
         heading = score.heading(summary.get("units", {}).get(name))
-        table.add_row(escape(heading), *cells, str(after["n"]) if after else "")
+        table.add_row(for_rich(heading), *cells, str(after["n"]) if after else "")
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"figure: {folder / FIGURE}", soft_wrap=True)
+    console.print(for_rich(f"figure: {folder / FIGURE}"), soft_wrap=True)
 
 
 def _title(summary: Mapping[str, Any]) -> str:
@@ -76,16 +76,18 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     table = Table()
     names = ["status", "dataset", "metric", "model", "weight", "seed", *scores, "written", "id"]
     for name in names:
-        table.add_column(name.removesuffix("_published") + "*" * name.endswith("_published"))
+        title = name.removesuffix("_published") + "*" * name.endswith("_published")
+        table.add_column(for_rich(title))
     for row in rows:
-        table.add_row(*(_plain(row.get(name), name) for name in names))
+        table.add_row(*(for_rich(_plain(row.get(name), name)) for name in names))
     wide = Console(highlight=False, width=1000)
     console = Console(highlight=False, width=wide.measure(table).maximum)
     console.print(table)
     console.print("* by the published definition", soft_wrap=True)
     for row in rows:
         if "error" in row:
-            console.print(f"{row['id']} {row['status']}: {row['error']}", soft_wrap=True)
+            line = f"{row['id']} {row['status']}: {row['error']}"
+            console.print(for_rich(line), soft_wrap=True)
 
 
 def print_robustness(tested: Mapping[str, Any]) -> None:
@@ -104,7 +106,7 @@ def print_robustness(tested: Mapping[str, Any]) -> None:
     for level in frames[0].index:
         table.add_column(f"{level:g}", justify="right")
     for name, means in zip(tested, frames, strict=True):
-        table.add_row(name, *(_robust(row, shown) for row in means.to_dict("records")))
+        table.add_row(for_rich(name), *(_robust(row, shown) for row in means.to_dict("records")))
     wide = Console(highlight=False, width=1000)
     Console(highlight=False, width=wide.measure(table).maximum).print(table)
 
@@ -118,12 +120,12 @@ def print_run(row: Mapping[str, Any], path: Path) -> None:
     """Prints what identifies one run, where it stands and what lies in its folder."""
     console = Console(highlight=False)
     for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
-        console.print(f"{name}: {row.get(name, '–')}", soft_wrap=True)
+        console.print(for_rich(f"{name}: {row.get(name, '–')}"), soft_wrap=True)
     console.print(f"last written: {ago(row['written'])}")
     if "error" in row:
-        console.print(f"error: {escape(row['error'])}", soft_wrap=True)
+        console.print(for_rich(f"error: {row['error']}"), soft_wrap=True)
     files = ", ".join(sorted(file.name for file in path.iterdir()))
-    console.print(f"{path}: {files}", soft_wrap=True)
+    console.print(for_rich(f"{path}: {files}"), soft_wrap=True)
 
 
 def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
@@ -153,9 +155,9 @@ def print_check(report: Any) -> None:
     """
     console = Console(highlight=False)
     splits = report.splits.values()
-    table = Table(title=f"{report.name}: splits", title_justify="left")
+    table = Table(title=for_rich(f"{report.name}: splits"), title_justify="left")
     for heading in ("", *report.splits):
-        table.add_column(heading, overflow="fold")
+        table.add_column(for_rich(heading), overflow="fold")
     for name, cells in (
         ("subjects", [str(split.subjects) for split in splits]),
         ("pairs", ["" if split.pairs is None else str(split.pairs) for split in splits]),
@@ -166,23 +168,23 @@ def print_check(report: Any) -> None:
         ("normalized", [_span(split.normalized) for split in splits]),
     ):
         if any(cells):
-            table.add_row(name, *cells)
+            table.add_row(name, *map(for_rich, cells))
     if report.splits:
         console.print(table)
     if report.labels:
-        labels = Table(title=f"{report.name}: labels", title_justify="left")
+        labels = Table(title=for_rich(f"{report.name}: labels"), title_justify="left")
         for heading in ("class", "ids", "voxels", "share", "subjects"):
             labels.add_column(heading, justify="left" if heading == "class" else "right")
         total = sum(label.voxels for label in report.labels)
         for label in report.labels:
             share = f"{label.voxels / total:.3%}"
             ids = few(sorted(label.ids), 4)
-            labels.add_row(label.name, ids, str(label.voxels), share, str(label.subjects))
+            labels.add_row(for_rich(label.name), ids, str(label.voxels), share, str(label.subjects))
         console.print(labels)
     for note in report.notes:
-        console.print(f"note: {escape(note)}", soft_wrap=True)
+        console.print(f"note: {for_rich(note)}", soft_wrap=True)
     for fault in report.faults:
-        console.print(f"[bold red]fault:[/] {escape(fault)}", soft_wrap=True)
+        console.print(f"[bold red]fault:[/] {for_rich(fault)}", soft_wrap=True)
 
 
 def _kinds(counter: Mapping[Any, int]) -> str:

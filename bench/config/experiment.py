@@ -53,6 +53,8 @@ class Experiment:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
+        if not str(sections["results_dir"] or "").strip():
+            raise ConfigError("results_dir=: is empty. Name a folder.")
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)
@@ -67,8 +69,9 @@ class Experiment:
         seed = sections["seed"]
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ConfigError(f"seed={seed}: must be a whole number of at least 0.")
-        if not isinstance(sections["force"], bool):
-            raise ConfigError(f"force={sections['force']}: must be true or false.")
+        for switch in ("force", "trust"):
+            if not isinstance(sections.get(switch, False), bool):
+                raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
             _check_extractor(place, section)
@@ -91,10 +94,9 @@ class Experiment:
         return Experiment.from_config(config)
 
     def with_config(self, config: Mapping[str, Any]) -> "Experiment":
-        """Another experiment by its resolved configuration, with this one's results folder."""
-        return Experiment.from_config(
-            OmegaConf.create({**config, "results_dir": self["results_dir"]})
-        )
+        """Another experiment by its resolved configuration, with this one's folder and trust."""
+        ours = {"results_dir": self["results_dir"], "trust": self.config.get("trust", False)}
+        return Experiment.from_config(OmegaConf.create({**config, **ours}))
 
     def __getitem__(self, section: str) -> Any:
         return self.config[section]

@@ -18,6 +18,6 @@ def options(group: str) -> dict[str, str]:
 
 def headline(path: Path) -> str:
     """The comment that heads a configuration file."""
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         lines = (line for line in file if not line.startswith("# @package"))
         return next(lines, "").lstrip("#").strip()

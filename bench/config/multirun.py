@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bench.config.command_line import check_weight
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS
@@ -73,7 +74,7 @@ def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list
     """Leaves out of each run what its options do not know, if other options of the sweep do.
 
     `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor.
-    Runs that become equal are one. What no option knows stays, for Hydra to refuse.
+    Runs that are equal are one. What no option knows stays, for Hydra to refuse.
 
     Args:
         runs: The overrides of each run.
@@ -105,16 +106,17 @@ def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list
                 f"{key} applies to {', '.join(knowing)}; {', '.join(without)} "
                 f"{'goes' if len(without) == 1 else 'go'} without it."
             )
-    found: dict[tuple[str, ...], None] = {}
+    found: dict[tuple[Any, ...], list[str]] = {}
     for run, overrides, groups in zip(runs, parsed, chosen, strict=True):
         kept = [
             text
             for text, override in zip(run, overrides, strict=True)
             if not _is_lacking(override, groups, lacking)
         ]
-        found[tuple(kept)] = None
-    fitted = [list(run) for run in (found if lacking else runs)]
-    return fitted, lines
+        check_weight({str(override.key_or_group) for override in overrides})
+        once = [(o.key_or_group, o.type, repr(o.value())) for o in parser.parse_overrides(kept)]
+        found.setdefault(tuple(once), kept)
+    return [kept for kept in found.values()], lines
 
 
 def _is_lacking(override: Override, groups: Mapping[str, str], lacking: Mapping[str, Any]) -> bool:

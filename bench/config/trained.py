@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from bench.config.recorded import check_recorded
 from bench.errors import ConfigError
 
 OF_THE_NETWORK = ("model", "metric", "regularizer", "trainer", "seed")  # taken from its run
@@ -22,27 +23,31 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         sections: A resolved configuration whose `model.trained` names a run by its folder, the
-            folder's name or its id.
+            folder's name or its id; `trust` says whether classes outside the suite are built from
+            what that run recorded.
 
     Returns:
         The sections; `model.trained` says which run it was: `run`, `folder`, `id`, `variant`, the
         name of the data set as `on`, and `ndim` and `channels` of its images.
 
     Raises:
-        ConfigError: If there is no such run, it has not finished, or has no network.
+        ConfigError: If there is no such run, it has not finished, has no network, or recorded
+            what is not to be trusted.
     """
     given = str(sections["model"]["trained"])
     folder = _find(given, Path(sections["results_dir"]) / "runs")
     summary, data = (_read(folder / name) for name in ("summary.json", "data.json"))
     if summary is None or summary.get("status") != "finished":
         raise ConfigError(f"model.trained={given}: has not finished. Run it to its end first.")
+    path = folder / "config.yaml"
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
         model = dict(config["model"])
     except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"model.trained={given}: its config.yaml is damaged. Run it anew with force=true."
         ) from error
+    check_recorded(config, str(path), sections.get("trust", False), "pass trust=true")
     trains = "trainer" in model.get("uses", ["trainer"]) and "task" in summary
     if not trains or summary["task"] != "registration" or data is None:
         raise ConfigError(
@@ -119,7 +124,7 @@ def _find(given: str, runs: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

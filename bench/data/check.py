@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.arrays import Collector
+from bench.data.cache.prepared import PreparedDataset, check_axes
 from bench.data.cache.preparing import check_subjects
 from bench.data.files.kinds import NIFTI, kind_in
 from bench.data.files.nifti import disagreement
@@ -16,6 +17,7 @@ from bench.data.headers import distance_note
 from bench.data.landmarks.pairing import describe
 from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
+from bench.data.preprocessing.label_table import few
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs, where
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
@@ -62,12 +64,14 @@ class LabelReport:
         ids: Its ids in the files.
         voxels: Number of voxels.
         subjects: Number of subjects in which it occurs.
+        rest: Voxels of each id that the label table does not name, where one class takes the rest.
     """
 
     name: str
     ids: set[int] = field(default_factory=set)
     voxels: int = 0
     subjects: int = 0
+    rest: Counter = field(default_factory=Counter)
 
 
 @dataclass
@@ -106,6 +110,8 @@ def check(source: Source) -> CheckReport:
     channels: dict[int, list[str]] = {}
     labelled: Counter = Counter()
     sized: Counter = Counter()
+    collector: Collector | None = None
+    refused: list[str] = []
     for subject in _progress(subjects, f"checking {source.name}"):
         split = report.splits.setdefault(subject.split, SplitReport())
         split.subjects += 1
@@ -124,6 +130,11 @@ def check(source: Source) -> CheckReport:
         channels.setdefault(len(sample.image), []).append(where(subject, subject.image))
         labelled[sample.labels is not None] += 1
         sized[sample.unit] += 1
+        collector = collector or Collector(source, sample, None)
+        try:
+            collector.take(0, subject, sample)
+        except BenchError as error:
+            refused.append(str(error))
     if len(trained) > 1:
         listed = ", ".join(f"{shape} ({count})" for shape, count in trained.most_common(4))
         report.faults.append(
@@ -148,6 +159,10 @@ def check(source: Source) -> CheckReport:
         )
     report.labels = [found[key] for key in sorted(found)]
     shape = next(iter(trained), ())
+    if shape:
+        _guard(report, check_axes, source.name, shape)
+    if not report.faults:
+        report.faults += refused[:1]  # what a run says of files that are sound by themselves
     _look_at_pairs(report, source, subjects, grids, shape, landmarks)
     _note_landmarks(report, landmarks, shape)
     _note(report, source)
@@ -183,6 +198,8 @@ def _count_labels(
         label = found.setdefault(key, LabelReport(name))
         label.ids.add(number)
         label.voxels += int(count)
+        if key[0] == 0 and number not in source.table.target:
+            label.rest[number] += int(count)
         seen.add(key)
     for key in seen:
         found[key].subjects += 1
@@ -293,10 +310,22 @@ def _note(report: CheckReport, source: Source) -> None:
                 f"{name}: normalized intensities reach {split.normalized[1]:.3g} only; 12 bits "
                 "stored in 16 look like this. See dataset.intensity."
             )
+    for label in report.labels:
+        if label.rest:
+            report.notes.append(_rest(label, sum(one.voxels for one in report.labels)))
     count = sum(split.subjects for split in report.splits.values())
     for label in report.labels:
         if label.subjects < count and label.name != "not declared":
             report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
+
+
+def _rest(label: LabelReport, total: int) -> str:
+    """Which ids that the label table does not name a class took in, with their shares of voxels."""
+    shares = [f"{number} ({n / total:.2%})" for number, n in sorted(label.rest.items())]
+    return (
+        f"{sum(label.rest.values()) / total:.2%} of all voxels have ids that dataset.labels does "
+        f"not name, and count as {label.name}: {few(shares)}"
+    )
 
 
 def _guard(report: CheckReport, function: Callable[..., T], *args: Any) -> T | None:

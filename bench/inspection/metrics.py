@@ -24,13 +24,16 @@ LARGEST_SHIFT = 8.0  # voxels
 STEPS = 33
 
 
-def landscape(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
+def landscape(
+    folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = False
+) -> list[Path]:
     """Draws the value of each run's metric while the moving image of a test pair is shifted.
 
     Args:
         folders: Finished runs on the same test pairs, each of another metric.
         pair: MOVING,FIXED; None for the test pair of median Dice.
         out: Where to, without suffix.
+        trust: Whether classes outside the suite are built from what runs have recorded.
 
     Returns:
         The files.
@@ -42,7 +45,7 @@ def landscape(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pa
     curves: dict[str, list[np.ndarray]] = {}
     amounts = torch.linspace(-LARGEST_SHIFT, LARGEST_SHIFT, STEPS)
     for folder in folders:
-        metric, dataset, similarity, batch = _load(folder, moving, fixed)
+        metric, dataset, similarity, batch = _load(folder, moving, fixed, trust)
         if metric in curves:
             raise StoreError(f"{folder.path.name}: another run of {metric}; name one of each.")
         curves[metric] = [
@@ -54,13 +57,16 @@ def landscape(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pa
         return _save(figure, out)
 
 
-def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
+def features(
+    folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = False
+) -> list[Path]:
     """Draws feature maps of the fixed image of a test pair, of each run's extractors.
 
     Args:
         folders: Finished runs on the same test pairs, of metrics with extractors.
         pair: MOVING,FIXED; None for the test pair of median Dice.
         out: Where to, without suffix.
+        trust: Whether classes outside the suite are built from what runs have recorded.
 
     Returns:
         The files.
@@ -71,7 +77,7 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
     moving, fixed = find_pair(folders, pair)
     rows: list[Maps] = []
     for folder in folders:
-        metric, dataset, similarity, batch = _load(folder, moving, fixed)
+        metric, dataset, similarity, batch = _load(folder, moving, fixed, trust)
         extractors = extractors_of(similarity)
         if not extractors:
             raise StoreError(f"{folder.path.name}: {metric} has no extractor, and so no features.")
@@ -93,8 +99,10 @@ def features(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Pat
         return _save(figure, out)
 
 
-def _load(folder: Folder, moving: str, fixed: str) -> tuple[str, PreparedDataset, Any, Pair]:
-    job = load_run(folder)
+def _load(
+    folder: Folder, moving: str, fixed: str, trust: bool
+) -> tuple[str, PreparedDataset, Any, Pair]:
+    job = load_run(folder, trust)
     if job.objective.similarity is None:
         raise StoreError(f"{folder.path.name}: {job.name} uses no metric that could be looked at.")
     dataset = job.dataset

@@ -8,6 +8,7 @@ import torch
 
 from bench.analysis.plots.panel import Registered, draw_panel
 from bench.analysis.plots.style import save, styled
+from bench.analysis.reading.rows import read_rows
 from bench.config.experiment import Experiment
 from bench.config.identity import DEFAULT_MODEL
 from bench.data.batches.loading import read_pairs
@@ -21,13 +22,14 @@ from bench.tasks.registration.figure import landmarks_of
 UNREGISTERED = "unregistered"
 
 
-def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
+def draw(folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = False) -> list[Path]:
     """Writes the panel as PNG and PDF.
 
     Args:
         folders: Finished runs on the same test pairs.
         pair: MOVING,FIXED; None for the test pair of median Dice.
         out: Where to, without suffix.
+        trust: Whether classes outside the suite are built from what runs have recorded.
 
     Returns:
         The files.
@@ -37,7 +39,7 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path) -> list[Path]:
             pair.
     """
     moving, fixed = find_pair(folders, pair)
-    batch, columns = register_pair(folders, moving, fixed)
+    batch, columns = register_pair(folders, moving, fixed, trust)
     labels = batch.segmentations[1] if batch.has_labels else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with styled():
@@ -81,7 +83,7 @@ def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
     tables = []
     for folder in folders:
         folder.finished()
-        rows = pd.read_csv(folder.file(PAIRS), dtype={"moving": str, "fixed": str})
+        rows = read_rows(folder.file(PAIRS))
         tables.append(rows.set_index(["moving", "fixed"]))
     for folder, table in zip(folders, tables, strict=True):
         if not table.index.equals(tables[0].index):
@@ -106,7 +108,7 @@ def median_pair(tables: Sequence[pd.DataFrame]) -> tuple[str, str]:
 
 
 def register_pair(
-    folders: Sequence[Folder], moving: str, fixed: str
+    folders: Sequence[Folder], moving: str, fixed: str, trust: bool = False
 ) -> tuple[Pair, list[Registered]]:
     """The pair as it is, and how each run's network registers it, the unregistered one first.
 
@@ -114,10 +116,11 @@ def register_pair(
         folders: Finished runs on one data set.
         moving: Moving subject of a test pair.
         fixed: Its fixed subject.
+        trust: Whether classes outside the suite are built from what runs have recorded.
     """
     columns: list[Registered] = []
     for folder in folders:
-        job = load_run(folder)
+        job = load_run(folder, trust)
         experiment, dataset = job.setup.experiment, job.dataset
         names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
         pair = dataset.pairs("test")[names.index((moving, fixed))]

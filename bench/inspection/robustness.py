@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.analysis.reading.rows import read_rows
 from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import load_run
 from bench.store.files import write_csv
@@ -12,7 +13,9 @@ from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.testing import score_pairs
 
 
-def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataFrame:
+def retest(
+    folder: Folder, corruption: str, levels: Sequence[float], trust: bool = False
+) -> pd.DataFrame:
     """Registers a run's test pairs with disturbed images and scores them on its labels.
 
     Levels that have been tested are not tested again. Rows are added to the run's
@@ -22,6 +25,7 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         folder: A finished run.
         corruption: Of `bench.inspection.corruptions`.
         levels: How much of it.
+        trust: Whether classes outside the suite are built from what the run has recorded.
 
     Returns:
         Rows of these levels: `corruption`, `level`, `moving`, `fixed` and scores.
@@ -37,7 +41,7 @@ def retest(folder: Folder, corruption: str, levels: Sequence[float]) -> pd.DataF
         done = known.loc[known["corruption"] == corruption, "level"].unique()
         missing = [level for level in dict.fromkeys(levels) if level not in done]
         if missing:
-            job = load_run(folder)
+            job = load_run(folder, trust)
         for level in missing:
             disturb = functools.partial(corrupt, corruption, level)
             rows = [
@@ -61,4 +65,4 @@ def known_rows(folder: Folder) -> pd.DataFrame:
     """What a run's `robustness.csv` has; no rows if there is none."""
     if not folder.file(ROBUSTNESS).exists():
         return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})
-    return pd.read_csv(folder.file(ROBUSTNESS), dtype={"moving": str, "fixed": str})
+    return read_rows(folder.file(ROBUSTNESS))

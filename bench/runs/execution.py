@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.plots.style import make_ready
 from bench.config.instantiation import build
 from bench.data.setup import Setup
 from bench.errors import ConfigError
@@ -61,6 +62,7 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
         The summary.
     """
     experiment, folder = run.setup.experiment, run.folder
+    make_ready()
     run.start(environment(device_name(experiment.settings)))
 
     def work(tracker: Tracker) -> dict[str, Any]:

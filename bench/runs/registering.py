@@ -112,13 +112,15 @@ class Registrar:
     Args:
         folder: The run. Its data need not be at hand.
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+        trust: Whether classes outside the suite are built from what the run has recorded.
 
     Raises:
         StoreError: If the run has not finished, or something of it is missing.
+        ConfigError: If it names a class that is not trusted.
     """
 
-    def __init__(self, folder: Folder, accelerator: str | None = None) -> None:
-        self.job = load_method(folder, accelerator)
+    def __init__(self, folder: Folder, accelerator: str | None = None, trust: bool = False) -> None:
+        self.job = load_method(folder, accelerator, trust)
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)
@@ -277,7 +279,7 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
     if not path.exists():
         raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
     pairs = []
-    for row in read_table(path, ("moving", "fixed")):
+    for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
         for role in ("moving", "fixed"):
             if not row.get(role):
                 raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")

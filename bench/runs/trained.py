@@ -7,6 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from bench.config.experiment import Experiment
+from bench.config.recorded import check_recorded
 from bench.data.setup import Setup
 from bench.errors import StoreError
 from bench.runs.extractors import obtain_extractors, read_extractors
@@ -21,31 +22,42 @@ from bench.store.folder import (
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.registration import RegistrationJob
 
+TRUSTING = "pass --trust"
 
-def load_run(folder: Folder) -> RegistrationJob:
+
+def load_run(folder: Folder, trust: bool = False) -> RegistrationJob:
     """A finished registration, ready to register: trained network or other method, metric.
+
+    Args:
+        folder: The run.
+        trust: Whether classes outside the suite are built from what it has recorded.
 
     Raises:
         StoreError: If it has not finished, is no registration, or its data are others now.
+        ConfigError: If it names a class that is not trusted.
     """
-    setup = load_setup(folder)
+    setup = load_setup(folder, trust)
     job = RegistrationJob(setup, build_parts(setup))
     obtain_extractors(job.learners)
     job.make_ready(folder.file(BEST))
     return job
 
 
-def load_method(folder: Folder, accelerator: str | None = None) -> RegistrationJob:
+def load_method(
+    folder: Folder, accelerator: str | None = None, trust: bool = False
+) -> RegistrationJob:
     """A finished registration, ready to register new images; its data need not be at hand.
 
     Args:
         folder: A finished run; nothing is trained and nothing written.
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
+        trust: Whether classes outside the suite are built from what it has recorded.
 
     Raises:
         StoreError: If it has not finished, is no registration, or something of it is missing.
+        ConfigError: If it names a class that is not trusted.
     """
-    config = _finished_config(folder)
+    config = _finished_config(folder, trust)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
     content = read_json(folder.file(DATA))
     if content is None:
@@ -53,6 +65,7 @@ def load_method(folder: Folder, accelerator: str | None = None) -> RegistrationJ
             f"{folder.path.name}: has no readable {DATA}, without which it cannot be used on new "
             "images. Run its command again with force=true."
         )
+    check_recorded(content, str(folder.file(DATA)), trust, TRUSTING)
     experiment = Experiment.from_config(OmegaConf.create(config))
     setup = Setup.recorded(experiment, content)
     job = RegistrationJob(setup, make_parts(setup))
@@ -69,13 +82,18 @@ def ready_parts(setup: Setup, device: torch.device) -> Parts:
     return parts
 
 
-def load_setup(folder: Folder) -> Setup:
+def load_setup(folder: Folder, trust: bool = False) -> Setup:
     """The experiment of a finished registration and its data.
+
+    Args:
+        folder: The run.
+        trust: Whether classes outside the suite are built from what it has recorded.
 
     Raises:
         StoreError: If it has not finished, is no registration, or its data are others now.
+        ConfigError: If it names a class that is not trusted.
     """
-    config = _finished_config(folder)
+    config = _finished_config(folder, trust)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
     if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
@@ -85,15 +103,17 @@ def load_setup(folder: Folder) -> Setup:
     return setup
 
 
-def _finished_config(folder: Folder) -> dict[str, Any]:
+def _finished_config(folder: Folder, trust: bool) -> dict[str, Any]:
     """The resolved configuration of a finished registration, with its results where it lies now.
 
     Raises:
         StoreError: If it has not finished, is damaged, or is no registration.
+        ConfigError: If it names a class that is not trusted.
     """
     summary = folder.finished()
     if summary.get("task", "registration") != "registration":
         raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
-    config = yaml.safe_load(folder.file(CONFIG).read_text())
-    config["results_dir"] = str(folder.path.parent.parent)
+    config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
+    check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
+    config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
     return config

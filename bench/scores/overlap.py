@@ -104,6 +104,15 @@ def hd95(case: Case) -> float:
     return mean_of_finite(hd95_of_classes(case))
 
 
+def hd95_left_out(case: Case) -> float:
+    """How many classes but the first one image has and the other lacks: they have no distance."""
+    there = [
+        {label for label, box in enumerate(ndimage.find_objects(image, case.classes - 1), 1) if box}
+        for image in (np.asarray(case.warped), np.asarray(case.fixed))
+    ]
+    return float(len(there[0] ^ there[1]))
+
+
 def hd95_of_classes(case: Case) -> list[float]:
     """HD95 of each class of a case."""
     return case.keep(

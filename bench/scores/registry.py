@@ -126,6 +126,18 @@ SCORES: dict[str, Score] = {
             in_short=True,
         ),
         Score(
+            "hd95_left_out",
+            "HD95: left out",
+            best="min",
+            digits=2,
+            description="foreground classes that one of the images has and the other lacks, whose "
+            "distance HD95 leaves out",
+            kind="overlap",
+            needs=("labels",),
+            function=f"{OVERLAP}:hd95_left_out",
+            compared=False,
+        ),
+        Score(
             "tre",
             "TRE",
             best="min",

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.store.escaping import for_csv
+
 AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
 BLOCK = 1 << 20  # bytes read at once
 CHECKSUM = "checksum"  # key of a sealed JSON object
@@ -96,7 +98,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
     write_atomically(path, text.getvalue())
 
 

@@ -64,8 +64,16 @@ def cells(config: DictConfig) -> list[Cell]:
         print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
-    once = {cell.folder.path if cell.folder else number: cell for number, cell in enumerate(found)}
-    return list(once.values())
+    return list({_same(cell): cell for cell in found}.values())
+
+
+def _same(cell: Cell) -> Any:
+    """What cells of one run have in common."""
+    if cell.folder is not None:
+        return cell.folder.path
+    config = cell.experiment.config
+    regularizer = {key: v for key, v in config["regularizer"].items() if key != "scale"}
+    return digest({**config, "regularizer": regularizer})
 
 
 def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
@@ -205,7 +213,7 @@ def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int |
     known = [
         summary["training_memory"]
         for summary in _alike(cell, summaries)
-        if "training_memory" in summary
+        if summary.get("training_memory")
     ]
     return max(known, default=None)
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import method_of
 from bench.scores.registry import SCORES
+from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import RUNS, Status, list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
@@ -48,19 +48,20 @@ def print_plan(cells: Sequence[Cell]) -> None:
             cell.experiment["model"]["name"],
             f"{names['weight']:g}" if "regularizer" in cell.experiment.shaped_by else "–",
             str(names["seed"]),
-            escape(_further(cell, shared)),
+            for_rich(_further(cell, shared)),
             "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),
-            escape(cell.reason.partition(". ")[0]),
+            for_rich(cell.reason.partition(". ")[0]),
         )
     console = _wide_console(table)
     console.print(table)
     for line in dict.fromkeys(cell.reason for cell in cells if "prepare" in cell.reason):
-        console.print(escape(line), soft_wrap=True)
+        console.print(for_rich(line), soft_wrap=True)
     counts = Counter(cell.status for cell in cells)
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
     surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
     if surrogates:
-        console.print(f"extractors to train first: {', '.join(surrogates)}", soft_wrap=True)
+        line = f"extractors to train first: {', '.join(surrogates)}"
+        console.print(for_rich(line), soft_wrap=True)
     waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
     told = [time for time in waiting if time is not None]
     line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
@@ -92,7 +93,8 @@ def print_sweep(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.status not in NOTHING_LEFT:
             differing = " ".join(o for o in cell.overrides if o not in shared)
-            print(f"{cell.status}: {differing}: {cell.reason}".removesuffix(": "), file=sys.stderr)
+            line = f"{cell.status}: {differing}: {cell.reason}".removesuffix(": ")
+            print(for_terminal(line), file=sys.stderr)
     if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
         print("The same command runs these, and nothing else.", file=sys.stderr)
 
@@ -125,6 +127,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
             texts = []
             for name in shown:
                 text = _cell(scores, name)
+                text += _left_out(name, scores)
                 if name == "dice" and _is_best(choice, rows):
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
@@ -133,7 +136,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
                 note = "the least of those tried: there are no validation subjects"
             weight = "–" if choice.weight is None else f"{choice.weight:g}"
             seeds = str(len(choice.runs))
-            table.add_row(dataset, escape(label), weight, seeds, *texts, note)
+            table.add_row(dataset, for_rich(label), weight, seeds, *texts, note)
         table.add_section()
     return table
 
@@ -142,7 +145,7 @@ def _heading(name: str, choices: Iterable[Choice]) -> str:
     """Title with the unit; without it if data sets differ in it."""
     usual = SCORES[name].unit
     known = {run.get("units", {}).get(name, usual) for choice in choices for run in choice.runs}
-    return escape(SCORES[name].heading(known.pop() if len(known) == 1 else ""))
+    return for_rich(SCORES[name].heading(known.pop() if len(known) == 1 else ""))
 
 
 def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
@@ -165,6 +168,12 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"
+
+
+def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
+    """How many classes a pair lost, whose distances are not in the mean."""
+    lost = _mean(scores, f"{name}_left_out") if name == "hd95" else None
+    return f" ({lost:.2g} classes left out)" if lost else ""
 
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:

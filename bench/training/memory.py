@@ -46,15 +46,20 @@ def reset_peak(device: torch.device) -> None:
             return
 
 
-def peak(device: torch.device) -> int:
-    """Bytes: allocated on a CUDA device, or else resident in memory, of this process."""
+def peak(device: torch.device) -> int | None:
+    """Bytes: allocated on a CUDA device, or else resident in memory, of this process.
+
+    None where the system does not tell (Windows).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return None
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024

@@ -6,10 +6,11 @@ import sys
 import pytest
 from synthetic_store import config, fail_run, start_run, write_run
 
-from bench.analysis.reading.records import read_records, training_settings
+from bench.analysis.reading.records import read_records, read_tables, training_settings
 from bench.errors import StoreError
+from bench.inspection.panel import _test_pairs
 from bench.scores.registry import SCORES
-from bench.store.folder import CLASSES, HISTORY
+from bench.store.folder import CLASSES, HISTORY, Folder, write_csv
 
 
 def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
@@ -181,3 +182,31 @@ def test_reading_a_store_needs_no_torch():
 def test_value_that_is_not_a_number_stays(tmp_path):
     write_run(tmp_path, config(), [0.5, math.nan, 0.7])
     assert read_records(tmp_path).pairs["dice"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "", "007", "1e3", "True", "=1"])
+def test_no_name_vanishes(name, tmp_path):
+    """NA is the nucleus accumbens, and a number that was not measured elsewhere."""
+    folder = tmp_path / "runs" / "x"
+    folder.mkdir(parents=True)
+    row = {"moving": name, "fixed": "b", "class": name, "dice": math.nan, "hd95": None, "seed": 3}
+    for file in ("pairs.csv", "classes.csv", "landmarks.csv", "history.csv", "robustness.csv"):
+        write_csv(folder / file, [row, {**row, "dice": -0.5}])
+    for _, rows in read_tables(Folder(folder), {"steps": 1}):
+        assert list(rows["moving"]) == list(rows["class"]) == [name, name]
+        assert math.isnan(rows["dice"][0])
+        assert rows["dice"][1] == -0.5
+        assert rows["hd95"].isna().all()
+        assert list(rows["seed"]) == [3, 3]
+    panels = _test_pairs([type("Run", (Folder,), {"summary": lambda _: {}})(folder)])
+    assert panels[0].index[0] == (name, "b")
+
+
+def test_class_of_any_name_is_in_the_report(tmp_path):
+    from bench.analysis.numbers.findings import Request, find
+
+    folder = write_run(tmp_path, config(), [0.5, 0.6])
+    for file in (folder / "classes.csv", folder / "summary.json"):
+        file.write_text(file.read_text().replace("large", "NA").replace("small", "null"))
+    (classes,) = find(Request(tmp_path)).classes
+    assert {"NA", "null"} <= set(classes.loc[classes["dice"].notna(), "class"])

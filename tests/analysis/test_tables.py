@@ -104,7 +104,7 @@ MARKED = Table(
 def test_markdown_by_hand():
     assert markdown(MARKED) == (
         "A & B\n\n| metric | Dice ↑ |\n| --- | ---: |\n| a_b | **1 ± 2** |\n"
-        "| <c\\|d> | <u>0</u> ≈ |\n"
+        "| &lt;c\\|d&gt; | <u>0</u> ≈ |\n"
     )
 
 

@@ -14,6 +14,7 @@ from bench.config.composition import tabulated_weight
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
 from bench.config.identity import digest, extractor_identity, run_identity, run_name
+from bench.data.preprocessing.label_table import LabelTable
 from bench.data.setup import make_source
 from bench.errors import ConfigError
 
@@ -297,9 +298,17 @@ def test_extractor_of_a_term_is_named_by_its_place():
 
 def test_sweep_of_weights_and_biases_asks_for_what_exists():
     with open(CONF / "wandb_sweep.yaml") as file:
-        parameters = yaml.safe_load(file)["parameters"]
+        sweep = yaml.safe_load(file)
+    assert sweep["metric"]["name"].startswith("validation/")  # test pairs choose nothing
+    parameters = sweep["parameters"]
     values = {key: own.get("values", [own.get("value")]) for key, own in parameters.items()}
     for metric in values["metric"]:
         for scale in values["regularizer.scale"]:
             chosen = [f"dataset={values['dataset'][0]}", f"metric={metric}"]
             assert experiment([*chosen, f"regularizer.scale={scale}"]).weight > 0
+
+
+@pytest.mark.parametrize("classes", [{1: None, 2: "NA"}, {"1": None, "2": "NA"}])
+def test_class_called_null_keeps_its_name(classes):
+    assert LabelTable(classes, None).names == {0: "background", 1: "null", 2: "NA"}
+    assert LabelTable(None, {None: 1, "NA": 2}).names == {0: "background", 1: "null", 2: "NA"}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import nibabel
@@ -12,7 +13,9 @@ from conf_options import experiment
 
 from bench.data.check import check
 from bench.data.headers import header_distance
-from bench.data.setup import make_source
+from bench.data.setup import Setup, make_source
+from bench.errors import BenchError
+from bench.tasks.registration.assembly import make_parts
 
 RANDOM = np.random.default_rng(0)
 SPLITS = ["train"] * 3 + ["val"] * 2 + ["test"] * 2
@@ -450,3 +453,51 @@ def test_angle_between_grids_is_that_of_the_rotation():
     shift, degrees, ratio = header_distance(turned, np.eye(4), (1, 1, 1))
     assert (shift, ratio) == (0, pytest.approx(1))
     assert degrees == pytest.approx(20)
+
+
+def own_set(root, shape=(6, 7, 8), ids=(1, 2, 1001, 2035), edges=(1.0, 1.0)):
+    """Four subjects in a table, two with other voxels, with a set of label ids in turn."""
+    for i in range(4):
+        image = RANDOM.uniform(0, 500, size=shape).astype(np.float32)
+        affine = np.diag([edges[i // 2]] * 3 + [1.0])
+        volume(root / f"{i}.nii.gz", image, affine)
+        labels = np.resize([0, *ids], shape).astype(np.int16)
+        volume(root / f"{i}_seg.nii.gz", labels, affine)
+    lines = [f"{i}.nii.gz,{i}_seg.nii.gz,{'train' if i < 2 else 'test'}" for i in range(4)]
+    (root / "subjects.csv").write_text("\n".join(["image,labels,split", *lines]) + "\n")
+    return ["dataset=nifti", f"dataset.root={root}"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [("freesurfer", "background"), ("{one:1,other:rest}", "other")],
+)
+def test_ids_that_the_rest_takes_in_are_told(tmp_path, labels, name):
+    report = checked(own_set(tmp_path), f"dataset.labels={labels}")
+    (line,) = [note for note in report.notes if "dataset.labels does not name" in note]
+    assert f"and count as {name}: " in line
+    assert "1001 (19.94%), 2035 (19.94%)" in line
+    assert report.faults == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shape": (6, 7, 1)}, "volumes are needed"),
+        (
+            {"shape": (6, 7, 2)},
+            r"of shape \(6, 7, 2\): each axis must have at least 3",
+        ),
+        (
+            {"edges": (1.0, 1.5)},
+            "voxels of subject 2 have edges of 1.5 x 1.5 x 1.5 mm, those",
+        ),
+    ],
+)
+def test_check_refuses_what_a_run_refuses(tmp_path, change, words):
+    options = [*own_set(tmp_path / "data", ids=(1, 2), **change), f"results_dir={tmp_path}"]
+    report = checked(options)
+    assert re.search(words, report.faults[0])
+    run = [*options, "model=direct", "metric=mse", "tracker=none"]
+    with pytest.raises(BenchError, match=words):
+        make_parts(Setup.of(experiment(run)))

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from bench.data.preprocessing.intensity import POLICIES, Intensity
+from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.steps import preprocess
+from bench.data.sources.subject import Raw
 from bench.errors import ConfigError, DataError
 
+TABLE = LabelTable(3, None)
 KINDS = [np.uint8, np.uint16, np.int16, np.float32]
 
 
@@ -119,3 +123,39 @@ def test_other_types_and_policies_have_no_step():
 def test_impossible_settings_are_refused(section, words):
     with pytest.raises(ConfigError, match=words):
         Intensity.from_config(section)
+
+
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_32_bit_pixels_are_not_divided_into_nothing(top):
+    image = np.arange(60, dtype=np.uint32).reshape(1, 6, 10) * np.uint32(top // 59)
+    raw = Raw(image, None, (1.0, 1.0))
+    with pytest.raises(DataError, match=r"x: intensities run from 0 to .* kept"):
+        preprocess(raw, "x", "y", TABLE, Intensity("bits"))
+
+
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        (np.linspace(0, 1e-6, 60), Intensity()),
+        (np.linspace(1000, 1001, 60), Intensity()),
+        (np.arange(60), Intensity("divide", by=1e9)),
+        (np.linspace(0, 100, 60), Intensity("range", low=0, high=1e8)),
+    ],
+)
+def test_policy_that_loses_the_image_is_refused(image, policy):
+    raw = Raw(image.reshape(1, 6, 10), None, (1.0, 1.0))
+    with pytest.raises(DataError, match=r"Set dataset\.intensity\.policy to quantile"):
+        preprocess(raw, "x", "y", TABLE, policy)
+
+
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        (np.arange(60) % 2, Intensity()),
+        (np.arange(1000, 1060), Intensity()),
+        (np.arange(60, dtype=np.uint16) * 69, Intensity("bits")),
+        (np.linspace(0, 1, 60), Intensity("zscore")),
+    ],
+)
+def test_image_of_few_levels_that_are_kept_passes(image, policy):
+    preprocess(Raw(image.reshape(1, 6, 10), None, (1.0, 1.0)), "x", "y", TABLE, policy)

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from bench.data.files.nifti import disagreement
+from bench.data.files.nifti import disagreement, whole
 from bench.data.files.volumes import read_volume, read_volumes
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
@@ -438,3 +438,34 @@ def test_sform_and_qform_that_differ_are_told(tmp_path):
         "sform and qform put a voxel up to 30 mm apart; the sform is used"
     )
     np.testing.assert_array_equal(read_nifti(path, None).affine, np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "top"), [(np.uint8, 2), (np.uint8, 4), (np.int16, 4), (np.int16, 199)]
+)
+def test_labels_that_nibabel_scaled_are_whole(files, tmp_path, kind, top):
+    """Floats saved as integers get a scale factor, by which 2 comes back as 2.0000001."""
+    image = files[0]
+    shape = nibabel.load(image).shape
+    labels = np.arange(np.prod(shape)).reshape(shape) % (top + 1.0)
+    scaled = nibabel.Nifti1Image(labels, nibabel.load(image).affine)
+    scaled.set_data_dtype(kind)
+    path = tmp_path / "scaled.nii"
+    nibabel.save(scaled, path)
+    stored = np.asarray(nibabel.load(path).dataobj)
+    assert np.any(stored != np.round(stored))
+    assert np.array_equal(whole(stored, path), labels)
+
+
+@pytest.mark.parametrize("broken", [0.5, 1.3, np.nan])
+def test_scaled_labels_that_are_no_whole_numbers_are_refused(tmp_path, broken):
+    labels = np.zeros((4, 4, 4))
+    labels[0, 0], labels[0, 0, 0] = 4, 0 if np.isnan(broken) else broken
+    path = tmp_path / "scaled.nii"
+    scaled = nibabel.Nifti1Image(labels, np.eye(4))
+    scaled.set_data_dtype(np.int16)
+    nibabel.save(scaled, path)
+    stored = np.asarray(nibabel.load(path).dataobj)
+    stored[0, 0, 0] = broken
+    with pytest.raises(DataError, match=rf"label {str(broken)[:3]}.* is not a whole number"):
+        whole(stored, path)

@@ -372,3 +372,24 @@ def test_masks_that_are_empty_or_missing_are_refused(masked, tmp_path, text, wor
     with pytest.raises(DataError, match=words) as raised:
         prepare(source(masked, text, mask="m"), tmp_path / "cache")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("column", ["label", "Labels", "segmentation", "seg", "label map", "LABEL"])
+def test_column_that_is_called_almost_so_is_refused(root, column):
+    text = table().replace("labels,", f"{column},", 1)
+    words = f"has a column {column}, which is not read; labels is. Rename it or set dataset.columns"
+    with pytest.raises(DataError, match=words):
+        source(root, text).subjects()
+    assert len(source(root, text, columns={"labels": column}).subjects()) == len(SUBJECTS)
+
+
+@pytest.mark.parametrize("column", ["moving_label", "fixed_seg", "Split"])
+def test_so_is_one_of_a_table_of_pairs(root, column):
+    text = PAIRS.replace("split", f"x,{column}", 1)
+    with pytest.raises(DataError, match=f"has a column {column}, which is not read"):
+        source(root, text).subjects()
+
+
+def test_other_columns_are_the_users(root):
+    text = table().replace("split", "split,age,site,note", 1)
+    assert len(source(root, text).subjects()) == len(SUBJECTS)

@@ -1,18 +1,24 @@
 """`bench data prepare`: a data set gets its place when all is well, or not at all."""
 
+import hashlib
+import json
+import shutil
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import yaml
 from conf_options import experiment
 from data.servers import Site, served
 
+from bench.config.groups import option_files
 from bench.data.getting.download import CHUNK
-from bench.data.getting.obtain import is_ready, obtain
+from bench.data.getting.obtain import HASHES, is_ready, obtain
 from bench.data.setup import make_source
-from bench.errors import DataError
+from bench.errors import DataError, NoRoom
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +162,59 @@ def test_real_archive_over_a_dropping_connection(real_data, tmp_path):
     assert first is None
     assert len(data) // 2 - CHUNK < int(second[6:-1]) <= len(data) // 2
     assert content(tmp_path / "root") == content(real_data / "phc_trpl")
+
+
+def test_download_that_is_not_the_set_is_asked_for_again(tree, tmp_path):
+    archive = packed(tree, tmp_path / "archive.zip")
+    site = Site(b"<html>Too many requests</html>")
+    with served(site) as url:
+        refused(tmp_path / "root", None, "is not a zip or tar archive", {"url": url})
+        site.content = archive.read_bytes()
+        assert obtain(phc(tmp_path / "root"), {"url": url}, None) == 15
+    assert len(site.requests) == 2
+
+
+def test_download_stays_where_the_disk_is_full(tree, tmp_path, monkeypatch):
+    site = Site(packed(tree, tmp_path / "archive.zip").read_bytes())
+    usage = namedtuple("Usage", "free")
+    with served(site) as url:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "bench.data.getting.archive.shutil.disk_usage",
+                lambda folder: usage(10 if folder.name == ".unpacked" else 10**12),
+            )
+            with pytest.raises(NoRoom):
+                obtain(phc(tmp_path / "root"), {"url": url}, None)
+        obtain(phc(tmp_path / "root"), {"url": url}, None)
+    assert len(site.requests) == 1
+
+
+def test_hash_of_the_first_download_holds_for_later_ones(tree, tmp_path):
+    root = tmp_path / "root"
+    site = Site(packed(tree, tmp_path / "archive.zip").read_bytes())
+    with served(site) as url:
+        obtain(phc(root), {"url": url}, None)
+        digest = hashlib.sha256(site.content).hexdigest()
+        assert json.loads((root / HASHES).read_text()) == {url: f"sha256:{digest}"}
+        for entry in [entry for entry in root.iterdir() if entry.name[0] != "."]:
+            shutil.rmtree(entry)
+        former = site.content
+        site.content = packed(tree, tmp_path / "other.zip", top="other").read_bytes()
+        words = r"another checksum than the first one's, in .*\.hashes\.json, sha256:"
+        refused(root, None, words, {"url": url})
+        site.content = former
+        assert obtain(phc(root), {"url": url}, None) == 15
+
+
+def test_published_hash_is_the_one_that_holds(tree, tmp_path):
+    site = Site(packed(tree, tmp_path / "archive.zip").read_bytes())
+    digest = hashlib.sha256(site.content).hexdigest()
+    with served(site) as url:
+        obtain(phc(tmp_path / "root"), {"url": url, "hash": f"sha256:{digest}"}, None)
+    assert not (tmp_path / "root" / HASHES).exists()
+
+
+def test_addresses_are_encrypted():
+    for path in option_files("dataset"):
+        url = yaml.safe_load(path.read_text()).get("about", {}).get("url")
+        assert url is None or url.startswith("https://"), path

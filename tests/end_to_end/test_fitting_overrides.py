@@ -43,6 +43,9 @@ def test_runs_that_become_equal_are_one() -> None:
     assert lines == [LINE]
 
 
-def test_runs_that_all_fit_stay_as_they_are() -> None:
+def test_runs_that_all_fit_stay_as_they_are_once() -> None:
     runs = [["metric=mse", "seed=0", "metric.mask=labels"], ["metric=ncc", "metric.mask=labels"]]
-    assert fit_to_options([*runs, *runs]) == ([*runs, *runs], [])
+    assert fit_to_options([*runs, *runs]) == (runs, [])
+    assert fit_to_options([["trainer.lr=0.1"], ["trainer.lr=1e-1"]]) == ([["trainer.lr=0.1"]], [])
+    order = [["trainer.steps=7", "trainer=paper"], ["trainer=paper", "trainer.steps=7"]]
+    assert fit_to_options(order) == (order, [])

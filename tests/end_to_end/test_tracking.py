@@ -214,15 +214,45 @@ def test_tracker_that_failed_is_closed_all_the_same(
     assert (again.code, again.err) == (0, "")
 
 
-def test_impossible_setting_of_the_tracker_costs_one_line_and_not_the_run(
-    results: Path, run: Command
+def test_impossible_mode_is_refused_before_anything_is_trained(results: Path, run: Command) -> None:
+    for mode in ("off", "sometimes", "null"):
+        outcome = run("metric=mse", *TINY, "tracker=wandb", f"tracker.mode={mode}", at(results))
+        assert outcome.line.startswith(
+            f"tracker.mode={mode.replace('null', 'None')}: must be one of"
+        )
+        assert outcome.line.endswith("disabled. tracker=none tracks nothing.")
+    assert run_folders(results) == []
+
+
+def test_what_the_environment_says_of_the_tracker_counts(
+    results: Path, tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = run("metric=mse", *TINY, "tracker=wandb", "tracker.mode=sometimes", at(results))
-    assert outcome.code == 0
-    (line,) = outcome.err.splitlines()
-    assert line.startswith("Weights & Biases: ")
-    assert line.endswith("; the run goes on without it")
-    assert read_summary(only_run(results))["status"] == "finished"
+    """With a key that is stored, and nobody who has asked for an upload."""
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setenv("WANDB_ENTITY", "us")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    outcome = run("metric=mse", *TINY, "tracker=wandb", at(results))
+    assert (outcome.code, outcome.err) == (0, "")
+    (record,) = all_tracked(tmp_path / "elsewhere").values()
+    assert (record.run.project, record.run.entity) == ("mine", "us")
+    assert not list(results.glob("wandb*"))
+    line = next(line for line in outcome.out.splitlines() if line.startswith("Weights & Biases"))
+    folder = line.partition("`wandb sync ")[2].partition("`")[0]
+    assert list(Path(folder).glob("*.wandb"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "1")]
+)
+def test_tracker_that_the_environment_disables_leaves_nothing(
+    variable: str, value: str, results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv(variable, value)
+    outcome = run("metric=mse", *TINY, "tracker=wandb", at(results))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert not list(results.glob("**/*wandb*"))
 
 
 def test_report_is_logged_beside_its_runs(results: Path, run: Command, bench: Command) -> None:

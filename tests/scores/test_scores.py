@@ -332,3 +332,18 @@ def test_velocity_and_its_negative_are_inverse_consistent():
     velocity = torch.from_numpy(smooth_displacement((24, 24), 0.5))[None]
     forward, backward = integrate(velocity), integrate(-velocity)
     assert inverse_consistency_error(forward, backward, (1, 1)) < 0.05
+
+
+def test_lost_class_is_counted_beside_the_distance_that_it_leaves():
+    fixed = np.zeros((12, 12), np.int64)
+    fixed[1:4, 1:4], fixed[8:11, 8:11] = 1, 2
+    moved, lost = np.roll(fixed, 2, axis=0), fixed.copy()
+    moved[fixed == 1], lost[fixed == 2] = 1, 0
+    case = {"fixed": fixed, "classes": 3, "spacing": (1.0, 1.0)}
+    whole, less = (score_case(Case(warped=warped, **case)) for warped in (moved, lost))
+    assert less["hd95"] < whole["hd95"]  # by the class that is no longer there
+    assert (whole["hd95_left_out"], less["hd95_left_out"]) == (0, 1)
+    added = score_case(Case(warped=fixed, **{**case, "fixed": lost}))
+    assert added["hd95_left_out"] == 1
+    absent = score_case(Case(warped=lost, **{**case, "fixed": lost}))
+    assert absent["hd95_left_out"] == 0

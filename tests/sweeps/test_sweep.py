@@ -29,6 +29,7 @@ from bench.sweeps.cells import (
     look_up,
     summaries_of,
 )
+from bench.sweeps.tables import _left_out
 
 FILES = {path.stem: path for path in sorted((CONF / "experiment").glob("*.yaml"))}
 
@@ -510,3 +511,27 @@ def data_of(own):
     source = make_source(own)
     dataset = prepare(source, own.cache)
     return {"fingerprint": dataset.fingerprint, "settings": source.settings()}
+
+
+def test_what_is_said_twice_runs_once(tmp_path):
+    places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", "metric=mse"]
+    assert [own.names["seed"] for own in cells(multirun("seed=0,0,1", *places))] == [0, 1]
+    assert len(cells(multirun("regularizer.weight=0.1,0.10,1e-1", *places))) == 1
+    assert len(combinations(multirun("seed=0,0,1", *places))) == 2
+
+
+def test_unread_runs_of_one_configuration_are_one(tmp_path):
+    places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", "metric=mse"]
+    assert len(cells(multirun("regularizer.scale=1,1.0,2", *places))) == 2
+
+
+def test_weight_beside_its_factor_is_refused(tmp_path):
+    with pytest.raises(BenchError, match=r"regularizer.scale: is a factor on the tuned weight, an"):
+        cells(multirun("regularizer.weight=1,2", "regularizer.scale=1,2", "dataset=demo"))
+
+
+@pytest.mark.parametrize(("lost", "text"), [(0.0, ""), (1.25, " (1.2 classes left out)")])
+def test_classes_that_were_lost_stand_beside_hd95(lost, text):
+    scores = [{"hd95_left_out": {"mean": lost}}]
+    assert _left_out("hd95", scores) == text
+    assert _left_out("dice", scores) == _left_out("hd95", [{}]) == ""

@@ -27,6 +27,7 @@ SETTINGS = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a name with $ is a name
 }
 
 
@@ -76,6 +77,16 @@ def styled() -> AbstractContextManager[None]:
     from matplotlib import rc_context
 
     return rc_context(SETTINGS)
+
+
+def make_ready() -> None:
+    """Imports all that drawing takes, by drawing: what fails does so before hours of training."""
+    import io
+
+    figure = new_figure(1, 1)
+    figure.subplots().set_title("λ")
+    for kind in ("png", "pdf"):
+        figure.savefig(io.BytesIO(), format=kind)
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -70,3 +70,4 @@ def _scale(panel: Any, weights: pd.Series) -> None:
     elif len(positive):
         panel.set_xscale("symlog", base=2, linthresh=positive.min())
     panel.xaxis.set_major_formatter("{x:.2g}")
+    panel.xaxis.set_minor_formatter("")

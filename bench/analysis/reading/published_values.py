@@ -5,6 +5,7 @@ from importlib.resources import files
 import pandas as pd
 
 from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.rows import read_frame
 
 # By the papers' definitions. Their folding is on absolute differences, and is no score here.
 SCORE_OF = {"dice_mean": "dice_published", "log_jacobian_variance": "logj_var_published"}
@@ -52,5 +53,5 @@ def published_noise_curves() -> pd.DataFrame:
 
 
 def _read(name: str) -> pd.DataFrame:
-    with files("bench.analysis.reading").joinpath("published", name).open() as file:
-        return pd.read_csv(file)
+    with files("bench.analysis.reading").joinpath("published", name).open(encoding="utf-8") as file:
+        return read_frame(file)

@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from bench.analysis.reading.metrics import method_of
+from bench.analysis.reading.rows import TEXTS, read_rows
 from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
@@ -36,8 +37,7 @@ RUN_COLUMNS = (
 )
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
-TEXTS = {"moving": str, "fixed": str, "class": str, "point": str}  # ids such as 007 are no numbers
-OF_NUMBERS = (*TABLES, HISTORY)  # but for those texts
+OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 REMEDY = "force=true runs it anew."
 REMEDY_OF_TEST = "Delete it; `python -m bench robustness` writes it again."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
@@ -154,7 +154,8 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: If it is not one.
     """
     try:
-        content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         reading_settings(content)
         training_settings(content)
         _ = [content[section]["name"] for section in ("dataset", "model", *USES)]
@@ -194,7 +195,7 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        rows = pd.read_csv(path, dtype=TEXTS)
+        rows = read_rows(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read ({_reason(error)})") from error
     if rows.empty:

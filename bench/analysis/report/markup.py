@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from bench.store.escaping import for_markdown
+
 NONE = "–"
 TIED = "≈"
 LATEX = {
@@ -68,16 +70,17 @@ def markdown(table: Table) -> str:
     """The table in Markdown: best bold, second underlined."""
 
     def line(texts: Sequence[str]) -> str:
-        return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+        return "| " + " | ".join(texts) + " |"
 
     def cell(shown: Cell) -> str:
-        marked = {"best": "**{}**", "second": "<u>{}</u>"}.get(shown.mark, "{}").format(shown.text)
+        text = for_markdown(shown.text)
+        marked = {"best": "**{}**", "second": "<u>{}</u>"}.get(shown.mark, "{}").format(text)
         return f"{marked} {TIED}" if shown.tied else marked
 
     rule = ["---" if i < table.texts else "---:" for i in range(len(table.headings))]
-    lines = [line(table.headings), line(rule)]
+    lines = [line([for_markdown(heading) for heading in table.headings]), line(rule)]
     lines += [line([cell(shown) for shown in row]) for row in table.rows]
-    return "\n".join([table.caption, "", *lines]) + "\n"
+    return "\n".join([for_markdown(table.caption), "", *lines]) + "\n"
 
 
 def latex(table: Table) -> str:

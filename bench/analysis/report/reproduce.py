@@ -11,11 +11,12 @@ from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
 from bench.config.identity import NOT_IDENTIFYING
+from bench.config.overrides import quoted
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
 SAID_ALREADY = {"regularizer.weight", "seed"}
 IRRELEVANT = {
-    *("results_dir", "force", "plan", "on_failure", "select", "refine", "tracker"),
+    *("results_dir", "force", "trust", "plan", "on_failure", "select", "refine", "tracker"),
     *("dataset.cache", "dataset.about", "dataset.recommended"),
     *(f"{group}.{name}" for group in ("trainer", "regularizer") for name in NOT_IDENTIFYING[group]),
 }  # to the numbers, or only through values that are said themselves
@@ -41,7 +42,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         if "regularizer" in used_sections(config):
             said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
         if trained:
-            said = [f"model.trained={trained['run']}"]
+            said = [f"model.trained={quoted(trained['run'])}"]
             config = {**defaults[choices], **{group: config[group] for group in groups}}
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
         lines.append("python run.py " + " ".join(shlex.quote(override) for override in overrides))
@@ -58,7 +59,7 @@ def _choice(group: str, section: Mapping[str, Any]) -> list[str]:
     option = _option(group, section)
     if option != "custom":
         return [f"{group}={option}"]
-    return [f"{group}=custom", f"{group}._target_={section['_target_']}"]
+    return [f"{group}=custom", f"{group}._target_={quoted(section['_target_'])}"]
 
 
 def _option(group: str, section: Mapping[str, Any]) -> str:
@@ -68,7 +69,7 @@ def _option(group: str, section: Mapping[str, Any]) -> str:
         return str(section["name"])
 
     def difference(name: str) -> tuple[bool, int]:
-        option = yaml.safe_load(files[name].read_text())
+        option = yaml.safe_load(files[name].read_text(encoding="utf-8"))
         other_class = option.get("_target_") != section.get("_target_")
         return other_class, len(set(option) ^ set(section))
 
@@ -90,24 +91,8 @@ def _overrides(
             if usual is not None:
                 yield f"~{key}"
         elif name not in default:
-            yield f"+{key}={_written(value)}"
+            yield f"+{key}={quoted(value)}"
         elif isinstance(value, Mapping) and isinstance(usual, Mapping):
             yield from _overrides(value, usual, f"{key}.")
         elif value != usual:
-            yield f"{key}={_written(value)}"
-
-
-def _written(value: Any) -> str:
-    """A value in Hydra's grammar of overrides."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        plain = value and all(c.isalnum() or c in "_./-" for c in value)
-        return value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_written(part) for part in value) + "]"
-    return repr(value)
+            yield f"{key}={quoted(value)}"

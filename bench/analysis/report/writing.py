@@ -27,6 +27,7 @@ from bench.analysis.report.tables import (
     statistics_table,
 )
 from bench.errors import StoreError
+from bench.store.escaping import for_csv
 from bench.store.files import exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
 from bench.store.locks import held
@@ -215,7 +216,7 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     if request.published:
         frames["published"] = published_results()
     for name, frame in frames.items():
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        frame.map(for_csv).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def _runs(found: Findings) -> list[dict[str, str]]:

@@ -221,6 +221,11 @@ def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) ->
         return _collect(source, subjects, folder, first, None)
 
 
+def _processors() -> int:
+    """How many this process may use; Linux alone tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _collect(
     source: Source,
     subjects: Sequence[Subject],
@@ -258,7 +263,7 @@ def _read_all(
         yield collector.take(1, subjects[1], source.sample(subjects[1]))
         seconds = (time.perf_counter() - start) * (len(rest) - 1)
         rest = rest[1:]
-        processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, len(rest))
+        processes = min(_processors(), MOST_PROCESSES, len(rest))
         if processes > 1 and seconds > WORTH_PROCESSES:
             yield from _in_processes(source, subjects, collector, folder, rest, processes)
             return

@@ -17,10 +17,11 @@ from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DamagedCache, DataError
+from bench.errors import DamagedCache, DataError, Unsupported
 from bench.store.files import ALTERED, is_as_sealed
 
 INDEX = "index.json"
+LEAST = 3  # voxels along an axis: central differences take one on each side
 TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
 
 
@@ -47,6 +48,16 @@ def discarded(folder: Path, reason: str) -> DamagedCache:
     return DamagedCache(
         f"{folder}: is damaged ({reason}) and has been deleted; the same command makes it again."
     )
+
+
+def check_axes(name: str, shape: Sequence[int]) -> None:
+    """Raises Unsupported if images have an axis along which nothing can be derived."""
+    if min(shape) < LEAST:
+        raise Unsupported(
+            f"dataset={name} has images of shape {tuple(shape)}: each axis must have at least "
+            f"{LEAST} voxels, or derivatives along it do not exist. Choose another dataset.shape, "
+            "or take slices as 2D images."
+        )
 
 
 @dataclass

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.files.kinds import BY_NIBABEL, kind_of
 from bench.errors import DataError
 
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
 LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
+LARGEST_ROUNDING = 0.25  # of a label that a scale factor moved
+SMALL = 1e-4
 MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of a NIfTI header: metre, mm, micrometre
 
 
@@ -98,18 +101,35 @@ def disagreement(path: Path) -> str | None:
 def whole(labels: np.ndarray, path: Path) -> np.ndarray:
     """The label map as whole numbers.
 
+    Where a header scales the stored numbers, as nibabel's does for arrays of floats, labels are
+    whole up to half a step of the stored ones.
+
     Raises:
         DataError: If a label is not a whole number.
     """
     if labels.dtype.kind != "f":
         return labels
-    broken = labels[labels != np.round(labels)]
+    rounded = np.round(labels)
+    broken = labels[~(np.abs(labels - rounded) <= 0)]
+    if broken.size:
+        broken = labels[~(np.abs(labels - rounded) <= _rounding(path))]
     if broken.size:
         raise DataError(
-            f"{path}: label {broken.flat[0]:g} is not a whole number. Resample label maps with "
+            f"{path}: label {broken.flat[0]:.9g} is not a whole number. Resample label maps with "
             "nearest-neighbour interpolation."
         )
-    return labels.astype(np.int64)
+    return rounded.astype(np.int64)
+
+
+def _rounding(path: Path) -> float:
+    """How far a whole number may lie from where a file's scale factor leaves it."""
+    import nibabel
+
+    if kind_of(path) not in BY_NIBABEL:
+        return 0.0
+    file: Any = nibabel.load(path)
+    slope = abs(float(getattr(file.dataobj, "slope", 1.0)))
+    return 0.0 if slope == 1 else min(0.5 * slope + SMALL, LARGEST_ROUNDING)
 
 
 def check_affine(path: Path, affine: np.ndarray) -> None:

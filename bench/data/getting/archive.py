@@ -1,5 +1,6 @@
 """Unpacking of archives that come from elsewhere."""
 
+import errno
 import lzma
 import shutil
 import stat
@@ -7,19 +8,26 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from unicodedata import category
 
-from bench.errors import DataError
+from bench.errors import DataError, NoRoom
 
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
+DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(ValueError, RuntimeError),  # names that are no text or none at all, unknown compression
+)
+CHUNK = 1 << 20
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks a zip or tar archive into a folder.
 
     Raises:
-        DataError: If it is missing, damaged, larger than the disk, encrypted, or holds anything
-            but plain files and folders below its top; nothing is unpacked then but what a damaged
-            archive held before its damage.
+        DataError: If it is missing, damaged, encrypted or compressed in a way that is not known, or
+            holds anything but plain files and folders below its top; nothing is unpacked then but
+            what a damaged archive held before its damage.
+        NoRoom: If it is larger than the disk.
     """
     if not archive.is_file():
         raise DataError(f"--archive {archive}: no such file. Name the archive you downloaded.")
@@ -42,16 +50,23 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
                     raise _refused(archive, member.filename, "is a link")
                 if member.flag_bits & 1:
                     raise _refused(archive, member.filename, "is encrypted")
+                if member.compress_type not in COMPRESSIONS:
+                    raise DataError(
+                        f"{archive}: its member {member.filename} is compressed by method "
+                        f"{member.compress_type}, which Python cannot undo. Unpack the archive by "
+                        "hand, and pack its files as a plain zip or tar."
+                    )
             _check_room(archive, sum(member.file_size for member in file.infolist()), folder)
             file.extractall(folder)
     except DAMAGED as error:
-        raise _damaged(archive, error) from error
+        raise _failure(archive, folder, error) from error
 
 
 def _unpack_tar(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as file:
             members = file.getmembers()
+            _read_to_the_end(file)
             for member in members:
                 _check_name(archive, member.name)
                 if member.issym() or member.islnk():
@@ -64,10 +79,19 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
             else:  # Python below 3.11.4; what the filter refuses has been refused above
                 file.extractall(folder)
     except DAMAGED as error:
-        raise _damaged(archive, error) from error
+        raise _failure(archive, folder, error) from error
+
+
+def _read_to_the_end(file: tarfile.TarFile) -> None:
+    """Reads what follows the members: a checksum of all comes last, and is checked then."""
+    assert file.fileobj is not None
+    while file.fileobj.read(CHUNK):
+        pass
 
 
 def _check_name(archive: Path, name: str) -> None:
+    if not name or not _is_text(name):
+        raise _refused(archive, ascii(name), "has no name that could be read")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
         raise _refused(archive, name, "leaves the folder")
@@ -77,7 +101,7 @@ def _check_room(archive: Path, size: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise DataError(
+        raise NoRoom(
             f"{archive}: unpacks to {size / 1e6:.0f} MB, but {folder} has {free / 1e6:.0f} MB "
             "free. Free space, or choose another folder by --root DIR."
         )
@@ -90,6 +114,25 @@ def _refused(archive: Path, name: str, what: str) -> DataError:
     )
 
 
-def _damaged(archive: Path, error: Exception) -> DataError:
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are of no encoding
+        return False
+    return not any(category(character) == "Cc" for character in name)
+
+
+def _failure(archive: Path, folder: Path, error: Exception) -> DataError:
+    """What went wrong in words: with the disk, or else with the archive."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoRoom(
+            f"{archive}: cannot be unpacked into {folder} ({error.strerror}). Free space, or "
+            "choose another folder by --root DIR."
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return DataError(
+            f"{archive}: cannot be unpacked into {folder} ({error.strerror}: {error.filename}). "
+            "Permit reading and writing there, or choose another folder by --root DIR."
+        )
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(f"{archive}: is damaged or cut short ({reason}). Download it again.")

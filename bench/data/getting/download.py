@@ -5,24 +5,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.errors import DataError, NoRoom
 
 ATTEMPTS = 5  # in a row without a single byte
 TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16  # what a cut loses at most
 
 
-def download(url: str, path: Path, known_hash: str | None = None) -> Path:
+def download(
+    url: str, path: Path, known_hash: str | None = None, said_by: str = "published"
+) -> Path:
     """A file from the network: resumed where it was cut, checked, put in place when complete.
 
     Args:
         url: http or https address.
         path: Where the file is to lie; what has come so far lies beside it as `.part`.
-        known_hash: `algorithm:digest`, as pooch takes it; None if none is published.
+        known_hash: `algorithm:digest`, as pooch takes it; None if none is known.
+        said_by: Who says so, for messages.
 
     Raises:
-        DataError: If the server refuses, the connection is cut for good, the disk is too small,
-            or the checksum is another.
+        DataError: If the server refuses, the connection is cut for good, or the checksum is
+            another.
+        NoRoom: If the disk is too small.
     """
     import pooch
 
@@ -33,7 +37,7 @@ def download(url: str, path: Path, known_hash: str | None = None) -> Path:
         pooch.retrieve(url, known_hash, path.name, path.parent, downloader=_Resuming(part))
     except ValueError as error:
         raise DataError(
-            f"{url}: what was downloaded has another checksum than the published {known_hash}. Run "
+            f"{url}: what was downloaded has another checksum than the {said_by} {known_hash}. Run "
             "the same command again; if it stays so, download it by hand and pass --archive FILE."
         ) from error
     return path
@@ -114,7 +118,7 @@ class _Resuming:
             total = have + int(length) if length else None
             free = shutil.disk_usage(self.part.parent).free
             if length and int(length) > free:
-                raise DataError(
+                raise NoRoom(
                     f"{url}: has {int(length) / 1e6:.0f} MB to come, but {self.part.parent} has "
                     f"{free / 1e6:.0f} MB free. Free space, or choose another folder by --root DIR."
                 )

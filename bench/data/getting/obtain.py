@@ -1,5 +1,7 @@
 """Getting a data set: download or archive, unpacked, verified, put in place."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,9 +15,10 @@ from bench.data.check import check
 from bench.data.getting.archive import unpack
 from bench.data.getting.download import download
 from bench.data.sources.source import Source
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, NoRoom
 from bench.store.locks import held
 
+HASHES = ".hashes.json"  # of what was downloaded first, by address, where nobody publishes one
 DEPTH = 3  # folders in an archive below which a data set is not looked for
 
 
@@ -44,6 +47,8 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
 
     The archive is unpacked and checked beside the files of `root`, which get their place only when
     all is well. Interrupted, the same call goes on: a download resumes, the rest is done again.
+    Where no hash is published, a download that is not the data set is removed, and the hash of the
+    first one that is holds for later ones.
 
     Args:
         source: The data set.
@@ -74,8 +79,7 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
             return count
         fetched = None
         if archive is None:
-            name = Path(urlparse(about["url"]).path).name
-            fetched = archive = download(about["url"], root / name, about.get("hash"))
+            fetched = archive = _download(about, root)
         unpacked = root / ".unpacked"
         try:
             shutil.rmtree(unpacked, ignore_errors=True)
@@ -86,11 +90,52 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
                 more = f" (and {len(report.faults) - 1} more)" if len(report.faults) > 1 else ""
                 raise DataError(f"{archive}: {report.faults[0]}{more}")
             move_content(found, root)
+        except NoRoom:
+            raise
+        except BenchError:
+            if fetched is not None and _known_hash(about, root) is None:
+                fetched.unlink()
+            raise
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
         if fetched is not None:
+            if _known_hash(about, root) is None:
+                _pin(about["url"], fetched, root)
             fetched.unlink()
     return listed(source)
+
+
+def _download(about: Mapping[str, Any], root: Path) -> Path:
+    path = root / Path(urlparse(about["url"]).path).name
+    said_by = "published" if about.get("hash") else f"first one's, in {root / HASHES},"
+    return download(about["url"], path, _known_hash(about, root), said_by)
+
+
+def _known_hash(about: Mapping[str, Any], root: Path) -> str | None:
+    """The hash that is published for a download, or that of the first one."""
+    return about.get("hash") or _pinned(root).get(about["url"])
+
+
+def _pinned(root: Path) -> dict[str, str]:
+    path = root / HASHES
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{path}: is no table of hashes. Delete it, and what comes next is trusted."
+        )
+    return content
+
+
+def _pin(url: str, path: Path, root: Path) -> None:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    pinned = {**_pinned(root), url: f"sha256:{digest}"}
+    partial = root / f"{HASHES}.partial"
+    partial.write_text(json.dumps(pinned, indent=1) + "\n", encoding="utf-8")
+    partial.replace(root / HASHES)
 
 
 def locate(source: Source, folder: Path, archive: Path) -> Path:

@@ -98,7 +98,7 @@ class LabelTable:
             self.target = {0: 0}
             for name, ids in table.items():
                 position = 0 if name == BACKGROUND else len(self.names)
-                self.names.setdefault(position, str(name))
+                self.names.setdefault(position, _name(name))
                 if ids == REST:
                     if self.rest is not None:
                         raise ConfigError("dataset.labels: only one class can take the rest.")
@@ -172,12 +172,17 @@ def _names(classes: int | Mapping[int, str]) -> dict[int, str]:
     if isinstance(classes, int):
         return {0: BACKGROUND} | {i: f"label {i}" for i in range(1, classes)}
     try:
-        return {int(i): str(name) for i, name in classes.items()}
+        return {int(i): _name(name) for i, name in classes.items()}
     except (ValueError, AttributeError) as error:
         raise ConfigError(
             f"dataset.classes={classes}: must be a number, or names by their ids {{0: name, …}}. "
             "Merge ids in dataset.labels."
         ) from error
+
+
+def _name(name: Any) -> str:
+    """The name of a class as it is written; Hydra and YAML read `null` as None."""
+    return "null" if name is None else str(name)
 
 
 def _table(labels: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ from bench.data.preprocessing.world import Grid, onto_grid
 from bench.data.sources.subject import Raw, Sample
 from bench.errors import DataError
 
+FEWEST_LEVELS = 64  # grey levels that an image must keep, unless it has no more
+
 
 def preprocess(
     raw: Raw,
@@ -70,6 +72,9 @@ def preprocess(
             f"{where}: intensities reach {largest:g}, at most {most:g} can be kept. Scale them by "
             "dataset.intensity."
         )
+    if step is None:
+        for channel, name in zip(normalized, names, strict=True):
+            check_levels(channel, name)
     classes = None if labels is None else table.apply(labels, where_labels)
     if border:
         inside = (slice(border, -border),) * ndim
@@ -103,6 +108,24 @@ def check_intensities(image: np.ndarray, where: str) -> None:
         raise DataError(
             f"{where}: has the same intensity everywhere, so there is nothing to align. Copy or "
             "download it again, or take the subject out of the list."
+        )
+
+
+def check_levels(image: np.ndarray, where: str) -> None:
+    """Raises DataError if float16, in which images are kept, would merge most grey values.
+
+    Args:
+        image: Normalized.
+        where: Names the file in messages.
+    """
+    low, high = float(image.min()), float(image.max())
+    levels = (high - low) / float(np.spacing(np.float16(max(abs(low), abs(high)))))
+    tiny = high - low < float(np.finfo(np.float16).tiny)
+    if tiny or (levels < FEWEST_LEVELS and not np.array_equal(image, image.astype(np.float16))):
+        raise DataError(
+            f"{where}: intensities run from {low:.4g} to {high:.4g} once normalized, of which "
+            f"{levels:.0f} grey levels could be kept. Set dataset.intensity.policy to quantile, or "
+            "to range with low and high."
         )
 
 

@@ -1,11 +1,19 @@
 """Reading of CSV tables that list subjects."""
 
 import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from bench.data.sources.subject import ATLAS, SPLITS
 from bench.errors import DataError
+
+SYNONYMS = {  # other words for columns, without a plural's s
+    "segmentation": "label",
+    "seg": "label",
+    "labelmap": "label",
+    "keypoint": "landmark",
+}
 
 
 class Row(dict[str, str]):
@@ -16,15 +24,20 @@ class Row(dict[str, str]):
         self.line = line
 
 
-def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
+def read_table(
+    path: Path, *alternatives: Iterable[str], optional: Iterable[str] = (), others: str = ""
+) -> "list[Row]":
     """The rows of a CSV table, cells stripped; a byte-order mark is skipped.
 
     Args:
         path: The file.
         alternatives: Sets of columns, one of which must be there.
+        optional: Further columns that are read. One that is called almost so is refused; any others
+            are the user's.
+        others: What a column that is called almost so takes besides another name, for messages.
 
     Raises:
-        DataError: If columns are missing, the file is not text, or it has no rows.
+        DataError: If columns are missing or misnamed, the file is not text, or it has no rows.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -44,9 +57,25 @@ def read_table(path: Path, *alternatives: Iterable[str]) -> "list[Row]":
         raise DataError(
             f"{path}: lacks the column {least[0]}; it has {there}. Separate columns by commas."
         )
+    read = {*optional, *(name for needed in alternatives for name in needed)}
+    for column in columns:
+        meant = next((name for name in read if _alike(column, name)), None)
+        if column not in read and meant is not None and meant not in columns:
+            raise DataError(
+                f"{path}: has a column {column}, which is not read; {meant} is. Rename it"
+                f"{others.format(meant=meant, column=column)}."
+            )
     if not rows:
         raise DataError(f"{path}: lists nothing. Add a row for each subject.")
     return rows
+
+
+def _alike(column: str, name: str) -> bool:
+    """Whether a heading is another way of writing a column's name."""
+    plain, wanted = (re.sub(r"[ _-]", "", text.lower()).rstrip("s") for text in (column, name))
+    for other, usual in SYNONYMS.items():
+        plain = re.sub(f"{other}$", usual, plain)
+    return bool(plain) and plain == wanted
 
 
 def _filled(columns: list[str], cells: list[str]) -> Iterable[tuple[str, str]]:

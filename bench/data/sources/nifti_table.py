@@ -15,6 +15,10 @@ from bench.errors import DataError
 
 SUBJECTS = ("image",)
 PAIRS = ("moving", "fixed")
+FURTHER = (
+    *("labels", "landmarks", "id", "split"),
+    *(f"{role}_{what}" for role in PAIRS for what in ("labels", "landmarks")),
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class NiftiTable(Source):
                 f"image, labels and split there, or name it by dataset.table_file."
             )
         alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
-        rows = read_table(path, *alternatives)
+        besides = " or set dataset.columns.{meant}={column}"
+        rows = read_table(path, *alternatives, optional=self._optional(), others=besides)
         for name, theirs in self.columns.items():
             if theirs not in rows[0]:
                 raise DataError(
@@ -117,6 +122,11 @@ class NiftiTable(Source):
             for row in rows:
                 row[name] = row[theirs]
         return path, rows
+
+    def _optional(self) -> list[str]:
+        """Columns that are read where they are there."""
+        named = [name for name in FURTHER if name not in self.columns]
+        return [*named, *self.columns.values(), *([] if self.mask is None else [self.mask])]
 
     def _masks(self, path: Path, rows: Sequence[Row]) -> dict[str, str]:
         """The masks of images, by the cells that name both."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.config.experiment import Experiment
 from bench.config.instantiation import build
 from bench.data.batches.loading import read_pairs
+from bench.data.cache.prepared import check_axes
 from bench.data.setup import Setup
 from bench.errors import BenchError, ConfigError, Unsupported
 from bench.models.building import build_model
@@ -20,8 +21,6 @@ from bench.pair import Pair
 from bench.similarity.building import Learner, build_metric, extractors_of
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.training.devices import network_precision
-
-LEAST = 3  # voxels along an axis: central differences take one on each side
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,7 @@ def make_parts(setup: Setup) -> Parts:
         ConfigError: If one of them cannot be built.
     """
     experiment, dataset = setup.experiment, setup.dataset
-    if min(dataset.shape) < LEAST:
-        raise Unsupported(
-            f"dataset={dataset.name} has images of shape {dataset.shape}: each axis must have at "
-            f"least {LEAST} voxels, or derivatives along it do not exist. Choose another "
-            "dataset.shape, or take slices as 2D images."
-        )
+    check_axes(dataset.name, dataset.shape)
     similarity: Any = None
     learners: list[Learner] = []
     if "metric" in experiment.uses:

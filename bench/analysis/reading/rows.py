@@ -1,0 +1,44 @@
+"""CSV files of the store as pandas frames."""
+
+import csv
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+
+from bench.store.escaping import from_csv
+
+TEXTS = {  # columns that are never numbers: there are ids such as 007, and a class may be called NA
+    name: str for name in ("moving", "fixed", "class", "point", "corruption")
+}
+UNKNOWN = ["", "nan"]  # numbers that were not measured
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a file that `bench.store.folder.write_csv` wrote.
+
+    Args:
+        path: The file. Names are texts, whatever they are; what is not measured is NaN.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        return read_frame(file)
+
+
+def read_frame(file: IO[str]) -> pd.DataFrame:
+    """The same for an open file that can be rewound."""
+    start = file.tell()
+    columns = next(csv.reader([file.readline()]), [])
+    file.seek(start)
+    rows = pd.read_csv(
+        file,
+        dtype=TEXTS,
+        keep_default_na=False,
+        na_values={name: UNKNOWN for name in columns if name not in TEXTS},
+    )
+    for name in rows.columns.intersection(list(TEXTS)):
+        rows[name] = rows[name].map(from_csv)
+    return rows

@@ -1,0 +1,136 @@
+"""What people write on a command line: read as they mean it where that is certain, else told."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from bench.config.groups import GROUPS
+from bench.config.overrides import quoted
+from bench.errors import ConfigError
+
+PLACE = re.compile(r"(?:.*\.)?(?:results_dir|root|cache|folder|trained|state_dict)")
+RANGE = re.compile(r"\d+:\d+(:\d+)?")
+TAKES_A_WORD = re.compile(r"-(c|i|p|sc|cp|cn|cd|-cfg|-info|-package|-(shell|config-|experim).*)")
+BOTH = ("regularizer.weight", "regularizer.scale")
+
+
+def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
+    """Arguments of the command line, places of files as Hydra reads them.
+
+    In a place, `~` is the home folder, and characters that Hydra would stumble over stand for
+    themselves.
+
+    Args:
+        arguments: Settings, and options that begin with `-`.
+        sweeps: Whether several values of a setting could be run by `-m`.
+
+    Raises:
+        ConfigError: If one is no setting, or would be read as something that nobody means.
+    """
+    in_sweep = bool({"-m", "--multirun"} & set(arguments))
+    found: list[str] = []
+    keys: set[str] = set()
+    for number, argument in enumerate(arguments):
+        before = arguments[number - 1] if number else ""
+        if argument.startswith("-") or TAKES_A_WORD.fullmatch(before):
+            found.append(argument)
+            continue
+        if "=" not in argument and not argument.startswith("~"):
+            raise ConfigError(_no_setting(argument, before))
+        key, _, text = argument.partition("=")
+        if argument.endswith(","):
+            raise ConfigError(_no_setting(next(iter(arguments[number + 1 :]), ""), argument))
+        if PLACE.fullmatch(key.lstrip("+")) and not argument.startswith("~"):
+            argument = f"{key}={_place(key, text)}"
+        override = _parsed(argument)
+        _check(argument, override, in_sweep, sweeps)
+        keys.add(str(override.key_or_group))
+        found.append(argument)
+    check_weight(keys)
+    return found
+
+
+def check_weight(keys: set[str] | frozenset[str]) -> None:
+    """Raises ConfigError if λ is set in two ways, of which one would have no effect."""
+    if keys.issuperset(BOTH):
+        raise ConfigError(
+            f"{BOTH[1]}: is a factor on the tuned weight, and without effect beside {BOTH[0]}. "
+            "Leave one of them out."
+        )
+
+
+def _place(key: str, text: str) -> str:
+    """Where files lie, in Hydra's grammar."""
+    if not text.strip("'\" "):
+        raise ConfigError(f"{key}={text}: is empty. Name a file or folder.")
+    home = text.strip("'\"") if re.match(r"['\"]?~", text) else ""
+    if home:
+        return quoted(os.path.expanduser(home))
+    try:
+        override = OverridesParser.create().parse_override(f"x={text}")
+    except HydraException:
+        return quoted(text)
+    literal = key == "results_dir" and override.is_sweep_override()
+    return quoted(text) if literal else text
+
+
+def _parsed(argument: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        key, _, text = argument.partition("=")
+        raise ConfigError(
+            f"{argument}: Hydra reads some characters of this value as something else. Write "
+            f"{shlex.quote(f'{key}={quoted(text)}')}, with both kinds of quotes."
+        ) from error
+
+
+def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> None:
+    """Raises ConfigError for what Hydra would read as something that nobody means."""
+    key, _, text = argument.partition("=")
+    several = "-m " if sweeps else ""
+    if key == "experiment":
+        raise ConfigError(f"{argument}: an experiment is a sweep, and is added: -m +{argument}")
+    if RANGE.fullmatch(text):
+        raise ConfigError(
+            f"{argument}: is no number. Several are {several}{key}=range({text.replace(':', ',')})."
+        )
+    if override.is_sweep_override():
+        if not in_sweep:
+            what = f"Several values are a sweep: -m {argument}. " if sweeps else ""
+            raise ConfigError(
+                f"{argument}: has several values. {what}One value with a comma in it is "
+                f"{shlex.quote(f'{key}={quoted(text)}')}."
+            )
+        return
+    value = None if override.is_delete() else override.value()
+    if key.lstrip("+") in GROUPS and isinstance(value, list | dict):
+        names = ",".join(str(name) for name in value)
+        raise ConfigError(
+            f"{argument}: one option can be chosen at a time. Several, one run each, are -m "
+            f"{key}={names}"
+        )
+    if key == "dataset" and isinstance(value, str) and ("/" in value or Path(value).is_dir()):
+        raise ConfigError(
+            f"{argument}: names a kind of data set, and its folder goes besides: dataset=nifti "
+            f"dataset.root={quoted(value)}, or tiff_stack, nnunet, brain, …"
+        )
+
+
+def _no_setting(argument: str, before: str) -> str:
+    """Why a word is no setting, and what was meant."""
+    if before.endswith(","):
+        whole = f"{before}{argument}" if argument else before[:-1]
+        return f"{f'{before} {argument}'.rstrip()}: has a space after a comma. Write {whole}."
+    if Path(argument).exists() or "/" in argument:
+        return (
+            f"{argument}: is no setting. A data set's folder is dataset.root={quoted(argument)}, "
+            f"or --root {shlex.quote(argument)} after `python -m bench data`."
+        )
+    return f"{argument}: is no setting, which are KEY=VALUE. `python run.py --help` lists them."
