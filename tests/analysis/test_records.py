@@ -7,10 +7,12 @@ import pytest
 from synthetic_store import config, fail_run, start_run, write_run
 
 from bench.analysis.reading.records import read_records, read_tables, training_settings
+from bench.config.identity import SCHEMA
 from bench.errors import StoreError
 from bench.inspection.panel import _test_pairs
 from bench.scores.registry import SCORES
-from bench.store.folder import CLASSES, HISTORY, Folder, write_csv
+from bench.store.files import write_csv, write_json
+from bench.store.folder import CLASSES, HISTORY, Folder
 
 
 def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):
@@ -198,7 +200,8 @@ def test_no_name_vanishes(name, tmp_path):
         assert rows["dice"][1] == -0.5
         assert rows["hd95"].isna().all()
         assert list(rows["seed"]) == [3, 3]
-    panels = _test_pairs([type("Run", (Folder,), {"summary": lambda _: {}})(folder)])
+    write_json(folder / "summary.json", {"schema": SCHEMA, "status": "finished", "scores": {}})
+    panels = _test_pairs([Folder(folder)])
     assert panels[0].index[0] == (name, "b")
 
 

@@ -21,7 +21,7 @@ from bench.cli.terminal import print_check, print_runs
 from bench.data.check import CheckReport, LabelReport, SplitReport
 from bench.errors import DataError
 from bench.store.escaping import for_csv, for_markdown, for_rich, for_terminal, from_csv
-from bench.store.folder import write_csv
+from bench.store.files import write_csv
 
 EVIL = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e[red]<script>alert(1)</script>"
 
