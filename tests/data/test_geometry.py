@@ -235,9 +235,12 @@ def physical(x, y, unit):
     return {"axes": "YX", **sizes, "PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
 
 
-def png(stem, array):
-    Image.fromarray(array).save(f"{stem}.png")
-    return f"{stem}.png"
+def png(dots=None):
+    def write(stem, array):
+        Image.fromarray(array).save(f"{stem}.png", **({"dpi": dots} if dots else {}))
+        return f"{stem}.png"
+
+    return write
 
 
 PLANES = {
@@ -252,7 +255,8 @@ PLANES = {
     "OME-TIFF in millimetres": tiff(ome=True, metadata=physical(0.8, 0.5, "mm")),
     "ImageJ": tiff(imagej=True, resolution=(1 / 800, 1 / 500), metadata={"unit": "um"}),
     "TIFF, resolution": tiff(resolution=(12.5, 20), resolutionunit="CENTIMETER"),
-    "PNG": png,  # with dataset.pixel_size
+    "PNG, resolution": png((25.4 / EDGES[0], 25.4 / EDGES[1])),
+    "PNG": png(),  # with dataset.pixel_size
 }
 
 
@@ -277,12 +281,13 @@ def test_distances_of_planes_are_in_millimetres(tmp_path, kind):
     assert points_lie_on_labels(dataset)
 
 
-def test_pictures_of_unknown_size_have_distances_in_pixels(tmp_path):
+@pytest.mark.parametrize("dots", [None, (72, 72), (300, 300)], ids=str)
+def test_pictures_of_unknown_size_have_distances_in_pixels(tmp_path, dots):
     subjects = []
     for name, pixel in (("moving", (2, 7)), ("fixed", (5, 3))):
         image, labels = marked((8, 9), pixel, seed=len(subjects))
         paths = (
-            png(tmp_path / f"{name}{what}", array.astype(np.uint8))
+            png(dots)(tmp_path / f"{name}{what}", array.astype(np.uint8))
             for what, array in (("", image), ("_labels", labels))
         )
         subjects.append((*paths, f"x,y\n{pixel[1]},{pixel[0]}"))
