@@ -16,6 +16,7 @@ TINY = {
     2: ["dataset=demo", "dataset.shape=[17,22]", "dataset.resolution=4"],
     3: ["dataset=demo3d", "dataset.shape=[10,13,15]"],
 }
+CONTRASTS = ["t1", "t2", "flair"]
 SMALL = [
     "dataset.subjects_per_split={train:3,val:2,test:2}",
     "model.channels=[4,6,8]",
@@ -58,6 +59,11 @@ def experiment(overrides: list[str]) -> Experiment:
 def tiny_experiment(ndim: int, *overrides: str) -> Experiment:
     """An experiment on a few small subjects of the demo."""
     return experiment([*TINY[ndim], *SMALL, *overrides])
+
+
+def in_contrasts(channels: int) -> list[str]:
+    """Overrides that make the demo one of several channels, each a contrast."""
+    return [f"dataset.contrast=[{','.join(CONTRASTS[:channels])}]"]
 
 
 def section(content: dict[str, Any], *without: str) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conf_options import tiny_experiment
-from contrasts import in_contrasts
+from conf_options import in_contrasts, tiny_experiment
 
 from bench.data import PreparedDataset, prepare
 from bench.data.setup import make_source

@@ -46,3 +46,47 @@ def write_sequence(
         cells[5:9, 5:9], cells[9:11, 9:11] = 2 * number + 300, 7
         write_tiff(root / name / f"t{number:03d}.tif", frame)
         write_tiff(root / f"{name}_{masks}" / "SEG" / f"man_seg{number:03d}.tif", cells)
+
+
+def itk_image(array: np.ndarray, affine: np.ndarray) -> Any:
+    """A SimpleITK image of an array (X, Y, Z), or (X, Y, Z, C), where an affine in RAS puts it."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.swapaxes(array, 0, 2), array.ndim == 4)
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    lps = np.diag([-1, -1, 1]) @ affine[:3]
+    image.SetSpacing(edges.tolist())
+    image.SetDirection((lps[:, :3] / edges).ravel().tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    return image
+
+
+def write_series(folder: Path, image: Any, series: str = "1.2.3") -> Path:
+    """An axial DICOM series, with the tags that its geometry needs."""
+    import SimpleITK as sitk
+
+    folder.mkdir(exist_ok=True)
+    count = image.GetSize()[2]
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    cosines = "\\".join(f"{value:.10f}" for value in direction[:, :2].T.ravel())
+    for number in [*range(count)][::-1]:
+        plane = image[:, :, number]
+        place = "\\".join(
+            f"{value:.8f}" for value in image.TransformIndexToPhysicalPoint((0, 0, number))
+        )
+        tags = {
+            "0008|0060": "MR",
+            "0020|000d": "1.2",
+            "0020|000e": series,
+            "0008|0018": f"{series}.{number + 1}",
+            "0020|0013": str(number + 1),
+            "0020|0032": place,
+            "0020|0037": cosines,
+        }
+        for tag, value in tags.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{series}-{count - number}.dcm"))
+        writer.Execute(plane)
+    return folder

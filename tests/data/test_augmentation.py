@@ -1,5 +1,6 @@
 """Random affine maps: where points go, and what the strengths mean."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
-from bench.data.batches.loading import TrainingImages, TrainingPairs
+from bench.data.batches.loading import TrainingImages, TrainingPairs, read_images
 from bench.errors import ConfigError
 from bench.spatial import jacobian_determinant, warp
 
@@ -289,6 +290,22 @@ def test_background_of_zero_stays_so_without_noise():
     image[:, :, 2:5, 3:6] = 1
     changed = RandomIntensity(gain=0.3, bias=0.4)(image, range(4))
     assert torch.equal(changed == 0, image == 0)
+
+
+@pytest.mark.parametrize("strength", [{"noise": 0.1}, {"gain": 0.1}, {"bias": 0.1}])
+@pytest.mark.parametrize(("ndim", "channels"), [(2, 2), (2, 3), (3, 2)])
+def test_intensity_is_drawn_for_each_channel(datasets_of_channels, strength, ndim, channels):
+    image = read_images(datasets_of_channels[ndim, channels], [0, 1], CPU)
+    intensity = RandomIntensity(**strength)
+    changed = intensity(image, [7, 8])
+    assert torch.equal(intensity(image[:, :1], [7, 8]), changed[:, :1])
+    if "noise" in strength:
+        drawn = (changed - image).flatten(2)
+        drawn = drawn / drawn.std(dim=2, keepdim=True)
+    else:
+        drawn = (changed / image.clamp(min=1e-3)).flatten(2)
+    for first, second in itertools.combinations(range(channels), 2):
+        assert (drawn[:, first] - drawn[:, second]).abs().mean() > 1e-3
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

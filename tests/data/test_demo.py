@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from bench.data import Demo
+from bench.data.sources.roles import roles_of
 from bench.data.sources.subject import Subject
 from bench.errors import ConfigError
 from bench.spatial import displacement_at, integrate
@@ -108,6 +109,62 @@ def test_negative_strengths_are_refused(setting):
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
+def test_contrasts_show_one_person_with_tissues_in_their_order(ndim):
+    plain = demo(ndim).load(SUBJECT)
+    sample = demo(ndim, contrast=["flair", "t1", "t2"]).load(SUBJECT)
+    assert sample.image.shape == (3, *plain.image.shape[1:])
+    assert sample.image.dtype == np.float32
+    assert np.array_equal(sample.image[1], plain.image[0])
+    assert np.array_equal(sample.labels, plain.labels)
+    assert np.array_equal(sample.landmarks.points, plain.landmarks.points)
+    clean = demo(ndim, contrast=["t2", "flair"], noise=0.0, bias=0.0).load(SUBJECT)
+    means = [[i[sample.labels == label].mean() for label in range(4)] for i in clean.image]
+    for channel, order in zip(means, ([0, 3, 2, 1], [0, 1, 3, 2]), strict=True):
+        assert list(np.argsort(channel)) == order
+
+
+def test_a_contrast_is_a_smooth_function_of_t1_in_zero_to_one():
+    settings = {"noise": 0.0, "bias": 0.0}
+    sample = demo(contrast=["t1", "t2", "flair"], **settings).load(SUBJECT)
+    first, *others = sample.image.reshape(3, -1)
+    order = np.argsort(first)
+    for other in others:
+        assert 0 <= other.min() < 0.01
+        assert 0.98 < other.max() <= 1
+        steep = np.abs(np.diff(other[order]))
+        assert (steep <= 12 * np.diff(first[order]) + 1e-5).all()
+
+
+def test_contrasts_have_a_bias_and_noise_each():
+    for setting, other in (("bias", "noise"), ("noise", "bias")):
+        clean, disturbed = (
+            demo(contrast=["t1", "t2"], **{setting: strength, other: 0.0}).load(SUBJECT).image
+            for strength in (0.0, 0.05)
+        )
+        within = ((clean > 0.2) & (clean < 0.85)).all(axis=0)
+        drawn = disturbed[:, within] / clean[:, within]
+        assert drawn.std(axis=1).min() > 0.02
+        assert abs(np.corrcoef(drawn)[0, 1]) < 0.6
+
+
+def test_moving_and_fixed_images_are_chosen_by_contrast():
+    source = demo(contrast=["t1", "t2"], moving="t1", fixed="t2")
+    assert roles_of(source, 2) == {"moving": [0], "fixed": [1]}
+    assert roles_of(demo(contrast="t2"), 1) is None
+
+
+@pytest.mark.parametrize("contrast", ["T1", ["t1", "t1"], [], ["t1", "pd"], 1])
+def test_contrasts_that_are_not_known_or_given_twice_are_refused(contrast):
+    with pytest.raises(ConfigError, match=r"^dataset.contrast=.*: must be one of t1, t2, flair"):
+        demo(contrast=contrast)
+
+
+def test_contrast_counts_once_it_is_given():
+    assert "contrast" not in demo().settings()
+    assert demo(contrast="t1").settings()["contrast"] == "t1"
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
 def test_landmarks_are_where_the_deformation_takes_them_from(ndim):
     source = demo(ndim)
     u = integrate(torch.from_numpy(source._velocity(SUBJECT))[None]).double()
@@ -135,8 +192,8 @@ def test_a_subject_shows_the_template_at_its_landmarks(ndim):
     assert np.abs(sample.image[0][brain] - ramp[brain]).max() > 0.03
 
 
-def test_landmarks_change_no_image():
-    """Checksums of the demo before it had landmarks."""
+def test_images_stay_as_they_were():
+    """Checksums of the demo before it had landmarks and contrasts."""
     sample = demo().load(SUBJECT)
     assert sample.image.sum(dtype=float) == pytest.approx(878.91006, rel=1e-6)
     assert int(sample.labels.sum()) == 2744

@@ -5,6 +5,7 @@ import locale
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from image_files import itk_image, write_series
 from volumes import HEADERS
 
 from bench.data.files.images import read_raw
@@ -16,14 +17,8 @@ SHAPE = (7, 6, 5)  # as ITK counts axes
 def image_of(affine, channels=1):
     """A SimpleITK image whose voxels lie where an affine in RAS puts them."""
     random = np.random.default_rng(0)
-    values = random.integers(0, 900, (*SHAPE[::-1], channels)).astype(np.int16)
-    image = sitk.GetImageFromArray(values[..., 0] if channels == 1 else values, channels > 1)
-    edges = np.linalg.norm(affine[:3, :3], axis=0)
-    lps = np.diag([-1, -1, 1]) @ affine[:3]
-    image.SetSpacing(edges.tolist())
-    image.SetDirection((lps[:, :3] / edges).ravel().tolist())
-    image.SetOrigin(lps[:, 3].tolist())
-    return image
+    values = random.integers(0, 900, (*SHAPE, channels)).astype(np.int16)
+    return itk_image(values[..., 0] if channels == 1 else values, affine)
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -61,34 +56,7 @@ def test_planes_are_2d_images(tmp_path, ending):
     raw = read_raw([path], None, 2)
     np.testing.assert_array_equal(raw.image[0], values.T[::-1, ::-1])  # LPS to RAS
     assert raw.spacing == pytest.approx((0.5, 2))
-    assert raw.orientation == ""
-
-
-def write_series(folder, image, count=SHAPE[2], series="1.2.3"):
-    """An axial DICOM series, with the tags that its geometry needs."""
-    folder.mkdir(exist_ok=True)
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    direction = np.reshape(image.GetDirection(), (3, 3))
-    cosines = "\\".join(f"{value:.10f}" for value in direction[:, :2].T.ravel())
-    for number in [*range(count)][::-1]:
-        plane = image[:, :, number]
-        place = "\\".join(
-            f"{value:.8f}" for value in image.TransformIndexToPhysicalPoint((0, 0, number))
-        )
-        tags = {
-            "0008|0060": "MR",
-            "0020|000d": "1.2",
-            "0020|000e": series,
-            "0008|0018": f"{series}.{number + 1}",
-            "0020|0013": str(number + 1),
-            "0020|0032": place,
-            "0020|0037": cosines,
-        }
-        for tag, value in tags.items():
-            plane.SetMetaData(tag, value)
-        writer.SetFileName(str(folder / f"{series}-{count - number}.dcm"))
-        writer.Execute(plane)
+    assert raw.orientation == "LP"
 
 
 @pytest.mark.parametrize("header", ["plain", "oblique", "anisotropic"])

@@ -115,6 +115,62 @@ def test_given_pairs_are_taken_whatever_the_policy_says(root, tmp_path):
     assert not dataset.has_labels
 
 
+@pytest.fixture
+def folders(root, tmp_path):
+    """Two pairs in folders, with labels and landmarks."""
+    for role, names in (("moving", "ab"), ("fixed", "cd")):
+        for kind, ending in (("", ".nii"), ("_labels", "_labels.nii.gz"), ("_landmarks", "")):
+            folder = tmp_path / "pairs" / f"{role}{kind}"
+            folder.mkdir(parents=True)
+            for case, name in zip(("one", "two"), names, strict=True):
+                if ending:
+                    target = folder / f"{case}{'.nii' if not kind else '.nii.gz'}"
+                    target.write_bytes((root / f"{name}{ending}").read_bytes())
+                else:
+                    (folder / f"{case}.csv").write_text("1,2,1\n")
+    return tmp_path / "pairs"
+
+
+def in_folders(folders):
+    return NiftiTable(name="own", ndim=3, root=folders, pairs=CROSS, classes=8)
+
+
+def test_files_of_one_name_in_two_folders_are_pairs(folders, tmp_path):
+    dataset = prepare(in_folders(folders), tmp_path / "cache")
+    pairs = [(dataset.ids[moving], dataset.ids[fixed]) for moving, fixed in dataset.pairs("test")]
+    assert pairs == [("moving/one.nii", "fixed/one.nii"), ("moving/two.nii", "fixed/two.nii")]
+    assert dataset.has_labels
+    assert dataset.landmarks.shape == (4, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda root: (root / "fixed" / "two.nii").rename(root / "fixed" / "2.nii"),
+            r"fixed/2.nii: has no counterpart 2 in .*moving. Pairs are files of one name; rename",
+        ),
+        (
+            lambda root: (root / "moving_labels" / "one.nii.gz").unlink(),
+            r"moving/one.nii: has no counterpart one in .*moving_labels. Pairs are files of one",
+        ),
+        (
+            lambda root: (root / "fixed" / "one.png").write_bytes(b""),
+            r"one.png: is called one as one.nii is. Keep one of them in .*fixed",
+        ),
+        (
+            lambda root: [path.unlink() for path in (root / "fixed_landmarks").iterdir()],
+            r"fixed_landmarks: is empty. Add a file for each pair",
+        ),
+    ],
+)
+def test_files_without_a_counterpart_are_refused(folders, change, words):
+    change(folders)
+    with pytest.raises(DataError, match=words) as raised:
+        in_folders(folders).subjects()
+    assert "\n" not in str(raised.value)
+
+
 def test_given_pairs_with_labels(root, tmp_path):
     lines = ["fixed_labels,moving,fixed,split,moving_labels"]
     for line in PAIRS.splitlines()[1:]:
@@ -246,7 +302,7 @@ def test_missing_table_says_what_to_write(root):
     (root / "subjects.csv").unlink()
     words = (
         r"dataset own: .*subjects.csv does not exist. Write a CSV with the columns image, labels "
-        r"and split there, or name it by dataset.table_file"
+        r"and split there, name it by dataset.table_file, or put pairs into folders moving and"
     )
     with pytest.raises(DataError, match=words):
         own.subjects()

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from conf_options import SMALL, TINY, compose_raw
-from contrasts import in_contrasts
+from conf_options import SMALL, TINY, compose_raw, in_contrasts
 from image_files import write_nifti
 from PIL import Image
 from volumes import HEADERS, head

@@ -105,7 +105,7 @@ class RandomIntensity:
     """Ranges of random changes of intensity, in units of the normalized intensities.
 
     Attributes:
-        noise: Largest standard deviation of Gaussian noise; drawn for each image.
+        noise: Largest standard deviation of Gaussian noise; drawn for each channel of each image.
         gain: Largest relative change of contrast, either way.
         bias: Largest amplitude of a smooth multiplicative field, in the logarithm: one random
             value per corner of a coarse grid, interpolated.
@@ -136,7 +136,7 @@ class RandomIntensity:
         return not (self.noise or self.gain or self.bias)
 
     def __call__(self, image: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The images changed, each by a seed.
+        """The images changed, each by a seed, which draws anew for each channel.
 
         Args:
             image: (B, C, *S) float32.
@@ -147,15 +147,21 @@ class RandomIntensity:
         changed = torch.empty_like(image)
         for i, seed in enumerate(seeds):
             random = torch.Generator().manual_seed(seed)
-            noise, gain, bias = torch.rand(3, generator=random).tolist()
-            one = image[i : i + 1] * (1 + self.gain * (2 * gain - 1))
-            if self.bias:
-                one = one * torch.exp(self.bias * bias * bias_field(one, self.cells, random))
-            if self.noise:
-                drawn = torch.randn(one.shape, generator=random).to(image.device)
-                one = one + self.noise * noise * drawn
-            changed[i] = one[0]
+            for c in range(image.shape[1]):
+                changed[i, c] = self._changed(image[i : i + 1, c : c + 1], random)[0, 0]
         return changed
+
+    def _changed(self, channel: Tensor, random: torch.Generator) -> Tensor:
+        """A channel (1, 1, *S) under changes that are drawn."""
+        noise, gain, bias = torch.rand(3, generator=random).tolist()
+        channel = channel * (1 + self.gain * (2 * gain - 1))
+        if self.bias:
+            smooth = bias_field(channel, self.cells, random)
+            channel = channel * torch.exp(self.bias * bias * smooth)
+        if self.noise:
+            drawn = torch.randn(channel.shape, generator=random).to(channel.device)
+            channel = channel + self.noise * noise * drawn
+        return channel
 
 
 def bias_field(image: Tensor, cells: int, random: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.files.colors import Color
 from bench.data.files.kinds import BY_NIBABEL, PICTURES, TIFF, kind_of
-from bench.data.files.pictures import read_picture, read_picture_labels
+from bench.data.files.pictures import png_edges, read_picture, read_picture_labels
 from bench.data.files.tiff import read_channels, read_labels
 from bench.data.files.tiff_spacing import pixel_edges
 from bench.data.files.volumes import in_plane, read_volume, read_volumes
@@ -58,7 +58,7 @@ def read_raw(
         ndim: Spatial axes of the images.
         ignore_affine: Takes labels to lie on their image's grid whatever their header says.
         colors: Label ids by colour, for label maps in colour.
-        spacing: Whether a TIFF file is asked for the size of its pixels.
+        spacing: Whether a TIFF or PNG file is asked for the size of its pixels.
 
     Raises:
         DataError: Naming the file, what is wrong with it, and how to mend it.
@@ -93,7 +93,7 @@ def read_page(
         labels: Its label map, or None.
         page: Counted from 0; None for files that must have no further pages.
         colors: Label ids by colour, for label maps in colour.
-        spacing: Whether a TIFF file is asked for the size of its pixels.
+        spacing: Whether a TIFF or PNG file is asked for the size of its pixels.
 
     Raises:
         DataError: If they cannot be read, or differ in shape.
@@ -113,7 +113,8 @@ def read_page(
         else:
             ids = read_picture_labels(labels, colors)
         _check_shape(labels, ids.shape, images[0], image.shape[1:])
-    edges = pixel_edges(images[0]) if spacing and kind_of(images[0]) == TIFF else None
+    stated = pixel_edges if kind_of(images[0]) == TIFF else png_edges
+    edges = stated(images[0]) if spacing else None
     unit = "mm" if edges else PIXELS
     return Raw(image, ids, edges or (1.0, 1.0), affine=np.eye(3), unit=unit)
 

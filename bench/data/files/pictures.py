@@ -1,16 +1,20 @@
 """Reading of PNG and JPEG images."""
 
 import io
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bench.data.files.colors import Color, ids_of_colors, without_alpha
-from bench.data.files.kinds import JPEG, kind_of
+from bench.data.files.kinds import JPEG, PNG, kind_of
+from bench.data.files.tiff_spacing import SCREEN, Edges
+from bench.data.lengths import MILLIMETRES
 from bench.errors import DataError
 
 PALETTE = 3  # colour type in byte 25 of a PNG
+METRE = 1  # unit of a PNG's resolution; any other is none
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -52,6 +56,27 @@ def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -
     if values.shape[-1] <= 2:
         return values[..., 0]
     return ids_of_colors(values[..., :3], path, colors)
+
+
+def png_edges(path: Path) -> Edges | None:
+    """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
+
+    Taken from the resolution that a PNG states in pixels per metre; one of a screen or printer
+    counts as none, as in TIFF.
+
+    Returns:
+        None if the file does not say, or is no PNG.
+    """
+    data = path.read_bytes() if kind_of(path) == PNG else b""
+    chunk = data.find(b"pHYs", 0, max(data.find(b"IDAT"), 0))
+    if chunk < 0:
+        return None
+    across, down, unit = struct.unpack_from(">IIB", data, chunk + 4)
+    inch = MILLIMETRES["inch"] / MILLIMETRES["m"]
+    of_screen = any(abs(across * inch - dots) < 0.05 for dots in SCREEN)
+    if unit != METRE or not across or not down or of_screen:
+        return None
+    return MILLIMETRES["m"] / down, MILLIMETRES["m"] / across
 
 
 def _decode(path: Path) -> np.ndarray:

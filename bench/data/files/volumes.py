@@ -27,7 +27,7 @@ def read_volumes(
     Raises:
         DataError: Naming the file, what is wrong with it, and how to mend it.
     """
-    from nibabel.orientations import aff2axcodes
+    from nibabel.orientations import aff2axcodes, io_orientation
 
     first = images[0]
     found: list[np.ndarray] = []
@@ -68,11 +68,12 @@ def read_volumes(
         image = image.squeeze(flat + 1)
         labels = None if labels is None else labels.squeeze(flat)
     edges = np.sqrt((image_affine[:3, :3] ** 2).sum(axis=0))
+    stored_axes = zip(aff2axcodes(grid), io_orientation(grid)[:, 0], strict=True)
     return Raw(
         image=image,
         labels=labels,
         spacing=tuple(float(edges[axis]) for axis in kept),
-        orientation="".join(str(code) for code in aff2axcodes(grid)) if ndim == 3 else "",
+        orientation="".join(str(code) for code, axis in stored_axes if axis in kept),
         affine=in_plane(image_affine, kept, kept),
     )
 

@@ -14,8 +14,8 @@ from bench.errors import DataError
 def read_landmarks(path: Path, raw: Raw) -> Landmarks:
     """The points of a file in voxels of an image.
 
-    Columns, rows and slices are the axes of a volume with an orientation in their order, since its
-    file stores columns first; those of other arrays in reverse order.
+    Columns, rows and slices are the axes of an image with an orientation in their order, since its
+    file stores columns first; those of pictures in reverse order.
 
     Args:
         path: The file.

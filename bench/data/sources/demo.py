@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ VERSION = 1  # counts up whenever the generated arrays change
 LANDMARKS = 100  # points of a subject
 CORRECTIONS = 5  # of an inverse that interpolation leaves inexact
 BACKGROUND, CSF, GREY, WHITE = range(4)
+T1 = "t1"
+SHOWN = {"t2": (0.3, 1), "flair": (0.65, 4)}  # peak on T1's scale, exponent
 
 
 @dataclass(kw_only=True)
@@ -42,8 +44,13 @@ class Demo(Source):
         smoothness: Width of the Gaussian that smooths it, in mm, coarse and fine part.
         bias: Standard deviation of the log of the bias field.
         noise: Standard deviation of the noise, relative to the brightest tissue.
+        contrast: Images of one person, a channel each: `t1`, `t2` (fluid brightest), `flair`
+            (fluid dark, grey matter brightest), one or a list; each has its bias field and noise.
+            None shows T1. `moving` and `fixed` choose among them by name.
         seed: Seed of all subjects; the run's seed does not change the data.
     """
+
+    WITHOUT_NULL: ClassVar[frozenset[str]] = Source.WITHOUT_NULL | {"contrast"}
 
     intensity: Mapping[str, Any] = field(default_factory=lambda: {"policy": "keep"})
     resolution: int = 2
@@ -55,6 +62,7 @@ class Demo(Source):
     smoothness: Sequence[float] = (24.0, 10.0)
     bias: float = 0.15
     noise: float = 0.05
+    contrast: str | Sequence[str] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,6 +70,17 @@ class Demo(Source):
         for name in ("noise", "bias"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"dataset.{name}={getattr(self, name)}: must be 0 or more.")
+        names, known = self.channel_names(), (T1, *SHOWN)
+        if not names or any(name not in known for name in names) or len({*names}) < len(names):
+            raise ConfigError(
+                f"dataset.contrast={self.contrast}: must be one of {', '.join(known)}, or a list "
+                "of some, each once."
+            )
+
+    def channel_names(self) -> Sequence[str]:
+        if self.contrast is None:
+            return [T1]
+        return self.contrast if isinstance(self.contrast, list | tuple) else [str(self.contrast)]
 
     def subjects(self) -> list[Subject]:
         return [
@@ -89,17 +108,26 @@ class Demo(Source):
         template, tissue = self._template
         velocity = torch.from_numpy(self._velocity(subject))[None]
         u = integrate(velocity)
-        image = warp(torch.from_numpy(template)[None, None], u)[0].numpy()
         labels = warp(torch.from_numpy(tissue)[None, None], u, mode="nearest")[0, 0].numpy()
-        image = image * np.exp(self.bias * self._field(subject, "bias", 40.0))
-        noise = self._random(subject, "noise").normal(scale=self.noise, size=(2, *image.shape))
-        image = np.hypot(image + noise[0], noise[1]).clip(0, 1)
+        shown = warp(torch.from_numpy(template)[None, None], u)[0, 0].numpy()
+        channels = [self._scan(subject, name, shown) for name in self.channel_names()]
         return Sample(
-            image.astype(np.float32),
+            np.stack(channels).astype(np.float32),
             labels,
             (float(self.resolution),) * self.ndim,
             landmarks=Landmarks(_origins(u, integrate(-velocity), self._points)),
         )
+
+    def _scan(self, subject: Subject, name: str, image: np.ndarray) -> np.ndarray:
+        """A contrast of a subject whose noiseless T1 (*S) is given, in [0, 1]."""
+        of = ""
+        if name != T1:
+            peak, exponent = SHOWN[name]
+            image = (image / peak * np.exp(1 - image / peak)) ** exponent
+            of = f" {name}"
+        image = image * np.exp(self.bias * self._field(subject, f"bias{of}", 40.0))
+        noise = self._random(subject, f"noise{of}").normal(scale=self.noise, size=(2, *image.shape))
+        return np.hypot(image + noise[0], noise[1]).clip(0, 1)
 
     @cached_property
     def _points(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.data.files.images import read_raw
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row, check_split, read_table
+from bench.data.sources.paired_folders import are_paired, rows_of_folders
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
 from bench.errors import DataError
@@ -41,7 +42,9 @@ class NiftiTable(Source):
     `fixed_landmarks` and `split`; they are taken as given, whatever `dataset.pairs` says. Without a
     column `split` everything is tested on. An image that is only ever fixed may be so in several
     splits. An image is a file of any kind that is read, a folder of a DICOM series, or several
-    files between semicolons (`t1.nii.gz;t2.nii.gz`), whose channels follow each other.
+    files between semicolons (`t1.nii.gz;t2.nii.gz`), whose channels follow each other. Without a
+    table, files of one name in the folders `moving` and `fixed` are pairs; `moving_labels`,
+    `fixed_landmarks` and the like are folders, too.
 
     Attributes:
         table_file: The CSV file, relative to `root`.
@@ -104,11 +107,15 @@ class NiftiTable(Source):
         return super().settings() | {"given": given}
 
     def _rows(self) -> tuple[Path, list[Row]]:
-        path = self.existing_root() / self.table_file
+        root = self.existing_root()
+        path = root / self.table_file
         if not path.exists():
+            if are_paired(root):
+                return root, rows_of_folders(root)
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
-                f"image, labels and split there, or name it by dataset.table_file."
+                "image, labels and split there, name it by dataset.table_file, or put pairs into "
+                "folders moving and fixed."
             )
         alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
         besides = " or set dataset.columns.{meant}={column}"

@@ -54,7 +54,7 @@ class Raw:
         image: (C, *S) of the file's type.
         labels: (*S) whole numbers, ids of the files; None without labels.
         spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
-        orientation: Axis codes that the image's file was stored in; empty in 2D.
+        orientation: Axis codes that the image's file was stored in; empty for pictures.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
         landmarks: Points in voxels of `image`; None without landmarks.
