@@ -15,7 +15,7 @@ from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DataError, Unsupported
+from bench.errors import DataError, Unsupported, counted
 
 INDEX = "index.json"
 LEAST = 3  # voxels along an axis: central differences take one on each side
@@ -198,8 +198,8 @@ class PreparedDataset:
         pairs = policy(members)
         if not pairs:
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {len(indices)} subjects, which makes "
-                f"no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
+                f"dataset {self.name}: split {split!r} has {counted(len(indices), 'subject')}, which "
+                f"makes no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
             )
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)

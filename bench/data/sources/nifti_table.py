@@ -9,6 +9,7 @@ from typing import Any
 from bench.data.files.images import read_raw
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row, check_split, read_table
+from bench.data.sources.nnunet import nnunet_hint
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
 from bench.errors import DataError
@@ -108,7 +109,8 @@ class NiftiTable(Source):
         if not path.exists():
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
-                f"image, labels and split there, or name it by dataset.table_file."
+                "image, labels and split there, or name it by dataset.table_file."
+                f"{nnunet_hint(path.parent)}"
             )
         alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
         besides = " or set dataset.columns.{meant}={column}"
