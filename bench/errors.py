@@ -24,6 +24,10 @@ class NoRoom(DataError):
     """A disk is too small for a data set."""
 
 
+class CacheUnwritable(OSError):
+    """The folder of the caches, which the user has named, cannot be written."""
+
+
 class StoreError(BenchError):
     """A folder of results cannot be written, or holds something unusable."""
 
@@ -46,6 +50,11 @@ class OutOfMemory(BenchError):
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal after its state had been saved; ends a sweep too."""
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: 1 subject, 2 subjects."""
+    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def own_cause(error: BaseException) -> BenchError | None:

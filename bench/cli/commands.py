@@ -14,7 +14,7 @@ from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, register, score
 from bench.cli.run_commands import app as runs
 from bench.cli.surroundings import prepare_surroundings
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, ConfigError, counted
 from bench.store.escaping import for_terminal
 from bench.store.folder import PANELS, Folder
 
@@ -77,7 +77,8 @@ def report(
             f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()
         )
         print("missing:", *map(for_terminal, filter(None, values)))
-    print(f"{folder / 'index.html'}: {len(found.records.summaries)} finished runs")
+    count = counted(len(found.records.summaries), "finished run")
+    print(for_terminal(f"{folder / 'index.html'}: {count}"))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from bench.config.groups import headline, option_files
 from bench.config.overrides import quoted
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
-from bench.errors import DataError
+from bench.errors import DataError, counted
 from bench.store.escaping import for_rich
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -36,7 +36,7 @@ def list_datasets() -> None:
         experiment = _experiment(path.stem, None, Path("results"), None)
         about = experiment["dataset"].get("about", {})
         count = is_ready(make_source(experiment))
-        ready = f"[bold]ready, {count} subjects[/]" if count is not None else "not there"
+        ready = f"[bold]ready, {counted(count, 'subject')}[/]" if count is not None else "not there"
         facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
         if "root" in experiment["dataset"]:
             facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
@@ -63,7 +63,7 @@ def prepare(
     before = is_ready(source)
     count = obtain(source, experiment["dataset"].get("about", {}), archive)
     how = "was ready before" if before is not None else "is ready"
-    print(f"{name} {how}: {count} subjects in {source.root}")
+    print(f"{name} {how}: {counted(count, 'subject')} in {source.root}")
 
 
 @app.command()

@@ -6,8 +6,9 @@ import re
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from bench.config.composition import compose
 from bench.config.groups import GROUPS, options
-from bench.errors import BenchError, own_cause
+from bench.errors import BenchError, CacheUnwritable, own_cause
 from bench.store.escaping import for_terminal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 shows tracebacks
@@ -21,6 +22,16 @@ CANNOT_WRITE = {
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EIO,
+}
+CALLED_OTHERWISE = {  # settings by what other programs call them
+    **dict.fromkeys(("device", "accelerator", "cuda"), "trainer.accelerator"),
+    **dict.fromkeys(("gpus", "gpu", "num_gpus", "devices"), "trainer.devices"),
+    **dict.fromkeys(("epochs", "iterations", "max_steps", "num_steps", "steps"), "trainer.steps"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "trainer.batch_size"),
+    **dict.fromkeys(("learning_rate", "lr"), "trainer.lr"),
+    **dict.fromkeys(("weight", "lambda", "lam", "lmbda"), "regularizer.weight"),
+    **dict.fromkeys(("data", "data_dir", "data_root", "root"), "dataset.root"),
+    **dict.fromkeys(("out", "output", "output_dir", "results"), "results_dir"),
 }
 CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
 PLUGINS = {
@@ -74,17 +85,31 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     name = str(error.full_key)
     section = name.rpartition(".")[0]
     known = ", ".join(sorted(str(key) for key in error.parent_node or ()))
+    places = _places(name) if not section else []
+    if places:
+        return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
         line += f" +{name}=VALUE adds an argument for your class."
     return line
 
 
+def _places(name: str) -> list[str]:
+    """Settings that somebody may mean by a name without its section."""
+    meant = CALLED_OTHERWISE.get(name.lower().replace("-", "_"))
+    if meant is not None:
+        return [meant]
+    config = compose([])
+    sections = ((group, config[group]) for group in GROUPS)
+    return [f"{group}.{name}" for group, section in sections if name in section]
+
+
 def explain_unwritable(error: OSError) -> str:
     """One line for a folder or disk that cannot be written."""
+    setting = "dataset.cache" if isinstance(error, CacheUnwritable) else "results_dir"
     return (
         f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space or permit "
-        "writing, or choose another folder with results_dir=DIR. Finished runs are safe; the "
+        f"writing, or choose another folder with {setting}=DIR. Finished runs are safe; the "
         "same command goes on from the last saved state."
     )
 

@@ -1,5 +1,6 @@
 """An experiment together with the data that it is on; no images are read and no torch imported."""
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.data.cache.prepared import PreparedDataset, empty_split
 from bench.data.cache.preparing import prepare
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, CacheUnwritable, ConfigError
 
 FACTS = (
     "name",
@@ -29,6 +30,7 @@ FACTS = (
     "unit",
     "step",
 )
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -72,7 +74,14 @@ class Setup:
             for split in SPLITS:
                 if split not in present:
                     raise empty_split(source.name, split)
-        return cls(experiment, look(source, experiment.cache), source.settings())
+        try:
+            dataset = look(source, experiment.cache)
+        except OSError as error:
+            if experiment["dataset"].get("cache") is None or error.errno not in FULL:
+                raise
+            place = error.filename or experiment.cache
+            raise CacheUnwritable(error.errno, error.strerror, str(place)) from error
+        return cls(experiment, dataset, source.settings())
 
     def record(self) -> dict[str, Any]:
         """What `recorded` needs: facts on the data, but no images and no subjects."""

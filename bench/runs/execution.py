@@ -1,17 +1,19 @@
 """What a run does: train, test, and record."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.plots.style import make_ready
+from bench.analysis.plots import style
 from bench.config.instantiation import build
 from bench.data.setup import Setup
 from bench.errors import ConfigError
 from bench.runs.extractors import obtain_extractors
 from bench.runs.record import carry_out
 from bench.runs.run import Run
+from bench.scores import registry
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
 from bench.store.files import write_atomically, write_csv
@@ -62,7 +64,7 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
         The summary.
     """
     experiment, folder = run.setup.experiment, run.folder
-    make_ready()
+    _make_ready()
     run.start(environment(device_name(experiment.settings)))
 
     def work(tracker: Tracker) -> dict[str, Any]:
@@ -73,6 +75,15 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
     kind = run.header["task"]
     figures = {kind: folder.file(FIGURE)}
     return carry_out(folder, run.header, experiment, kind, experiment.config, work, figures)
+
+
+def _make_ready() -> None:
+    """Imports what the end of a run needs: figures, scores, tables on the terminal."""
+    from rich.console import Console
+
+    style.make_ready()
+    registry.make_ready()
+    Console(file=io.StringIO()).print("[bold]λ[/]")
 
 
 def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:

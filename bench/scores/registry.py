@@ -80,6 +80,13 @@ def _resolve(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def make_ready() -> None:
+    """Imports what the scores are computed by, which fails before a training, if it does."""
+    for score in SCORES.values():
+        for reference in filter(None, (score.function, score.per_class)):
+            _resolve(reference)
+
+
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 LANDMARKS = "bench.scores.landmarks"
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import method_of
+from bench.errors import counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import RUNS, Status, list_folders
@@ -66,7 +67,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
     told = [time for time in waiting if time is not None]
     line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
     if len(told) < len(waiting):
-        line += f", without {len(waiting) - len(told)} runs on data on which none has finished"
+        line += f", without {counted(len(waiting) - len(told), 'run')} on data on which none has finished"
     if waiting and not told:
         line = "time: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)

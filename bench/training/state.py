@@ -1,9 +1,11 @@
 """Where a training stands: running means, best validation, history, and how to go on."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -147,17 +149,25 @@ class TrainingState:
         saved = load_state(folder / LAST)
         if saved is None:
             return cls()
-        state = cls(**saved["state"])
         anew = "training starts from the beginning"
-        if _shapes(saved["network"]) != _shapes(network.state_dict()):
-            print(f"{folder / LAST}: is of another network; {anew}")
+        parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        initial = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+        try:
+            state = cls(**saved["state"])
+            if any(set(saved[name]) != set(initial[name]) for name in parts):
+                raise ValueError("other entries")
+            if _shapes(saved["network"]) != _shapes(initial["network"]):
+                raise ValueError("other weights")
+            if state.best_step and (reason := damage(folder / BEST)):
+                print(f"{folder / BEST}: is damaged ({reason}); {anew}")
+                return cls()
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            for name, part in parts.items():
+                part.load_state_dict(initial[name])
+            print(f"{folder / LAST}: is of another network or training; {anew}")
             return cls()
-        if state.best_step and (reason := damage(folder / BEST)):
-            print(f"{folder / BEST}: is damaged ({reason}); {anew}")
-            return cls()
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
         return state
 
 

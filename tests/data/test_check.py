@@ -213,7 +213,7 @@ def remove(image, labels):
         (make_unknown, "labels 99 are outside the declared classes"),
         (cut_labels, "but its image"),
         (move_labels, "lies elsewhere than its image"),
-        (make_nan, "1 voxels are not finite"),
+        (make_nan, "1 voxel is not finite"),
         (remove, "no such file"),
     ],
 )

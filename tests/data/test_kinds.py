@@ -9,6 +9,7 @@ from image_files import write_nifti, write_tiff
 from PIL import Image
 
 from bench.data.files.kinds import files_in, kind_of, parts_of, stem_of
+from bench.data.files.volumes import read_volume
 from bench.errors import DataError
 
 ARRAY = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
@@ -50,9 +51,22 @@ def test_bytes_decide_whatever_the_name(tmp_path, kind, name):
         (b"BM\x00\x00", "is a BMP image, which is not read. Convert it to PNG"),
         (b"ZISRAWFILE", "is a Zeiss CZI file, which is not read. Convert it to TIFF"),
         (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, not the file it"),
-        (b"<html>", "is no image file that can be read; known are NIfTI, MGH, .*JPEG. Convert it"),
-        (gzip.compress(b"<html>" * 99, mtime=0), "is no image file that can be read"),
-        (b"", "is no image file that can be read"),
+        (
+            b"\xff\xfe\0",
+            "is no image file that can be read; known are NIfTI, MGH, .*JPEG. Convert it",
+        ),
+        (b"\n<HTML>", "is a web page, such as a login or an error, which is not read. Download"),
+        (gzip.compress(b"<!doctype html>" * 99, mtime=0), "is a web page, such as a login or an"),
+        (b"<?xml version='1.0'?><GIFTI>", "is GIFTI, a surface, which is not read. Give the vol"),
+        (b"<?xml version='1.0'?><Error>", "is XML, which is not read. If it is the message of"),
+        (
+            b"/annex/objects/MD5E-s1",
+            "is a pointer of git-annex, not the file itself.*git annex get",
+        ),
+        (b'{"a": 1}', "is JSON, which is not read. Name the image that it goes with"),
+        ("Käse\n".encode() * 500, "is a text, which is not read. Name an image file"),
+        (b"", "is a file that is empty, which is not read. Copy or download it again"),
+        (bytes(2000), "is a file that is filled with zeros, which is not read. Copy or download"),
     ],
 )
 def test_other_kinds_are_named_with_how_to_convert_them(tmp_path, content, words):
@@ -119,3 +133,21 @@ def test_header_and_voxels_of_a_pair_belong_together(tmp_path, ending):
         path.touch()
     assert parts_of(pair[0]) == pair
     assert parts_of(pair[1]) == pair[::-1]
+
+
+@pytest.mark.parametrize("kind", ["NRRD", "MetaImage"])
+@pytest.mark.parametrize("name", ["file.nii", "file.nii.gz", "file.png", "file"])
+def test_volume_is_read_by_its_bytes(tmp_path, kind, name):
+    write(tmp_path / name, kind)
+    (array,), _ = read_volume(tmp_path / name)
+    assert np.array_equal(array, ARRAY.T)
+
+
+def test_nifti_whose_name_says_otherwise_of_gzip_is_told_its_name(tmp_path):
+    plain = write_nifti(tmp_path / "plain.nii", ARRAY)
+    plain.rename(tmp_path / "plain.nii.gz")
+    with pytest.raises(DataError, match=r"is not compressed, and .* Rename it to plain\.nii\."):
+        read_volume(tmp_path / "plain.nii.gz")
+    write_nifti(tmp_path / "x.nii.gz", ARRAY).rename(tmp_path / "x.nii")
+    with pytest.raises(DataError, match=r"is compressed by gzip, .* Rename it to x\.nii\.gz\."):
+        read_volume(tmp_path / "x.nii")

@@ -13,8 +13,9 @@ import json, runpy, sys
 import bench.runs.execution as execution
 fit, before = execution.fit, set()
 def watched(*arguments):
+    fitted = fit(*arguments)
     before.update(sys.modules)
-    return fit(*arguments)
+    return fitted
 execution.fit = watched
 sys.argv = ["run.py", *sys.argv[1:]]
 runpy.run_path("run.py", run_name="__main__")
@@ -35,4 +36,4 @@ def test_nothing_is_imported_after_the_training(results: Path) -> None:
     later = json.loads(done.stdout.splitlines()[-1])
     ours = [name for name in later if name.startswith("bench.")]
     others = {name.partition(".")[0] for name in later} - set(sys.stdlib_module_names)
-    assert (ours, others - {"bench"}) == ([], set()), later
+    assert (ours, others - {"bench"}) == ([], set()), " ".join(later)

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.config.settings import TrainerSettings
 from bench.errors import Diverged, Interrupted, OutOfMemory, StoreError
-from bench.store.checkpoints import load_network, save_network
+from bench.store.checkpoints import load_network, load_state, save_network, save_state
 from bench.store.folder import BEST, HISTORY, LAST
 from bench.training.loop import fit
 
@@ -199,6 +199,22 @@ def test_state_of_another_network_starts_from_the_beginning_and_says_so(tmp_path
     wider.network = nn.Linear(3, 1)
     assert len(fit(wider, SETTINGS, tmp_path, seed=0).history) == 3
     assert f"{tmp_path / LAST}: is of another network" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["network", "optimizer", "schedule", "state"])
+@pytest.mark.parametrize("content", [{"x": 1}, None])
+def test_state_of_another_program_starts_from_the_beginning(tmp_path, part, content, capsys):
+    """Its checksum is right, so somebody has written it as it is."""
+    (tmp_path / "plain").mkdir()
+    plain = fit(Regression(), SETTINGS, tmp_path / "plain", seed=0)
+    with pytest.raises(Stop):
+        fit(Regression(fails_at=9), SETTINGS, tmp_path, seed=0)
+    save_state(tmp_path / LAST, {**(load_state(tmp_path / LAST) or {}), part: content})
+    fitted = fit(Regression(), SETTINGS, tmp_path, seed=0)
+    line = f"{tmp_path / LAST}: is of another network or training; training starts from the beg"
+    assert line in capsys.readouterr().out
+    losses = [[row["val_loss"] for row in one.history] for one in (fitted, plain)]
+    assert losses[0] == losses[1]
 
 
 class Interrupting(Regression):

@@ -4,6 +4,7 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.reading.records import Records
+from bench.errors import counted
 from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -66,7 +67,9 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
             ]
             if counts:
                 row = {"what": "no seed", "dataset": comparison.name, "metric": entry.label}
-                rows.append({**row, "reason": f"of {most:.0f} seeds, {', '.join(counts)}"})
+                rows.append(
+                    {**row, "reason": f"of {counted(int(most), 'seed')}, {', '.join(counts)}"}
+                )
     return rows
 
 

@@ -84,7 +84,9 @@ def make_ready() -> None:
     import io
 
     figure = new_figure(1, 1)
-    figure.subplots().set_title("λ")
+    panel = figure.subplots()
+    panel.set_title("λ")
+    panel.contour([[0, 1], [1, 0]])
     for kind in ("png", "pdf"):
         figure.savefig(io.BytesIO(), format=kind)
 

@@ -17,7 +17,7 @@ from bench.data.lengths import readable
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DamagedCache, DataError, Unsupported
+from bench.errors import DamagedCache, DataError, Unsupported, counted
 from bench.store.files import ALTERED, is_as_sealed
 
 INDEX = "index.json"
@@ -295,8 +295,8 @@ class PreparedDataset:
         pairs = policy(members)
         if not pairs:
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {len(indices)} subjects, which makes "
-                f"no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
+                f"dataset {self.name}: split {split!r} has {counted(len(indices), 'subject')}, which "
+                f"makes no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
             )
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.files.kinds import files_in
+from bench.data.files.kinds import DICOM, METAIMAGE, NRRD, files_in, kind_in
 from bench.errors import DataError
 
+READERS = {NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO", DICOM: "GDCMImageIO"}
 POSITION = "0020|0032"  # DICOM: image position (patient), mm, LPS
 UNEVEN = 0.05  # difference of gaps between slices, in gaps, from which one is missing
 
@@ -31,7 +32,7 @@ def read_by_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         with _locale_kept():
-            image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
+            image = _read_series(path) if path.is_dir() else _read_file(path)
     except RuntimeError as error:
         raise DataError(
             f"{path}: cannot be read by ITK, it is damaged or cut short ({_reason(error)}). Copy "
@@ -79,6 +80,14 @@ def affine_of(image: Any) -> np.ndarray:
     affine[:common, 3] = image.GetOrigin()[:common]
     affine[:2] *= -1
     return affine
+
+
+def _read_file(path: Path) -> Any:
+    """A file by what its bytes are, since ITK would go by its name."""
+    import SimpleITK as sitk
+
+    reader = READERS.get(kind_in(path) or "", "")
+    return sitk.ReadImage(str(path), imageIO=reader)
 
 
 def _read_series(folder: Path) -> Any:

@@ -61,7 +61,20 @@ UNREAD = {  # first bytes of others: their name, and what makes a known kind of 
     b"P5": ("a PGM image", "Convert it to PNG"),
     b"P6": ("a PPM image", "Convert it to PNG"),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "Run `git lfs pull`"),
+    b"/annex/objects": ("a pointer of git-annex, not the file itself", "Run `git annex get`"),
 }
+EMPTY = ("a file that is empty", "Copy or download it again")
+IN_TEXT = (  # patterns in the first bytes of texts: their name, and what to do
+    (rb"<GIFTI", "GIFTI, a surface", "Give the volume that it was made from"),
+    (
+        rb"^\s*<(!doctype html|html|head|body)",
+        "a web page, such as a login or an error",
+        "Download the file anew",
+    ),
+    (rb"^\s*<[?a-z]", "XML", "If it is the message of a server, download the file anew"),
+    (rb"^\s*[{\[]", "JSON", "Name the image that it goes with"),
+)
+GZIP = b"\x1f\x8b"
 ENOUGH = 1024  # bytes that tell
 
 
@@ -91,7 +104,7 @@ def kind_of(path: Path) -> str:
     if kind is None:
         lowered = path.name.lower()
         kind = next((ENDINGS[end] for end in ENDINGS if lowered.endswith(end)), None)
-        unread = next((UNREAD[start] for start in UNREAD if head.startswith(start)), None)
+        unread = _unread(head) if path.stat().st_size else EMPTY
         if unread is not None:
             raise DataError(f"{path}: is {unread[0]}, which is not read. {unread[1]}.")
     if kind is None:
@@ -100,6 +113,20 @@ def kind_of(path: Path) -> str:
             f"{', '.join(PICTURES)}. {TO_NIFTI} or TIFF."
         )
     return kind
+
+
+def misnamed(path: Path) -> str | None:
+    """How a NIfTI file should be called, if its name says otherwise than its bytes about gzip."""
+    if _kind(_head(path)) != NIFTI:
+        return None
+    with open(path, "rb") as file:
+        compressed = file.read(2) == GZIP
+    called = path.name.lower().endswith(".gz")
+    if compressed == called:
+        return None
+    name = f"{path.name}.gz" if compressed else path.name[: -len(".gz")]
+    how = "is compressed by gzip" if compressed else "is not compressed"
+    return f"{how}, and its name says otherwise. Rename it to {name}."
 
 
 def kind_in(path: Path) -> str | None:
@@ -159,12 +186,30 @@ def _head(path: Path) -> bytes:
     """The first bytes of a file, decompressed if it is gzipped."""
     with open(path, "rb") as file:
         head = file.read(ENOUGH)
-    if head[:2] != b"\x1f\x8b":
+    if head[:2] != GZIP:
         return head
     try:
         return zlib.decompressobj(wbits=31).decompress(head, ENOUGH)
     except zlib.error:
         return head
+
+
+def _unread(head: bytes) -> tuple[str, str] | None:
+    """What bytes of no kind that is read are, and what to do."""
+    if head and not head.strip(b"\0"):
+        return "a file that is filled with zeros", "Copy or download it again"
+    if found := next((UNREAD[start] for start in UNREAD if head.startswith(start)), None):
+        return found
+    if b"\0" in head:
+        return None
+    for pattern, name, advice in IN_TEXT:
+        if re.search(pattern, head, re.I):
+            return name, advice
+    try:
+        head[: head.rfind(b"\n") + 1 or None].decode()
+    except UnicodeDecodeError:
+        return None
+    return "a text", "Name an image file"
 
 
 def _kind(head: bytes) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.files.kinds import BY_NIBABEL, kind_of
+from bench.data.files.kinds import BY_NIBABEL, kind_of, misnamed
 from bench.errors import DataError
 
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
@@ -45,6 +45,8 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError,
         zlib.error,
     ) as error:
+        if reason := misnamed(path):
+            raise DataError(f"{path}: {reason}") from error
         raise DataError(
             f"{path}: cannot be read as NIfTI, it is damaged or cut short "
             f"({type(error).__name__}). Copy or download it again."

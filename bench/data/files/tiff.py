@@ -50,6 +50,14 @@ def count_pages(path: Path) -> int:
     return _count(path, state)
 
 
+def planes_are_colours(path: Path) -> bool:
+    """Whether red, green and blue of a file's first page are stored one plane after the other."""
+    with _opened(path) as file:
+        page = file.pages[0]
+        names = (getattr(value, "name", "") for value in (page.photometric, page.planarconfig))
+        return tuple(names) == ("RGB", "SEPARATE")
+
+
 def read_channels(path: Path, page: int | None) -> np.ndarray:
     """One page as an image.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.landmarks.points import Landmarks
-from bench.errors import DataError
+from bench.errors import DataError, counted
 
 
 def stack(landmarks: Sequence[Landmarks | None], ndim: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def check_pairs(
             continue
         if counts[moving] != counts[fixed]:
             raise DataError(
-                f"dataset {dataset}: {ids[moving]} has {counts[moving]} landmarks, and "
+                f"dataset {dataset}: {ids[moving]} has {counted(counts[moving], 'landmark')}, and "
                 f"{ids[fixed]}, to which it is registered, {counts[fixed]}. Point k must be the "
                 "same in both; write nan for one that is missing."
             )

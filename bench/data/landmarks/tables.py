@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.landmarks.points import FilePoints, Frame, coordinate
-from bench.errors import DataError
+from bench.errors import DataError, counted
 
 AXES = ("x", "y", "z")
 NAMES = ("", "index", "id", "name", "label", "point", "landmark")  # headings of names of points
@@ -77,7 +77,7 @@ def _numbers(rows: Rows, path: Path) -> np.ndarray:
 def _check_length(cells: Sequence[str], wanted: int, path: Path, line: int) -> None:
     if len(cells) != wanted:
         raise DataError(
-            f"{path}: line {line} has {len(cells)} values, the first one {wanted}. Give each point "
+            f"{path}: line {line} has {counted(len(cells), 'value')}, the first one {wanted}. Give each point "
             "as many; nan stands for one that is missing."
         )
 

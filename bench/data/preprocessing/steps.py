@@ -60,6 +60,12 @@ def preprocess(
         if to_volume is not None:
             grid, step = to_volume, None
     if spacing is not None and not np.allclose(edges, spacing, rtol=1e-3, atol=0):
+        for size, edge, wanted in zip(image.shape[1:], edges, spacing, strict=True):
+            if round(size * edge / wanted) < 1:
+                raise DataError(
+                    f"{where}: is {size * edge:.4g} mm across, less than a voxel of {wanted:g} mm. "
+                    "Lower dataset.spacing."
+                )
         image, labels, to_former = resample(image, labels, edges, spacing)
         grid = grid @ to_former
         edges, step = tuple(float(edge) for edge in spacing), None
@@ -101,7 +107,7 @@ def check_intensities(image: np.ndarray, where: str) -> None:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         count = int((~np.isfinite(image)).sum())
         raise DataError(
-            f"{where}: {count} voxels are not finite (NaN or Inf). Replace them, or take the "
+            f"{where}: {count} {'voxel is' if count == 1 else 'voxels are'} not finite (NaN or Inf). Replace them, or take the "
             "subject out of the list."
         )
     if image.size == 0 or image.min() == image.max():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bench.data.files.images import read_raw
 from bench.data.sources.csv_table import check_split, read_table
+from bench.data.sources.nnunet import nnunet_hint
 from bench.data.sources.oasis import layout_of
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, Raw, Subject
@@ -34,7 +35,7 @@ class Brain(Source):
                 )
             raise DataError(
                 f"dataset {self.name}: {listing} does not exist. Point dataset.root at the folder "
-                "that holds metadata.csv, data and atlas."
+                f"that holds metadata.csv, data and atlas.{nnunet_hint(root)}"
             )
         subjects = [Subject(ATLAS, ATLAS, root / "atlas" / IMAGE, root / "atlas" / LABELS)]
         for row in read_table(listing, ("subject_id", "SPLIT")):

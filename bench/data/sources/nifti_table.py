@@ -9,6 +9,7 @@ from typing import Any
 from bench.data.files.images import read_raw
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row, check_split, read_table
+from bench.data.sources.nnunet import nnunet_hint
 from bench.data.sources.paired_folders import are_paired, rows_of_folders
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
@@ -115,7 +116,7 @@ class NiftiTable(Source):
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
                 "image, labels and split there, name it by dataset.table_file, or put pairs into "
-                "folders moving and fixed."
+                f"folders moving and fixed.{nnunet_hint(path.parent)}"
             )
         alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
         besides = " or set dataset.columns.{meant}={column}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.files.images import read_raw
-from bench.data.preprocessing.label_table import LabelTable
+from bench.data.preprocessing.label_table import LabelTable, few
 from bench.data.sources.source import Source
 from bench.data.sources.splits import ShuffledSplits
 from bench.data.sources.subject import TEST, Raw, Subject
@@ -107,6 +107,12 @@ class NnUNet(ShuffledSplits, Source):
         """
         path = root / "dataset.json"
         if not path.exists():
+            below = sorted(found.parent.name for found in root.glob("Dataset*/dataset.json"))
+            if below:
+                raise DataError(
+                    f"dataset {self.name}: {root} holds several data sets ({few(below, 4)}). Point "
+                    f"dataset.root at one, such as {root / below[0]}."
+                )
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Point dataset.root at the folder "
                 "that holds dataset.json, imagesTr and labelsTr."
@@ -122,6 +128,15 @@ class NnUNet(ShuffledSplits, Source):
                 "dataset.root and dataset.name."
             )
         return path, description
+
+
+def nnunet_hint(root: Path) -> str:
+    """What to say besides to somebody who reads a folder of nnU-Net v2 as another data set."""
+    try:
+        description = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return ""
+    return " It is laid out as nnU-Net v2: use dataset=nnunet." if is_nnunet(description) else ""
 
 
 def is_nnunet(description: Any) -> bool:

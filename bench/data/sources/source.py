@@ -98,9 +98,11 @@ class Source(ABC):
             raise ConfigError(f"dataset.ndim={self.ndim}: must be 2 or 3.")
         for name in ("shape", "spacing"):
             value = getattr(self, name)
-            if value is not None and (len(value) != self.ndim or not all(v > 0 for v in value)):
+            if value is not None and not (
+                _is_list(value, self.ndim) and all(map(_is_positive, value))
+            ):
                 raise ConfigError(
-                    f"dataset.{name}={list(value)}: must have {self.ndim} numbers, one per axis."
+                    f"dataset.{name}={value}: must have {self.ndim} numbers, one per axis."
                 )
         if self.pixel_size is not None:
             sizes = self.pixel_edges()
@@ -306,11 +308,21 @@ class Source(ABC):
         if self.root is None:
             raise DataError(f"dataset {self.name}: no folder is given. {remedy}")
         root = Path(self.root)
+        if root.is_file():
+            table = f" dataset.table_file={root.name}" if root.suffix.lower() == ".csv" else ""
+            raise DataError(
+                f"dataset {self.name}: dataset.root={root} is a file. Name its folder, "
+                f"dataset.root={root.parent}{table}."
+            )
         if not root.is_dir():
             raise DataError(f"dataset {self.name}: the folder {root} does not exist. {remedy}")
         if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
             raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
         return root
+
+
+def _is_list(value: Any, count: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) == count
 
 
 def _is_positive(value: Any) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.data.files.images import read_page
 from bench.data.files.kinds import PICTURES, TIFF, files_in, kind_in, kind_of
-from bench.data.files.tiff import count_pages
+from bench.data.files.tiff import count_pages, planes_are_colours
 from bench.data.sources.subject import Raw, Subject
 from bench.data.sources.tiff_pages import TiffPages
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError, DataError, counted
 
 
 @dataclass(kw_only=True)
@@ -35,10 +35,15 @@ class TiffStacks(TiffPages):
             if section.get("labels"):
                 labels = self._find(root, section["labels"], f"splits.{split}.labels")
             slices = _slices(images)
+            if len(slices) == 1 and not images.is_dir() and planes_are_colours(images):
+                raise DataError(
+                    f"{images}: its planes are the colours of one slice, as tifffile writes stacks of "
+                    "3. Save it with photometric='minisblack', if they are slices."
+                )
             maps = [None] * len(slices) if labels is None else _slices(labels)
             if len(maps) != len(slices):
                 raise DataError(
-                    f"dataset {self.name}: {images} has {len(slices)} slices, but {labels} has "
+                    f"dataset {self.name}: {images} has {counted(len(slices), 'slice')}, but {labels} has "
                     f"{len(maps)}. Give each slice its label map."
                 )
             if labels is not None and images.is_dir() != labels.is_dir():
@@ -47,7 +52,7 @@ class TiffStacks(TiffPages):
                     "both as a folder with a file per slice, or both as a stack."
                 )
             series = str(images.relative_to(root))
-            what = f"the {len(slices)} slices of {images}"
+            what = f"the {counted(len(slices), 'slice')} of {images}"
             option = f"{split}.slices"
             first, end = self.limits(option, section.get("slices"), len(slices), what)
             in_stack = not images.is_dir()

@@ -11,7 +11,7 @@ from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
-from bench.errors import ConfigError
+from bench.errors import ConfigError, counted
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
@@ -168,7 +168,9 @@ class RegistrationJob:
             outside += case.rows[PAIRS][0].get(OUTSIDE, 0)
             yield case
         if outside:
-            print(f"{self.name}: {outside} landmarks lie outside the images and do not count")
+            lie = "lies" if outside == 1 else "lie"
+            landmarks = counted(outside, "landmark")
+            print(f"{self.name}: {landmarks} {lie} outside of the images, and do not count")
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""
