@@ -54,7 +54,9 @@ class SurrogateTraining:
         self, network: Callable[..., Tensor], settings: TrainerSettings, device: torch.device
     ) -> dict[str, float]:
         """`loss` and the surrogate's score, averaged over validation images."""
-        members = evenly_spaced(self.dataset.members("val"), settings.validation_pairs)
+        members = evenly_spaced(
+            self.dataset.images_for("val", self.training.labels), settings.validation_pairs
+        )
         rows = []
         for member, role in itertools.product(members, self.dataset.shown_as):
             image = read_images(self.dataset, [member], device, role)

@@ -4,6 +4,7 @@ SimpleITK's points are (x, y, z), and an array's axes are (z, y, x) to it, so th
 displacement turn round between the two. Grids have spacing 1: its millimetres are voxels.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from bench.pair import Pair
 from bench.spatial import affine_origins, compose, warp
 
 SMALLEST_AXIS = 8  # voxels that shrinking leaves of an axis
+ENOUGH = 30_000  # voxels for the 6 or 12 numbers of an affine transform
+APART = 20  # degrees between the starts of an affine registration; a descent corrects half of it
 FORCES: dict[str, Any] = {
     "symmetric": sitk.FastSymmetricForcesDemonsRegistrationFilter,
     "diffeomorphic": sitk.DiffeomorphicDemonsRegistrationFilter,
@@ -29,37 +32,45 @@ FORCES: dict[str, Any] = {
 class Affine:
     """Affine transform of the greatest mutual information (Mattes), from coarse to fine.
 
-    Regular step gradient descent in one thread, on samples drawn with a fixed seed: the result is
-    the same each time. Several channels count by their mean. Source: Mattes et al., SPIE 2001.
+    Rotations about the centre, with the centres of both images or of what stands out from their
+    border on each other, are compared on the coarsest images; the best ones descend as rigid
+    transforms, and the best of those becomes affine and goes on to the finer images. It counts
+    only if it is better than the identity there. All voxels are looked at, in one thread: the
+    result is the same each time. Several channels count by their mean. Source: Mattes et al.,
+    SPIE 2001.
 
     Args:
         ndim: Spatial axes of the images, 2 or 3.
         image_channels: Channels of the images.
-        shrink: Factor by which images are shrunk, for each level; a level at which the shortest
-            axis would have fewer than 8 voxels is left out unless it is the last.
-        steps: The most steps at each level.
+        shrink: Factor by which images are shrunk, for each level; less along axes that it would
+            leave with fewer than 8 voxels. Levels after one of 30 000 voxels are left out.
+        steps: The most steps of a descent.
         bins: Bins of the joint histogram.
-        sampling: Share of the voxels that are looked at, in (0, 1].
+        rotation: Largest rotation of the starts in degrees, about each axis.
+        starts: How many of them descend.
     """
 
     def __init__(
         self,
         ndim: int,
         image_channels: int,
-        shrink: Sequence[int] = (4, 2, 1),
-        steps: int = 200,
+        shrink: Sequence[int] = (16, 8, 4, 2, 1),
+        steps: int = 100,
         bins: int = 32,
-        sampling: float = 1.0,
+        rotation: float = 60,
+        starts: int = 4,
     ) -> None:
         require("steps", steps, is_count(steps), "a whole number of at least 1")
         require("bins", bins, is_count(bins, 5), "a whole number of at least 5")
-        share = is_number(sampling) and 0 < sampling <= 1
-        require("sampling", sampling, share, "above 0 and at most 1")
+        turn = is_number(rotation) and 0 <= rotation <= 180
+        require("rotation", rotation, turn, "a number of degrees from 0 to 180")
+        require("starts", starts, is_count(starts), "a whole number of at least 1")
         self.ndim = ndim
         self.shrink = _factors(shrink)
         self.steps = steps
         self.bins = bins
-        self.sampling = sampling
+        self.angles = _angles(rotation)
+        self.starts = starts
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels.
@@ -70,32 +81,86 @@ class Affine:
         return _each(pair, self._register_one)
 
     def _register_one(self, fixed: sitk.Image, moving: sitk.Image) -> sitk.Image:
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(self.bins)
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(self.sampling, seed=1)
-        method.SetInterpolator(sitk.sitkLinear)
+        levels = self._levels(fixed, moving)
+        identity = self._affine(self._rigid(_middle(fixed)))
+        before = self._value(*levels[-1], identity)  # of constant images there is none
+        coarse = levels[0]
+        starts = sorted(self._starts(*coarse), key=lambda start: self._value(*coarse, start))
+        descended = [self._descend(*coarse, start) for start in starts[: self.starts]]
+        transform = self._affine(min(descended, key=lambda found: self._value(*coarse, found)))
+        for level in levels:
+            transform = self._descend(*level, transform)
+        if self._value(*levels[-1], transform) > before:
+            transform = identity
+        return sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.GetSize())
+
+    def _levels(self, fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:
+        """Fixed and moving image, from coarse to fine."""
+        levels = []
+        for factor in self.shrink:
+            by = [max(1, min(factor, size // SMALLEST_AXIS)) for size in fixed.GetSize()]
+            levels.append((_shrunk(fixed, by), _shrunk(moving, by)))
+            if levels[-1][0].GetNumberOfPixels() >= ENOUGH:
+                break
+        return levels
+
+    def _starts(self, fixed: sitk.Image, moving: sitk.Image) -> Iterator[sitk.Transform]:
+        """Rigid transforms: rotations about each axis, by two ways of bringing centres together."""
+        axes = range(1 if self.ndim == 2 else 3)
+        rotations = [[0.0] * len(axes)]
+        rotations += [[angle * (i == axis) for i in axes] for axis in axes for angle in self.angles]
+        for centre in (_middle, _centroid):
+            there, here = centre(moving), centre(fixed)
+            for rotation in rotations:
+                start = self._rigid(here)
+                shift = [m - f for m, f in zip(there, here, strict=True)]
+                start.SetParameters((*rotation, *shift))
+                yield start
+
+    def _descend(
+        self, fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform
+    ) -> sitk.Transform:
+        """The transform at the end of a descent; where it began, if it went astray."""
+        method = self._method()
         method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=1, minStep=1e-4, numberOfIterations=self.steps
+            learningRate=1,
+            minStep=1e-4,
+            numberOfIterations=self.steps,
+            estimateLearningRate=method.EachIteration,
         )
         method.SetOptimizerScalesFromPhysicalShift()
-        shortest = min(fixed.GetSize())
-        levels = [by for by in self.shrink[:-1] if shortest // by >= SMALLEST_AXIS]
-        levels.append(self.shrink[-1])
-        method.SetShrinkFactorsPerLevel(levels)
-        method.SetSmoothingSigmasPerLevel([by / 2 if by > 1 else 0 for by in levels])
-        start = sitk.CenteredTransformInitializer(
-            fixed,
-            moving,
-            sitk.AffineTransform(self.ndim),
-            sitk.CenteredTransformInitializerFilter.GEOMETRY,
-        )
         method.SetInitialTransform(start, inPlace=False)
-        before = method.MetricEvaluate(fixed, moving)
-        transform = method.Execute(fixed, moving)
-        if method.GetMetricValue() > before:  # the negative mutual information: it went astray
-            transform = start
-        return sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.GetSize())
+        try:
+            found = type(start)(method.Execute(fixed, moving).GetNthTransform(0))
+            return min(start, found, key=lambda one: self._value(fixed, moving, one))
+        except RuntimeError:  # the images no longer overlap
+            return start
+
+    def _value(self, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+        """Negative mutual information."""
+        method = self._method()
+        method.SetInitialTransform(transform, inPlace=True)
+        return method.MetricEvaluate(fixed, moving)
+
+    def _method(self) -> sitk.ImageRegistrationMethod:
+        method = sitk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(self.bins)
+        method.SetInterpolator(sitk.sitkLinear)
+        return method
+
+    def _rigid(self, centre: Sequence[float]) -> sitk.Transform:
+        """The identity as a rigid transform about a point."""
+        transform = sitk.Euler2DTransform() if self.ndim == 2 else sitk.Euler3DTransform()
+        transform.SetCenter(centre)
+        return transform
+
+    def _affine(self, rigid: sitk.Transform) -> sitk.Transform:
+        """The same as an affine transform."""
+        transform = sitk.AffineTransform(self.ndim)
+        transform.SetCenter(rigid.GetCenter())
+        transform.SetMatrix(rigid.GetMatrix())
+        transform.SetTranslation(rigid.GetTranslation())
+        return transform
 
 
 class AffineFirst:
@@ -204,6 +269,32 @@ class Demons:
                 u = demons.Execute(coarse_fixed, coarse_moving, _resampled(u, coarse_fixed))
         assert u is not None
         return _resampled(u, fixed)
+
+
+def _angles(rotation: float) -> list[float]:
+    """Angles up to a largest one, without 0; radians."""
+    count = int(rotation // APART)
+    return [math.radians(APART * turn) for turn in range(-count, count + 1) if turn]
+
+
+def _middle(image: sitk.Image) -> list[float]:
+    """The centre of an image."""
+    return list(
+        image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+    )
+
+
+def _centroid(image: sitk.Image) -> list[float]:
+    """The centre of what differs from the median of the border, weighted by how much it does."""
+    values = sitk.GetArrayFromImage(image).astype(np.float64)
+    border = np.ones(values.shape, bool)
+    border[(slice(1, -1),) * values.ndim] = False
+    weights = np.abs(values - np.median(values[border]))
+    if not weights.any():
+        return _middle(image)
+    places = np.indices(values.shape).reshape(values.ndim, -1)
+    index = places @ weights.ravel() / weights.sum()
+    return list(image.TransformContinuousIndexToPhysicalPoint(index[::-1].tolist()))
 
 
 def _factors(shrink: Sequence[int]) -> list[int]:

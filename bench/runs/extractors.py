@@ -101,9 +101,11 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         experiment.seed,
         labels=learning.needs_labels,
     )
+    if not dataset.members("train"):
+        print(f"{task} on {dataset.name}: without training subjects it learns on the test images")
     network.requires_grad_(True)
     if isinstance(network, StartsFromImages):
-        members = evenly_spaced(dataset.members("train"), STARTING_IMAGES)
+        members = evenly_spaced(training.members, STARTING_IMAGES)
         cpu = torch.device("cpu")
         shown = [read_images(dataset, members, cpu, role) for role in dataset.shown_as]
         network.start_from(torch.cat(shown))

@@ -165,5 +165,18 @@ def test_set_without_training_and_validation_subjects_is_registered(
         assert read_summary(folder)["validation"] == {}
         assert len(read_rows(folder / "pairs.csv")) == 2
 
-    line = run(*only_test, *direct, "model.rate=[1]", "metric=deepsim_ae", at(results)).line
+
+def test_extractors_without_labels_learn_on_test_images_where_there_are_no_others(
+    results: Path, run: Command
+) -> None:
+    base = [option for option in BASE if not option.startswith("dataset.subjects")]
+    only_test = [*base, "dataset.subjects_per_split={train: 0, val: 0, test: 2}"]
+    direct = ["model=direct", "model.spacing=[8]", "model.pooling=[1]", "model.steps=[2]"]
+    command = [*only_test, *direct, "model.rate=[1]", at(results)]
+    outcome = run(*command, "metric=deepsim_ae", "metric.extractor.steps=2")
+    assert outcome.code == 0, outcome.err
+    assert "autoencoder on demo: without training subjects it learns on the test" in outcome.out
+    assert len(read_rows(only_run(results) / "pairs.csv")) == 2
+
+    line = run(*command, "metric=deepsim_seg").line
     assert line.startswith("dataset demo: split 'train' has no subjects, and this run needs some.")

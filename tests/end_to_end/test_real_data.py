@@ -33,3 +33,15 @@ def test_brain_slabs(real_set: Callable[[str], Path], empty_results: Path, run: 
     dice = dice_before(empty_results)
     assert dice["n"] == 10
     assert dice["mean"] == pytest.approx(0.689, abs=0.001)
+
+
+def test_stains_are_registered_affinely(
+    real_set: Callable[[str], Path], empty_results: Path, run: Command
+) -> None:
+    """As well as by the affine map that fits the landmarks best, which leaves 7.4 pixels."""
+    root = f"dataset.root={real_set('histology_lung')}"
+    outcome = run("dataset=histology", root, "model=affine", "tracker=none", at(empty_results))
+    assert outcome.code == 0, outcome.err
+    summary = read_summary(only_run(empty_results))
+    assert summary["scores_before"]["tre_median"]["mean"] == pytest.approx(51.06, abs=0.01)
+    assert summary["scores"]["tre_median"]["mean"] < 8

@@ -1,5 +1,7 @@
 """Registration by SimpleITK, on images whose transform is known."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -66,6 +68,48 @@ def test_affine_finds_a_known_transform_each_time_the_same(shape):
     left, before = (middle(field).norm(dim=1).mean() for field in (first - true, true))
     assert left < 0.2 * before
     assert error(pair, first) < 0.05 * error(pair, torch.zeros_like(first))
+
+
+def turned(shape, degrees, shift):
+    """Displacement of a rotation about the centre, between the last two axes, and a shift."""
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    matrix = torch.eye(len(shape))
+    matrix[-2:, -2:] = torch.tensor([[cosine, -sine], [sine, cosine]])
+    centred = grid(shape) - (torch.tensor(shape).view(1, -1, *[1] * len(shape)) - 1) / 2
+    moved = torch.einsum("ij,bj...->bi...", matrix, centred)
+    return moved + torch.tensor(shift).view(1, -1, *[1] * len(shape)) - centred
+
+
+@pytest.mark.parametrize("contrast", [lambda x: x, lambda x: (1 - x) ** 2])
+@pytest.mark.parametrize(
+    ("shape", "degrees", "shift"),
+    [
+        ((50, 61), 50.0, [0.0, 0.0]),
+        ((50, 61), -35.0, [6.0, -7.0]),
+        ((50, 61), 5.0, [-12.0, 14.0]),
+        ((26, 31, 23), 40.0, [2.0, -3.0, 1.0]),
+    ],
+)
+def test_affine_undoes_large_motions_between_contrasts(shape, degrees, shift, contrast):
+    """Dark background, and bright one."""
+    moving = blobs(shape)
+    true = turned(shape, degrees, shift)
+    fixed = warp(moving, true)
+    u = Affine(len(shape), 1).register(Pair(moving, contrast(fixed)), NOTHING)
+    seen = fixed > 0.2  # where something tells how it moved
+    left = (u - true).norm(dim=1, keepdim=True)[seen]
+    assert left.mean() < 1 < 4 < true.norm(dim=1, keepdim=True)[seen].mean()
+
+
+def test_starts_are_as_far_apart_as_is_said():
+    """A half turn is out of reach of a descent, and within that of a start."""
+    moving, true = blobs(SHAPES[0]), turned(SHAPES[0], 170.0, [0.0, 0.0])
+    pair = Pair(moving, warp(moving, true))
+    far, near = (
+        (Affine(2, 1, rotation=rotation).register(pair, NOTHING) - true).norm(dim=1).mean()
+        for rotation in (0, 180)
+    )
+    assert near < 1 < 10 < far
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -145,7 +189,8 @@ def test_images_that_cannot_be_registered_are_named():
             lambda: Affine(2, 1, shrink=[0]),
             r"model\.shrink=\[0\]: must be a list of whole numbers from 1",
         ),
-        (lambda: Affine(2, 1, sampling=0), r"model\.sampling=0: must be above 0 and at most 1"),
+        (lambda: Affine(2, 1, rotation=200), r"model\.rotation=200: must be a number of degrees"),
+        (lambda: Affine(2, 1, starts=0), r"model\.starts=0: must be a whole number of at least 1"),
         (lambda: Demons(2, 1, forces="strong"), r"model\.forces=strong: must be one of symmetric,"),
     ],
 )

@@ -119,7 +119,7 @@ class TrainingImages:
     """Augmented training images by sample number, for surrogate tasks.
 
     Args:
-        dataset: The data set; only its training split is read.
+        dataset: The data set; only its training split is read, see `images_for`.
         augmentation: Random changes.
         seed: The run's seed.
         labels: Whether segmentations are read.
@@ -131,7 +131,7 @@ class TrainingImages:
         self.dataset = dataset
         self.augmentation = augmentation
         self.labels = labels
-        self.members = dataset.members("train")
+        self.members = dataset.images_for("train", labels)
         self.sampler = Sampler(len(self.members), derive_seed(seed, dataset.name, "images"))
         self.seed = derive_seed(seed, dataset.name, "image augmentation")
 

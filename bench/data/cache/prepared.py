@@ -276,6 +276,24 @@ class PreparedDataset:
             raise empty_split(self.name, split)
         return indices
 
+    def images_for(self, split: str, labels: bool) -> list[int]:
+        """Indices of the subjects whose images an extractor learns on, or is judged by.
+
+        Where the split is empty, an extractor that looks at no labels takes the images of another
+        one: of the training split, or of the test split if there is no other.
+
+        Args:
+            split: `train` or `val`.
+            labels: Whether the extractor looks at labels.
+
+        Raises:
+            DataError: If there are none.
+        """
+        for other in () if labels else ("train", TEST):
+            if not self.members(split):
+                split = other
+        return self.some_members(split)
+
     def pairs(self, split: str) -> Pairs:
         """(moving, fixed) indices of a split.
 
