@@ -22,7 +22,7 @@ def write_path(results, metric, noise=None, lost=0.0, rougher=0.0):
     for weight, dice, smoothness in PATHS[metric]:
         settings = config(metric=metric, weight=weight)
         if noise is not None:
-            settings["dataset"]["noise"] = noise
+            settings["dataset"]["added_noise"] = noise
         write_run(
             results,
             settings,

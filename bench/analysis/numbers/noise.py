@@ -1,4 +1,4 @@
-"""What noise costs: the same test pairs of a data set with and without `dataset.noise`."""
+"""What noise costs: the same test pairs of a data set with and without `dataset.added_noise`."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.paired import clusters_of, pairwise
 
+ADDED = "added_noise"
 NOISE_COLUMNS = ["comparison", "clean", "noise", "label", "n", "loss", "low", "high", "roughening"]
 
 
@@ -22,7 +23,7 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
     """
     rows, tables = [], []
     for noisy in comparisons:
-        level = float(noisy.reading.get("noise", 0))
+        level = float(noisy.reading.get(ADDED, 0))
         clean = next((one for one in comparisons if level and _same_but_noise(one, noisy)), None)
         if clean is None:
             continue
@@ -44,7 +45,7 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
 
 def _same_but_noise(one: Comparison, noisy: Comparison) -> bool:
     """Whether a comparison is on the same test pairs, read alike, without noise."""
-    without = {key: value for key, value in noisy.reading.items() if key != "noise"}
+    without = {key: value for key, value in noisy.reading.items() if key != ADDED}
     return (
         one.dataset == noisy.dataset
         and dict(one.reading) == without

@@ -52,7 +52,7 @@ class Source(ABC):
             resamples all volumes to one grid first, each where its header puts it.
         reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
             the first subject.
-        noise: Standard deviation, in normalized intensities, of the Gaussian noise that all images
+        added_noise: Standard deviation, in normalized intensities, of the Gaussian noise that all images
             get, of training, validation and test; None adds none.
         color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
             `bench.data.files.colors`; None keeps them as three channels.
@@ -70,7 +70,7 @@ class Source(ABC):
         {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
     )
     WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
-        {"pixel_size", "noise", "color", "moving", "fixed"}
+        {"pixel_size", "added_noise", "color", "moving", "fixed"}
     )
 
     name: str
@@ -88,7 +88,7 @@ class Source(ABC):
     intensity: Mapping[str, Any] = field(
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
-    noise: float | None = None
+    added_noise: float | None = None
     color: str | None = None
     moving: int | str | Sequence[int | str] | None = None
     fixed: int | str | Sequence[int | str] | None = None
@@ -114,10 +114,10 @@ class Source(ABC):
         self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
-        if self.noise is not None and not _is_positive(self.noise):
+        if self.added_noise is not None and not _is_positive(self.added_noise):
             raise ConfigError(
-                f"dataset.noise={self.noise}: must be a number above 0, such as 0.1 of normalized "
-                "intensities, or null for none."
+                f"dataset.added_noise={self.added_noise}: must be a number above 0, such as 0.1 of "
+                "normalized intensities, or null for none."
             )
         check_choice(self.color)
 
@@ -195,7 +195,8 @@ class Source(ABC):
     def sample(self, subject: Subject) -> Sample:
         """What is trained and tested on: what `load` gives, with the noise asked for."""
         loaded = self.load(subject)
-        return loaded if self.noise is None else with_noise(loaded, self.noise, subject.id)
+        level = self.added_noise
+        return loaded if level is None else with_noise(loaded, level, subject.id)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
         """What is trained on, from what the files hold; the file of its points is read here.
