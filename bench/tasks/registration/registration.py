@@ -58,7 +58,7 @@ class Registration:
         parts = build_parts(setup)
         for learner in parts.learners:
             for split in ("train", "val"):
-                learner.setup.dataset.images_for(split, learner.network.needs_labels)
+                learner.setup.dataset.images_for(split, bool(learner.network.needs_labels))
         return RegistrationJob(setup, parts, self.both_directions)
 
 
