@@ -124,11 +124,10 @@ def check(source: Source) -> CheckReport:
         channels.setdefault(len(sample.image), []).append(where(subject, subject.image))
         labelled[sample.labels is not None] += 1
         sized[sample.unit] += 1
-    if len(trained) > 1:
-        listed = ", ".join(f"{shape} ({count})" for shape, count in trained.most_common(4))
-        report.faults.append(
-            f"dataset {source.name}: after preprocessing shapes differ: {listed}. Set "
-            "dataset.shape to crop or pad all to one shape."
+    if len({len(shape) for shape in trained}) == 1 and len(trained) > 1:
+        report.notes.append(
+            f"shapes differ: {_listed(trained)}; pairs are padded to the larger, one a batch. "
+            "dataset.shape crops or pads all to one shape."
         )
     if len(sized) > 1:
         report.faults.append(
@@ -147,7 +146,7 @@ def check(source: Source) -> CheckReport:
             "none. Give labels to all subjects or to none."
         )
     report.labels = [found[key] for key in sorted(found)]
-    shape = next(iter(trained), ())
+    shape = tuple(np.max([*trained], axis=0).tolist()) if trained else ()
     _look_at_pairs(report, source, subjects, grids, shape, landmarks)
     _note_landmarks(report, landmarks, shape)
     _note(report, source)

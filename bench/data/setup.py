@@ -22,6 +22,7 @@ FACTS = (
     "fingerprint",
     "class_names",
     "shape",
+    "shapes",
     "channels",
     "stored_channels",
     "roles",

@@ -160,14 +160,6 @@ def test_missing_file_is_named(source, tmp_path):
         prepare(source(), tmp_path / "cache")
 
 
-class Uneven(Numbers):
-    """The last subject has another shape."""
-
-    def load(self, subject):
-        sample = super().load(subject)
-        return sample if subject.id != "c" else Sample(sample.image[:, 1:], None, sample.spacing)
-
-
 class Stretched(Numbers):
     """The last subject has other voxels."""
 
@@ -188,7 +180,6 @@ class PartlyLabelled(Numbers):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Uneven, r"subject c has shape \(2, 4\), the first one has \(3, 4\). Set dataset.shape to"),
         (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5 mm. Set da"),
         (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
     ],

@@ -59,9 +59,10 @@ def make_parts(setup: Setup) -> Parts:
         ConfigError: If one of them cannot be built.
     """
     experiment, dataset = setup.experiment, setup.dataset
-    if min(dataset.shape) < LEAST:
+    smallest = min(dataset.shapes or [dataset.shape], key=min)
+    if min(smallest) < LEAST:
         raise Unsupported(
-            f"dataset={dataset.name} has images of shape {dataset.shape}: each axis must have at "
+            f"dataset={dataset.name} has images of shape {tuple(smallest)}: each axis must have at "
             f"least {LEAST} voxels, or derivatives along it do not exist. Choose another "
             "dataset.shape, or take slices as 2D images."
         )
@@ -89,7 +90,25 @@ def make_parts(setup: Setup) -> Parts:
             f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
             f"{reason}. Choose another model or data set."
         )
+    _refuse_batches(model, learners, setup)
     return Parts(model, objective, learners)
+
+
+def _refuse_batches(model: Any, learners: list[Learner], setup: Setup) -> None:
+    """Raises Unsupported if images of different sizes would have to be in one batch."""
+    experiment = setup.experiment
+    trained = "trainer" in experiment.uses or bool(learners)
+    sizes = {
+        "trainer.batch_size": experiment.settings.batch_size if trained else 1,
+        "model.batch": getattr(model, "batch", 1),
+    }
+    for option, size in sizes.items():
+        if setup.dataset.shapes is not None and size > 1:
+            raise Unsupported(
+                f"{option}={size}: dataset={setup.dataset.name} has images of different sizes, "
+                f"which do not fit into one batch. Set {option}=1, or dataset.shape to crop or pad "
+                "all to one shape."
+            )
 
 
 def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> None:
@@ -143,7 +162,8 @@ def try_out(parts: Parts, setup: Setup) -> None:
 def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, Tensor]:
     """What a network returns for a pair, displacement and what is regularized of it."""
     dataset, model = setup.dataset, setup.experiment["model"]["name"]
-    images = f"{dataset.ndim}D images of shape {dataset.shape} with {dataset.channels} channel(s)"
+    shape = tuple(pair.fixed.shape[2:])
+    images = f"{dataset.ndim}D images of shape {shape} with {dataset.channels} channel(s)"
     network.eval()
     try:
         u, regularized = displacement_of(network(pair.moving, pair.fixed))
@@ -153,7 +173,7 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
             f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). "
             "Choose another model, or crop or pad the images by dataset.shape."
         ) from error
-    wanted = (1, dataset.ndim, *dataset.shape)
+    wanted = (1, dataset.ndim, *shape)
     if u.shape != wanted:
         raise Unsupported(
             f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
