@@ -426,15 +426,15 @@ def test_processes_read_what_one_process_reads(volumes, tmp_path, several_proces
     assert direct.class_names == alone.class_names
 
 
-@pytest.mark.parametrize("fault", ["truncated", "shape", "label"])
+@pytest.mark.parametrize("fault", ["truncated", "channels", "label"])
 def test_fault_found_in_a_process_is_one_line(volumes, tmp_path, several_processes, fault):
     own = volumes(labels={"a": range(1, 9)})
     path = own.root / "6.nii"
     if fault == "truncated":
         path.write_bytes(path.read_bytes()[:500])
-    elif fault == "shape":
-        for name in ("6.nii", "6_labels.nii"):
-            write_nifti(own.root / name, np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 9)
+    elif fault == "channels":
+        image = np.arange(2 * np.prod(SHAPE)).reshape(*SHAPE, 2)
+        write_nifti(own.root / "6.nii", (image % 9).astype(np.uint8))
     else:
         write_nifti(own.root / "6_labels.nii", np.full(SHAPE, 77, np.uint8))
     messages = []
