@@ -130,16 +130,15 @@ def check(source: Source) -> CheckReport:
         channels.setdefault(len(sample.image), []).append(where(subject, subject.image))
         labelled[sample.labels is not None] += 1
         sized[sample.unit] += 1
-        collector = collector or Collector(source, sample, None)
+        collector = collector or Collector(source, sample, None, [list(sample.image.shape[1:])])
         try:
             collector.take(0, subject, sample)
         except BenchError as error:
             refused.append(str(error))
-    if len(trained) > 1:
-        listed = ", ".join(f"{shape} ({count})" for shape, count in trained.most_common(4))
-        report.faults.append(
-            f"dataset {source.name}: after preprocessing shapes differ: {listed}. Set "
-            "dataset.shape to crop or pad all to one shape."
+    if len({len(shape) for shape in trained}) == 1 and len(trained) > 1:
+        report.notes.append(
+            f"shapes differ: {_listed(trained)}; pairs are padded to the larger, one a batch. "
+            "dataset.shape crops or pads all to one shape."
         )
     if len(sized) > 1:
         report.faults.append(
@@ -158,9 +157,9 @@ def check(source: Source) -> CheckReport:
             "none. Give labels to all subjects or to none."
         )
     report.labels = [found[key] for key in sorted(found)]
-    shape = next(iter(trained), ())
+    shape = tuple(np.max([*trained], axis=0).tolist()) if trained else ()
     if shape:
-        _guard(report, check_axes, source.name, shape)
+        _guard(report, check_axes, source.name, min(trained, key=min))
     if not report.faults:
         report.faults += refused[:1]  # what a run says of files that are sound by themselves
     _look_at_pairs(report, source, subjects, grids, shape, landmarks)

@@ -23,6 +23,7 @@ FACTS = (
     "fingerprint",
     "class_names",
     "shape",
+    "shapes",
     "channels",
     "stored_channels",
     "roles",

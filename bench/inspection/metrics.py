@@ -117,7 +117,7 @@ def _value(
     similarity: Any, pair: Pair, dataset: PreparedDataset, axis: int, amount: torch.Tensor
 ) -> float:
     """D of the moving image shifted along an axis and the fixed one."""
-    u = torch.zeros(1, dataset.ndim, *dataset.shape, device=pair.fixed.device)
+    u = torch.zeros(1, dataset.ndim, *pair.fixed.shape[2:], device=pair.fixed.device)
     u[:, axis] = amount
     return float(similarity(pair.at(u)))
 

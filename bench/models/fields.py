@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from bench.data.files.fields import ENDINGS, Field, read_field
 from bench.data.files.images import FileGrid, read_grid
 from bench.data.mapping import displacement_between, sampled, transformed
+from bench.data.preprocessing.steps import shift, window
 from bench.data.setup import Setup, make_source
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.source import Source
@@ -23,6 +25,25 @@ from bench.pair import Pair
 
 SECONDS = "seconds.csv"
 LARGEST_SHIFT = 1.0  # voxels of the field between its corners and those of the image
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a subject lies.
+
+    Attributes:
+        grid: Of its file.
+        affine: (D + 1, D + 1), from its preprocessed voxels to mm.
+        shape: Its preprocessed shape.
+    """
+
+    grid: FileGrid
+    affine: np.ndarray
+    shape: Sequence[int]
+
+    def padded(self, shape: Sequence[int]) -> np.ndarray:
+        """The affine from voxels of the subject padded to a shape."""
+        return self.affine @ shift([-part.start for part in window(self.shape, shape)])
 
 
 class Fields:
@@ -96,9 +117,10 @@ class Fields:
         path = self._find(moving, fixed)
         assert path is not None
         field = read_field(path, self.ndim)
-        (grid, to_fixed), (moving_grid, to_moving) = self._place(fixed), self._place(moving)
-        check_grid(field, grid, fixed)
-        return displacement_between(mapping(field, grid, moving_grid), to_fixed, to_moving, shape)
+        ours, theirs = self._place(fixed), self._place(moving)
+        check_grid(field, ours.grid, fixed)
+        mapped = mapping(field, ours.grid, theirs.grid)
+        return displacement_between(mapped, ours.padded(shape), theirs.padded(shape), shape)
 
     def _find(self, moving: str, fixed: str) -> Path | None:
         for name in names(moving, fixed):
@@ -108,17 +130,17 @@ class Fields:
                         return self.folder / path
         return None
 
-    def _find_place(self, subject: str) -> tuple[FileGrid, np.ndarray]:
-        """The grid of a subject's file, and the affine from its preprocessed voxels to mm."""
+    def _find_place(self, subject: str) -> "_Place":
         described = self.subjects[subject]
         raw = self.source.read(described)
         if raw is None or described.image is None:  # generated: a file would be as it is trained on
             shape = self.source.load(described).image.shape[1:]
-            return FileGrid(shape, np.eye(self.ndim + 1)), np.eye(self.ndim + 1)
+            return _Place(FileGrid(shape, np.eye(self.ndim + 1)), np.eye(self.ndim + 1), shape)
         grid = read_grid(described.image, raw)
         sample = self.source.preprocess(described, raw)
         assert sample.grid is not None
-        return grid, (np.eye(self.ndim + 1) if raw.affine is None else raw.affine) @ sample.grid
+        affine = np.eye(self.ndim + 1) if raw.affine is None else raw.affine
+        return _Place(grid, affine @ sample.grid, sample.image.shape[1:])
 
     def _read_times(self) -> dict[tuple[str, str], float]:
         path = self.folder / SECONDS

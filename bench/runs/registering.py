@@ -1,5 +1,6 @@
 """The method of a finished run on new files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.data.files.images import FileGrid, read_grid, read_raw, write_image
 from bench.data.files.kinds import stem_of
 from bench.data.lengths import listed
 from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.data.preprocessing.steps import crop_or_pad, padded, shift, window
 from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
 from bench.data.sources.csv_table import read_table
@@ -105,6 +107,20 @@ class _Image:
     labels: Tensor | None
     affine: np.ndarray
 
+    def padded(self, shape: Sequence[int]) -> "_Image":
+        """The image padded to a shape."""
+        around = [-part.start for part in window(self.image.shape[2:], shape)]
+        image, labels = padded(self.image[0].cpu().numpy(), shape), self.labels
+        if labels is not None:
+            ids = crop_or_pad(labels[0, 0].cpu().numpy(), shape, 0)
+            labels = torch.from_numpy(ids)[None, None].to(labels)
+        return replace(
+            self,
+            image=torch.from_numpy(image)[None].to(self.image),
+            labels=labels,
+            affine=self.affine @ shift(around),
+        )
+
 
 class Registrar:
     """Registers new files as a finished run registered its test pairs.
@@ -142,6 +158,10 @@ class Registrar:
         layout = self._layout(layout)
         moving = self._read(files.moving, files.labels, MOVING)
         fixed = self._read(files.fixed, files.fixed_labels, FIXED)
+        if self.dataset.shapes is not None:
+            sizes = [image.image.shape[2:] for image in (moving, fixed)]
+            shape = np.max(sizes, axis=0).tolist()
+            moving, fixed = moving.padded(shape), fixed.padded(shape)
         pair = self._pair(files, moving, fixed)
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
         u, _ = register(self.job.method, pair, self.job.objective)
@@ -196,7 +216,7 @@ class Registrar:
                 f"{path}: has {channels} channel(s), and {self.name} registers images of "
                 f"{dataset.channels}. Give files like those of {dataset.name}."
             )
-        if tuple(shape) != dataset.shape:
+        if dataset.shapes is None and tuple(shape) != dataset.shape:
             raise DataError(
                 f"{path}: has shape {tuple(shape)} once preprocessed, and {self.name} registers "
                 f"images of {dataset.shape}. Crop or pad it, or take a run with dataset.shape set."

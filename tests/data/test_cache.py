@@ -160,14 +160,6 @@ def test_missing_file_is_named(source, tmp_path):
         prepare(source(), tmp_path / "cache")
 
 
-class Uneven(Numbers):
-    """The last subject has another shape."""
-
-    def load(self, subject):
-        sample = super().load(subject)
-        return sample if subject.id != "c" else Sample(sample.image[:, 1:], None, sample.spacing)
-
-
 class Stretched(Numbers):
     """The last subject has other voxels."""
 
@@ -188,7 +180,6 @@ class PartlyLabelled(Numbers):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Uneven, r"subject c has shape \(2, 4\), the first one has \(3, 4\). Set dataset.shape to"),
         (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5 mm. Set da"),
         (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
     ],
@@ -435,15 +426,15 @@ def test_processes_read_what_one_process_reads(volumes, tmp_path, several_proces
     assert direct.class_names == alone.class_names
 
 
-@pytest.mark.parametrize("fault", ["truncated", "shape", "label"])
+@pytest.mark.parametrize("fault", ["truncated", "channels", "label"])
 def test_fault_found_in_a_process_is_one_line(volumes, tmp_path, several_processes, fault):
     own = volumes(labels={"a": range(1, 9)})
     path = own.root / "6.nii"
     if fault == "truncated":
         path.write_bytes(path.read_bytes()[:500])
-    elif fault == "shape":
-        for name in ("6.nii", "6_labels.nii"):
-            write_nifti(own.root / name, np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 9)
+    elif fault == "channels":
+        image = np.arange(2 * np.prod(SHAPE)).reshape(*SHAPE, 2)
+        write_nifti(own.root / "6.nii", (image % 9).astype(np.uint8))
     else:
         write_nifti(own.root / "6_labels.nii", np.full(SHAPE, 77, np.uint8))
     messages = []

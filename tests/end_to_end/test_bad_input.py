@@ -566,17 +566,19 @@ def test_intensities_too_large_for_the_cache_are_refused(
     assert_nothing_written(empty_results)
 
 
-def test_different_shapes_ask_for_one_shape(brain: Path, empty_results: Path, run: Command) -> None:
+def test_different_shapes_ask_for_batches_of_one(
+    brain: Path, empty_results: Path, run: Command
+) -> None:
     image, labels = subject(3, (12, 16, 10))
     folder = brain / "data" / "person3"
     write_volume(folder / "brain_aligned.nii.gz", image)
     write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
     line = run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
     assert line == (
-        "dataset brain: subject person3 has shape (12, 16, 10), the first one has (12, 14, 10). "
-        "Set dataset.shape to crop or pad all to one shape."
+        "trainer.batch_size=2: dataset=brain has images of different sizes, which do not fit into "
+        "one batch. Set trainer.batch_size=1, or dataset.shape to crop or pad all to one shape."
     )
-    assert_nothing_written(empty_results)
+    assert run_folders(empty_results) == []
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ class TrainingPairs:
         u: Tensor | None = None
         if not affine.is_identity:
             seeds = [derive_seed(self.seed, position) for position in positions]
-            u = affine.displacement(self.dataset.shape, seeds, device)
+            u = affine.displacement(moving.shape[2:], seeds, device)
             moving, fixed = warp(moving, u), warp(fixed, u)
 
         def segmentations() -> tuple[Tensor, Tensor]:
@@ -151,15 +151,27 @@ class TrainingImages:
         if affine.is_identity:
             return image, labels
         seeds = [derive_seed(self.seed, position) for position in positions]
-        u = affine.displacement(self.dataset.shape, seeds, device)
+        u = affine.displacement(image.shape[2:], seeds, device)
         return warp(image, u), None if labels is None else warp(labels, u, mode="nearest")
 
 
 def read_images(
-    dataset: PreparedDataset, members: Sequence[int], device: torch.device, role: str = MOVING
+    dataset: PreparedDataset,
+    members: Sequence[int],
+    device: torch.device,
+    role: str = MOVING,
+    shape: Sequence[int] | None = None,
 ) -> Tensor:
-    """(B, C, *S) float32 of these subjects, with the channels that they show in a role."""
-    kept = dataset.images_of(members)
+    """(B, C, *S) float32 of these subjects, with the channels that they show in a role.
+
+    Args:
+        dataset: The data set.
+        members: Which subjects.
+        device: Where to put them.
+        role: Moving or fixed images.
+        shape: What smaller ones are padded to; None for the shape that holds each.
+    """
+    kept = _within(dataset, dataset.images_of(members), members, shape)
     if dataset.roles is not None:
         kept = kept[:, list(dataset.roles[role])]
     images = torch.from_numpy(kept).to(device).float()
@@ -167,41 +179,71 @@ def read_images(
 
 
 def read_segmentations(
-    dataset: PreparedDataset, members: Sequence[int], device: torch.device
+    dataset: PreparedDataset,
+    members: Sequence[int],
+    device: torch.device,
+    shape: Sequence[int] | None = None,
 ) -> Tensor:
     """(B, 1, *S) uint8 of these subjects, int32 beyond 256 classes; there must be labels."""
-    labels = dataset.labels_of(members)
+    labels = _within(dataset, dataset.labels_of(members), members, shape)
     if labels.dtype != np.uint8:
         labels = labels.astype(np.int32)
     return torch.from_numpy(labels).to(device)
 
 
 def read_landmarks(
-    dataset: PreparedDataset, members: Sequence[int], device: torch.device
+    dataset: PreparedDataset,
+    members: Sequence[int],
+    device: torch.device,
+    shape: Sequence[int] | None = None,
 ) -> Tensor:
     """(B, N, D) float32 of these subjects, voxels, NaN where one is missing; there must be some."""
     assert dataset.landmarks is not None
-    return torch.from_numpy(dataset.landmarks[list(members)]).float().to(device)
+    shape = shape or dataset.common_shape(members)
+    starts = [[part.start for part in dataset.window(i, shape)] for i in members]
+    points = dataset.landmarks[list(members)] - np.array(starts)[:, None]
+    return torch.from_numpy(points).float().to(device)
+
+
+def _within(
+    dataset: PreparedDataset,
+    blocks: np.ndarray,
+    members: Sequence[int],
+    shape: Sequence[int] | None,
+) -> np.ndarray:
+    """Subjects (B, C, *S) without what arrays of subjects of several sizes pad them with."""
+    if dataset.shapes is None:
+        return blocks
+    shape = shape or dataset.common_shape(members)
+    windows = [(slice(None), *dataset.window(i, shape)) for i in members]
+    return np.stack([block[place] for block, place in zip(blocks, windows, strict=True)])
 
 
 def read_pairs(
     dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
 ) -> Pair:
-    """A batch of (moving, fixed) pairs as they are, without augmentation."""
+    """A batch of (moving, fixed) pairs as they are, without augmentation.
+
+    Subjects of different sizes are padded to the largest of the batch along each axis.
+    """
     moving, fixed = zip(*pairs, strict=True)
+    shape = dataset.common_shape([*moving, *fixed])
 
     def segmentations() -> tuple[Tensor, Tensor]:
         return (
-            read_segmentations(dataset, moving, device),
-            read_segmentations(dataset, fixed, device),
+            read_segmentations(dataset, moving, device, shape),
+            read_segmentations(dataset, fixed, device, shape),
         )
 
     def landmarks() -> tuple[Tensor, Tensor]:
-        return read_landmarks(dataset, moving, device), read_landmarks(dataset, fixed, device)
+        return (
+            read_landmarks(dataset, moving, device, shape),
+            read_landmarks(dataset, fixed, device, shape),
+        )
 
     return Pair(
-        read_images(dataset, moving, device, MOVING),
-        read_images(dataset, fixed, device, FIXED),
+        read_images(dataset, moving, device, MOVING, shape),
+        read_images(dataset, fixed, device, FIXED, shape),
         None,
         segmentations if dataset.has_labels else None,
         len(dataset.class_names),

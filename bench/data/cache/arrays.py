@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from bench.data.landmarks import pairing
 from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
+from bench.data.preprocessing.steps import crop_or_pad, padded, shift, window
 from bench.data.sources.roles import MOVING, roles_of
 from bench.data.sources.source import Source, index_pairs
 from bench.data.sources.subject import Sample, Subject
@@ -27,9 +28,15 @@ LANDMARKS = "landmarks.npy"
 WORTH_PROCESSES = 5.0  # seconds of reading from which starting processes pays
 MOST_PROCESSES = 8
 
+Shapes = list[list[int]]
+
 
 class _MixedSteps(Exception):
     """Not all images can be kept in 8 bits with one step."""
+
+
+class _MixedShapes(Exception):
+    """Not all images have one shape, and none is asked for."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,22 @@ class Collector:
     """Checks that subjects fit together, and keeps them.
 
     Attributes:
-        first: Shape, spacing and kind that all must have.
+        first: Spacing, kind and, unless shapes are given, shape that all must have.
         step: What the 8-bit images are multiplied with; None keeps them as float16.
+        shapes: Spatial shape of each subject, where they differ; arrays then have room for the
+            largest, and each subject lies in their middle.
         found: Label ids seen so far.
         landmarks: Of each subject so far, in order.
     """
 
-    def __init__(self, source: Source, first: Sample, step: float | None) -> None:
+    def __init__(
+        self, source: Source, first: Sample, step: float | None, shapes: Shapes | None
+    ) -> None:
         self.name = source.name
         self.known = set(source.class_names())
-        self.shape = first.image.shape
+        self.shapes = shapes
+        largest = first.image.shape[1:] if shapes is None else np.max(shapes, axis=0).tolist()
+        self.shape = (len(first.image), *largest)
         self.spacing = first.spacing
         self.unit = first.unit
         self.labelled = first.labels is not None
@@ -99,11 +112,9 @@ class Collector:
                 "dataset.color=grey makes one of colours."
             )
         if sample.image.shape != self.shape:
-            raise DataError(
-                f"dataset {self.name}: subject {subject.id} has shape {sample.image.shape[1:]}, "
-                f"the first one has {self.shape[1:]}. Set dataset.shape to crop or pad all to one "
-                "shape."
-            )
+            if self.shapes is None:
+                raise _MixedShapes
+            sample = in_the_middle(sample, self.shape[1:])
         if sample.unit != self.unit:
             raise DataError(
                 f"dataset {self.name}: the file of subject {subject.id} "
@@ -139,6 +150,18 @@ class Collector:
         if self.labels is not None:
             self.labels[i, 0] = sample.labels
         return Taken(found, sample.landmarks)
+
+
+def in_the_middle(sample: Sample, shape: Sequence[int]) -> Sample:
+    """A subject padded to a shape that is larger, or the same."""
+    (*first,) = (part.start for part in window(sample.image.shape[1:], shape))
+    points = sample.landmarks
+    return replace(
+        sample,
+        image=padded(sample.image, shape),
+        labels=None if sample.labels is None else crop_or_pad(sample.labels, shape, 0),
+        landmarks=None if points is None else points.mapped(shift(first)),
+    )
 
 
 def encode(image: np.ndarray, step: float | None) -> np.ndarray:
@@ -201,6 +224,7 @@ def describe(source: Source, subjects: Sequence[Subject], collector: Collector) 
         "given": index_pairs(source.given_pairs(), subjects),
         "class_names": [names[i] for i in found],
         "shape": list(collector.shape[1:]),
+        "shapes": collector.shapes,
         "channels": collector.shape[0] if roles is None else len(roles[MOVING]),
         "stored_channels": collector.shape[0],
         "roles": roles,
@@ -215,10 +239,14 @@ def collect(source: Source, subjects: Sequence[Subject], folder: Path | None) ->
     """Reads all subjects and checks them; writes them if a folder is given."""
     first = source.sample(subjects[0])
     roles_of(source, len(first.image))
-    try:
-        return _collect(source, subjects, folder, first, first.step)
-    except _MixedSteps:
-        return _collect(source, subjects, folder, first, None)
+    step, shapes = first.step, None
+    while True:
+        try:
+            return _collect(source, subjects, folder, first, step, shapes)
+        except _MixedSteps:
+            step = None
+        except _MixedShapes:
+            shapes = [list(source.load(subject).image.shape[1:]) for subject in subjects]
 
 
 def _processors() -> int:
@@ -232,11 +260,12 @@ def _collect(
     folder: Path | None,
     first: Sample,
     step: float | None,
+    shapes: Shapes | None,
 ) -> Collector:
     from rich.console import Console
     from rich.progress import Progress
 
-    collector = Collector(source, first, step)
+    collector = Collector(source, first, step, shapes)
     if folder is not None:
         collector.create(folder, len(subjects))
     console = Console(stderr=True)

@@ -14,6 +14,7 @@ import numpy as np
 from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
+from bench.data.preprocessing.steps import window
 from bench.data.sources.pairs import Given, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
@@ -122,8 +123,28 @@ class PreparedDataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Spatial shape of every image."""
+        """Spatial shape of the arrays: of every image, or the largest along each axis."""
         return tuple(self.index["shape"])
+
+    @property
+    def shapes(self) -> Sequence[Sequence[int]] | None:
+        """Spatial shape of each subject; None if all have one."""
+        return self.index.get("shapes")
+
+    def common_shape(self, members: Sequence[int]) -> tuple[int, ...]:
+        """The shape that holds each of these subjects."""
+        if self.shapes is None:
+            return self.shape
+        return tuple(np.max([self.shapes[i] for i in members], axis=0).tolist())
+
+    def window(self, member: int, shape: Sequence[int]) -> tuple[slice, ...]:
+        """The part of the arrays in which a subject is as if padded to a shape, see `padded`."""
+        if self.shapes is None:
+            return tuple(slice(0, size) for size in self.shape)
+        size = self.shapes[member]
+        both = zip(window(size, self.shape), window(size, shape), strict=True)
+        starts = [there.start - here.start for there, here in both]
+        return tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))
 
     @property
     def ndim(self) -> int:
@@ -184,7 +205,10 @@ class PreparedDataset:
 
     @cached_property
     def images(self) -> Any:
-        """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped."""
+        """(N, C, *S) float16, or uint8 to be multiplied with `step`; memory-mapped.
+
+        Subjects that are smaller lie in the middle, see `window`.
+        """
         return self._load(IMAGES)
 
     @cached_property

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import collect, describe, encode, stacked_landmarks
+from bench.data.cache.arrays import (
+    collect,
+    describe,
+    encode,
+    in_the_middle,
+    stacked_landmarks,
+)
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
@@ -64,7 +70,7 @@ class DirectDataset(PreparedDataset):
     def _load(self) -> Any:
         @lru_cache(maxsize=REMEMBERED)
         def load(i: int) -> Sample:
-            return self.source.sample(self.subjects[i])
+            return in_the_middle(self.source.sample(self.subjects[i]), self.shape)
 
         return load
 

@@ -89,13 +89,13 @@ def preprocess(
                 f"{where}: has shape {normalized.shape[1:]}, nothing is left of it without a "
                 f"border of {border}. Lower dataset.border."
             )
-        grid = grid @ _shift([border] * ndim)
+        grid = grid @ shift([border] * ndim)
         normalized = normalized[(slice(None), *inside)]
         classes = None if classes is None else classes[inside]
     if shape is not None:
         first = [_first(*sizes) for sizes in zip(normalized.shape[1:], shape, strict=True)]
-        grid = grid @ _shift(first)
-        normalized = np.stack([crop_or_pad(c, shape, float(c.min())) for c in normalized])
+        grid = grid @ shift(first)
+        normalized = padded(normalized, shape)
         classes = None if classes is None else crop_or_pad(classes, shape, 0)
     landmarks = None if raw.landmarks is None else raw.landmarks.mapped(np.linalg.inv(grid))
     arrays = (np.ascontiguousarray(normalized), classes)
@@ -135,6 +135,11 @@ def check_levels(image: np.ndarray, where: str) -> None:
         )
 
 
+def padded(channels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Channels (C, *S) cropped or padded to the shape, each with its least value."""
+    return np.stack([crop_or_pad(channel, shape, channel.min()) for channel in channels])
+
+
 def crop_or_pad(array: np.ndarray, shape: Sequence[int], value: float) -> np.ndarray:
     """The array cropped or padded to the shape, centred; of an odd difference the larger part
     comes first, as torchio does."""
@@ -149,13 +154,19 @@ def crop_or_pad(array: np.ndarray, shape: Sequence[int], value: float) -> np.nda
     return array
 
 
+def window(sizes: Sequence[int], within: Sequence[int]) -> tuple[slice, ...]:
+    """Where an array of some size lies in a larger one that `crop_or_pad` makes of it."""
+    starts = [-_first(*both) for both in zip(sizes, within, strict=True)]
+    return tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+
+
 def _first(have: int, want: int) -> int:
     """Where the cropped or padded axis begins on the former one; below 0 if it is padded."""
     larger = (abs(have - want) + 1) // 2
     return larger if have > want else -larger
 
 
-def _shift(voxels: Sequence[float]) -> np.ndarray:
+def shift(voxels: Sequence[float]) -> np.ndarray:
     """The affine (D + 1, D + 1) that moves the origin to this voxel."""
     affine = np.eye(len(voxels) + 1)
     affine[:-1, -1] = voxels

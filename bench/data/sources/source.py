@@ -43,7 +43,8 @@ class Source(ABC):
         root: Folder of the files.
         spacing: Edge lengths of a voxel in mm that images are resampled to; None keeps them.
         border: Voxels cut off at both ends of each axis.
-        shape: Shape that images are then cropped or padded to, centred; None keeps it.
+        shape: Shape that images are then cropped or padded to, centred; None keeps it, and pads
+            the subjects of a pair to the larger of both sizes.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
         pixel_size: Edge lengths of a voxel in the files in mm, one for all axes or one for each, in

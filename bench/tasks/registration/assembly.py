@@ -58,7 +58,7 @@ def make_parts(setup: Setup) -> Parts:
         ConfigError: If one of them cannot be built.
     """
     experiment, dataset = setup.experiment, setup.dataset
-    check_axes(dataset.name, dataset.shape)
+    check_axes(dataset.name, min(dataset.shapes or [dataset.shape], key=min))
     similarity: Any = None
     learners: list[Learner] = []
     if "metric" in experiment.uses:
@@ -83,7 +83,25 @@ def make_parts(setup: Setup) -> Parts:
             f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
             f"{reason}. Choose another model or data set."
         )
+    _refuse_batches(model, learners, setup)
     return Parts(model, objective, learners)
+
+
+def _refuse_batches(model: Any, learners: list[Learner], setup: Setup) -> None:
+    """Raises Unsupported if images of different sizes would have to be in one batch."""
+    experiment = setup.experiment
+    trained = "trainer" in experiment.uses or bool(learners)
+    sizes = {
+        "trainer.batch_size": experiment.settings.batch_size if trained else 1,
+        "model.batch": getattr(model, "batch", 1),
+    }
+    for option, size in sizes.items():
+        if setup.dataset.shapes is not None and size > 1:
+            raise Unsupported(
+                f"{option}={size}: dataset={setup.dataset.name} has images of different sizes, "
+                f"which do not fit into one batch. Set {option}=1, or dataset.shape to crop or pad "
+                "all to one shape."
+            )
 
 
 def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> None:
@@ -137,7 +155,8 @@ def try_out(parts: Parts, setup: Setup) -> None:
 def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, Tensor]:
     """What a network returns for a pair, displacement and what is regularized of it."""
     dataset, model = setup.dataset, setup.experiment["model"]["name"]
-    images = f"{dataset.ndim}D images of shape {dataset.shape} with {dataset.channels} channel(s)"
+    shape = tuple(pair.fixed.shape[2:])
+    images = f"{dataset.ndim}D images of shape {shape} with {dataset.channels} channel(s)"
     network.eval()
     try:
         u, regularized = displacement_of(network(pair.moving, pair.fixed))
@@ -147,7 +166,7 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
             f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). "
             "Choose another model, or crop or pad the images by dataset.shape."
         ) from error
-    wanted = (1, dataset.ndim, *dataset.shape)
+    wanted = (1, dataset.ndim, *shape)
     if u.shape != wanted:
         raise Unsupported(
             f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
