@@ -12,6 +12,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
+from bench.config.identity import file_digest
 from bench.errors import BenchError, ConfigError
 
 OPTION = "metric.extractor.state_dict"
@@ -65,7 +66,7 @@ def read_state_dict(
 
 
 def official_file(folder: Path, url: str, digest: str, network: str) -> Path:
-    """A published state dict in the folder, downloaded and checked if it is not there yet.
+    """A published state dict in the folder, checked; downloaded if it is not there, or damaged.
 
     Args:
         folder: Where the file is kept.
@@ -78,7 +79,9 @@ def official_file(folder: Path, url: str, digest: str, network: str) -> Path:
     """
     path = folder / Path(url).name
     if path.exists():
-        return path
+        if file_digest(path).startswith(digest):
+            return path
+        print(f"{path}: is damaged (its SHA-256 is not {digest}…); it is downloaded again")
     folder.mkdir(parents=True, exist_ok=True)
     remedy = f"Download {url} elsewhere and pass {OPTION}=FILE."
     try:

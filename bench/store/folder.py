@@ -204,8 +204,9 @@ class Folder:
 
         It holds its checksum and those of the run's files.
         """
-        names = {path.name for path in self.path.iterdir()} - {SUMMARY, LAST, PROGRESS, ROBUSTNESS}
-        files = {name: checksum(self.file(name)) for name in sorted(names)}
+        passing = {SUMMARY, LAST, PROGRESS, ROBUSTNESS}
+        kept = [p for p in sorted(self.path.iterdir()) if p.is_file() and p.suffix != ".partial"]
+        files = {path.name: checksum(path) for path in kept if path.name not in passing}
         content = {"schema": SCHEMA, "status": Status.FINISHED, **summary, FILES: files}
         write_json(self.file(SUMMARY), sealed(content))
         for name in (LAST, PROGRESS):
@@ -307,7 +308,8 @@ def _fault_of(content: Mapping[str, Any]) -> str | None:
     if CHECKSUM in content and not is_as_sealed(content):
         return ALTERED
     schema = content.get("schema")
-    if not isinstance(schema, int) or content.get("status") != Status.FINISHED:
+    finished = content.get("status") == Status.FINISHED
+    if not (isinstance(schema, int) and finished and isinstance(content.get(FILES, {}), dict)):
         return "is no summary of a finished run"
     if schema > SCHEMA:
         return NEWER

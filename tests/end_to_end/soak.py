@@ -1,20 +1,26 @@
-"""Kills a sweep at random moments, again and again, and compares what it ends with.
+"""Kills a sweep and damages its files again and again, and compares what it ends with.
 
-    python tests/end_to_end/soak.py [--kills N] [--seed N] [--steps N] [--folder DIR]
+    python tests/end_to_end/soak.py [--kills N] [--damages N] [--seed N] [--steps N] [--folder DIR]
 
 A sweep of 12 small runs on the demo, extractors among them, is run once undisturbed, and once
-killed by SIGKILL and started again until it has been killed often enough.
+killed by SIGKILL and started again: at random moments, and before files are renamed. Between the
+starts bits of files of every kind are flipped, and files are cut.
 """
 
 import argparse
+import csv
 import json
 import random
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from bench.store.files import CHECKSUM
+from bench.store.folder import RUNS as RUNS_FOLDER
+from bench.store.folder import SUMMARY, Folder, Status, list_folders
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [
@@ -25,61 +31,80 @@ SWEEP = [
     "trainer.accelerator=cpu", "trainer.progress=false", "tracker=none",
 ]  # fmt: skip
 RUNS = 12
+KILLED_AT_A_WRITE = """
+import os, runpy, signal, sys
+left = int(sys.argv[1])
+def hook(event, arguments):
+    global left
+    if event == "os.rename":
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+sys.addaudithook(hook)
+sys.path.insert(0, os.path.dirname(sys.argv[2]))
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+MOST_WRITES = 120  # in one start, before the process is killed
+OTHERS_OF_A_RUN = {"last.pt", "progress.json"}  # which are checked when the run goes on
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What a soak came to.
 
     Attributes:
-        kills: How often the sweep was killed while it ran.
+        kills: How often the sweep was killed while it ran, at a moment or at a write.
+        damages: How many files were damaged between starts, by name.
         finished: Runs that have finished.
-        different: Names of runs whose numbers are not those of the undisturbed sweep.
+        different: Files of runs and extractors that are not those of the undisturbed sweep.
+        unnoticed: Damaged files of finished runs that still counted as whole.
         rest: Files that a kill left half-written and nothing cleared away.
     """
 
-    kills: int
-    finished: int
-    different: list[str]
-    rest: list[str]
+    kills: int = 0
+    damages: dict[str, int] = field(default_factory=dict)
+    finished: int = 0
+    different: list[str] = field(default_factory=list)
+    unnoticed: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
 
 
-def soak(folder: Path, kills: int, seed: int, steps: int, longest: float) -> Outcome:
+def soak(folder: Path, kills: int, damages: int, seed: int, steps: int, longest: float) -> Outcome:
     """Runs both sweeps.
 
     Args:
         folder: Where results are written.
         kills: How often to kill.
-        seed: Determines the moments.
+        damages: How many files to damage.
+        seed: Determines the moments and the files.
         steps: Training steps of each run and extractor.
         longest: Most seconds that the sweep lives before it is killed.
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
-    command = [sys.executable, str(ROOT / "run.py"), *SWEEP, f"trainer.steps={steps}"]
-    command.append(f"dataset.recommended.short.surrogate_steps={steps}")
-    _run([*command, f"results_dir={undisturbed}"])
-    moments = random.Random(seed)
-    killed = 0
-    while killed < kills:
-        process = subprocess.Popen(
-            [*command, f"results_dir={disturbed}"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(moments.uniform(0.5, longest))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
+    settings = [f"trainer.steps={steps}", f"dataset.recommended.short.surrogate_steps={steps}"]
+    command = [str(ROOT / "run.py"), *SWEEP, *settings]
+    _run([sys.executable, *command, f"results_dir={undisturbed}"])
+    command.append(f"results_dir={disturbed}")
+    moments, outcome = random.Random(seed), Outcome()
+    while outcome.kills < kills or sum(outcome.damages.values()) < damages:
+        if _is_killed(command, moments, longest):
+            outcome.kills += 1
         else:
-            _forget_one(disturbed, moments)
-    _run([*command, f"results_dir={disturbed}"])
-    expected, found = _numbers(undisturbed), _numbers(disturbed)
-    different = [name for name in expected if found.get(name) != expected[name]]
-    rest = [str(p.relative_to(disturbed)) for p in disturbed.rglob("*.partial")]
-    return Outcome(killed, len(found), different + sorted(set(found) - set(expected)), rest)
+            _remove(disturbed, moments.choice(list_folders(disturbed)).path.name)
+        wanted = damages * outcome.kills / max(kills, 1)
+        while sum(outcome.damages.values()) < min(wanted, damages):
+            if not _damage_one(disturbed, moments, outcome):
+                break
+        for run in list_folders(disturbed):
+            if run.status() is Status.DAMAGED and run.summary():
+                _remove(disturbed, run.path.name)
+    _run([sys.executable, *command])
+    for found in list_folders(disturbed):
+        outcome.finished += found.status() is Status.FINISHED
+    outcome.different = _differing(undisturbed, disturbed)
+    outcome.rest = [str(p.relative_to(disturbed)) for p in disturbed.rglob("*.partial")]
+    return outcome
 
 
 def _run(command: list[str]) -> None:
@@ -88,38 +113,101 @@ def _run(command: list[str]) -> None:
         raise RuntimeError(done.stderr)
 
 
-def _forget_one(results: Path, moments: random.Random) -> None:
-    """Deletes a run, so that a sweep that got through has something left to do."""
-    name = moments.choice(sorted(_numbers(results)))
+def _is_killed(command: list[str], moments: random.Random, longest: float) -> bool:
+    """Starts the sweep; whether it was killed before it had got through."""
+    at_a_write = moments.random() < 0.5
+    writes = str(moments.randrange(MOST_WRITES)) if at_a_write else "-1"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_AT_A_WRITE, writes, *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=None if at_a_write else moments.uniform(0.5, longest))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    else:
+        if process.returncode > 0:
+            raise RuntimeError(said)
+    return process.returncode != 0
+
+
+def _remove(results: Path, name: str) -> None:
     _run([sys.executable, "-m", "bench", "runs", "rm", name, "--results", str(results)])
 
 
-def _numbers(results: Path) -> dict[str, Any]:
-    """What the seed determines of each finished run, by its folder's name."""
-    found = {}
-    for path in sorted(results.glob("runs/*/summary.json")):
+def _damage_one(results: Path, moments: random.Random, outcome: Outcome) -> bool:
+    """Flips a bit of a file or cuts it, every kind of file as often; whether there was one."""
+    places = [results / name for name in ("runs", "extractors", "cache")]
+    files = [p for place in places for p in place.glob("[!.]*/*") if p.stat().st_size]
+    if not files:
+        return False
+    name = moments.choice(sorted({path.name for path in files}))
+    path = moments.choice(sorted(path for path in files if path.name == name))
+    content = bytearray(path.read_bytes())
+    if moments.random() < 0.3:
+        content = content[: moments.randrange(len(content))]
+    else:
+        content[moments.randrange(len(content))] ^= 1 << moments.randrange(8)
+    finished = (path.parent / SUMMARY).exists() and path.parent.parent.name == RUNS_FOLDER
+    before = Folder(path.parent).summary() or {}
+    path.write_bytes(content)
+    outcome.damages[name] = outcome.damages.get(name, 0) + 1
+    if finished and name not in OTHERS_OF_A_RUN:
+        found = Folder(path.parent).standing()
+        now = found.summary or {}
+        same = all(now.get(key) == value for key, value in before.items() if key != CHECKSUM)
+        if found.status is Status.FINISHED and (name != SUMMARY or not same):
+            outcome.unnoticed.append(str(path.relative_to(results)))
+    return True
+
+
+def _differing(expected: Path, found: Path) -> list[str]:
+    """Files of runs and extractors that one folder of results lacks or has otherwise."""
+    names = {
+        path.relative_to(results)
+        for results in (expected, found)
+        for kind in ("runs", "extractors")
+        for path in results.glob(f"{kind}/[!.]*/*")
+        if path.name in (SUMMARY, "best.safetensors") or path.suffix == ".csv"
+    }
+    return [str(n) for n in sorted(names) if _content(expected / n) != _content(found / n)]
+
+
+def _content(path: Path) -> Any:
+    """What the seed determines of a file."""
+    if not path.exists():
+        return None
+    if path.name == SUMMARY:
         summary = json.loads(path.read_text())
-        kept = {key: summary[key] for key in ("steps", "best_step", "validation")}
-        kept["scores"] = {k: v for k, v in summary["scores"].items() if k != "seconds"}
-        found[path.parent.name] = kept
-    return found
+        kept = {key: summary.get(key) for key in ("steps", "best_step", "validation")}
+        scores = {name: score for name, score in summary["scores"].items() if name != "seconds"}
+        return {**kept, "scores": scores}
+    if path.suffix == ".csv":
+        with open(path, newline="") as file:
+            return [{**row, "seconds": None} for row in csv.DictReader(file)]
+    return path.read_bytes()
 
 
 def main() -> None:
     """Prints what the soak came to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--damages", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--longest", type=float, default=12, help="most seconds before a kill")
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
-    options = (arguments.kills, arguments.seed, arguments.steps, arguments.longest)
+    options = {k: v for k, v in vars(arguments).items() if k != "folder"}
     if arguments.folder:
-        print(soak(arguments.folder, *options))
+        print(soak(arguments.folder, **options))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            print(soak(Path(folder), *options))
+            print(soak(Path(folder), **options))
 
 
 if __name__ == "__main__":

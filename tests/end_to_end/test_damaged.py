@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO, Command, at, numbers, only_run, read_summary, with_cache
+from .conftest import DEMO, SUBJECTS, Command, at, numbers, only_run, read_summary, with_cache
 
 RUN = ["metric=mse", *DEMO]
 
@@ -58,6 +58,10 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     for command in (["robustness"], ["panel"], ["landscape"]):
         line = bench(*command, before["id"], "--results", str(results)).line
         assert line == f"{folder.name}: is damaged: {what}"
+    elsewhere = ["dataset.shape=[40,48]", SUBJECTS, "tracker=none"]
+    line = run(f"model.trained={before['id']}", *elsewhere, at(results)).line
+    assert line == f"{folder.name}: is damaged: {what}"
+    assert bench("runs", "rm", "--failed", "--results", str(results)).code == 0
     plan = run("-m", *RUN, at(results), "plan=true")
     assert "1 damaged" in plan.out
     assert run(*RUN, at(results), "force=true").code == 0

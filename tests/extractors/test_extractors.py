@@ -374,11 +374,17 @@ def test_unreachable_address_is_one_line(tmp_path, monkeypatch):
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_weights_that_are_there_are_not_downloaded_again(tmp_path):
-    path = tmp_path / "vgg16-397923af.pth"
-    path.write_bytes(b"as it is")
-    assert (
-        official_file(tmp_path, "http://127.0.0.1:9/vgg16-397923af.pth", "397923af", "VGG-16")
-        == path
-    )
-    assert path.read_bytes() == b"as it is"
+def test_weights_that_are_there_are_downloaded_again_only_if_they_are_damaged(
+    server, tmp_path, capsys
+):
+    address, served = server
+    content = b"as it is"
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    path = tmp_path / "vgg16.pth"
+    path.write_bytes(content)
+    assert official_file(tmp_path, "http://127.0.0.1:9/vgg16.pth", digest, "VGG-16") == path
+    (served / "vgg16.pth").write_bytes(content)
+    path.write_bytes(b"as it iz")
+    assert official_file(tmp_path, f"{address}/vgg16.pth", digest, "VGG-16") == path
+    assert path.read_bytes() == content
+    assert f"{path}: is damaged (its SHA-256 is not {digest}…)" in capsys.readouterr().out
