@@ -67,7 +67,8 @@ def print_plan(cells: Sequence[Cell]) -> None:
     told = [time for time in waiting if time is not None]
     line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
     if len(told) < len(waiting):
-        line += f", without {counted(len(waiting) - len(told), 'run')} on data on which none has finished"
+        without = counted(len(waiting) - len(told), "run")
+        line += f", without {without} on data on which none has finished"
     if waiting and not told:
         line = "time: no run on these data has finished that would tell how long it takes"
     console.print(line, soft_wrap=True)

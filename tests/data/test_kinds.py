@@ -61,7 +61,7 @@ def test_bytes_decide_whatever_the_name(tmp_path, kind, name):
         (b"<?xml version='1.0'?><Error>", "is XML, which is not read. If it is the message of"),
         (
             b"/annex/objects/MD5E-s1",
-            "is a pointer of git-annex, not the file itself.*git annex get",
+            "is a pointer of git-annex, not the file itself.*git annex g",
         ),
         (b'{"a": 1}', "is JSON, which is not read. Name the image that it goes with"),
         ("Käse\n".encode() * 500, "is a text, which is not read. Name an image file"),

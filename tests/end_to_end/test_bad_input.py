@@ -143,7 +143,7 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["dataset.pairs.train=all"], "Unknown pairing 'all' in dataset.pairs. Known: atlas, "),
         (
             ["dataset.subjects_per_split.test=1"],
-            "dataset demo: split 'test' has 1 subjects, which makes no pair by pairing "
+            "dataset demo: split 'test' has 1 subject, which makes no pair by pairing "
             "'mirrored'. Add subjects to the split.",
         ),
         (
@@ -499,12 +499,12 @@ def not_finite(image: Path, labels: Path) -> None:
 DAMAGES: dict[Damage, tuple[str, str]] = {
     remove: ("image", "is missing. Copy it there, or take the subject out of the list."),
     remove_labels: ("labels", "is missing. Copy it there, or take the subject out of the list."),
-    empty: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    empty: ("image", "is a file that is empty, which is not read. Copy or download it again"),
     cut_compressed: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
     cut_content: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
     cut_header: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
     corrupt: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    replace_by_text: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
+    replace_by_text: ("image", "is a web page, such as a login or an error, which is not read."),
     other_shape: ("labels", "has shape (12, 14, 11), but its image"),
     four_dimensions: (
         "image",

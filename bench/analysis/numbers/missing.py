@@ -67,9 +67,8 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
             ]
             if counts:
                 row = {"what": "no seed", "dataset": comparison.name, "metric": entry.label}
-                rows.append(
-                    {**row, "reason": f"of {counted(int(most), 'seed')}, {', '.join(counts)}"}
-                )
+                reason = f"of {counted(int(most), 'seed')}, {', '.join(counts)}"
+                rows.append({**row, "reason": reason})
     return rows
 
 

@@ -336,9 +336,10 @@ class PreparedDataset:
         policy = Given() if given else make_policy(self.pairing[split])
         pairs = policy(members)
         if not pairs:
+            subjects = counted(len(indices), "subject")
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {counted(len(indices), 'subject')}, which "
-                f"makes no pair by pairing {self.pairing[split]!r}. Add subjects to the split."
+                f"dataset {self.name}: split {split!r} has {subjects}, which makes no pair by "
+                f"pairing {self.pairing[split]!r}. Add subjects to the split."
             )
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)

@@ -77,8 +77,8 @@ def _numbers(rows: Rows, path: Path) -> np.ndarray:
 def _check_length(cells: Sequence[str], wanted: int, path: Path, line: int) -> None:
     if len(cells) != wanted:
         raise DataError(
-            f"{path}: line {line} has {counted(len(cells), 'value')}, the first one {wanted}. Give each point "
-            "as many; nan stands for one that is missing."
+            f"{path}: line {line} has {counted(len(cells), 'value')}, the first one {wanted}. "
+            "Give each point as many; nan stands for one that is missing."
         )
 
 

@@ -106,9 +106,10 @@ def check_intensities(image: np.ndarray, where: str) -> None:
     """Raises DataError unless all intensities are finite and they are not all the same."""
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         count = int((~np.isfinite(image)).sum())
+        voxels = "voxel is" if count == 1 else "voxels are"
         raise DataError(
-            f"{where}: {count} {'voxel is' if count == 1 else 'voxels are'} not finite (NaN or Inf). Replace them, or take the "
-            "subject out of the list."
+            f"{where}: {count} {voxels} not finite (NaN or Inf). Replace them, or take the subject "
+            "out of the list."
         )
     if image.size == 0 or image.min() == image.max():
         raise DataError(

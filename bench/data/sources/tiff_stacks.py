@@ -37,14 +37,14 @@ class TiffStacks(TiffPages):
             slices = _slices(images)
             if len(slices) == 1 and not images.is_dir() and planes_are_colours(images):
                 raise DataError(
-                    f"{images}: its planes are the colours of one slice, as tifffile writes stacks of "
-                    "3. Save it with photometric='minisblack', if they are slices."
+                    f"{images}: its planes are the colours of one slice, as tifffile writes stacks "
+                    "of 3. Save it with photometric='minisblack', if they are slices."
                 )
             maps = [None] * len(slices) if labels is None else _slices(labels)
             if len(maps) != len(slices):
                 raise DataError(
-                    f"dataset {self.name}: {images} has {counted(len(slices), 'slice')}, but {labels} has "
-                    f"{len(maps)}. Give each slice its label map."
+                    f"dataset {self.name}: {images} has {counted(len(slices), 'slice')}, but "
+                    f"{labels} has {len(maps)}. Give each slice its label map."
                 )
             if labels is not None and images.is_dir() != labels.is_dir():
                 raise DataError(
