@@ -61,6 +61,11 @@ class Score:
         """Its value on each class, background first."""
         return [float(value) for value in _resolve(self.per_class)(case)]
 
+    @property
+    def quantile_name(self) -> str | None:
+        """What records call the quantile over pairs, such as `p70`; None if there is none."""
+        return None if self.quantile is None else f"p{round(100 * self.quantile)}"
+
     def heading(self, unit: str | None = None) -> str:
         """Title with unit.
 

@@ -51,8 +51,8 @@ def summarize(
             "std": float(values.std(ddof=1)) if len(values) > 1 else None,
             "n": len(values),
         }
-        quantile = score_of(name).quantile
-        if quantile is not None:
-            value = float(np.quantile(values, quantile)) if len(values) else None
-            table[name][f"p{round(100 * quantile)}"] = value
+        score = score_of(name)
+        if score.quantile is not None and score.quantile_name is not None:
+            value = float(np.quantile(values, score.quantile)) if len(values) else None
+            table[name][score.quantile_name] = value
     return table

@@ -18,7 +18,7 @@ DICE = np.array([[0.5, 0.6, 0.7], [0.7, 0.6, 0.8]])  # seeds by pairs
 @pytest.fixture
 def stored(tmp_path):
     for seed, dice in enumerate(DICE):
-        write_run(tmp_path, config("hippocampus", "mse", 0.08, seed), dice, hd95=dice * 10)
+        write_run(tmp_path, config("hippocampus", "mse", 0.08, seed), dice, hd95=dice * 10, tre=8 * dice)
     write_run(tmp_path, config("hippocampus", "ncc"), [0.4, np.nan, 0.5])
     fail_run(tmp_path, config("hippocampus", "vgg"), "skipped", "2D only")
     fail_run(tmp_path, config("hippocampus", "ncc", seed=1))
@@ -37,6 +37,7 @@ def test_scores_are_means_over_pairs_of_means_over_seeds(stored):
     assert own["dice_std"] == pytest.approx(per_pair.std(ddof=1))
     assert own["seed_std"] == pytest.approx(DICE.mean(1).std(ddof=1))
     assert own["hd95"] == pytest.approx(10 * per_pair.mean())
+    assert own["tre_p70"] == pytest.approx(8 * np.quantile(per_pair, 0.7))
     assert own["dice_low"] < own["dice"] < own["dice_high"]
     assert own["gain"] == pytest.approx(per_pair.mean() - 0.3)
     assert (own["seeds"], own["n"], own["left_out"], own["weight"]) == (2, 3, 0, 0.08)

@@ -51,6 +51,14 @@ def test_best_and_second_follow_the_direction_of_the_score(table):
     assert cells(table, "brain", "mse")["Dice ↑"].mark == "best"
 
 
+def test_quantiles_over_pairs_stand_behind_their_score():
+    rows = ROWS.assign(tre=[7.0, 5.0, 4.0, np.nan, 9.0, 5.0, 4.5], tre_p70=7.25)
+    table = results_table(rows, PAIRS, "results", "Test scores.")
+    place = table.headings.index("TRE [mm] ↓")
+    assert table.headings[place + 1] == "TRE (70 % of pairs) [mm] ↓"
+    assert cells(table, "demo", "mse")["TRE (70 % of pairs) [mm] ↓"].text == "7.25"
+
+
 def test_unregistered_pairs_do_not_compete(table):
     assert cells(table, "demo", "unregistered")["Dice ↑"].mark == ""
 

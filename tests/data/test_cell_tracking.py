@@ -212,3 +212,31 @@ def test_real_colonies_before_registration(real_set, tmp_path):
             batch = read_pairs(dataset, [pair], torch.device("cpu"))
             overlap = foreground_dice(dice_per_class(*batch.segmentations, 2))
             assert 0.64 < overlap < 0.83  # as the data's README says
+
+
+ONE_SEQUENCE = [  # cut into splits by ranges of frames
+    "dataset.splits.train={sequence: '01', frames: [0, 6], of: 10}",
+    "dataset.splits.val={sequence: '01', frames: [6, 8], of: 10}",
+    "dataset.splits.test={sequence: '01', frames: [8, 10], of: 10}",
+]
+
+
+def test_one_sequence_makes_all_splits_by_its_frames(root):
+    shutil.rmtree(root / "01")
+    write_sequence(root, "01", 20)
+    subjects = source(root, *ONE_SEQUENCE).subjects()
+    assert {subject.series for subject in subjects} == {"01"}
+    ranges = {"train": range(12), "val": range(12, 16), "test": range(16, 20)}
+    for split, expected in ranges.items():
+        assert frames(subjects, split) == [*expected]
+
+
+def test_one_real_sequence_makes_all_splits(real_set, tmp_path):
+    root = real_set("phc_c2c12")
+    dataset = prepare(source(root, *ONE_SEQUENCE, "dataset.border=0"), tmp_path)
+    assert dataset.shape == (234, 234)
+    assert [len(dataset.members(split)) for split in SPLITS] == [6, 2, 2]
+    assert [len(dataset.pairs(split)) for split in SPLITS] == [2 * (5 + 4), 1, 1]
+    assert dataset.class_names == ["background", "cell"]
+    batch = read_pairs(dataset, dataset.pairs("test"), torch.device("cpu"))
+    assert 0.3 < foreground_dice(dice_per_class(*batch.segmentations, 2)) < 1

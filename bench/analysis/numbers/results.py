@@ -28,7 +28,8 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
         `training_seconds`, `published` and `difference` (the papers' Dice, and how far
         `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
-        NAME_high (95 % interval of the mean), NAME_n, and NAME_unit where runs record a unit.
+        NAME_high (95 % interval of the mean), NAME_n, NAME_unit where runs record a unit, and
+        NAME_p70 where a quantile over pairs is asked for.
     """
     before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
     bootstrap = Bootstrap(clusters_of(comparison).codes)
@@ -75,6 +76,10 @@ def _scores(columns: dict[str, pd.Series], bootstrap: Bootstrap) -> dict[str, fl
             f"{name}_high": high,
             f"{name}_n": len(values),
         }
+        score = SCORES[name]
+        if score.quantile is not None and len(values):
+            quantile = float(np.quantile(values, score.quantile))
+            found[f"{name}_{score.quantile_name}"] = quantile
     return {"n": found["dice_n"], "left_out": len(bootstrap.clusters) - found["dice_n"], **found}
 
 

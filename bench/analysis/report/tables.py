@@ -26,12 +26,16 @@ HEADINGS = {
 }
 FIRST = ("comparison", "label", "state", "weight", "seeds", "n")
 FOLLOWING = {"dice": ["gain"], "dice_published": ["published", "difference"]}  # what a score with
+QUANTILES = {  # columns of quantiles over pairs, and their scores
+    f"{name}_{score.quantile_name}": name for name, score in SCORES.items() if score.quantile
+}
 
 
 def _columns(rows: pd.DataFrame) -> list[str]:
     """The columns that are filled: facts, then scores, those by published definitions behind."""
     scores = sorted(SCORES, key=lambda n: 2 if _is_cost(n) else n.endswith("_published"))
-    behind = [column for name in scores for column in (name, *FOLLOWING.get(name, []))]
+    further = {score: [quantile] for quantile, score in QUANTILES.items()} | FOLLOWING
+    behind = [column for name in scores for column in (name, *further.get(name, []))]
     wanted = [*FIRST, *behind, "training_seconds"]
     return [name for name in wanted if name in rows and rows[name].notna().any()]
 
@@ -42,6 +46,11 @@ def _is_cost(name: str) -> bool:
 
 def _heading(column: str, rows: pd.DataFrame) -> str:
     """What heads a column; the unit stands in the cells if data sets differ in it."""
+    if column in QUANTILES:
+        title = SCORES[QUANTILES[column]].title
+        return _heading(QUANTILES[column], rows).replace(
+            title, f"{title} ({column[-2:]} % of pairs)"
+        )
     if column not in SCORES:
         return HEADINGS[column]
     units = _units(column, rows)
@@ -111,6 +120,8 @@ def _cell(
             unit = row.get(f"{column}_unit")
             text += f" {unit if isinstance(unit, str) else SCORES[column].unit}"
         return Cell(text, value, marks.get(label, ""), label in ties)
+    if column in QUANTILES:
+        return Cell(spread(value, None, SCORES[QUANTILES[column]].digits), value)
     return Cell(_text(row, column, value), value)
 
 
