@@ -9,7 +9,7 @@ from image_files import write_nifti
 from volumes import HEADERS, TRAINING, head
 from volumes import SMALL as QUIET
 
-from bench.cli.register_command import quoted
+from bench.config.overrides import quoted
 from bench.data import NiftiTable, prepare
 from bench.data.batches.loading import read_images, read_pairs
 from bench.data.check import check

@@ -12,6 +12,7 @@ from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
 from bench.errors import ConfigError, counted
+from bench.extractors.protocol import surrogate_network
 from bench.models.building import finish_method
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
@@ -57,8 +58,9 @@ class Registration:
             setup.dataset.pairs(split)
         parts = build_parts(setup)
         for learner in parts.learners:
+            labels = surrogate_network(learner.network).needs_labels
             for split in ("train", "val"):
-                learner.setup.dataset.images_for(split, bool(learner.network.needs_labels))
+                learner.setup.dataset.images_for(split, labels)
         return RegistrationJob(setup, parts, self.both_directions)
 
 
