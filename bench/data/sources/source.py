@@ -53,8 +53,8 @@ class Source(ABC):
             resamples all volumes to one grid first, each where its header puts it.
         reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
             the first subject.
-        added_noise: Standard deviation, in normalized intensities, of the Gaussian noise that all images
-            get, of training, validation and test; None adds none.
+        added_noise: Standard deviation, in normalized intensities, of the Gaussian noise that all
+            images get, of training, validation and test; None adds none.
         color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
             `bench.data.files.colors`; None keeps them as three channels.
         moving: Channels of moving images, by number from 0 or by name where the files name them;
