@@ -254,7 +254,7 @@ def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
     done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "missing: interrupted demo ncc 1 1 stopped before" in done.output
-    assert f"{tmp_path / 'report' / 'index.html'}: 1 finished runs" in done.output
+    assert f"{tmp_path / 'report' / 'index.html'}: 1 finished run" in done.output
     assert (tmp_path / "report" / "index.html").exists()
 
 

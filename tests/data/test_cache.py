@@ -237,7 +237,7 @@ def test_repeated_subjects_are_refused(source, tmp_path):
 
 def test_split_too_small_for_its_pairing_is_refused(source, tmp_path):
     dataset = prepare(source(), tmp_path / "cache")
-    words = r"split 'val' has 1 subjects, which makes no pair by pairing 'cross'. Add subjects"
+    words = r"split 'val' has 1 subject, which makes no pair by pairing 'cross'. Add subjects"
     with pytest.raises(DataError, match=words):
         dataset.pairs("val")
 

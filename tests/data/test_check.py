@@ -306,7 +306,7 @@ def test_a_single_subject_makes_no_pair(layout):
     content["training"] = content["training"][:5]
     (root / "dataset.json").write_text(json.dumps(content))
     faults = checked(options).faults
-    assert any("split 'val' has 1 subjects, which makes no pair" in fault for fault in faults)
+    assert any("split 'val' has 1 subject, which makes no pair" in fault for fault in faults)
 
 
 def rewrite(path, change, **options):

@@ -88,7 +88,7 @@ def test_points_that_slicer_has_not_placed_are_missing(tmp_path):
         (FCSV.format(system="RAS").replace("6.25", "z"), "line 5 has the coordinate 'z'"),
         ("1,2,3\n4,5\n", "line 2 has 2 values, the first one 3"),
         ("1 2 3\n\n4 5\n", "line 3 has 2 values, the first one 3"),
-        ("x,y\n1,2\n3\n", "line 3 has 1 values, the first one 2"),
+        ("x,y\n1,2\n3\n", "line 3 has 1 value, the first one 2"),
         ("row,column\n1,2\n", "its header has row, column; points need the columns x and y"),
         ("x,y,z,t,label\n1,2,3,0,1\n", "is the table of ANTs, whose points are mm"),
         ("x,y\n", "holds a header and no points"),

@@ -325,7 +325,7 @@ def test_single_subject_makes_no_pair(root, tmp_path):
     rows = {name: split for name, split in SUBJECTS.items() if name != "e"}
     dataset = prepare(source(root, table(rows)), tmp_path / "cache")
     assert len(dataset.pairs("train")) == 6
-    words = "split 'val' has 1 subjects, which makes no pair by pairing 'cross'. Add subjects to th"
+    words = "split 'val' has 1 subject, which makes no pair by pairing 'cross'. Add subjects to th"
     with pytest.raises(DataError, match=words):
         dataset.pairs("val")
 

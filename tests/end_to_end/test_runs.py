@@ -43,8 +43,8 @@ FILES = {
     "summary.json",
 }
 SCORES = [
-    *("dice", "dice_published", "hd95", "folding", "sdlogj"),
-    *("sdlogj_positive", "ndv", "logj_var_published"),
+    *("dice", "dice_published", "hd95", "hd95_left_out", "folding"),
+    *("sdlogj", "sdlogj_positive", "ndv", "logj_var_published"),
     *("similarity", "seconds", "tre", "tre_median", "rtre", "nearer"),
 ]
 TEST_PAIRS = 2
