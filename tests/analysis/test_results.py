@@ -18,7 +18,9 @@ DICE = np.array([[0.5, 0.6, 0.7], [0.7, 0.6, 0.8]])  # seeds by pairs
 @pytest.fixture
 def stored(tmp_path):
     for seed, dice in enumerate(DICE):
-        write_run(tmp_path, config("hippocampus", "mse", 0.08, seed), dice, hd95=dice * 10, tre=8 * dice)
+        write_run(
+            tmp_path, config("hippocampus", "mse", 0.08, seed), dice, hd95=dice * 10, tre=8 * dice
+        )
     write_run(tmp_path, config("hippocampus", "ncc"), [0.4, np.nan, 0.5])
     fail_run(tmp_path, config("hippocampus", "vgg"), "skipped", "2D only")
     fail_run(tmp_path, config("hippocampus", "ncc", seed=1))
