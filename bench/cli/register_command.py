@@ -24,9 +24,12 @@ def register(
     fixed: Annotated[Path | None, typer.Option(help="The fixed image.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label map of the moving image.")] = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of the fixed image.")] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Points of the fixed image, to be mapped into the moving.")
+    ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Many pairs: columns moving, fixed (, labels, fixed_labels)."),
+        typer.Option(help="Many pairs: columns moving, fixed (, labels, fixed_labels, landmarks)."),
     ] = None,
     format: Annotated[
         str | None, typer.Option(help="Of the displacement: ants, learn2reg, voxels.")
@@ -46,12 +49,14 @@ def register(
         if not csv.is_file():
             raise ConfigError(f"--csv {csv}: is no file. Give a table of pairs, pairs.csv.")
         pairs = listed_pairs(csv)
-        if moving or fixed or labels or fixed_labels:
-            raise ConfigError("--csv lists the pairs: leave --moving, --fixed and labels out.")
+        if moving or fixed or labels or fixed_labels or landmarks:
+            raise ConfigError(
+                "--csv lists the pairs: leave --moving, --fixed, labels and landmarks out."
+            )
     elif moving is None or fixed is None:
         raise ConfigError("Name a pair by --moving A --fixed B, or many by --csv pairs.csv.")
     else:
-        pairs = [PairOfFiles(moving, fixed, labels, fixed_labels)]
+        pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
     folder = Folder(Path(run)) if Path(run).is_dir() else find_run(results, run)
     registrar = Registrar(folder, None if device is None else ACCELERATORS[device], trust)
     for pair in pairs:

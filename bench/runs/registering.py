@@ -12,6 +12,8 @@ from bench.data.cache.arrays import encode
 from bench.data.files.fields import LAYOUTS, write_field
 from bench.data.files.images import FileGrid, read_grid, read_raw, write_image
 from bench.data.files.kinds import stem_of
+from bench.data.landmarks.placing import read_landmarks
+from bench.data.landmarks.writing import write_mapped
 from bench.data.lengths import listed
 from bench.data.mapping import Mapping, displacement_on, warp_file
 from bench.data.preprocessing.steps import crop_or_pad, padded, shift, window
@@ -44,12 +46,14 @@ class PairOfFiles:
         fixed: The fixed image.
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
+        landmarks: Points of the fixed image, or None.
     """
 
     moving: Path
     fixed: Path
     labels: Path | None = None
     fixed_labels: Path | None = None
+    landmarks: Path | None = None
 
     @property
     def names(self) -> tuple[str, str]:
@@ -144,7 +148,7 @@ class Registrar:
             self.source.grid = Grid.from_settings(self.job.setup.reading["world"])
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
-        """Registers a pair and writes the warped image, labels and displacement.
+        """Registers a pair and writes the warped image, labels, displacement and mapped points.
 
         Args:
             files: The pair.
@@ -158,6 +162,7 @@ class Registrar:
         layout = self._layout(layout)
         moving = self._read(files.moving, files.labels, MOVING)
         fixed = self._read(files.fixed, files.fixed_labels, FIXED)
+        points = None if files.landmarks is None else read_landmarks(files.landmarks, fixed.raw)
         if self.dataset.shapes is not None:
             sizes = [image.image.shape[2:] for image in (moving, fixed)]
             shape = np.max(sizes, axis=0).tolist()
@@ -168,13 +173,19 @@ class Registrar:
         found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)))
         out.mkdir(parents=True, exist_ok=True)
         voxels = u[0].cpu().numpy()
-        displacement = displacement_on(fixed.grid, Mapping(voxels, fixed.affine, moving.affine))
+        mapping = Mapping(voxels, fixed.affine, moving.affine)
+        displacement = displacement_on(fixed.grid, mapping)
         found.files.append(_write_warped(out / "warped", moving, fixed.grid, displacement))
         if moving.raw.labels is not None:
             path = out / "warped_labels"
             found.files.append(_write_warped(path, moving, fixed.grid, displacement, labels=True))
         path = out / "displacement"
         found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
+        if points is not None:
+            assert fixed.raw.affine is not None
+            path = out / "landmarks.csv"
+            written = write_mapped(path, points, fixed.raw.affine, mapping, moving.grid)
+            found.files.append(written)
         inverse = inverse_of(self.job.method, pair, self.job.objective)
         if inverse is not None:
             back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
@@ -290,8 +301,8 @@ class Registrar:
 
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:
-    """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels and
-    fixed_labels; paths are relative to the table.
+    """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels,
+    fixed_labels and landmarks; paths are relative to the table.
 
     Raises:
         DataError: If it cannot be read, or a row lacks an image.
@@ -303,7 +314,7 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
         for role in ("moving", "fixed"):
             if not row.get(role):
                 raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
-        names = ("moving", "fixed", "labels", "fixed_labels")
+        names = ("moving", "fixed", "labels", "fixed_labels", "landmarks")
         files = {name: path.parent / row[name] for name in names if row.get(name)}
         pairs.append(PairOfFiles(**files))
     return pairs

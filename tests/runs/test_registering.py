@@ -14,6 +14,11 @@ from conf_options import compose_raw
 from image_files import write_nifti, write_tiff
 from volumes import HEADERS, SHAPE, SMALL, TRAINING, finished, head, write_table
 
+from bench.data.files.images import FileGrid
+from bench.data.landmarks.points import Landmarks
+from bench.data.landmarks.reading import read_points
+from bench.data.landmarks.writing import write_mapped
+from bench.data.mapping import Mapping
 from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.lookup import run
 from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
@@ -123,6 +128,34 @@ def test_a_known_displacement_is_written_in_mm(tmp_path: Path) -> None:
     between = (image[2:, :-1, :-1] + image[2:, :-1, 1:]) / 2  # at half a voxel
     np.testing.assert_allclose(warped[:-2, 1:, :-1], between, atol=1e-3)
     assert (warped[-1] == image.min()).all()
+
+
+@pytest.mark.parametrize("header", ["oblique", "left-handed"])
+def test_points_of_the_fixed_image_are_mapped_into_the_moving_one(
+    resampled: Folder, tmp_path: Path, header: str
+) -> None:
+    write_nifti(tmp_path / "moving.nii.gz", head(0, (24, 22, 21))[0], HEADERS["flipped"])
+    write_nifti(tmp_path / "fixed.nii.gz", head(1, (21, 25, 20))[0], HEADERS[header])
+    (tmp_path / "points.csv").write_text("label,x,y,z\na,5,6,7\nb,,1,2\nc,9,12,4\n")
+    names = ("moving.nii.gz", "fixed.nii.gz", "points.csv")
+    moving, fixed, points = (tmp_path / name for name in names)
+    pair = PairOfFiles(moving, fixed, landmarks=points)
+    found = Registrar(resampled).register(pair, tmp_path / "out", "voxels")
+    field = np.load(tmp_path / "out" / "displacement.npy")
+    mapped = read_points(found.files[-1])
+    assert mapped.names == ("a", "b", "c")
+    assert np.isnan(mapped.points[1]).all()
+    for row, place in ((0, (5, 6, 7)), (2, (9, 12, 4))):
+        np.testing.assert_allclose(mapped.points[row], place + field[:, *place], atol=1e-3)
+
+
+def test_mapped_points_of_pictures_have_their_columns_first(tmp_path: Path) -> None:
+    u = np.zeros((2, 8, 9))
+    u[0], u[1] = 2, -1
+    points, grid = Landmarks(np.array([[3.0, 5.0]])), FileGrid((8, 9), np.eye(3))
+    path = tmp_path / "points.csv"
+    write_mapped(path, points, np.eye(3), Mapping(u, np.eye(3), np.eye(3)), grid)
+    assert path.read_text().splitlines() == ["point,x,y", "1,4,5"]
 
 
 @pytest.mark.parametrize("layout", ["voxels", "learn2reg"])

@@ -1,0 +1,37 @@
+"""Points of the fixed image, mapped into the moving one, as a file."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.files.images import FileGrid
+from bench.data.landmarks.points import Landmarks
+from bench.data.landmarks.tables import AXES
+from bench.data.mapping import Mapping, transformed
+
+
+def write_mapped(
+    path: Path, landmarks: Landmarks, affine: np.ndarray, mapping: Mapping, moving: FileGrid
+) -> Path:
+    """Writes where points lie in the moving image: CSV with the columns point, x, y (and z).
+
+    Args:
+        path: The file.
+        landmarks: Points of the fixed image.
+        affine: (D + 1, D + 1), from their voxels to mm.
+        mapping: Of the registration.
+        moving: The moving file's grid. Coordinates are its voxels from 0; x is the column.
+    """
+    ndim = moving.ndim
+    points = landmarks.points.T.reshape(ndim, -1, *[1] * (ndim - 1))
+    mapped = mapping(transformed(affine, points))
+    voxels = transformed(np.linalg.inv(moving.affine), mapped).reshape(ndim, -1)
+    columns = voxels if moving.volume is not None else voxels[::-1]  # pictures store rows first
+    names = landmarks.names or range(1, len(landmarks.points) + 1)
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["point", *AXES[:ndim]])
+        for name, point in zip(names, columns.T, strict=True):
+            writer.writerow([name, *(f"{value:.6g}" for value in point)])
+    return path
