@@ -431,7 +431,7 @@ def test_distance_of_the_headers_of_pairs_is_told(layout):
         path = root / "data" / subject / name
         volume(path, np.asarray(nibabel.load(path).dataobj), moved)
     report = checked(options)
-    assert report.faults == []
+    assert all("Set dataset.spacing to resample" in fault for fault in report.faults)
     (note,) = [note for note in report.notes if "by their headers" in note]
     assert note.startswith("test: by their headers, the images of a pair lie up to ")
     assert float(note.split(" mm apart")[0].split()[-1]) >= 30
