@@ -122,7 +122,7 @@ def test_missing_file_is_named(tmp_path):
     refused(r"gone.nii.gz: no such file. Copy it there, or take", tmp_path / "gone.nii.gz")
 
 
-@pytest.mark.parametrize("kept", [0, 10, 60, 0.5, 0.9])
+@pytest.mark.parametrize("kept", [10, 60, 0.5, 0.9])
 def test_damaged_file_is_named(files, kept):
     path = files[0]
     data = path.read_bytes()
@@ -132,7 +132,7 @@ def test_damaged_file_is_named(files, kept):
 
 def test_file_of_another_kind_is_named(files):
     files[0].write_bytes(b"<html>404 not found</html>" * 40)
-    refused(r"image.nii.gz: cannot be read as NIfTI.*Copy or download it again", files[0])
+    refused(r"image.nii.gz: is a web page, such as a login .*Download the file anew", files[0])
 
 
 def test_last_axis_has_the_channels(files, tmp_path):

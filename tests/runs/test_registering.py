@@ -118,7 +118,7 @@ def test_a_known_displacement_is_written_in_mm(tmp_path: Path) -> None:
     write_table(root, HEADERS["oblique"])
     folder = finished(root, "model=custom", *MOVED, "+model.by=[2,-1,0.5]")
     pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
-    found = Registrar(folder).register(pair, tmp_path / "out")
+    found = Registrar(folder, trust=True).register(pair, tmp_path / "out")
     vectors = np.asarray(nibabel.load(found.files[-1]).dataobj)[:, :, :, 0]
     ras = HEADERS["oblique"][:3, :3] @ [2, -1, 0.5]
     np.testing.assert_allclose(
@@ -361,7 +361,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(good, holes), "voxels are not finite"),
         (registrar, PairOfFiles(good, cut), "cannot be read as NIfTI"),
         (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
-        (registrar, PairOfFiles(good, html), "page.html: is no image file that can be"),
+        (registrar, PairOfFiles(good, html), "page.html: is a web page, such as a login"),
         (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|lies elsewhere"),
         (registrar, PairOfFiles(good, good, stack), "is of another kind .TIFF. than its image"),
         (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
@@ -406,7 +406,7 @@ def test_runs_that_cannot_be_used_are_refused(
     data = folder.file("data.json")
     content = data.read_text()
     data.unlink()
-    with pytest.raises(StoreError, match=r"has no readable data\.json"):
+    with pytest.raises(StoreError, match=r"is damaged: data\.json cannot be read"):
         Registrar(folder)
     data.write_text(content)
 
