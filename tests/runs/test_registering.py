@@ -366,7 +366,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(good, good, stack), "is of another kind .TIFF. than its image"),
         (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
         (of_slices, PairOfFiles(colour, stack), "has 3 channel"),
-        (of_slices, PairOfFiles(broken, stack), "cannot be read as PNG, it is damaged"),
+        (of_slices, PairOfFiles(broken, stack), "broken.png: is a text, which is not read"),
     ]
     for one, pair, words in cases:
         with pytest.raises(DataError, match=words) as caught:
