@@ -48,6 +48,8 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         before, after = of_before.get(name), of_after.get(name)
         cells = [_cell(value, score.digits) for value in (before, after)]
         known = [value and value["mean"] for value in (before, after)]
+        if score.hides_zero and not any(known):
+            continue
         if score.has_before and None not in known:
             for i, j in ((0, 1), (1, 0)):
                 if score.is_better(known[i], known[j]):

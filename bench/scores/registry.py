@@ -34,6 +34,7 @@ class Score:
         in_validation: Whether it is measured on validation pairs, on which λ is chosen.
         quantile: Which quantile over pairs a run's summary has besides mean and deviation.
         in_short: Whether short tables, such as that at the end of a sweep, and figures have it.
+        hides_zero: Whether the table of a run leaves it out where it is 0, before and after.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Score:
     in_validation: bool = False
     in_short: bool = False
     quantile: float | None = None
+    hides_zero: bool = False
 
     def compute(self, case: "Case") -> float:
         """Its value on a case that has what it needs."""
@@ -148,6 +150,7 @@ SCORES: dict[str, Score] = {
             needs=("labels",),
             function=f"{OVERLAP}:hd95_left_out",
             compared=False,
+            hides_zero=True,
         ),
         Score(
             "tre",
