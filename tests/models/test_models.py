@@ -18,6 +18,7 @@ SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
 SMALLER = {
     "voxelmorph": ["model.channels=[4,6,8]"],
     "segresnet": ["model.options.init_filters=8"],
+    "swin_unetr": ["model.options.depths=[1,1,1,1]", "model.options.num_heads=[1,1,1,1]"],
 }
 
 
