@@ -1,5 +1,6 @@
 """Displacement fields that other tools wrote, as a method: they are scored, not computed."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -168,12 +169,15 @@ class Fields:
             return {}
         columns = ("moving", "fixed", "seconds")
         try:
-            return {
+            times = {
                 (row["moving"], row["fixed"]): float(row["seconds"])
                 for row in read_table(path, columns)
             }
         except (KeyError, ValueError) as error:
             raise DataError(f"{path}: a row lacks a number of seconds. Fill it in.") from error
+        if not all(0 <= seconds < math.inf for seconds in times.values()):
+            raise DataError(f"{path}: seconds must be at least 0 and finite. Correct them.")
+        return times
 
 
 def names(moving: str, fixed: str) -> list[str]:

@@ -170,6 +170,9 @@ def test_missing_fields_and_damaged_ones_are_named(root: Path, tmp_path: Path) -
     (folder / "seconds.csv").write_text("moving,fixed,seconds\nimage4,image5,fast\n")
     with pytest.raises(DataError, match="a row lacks a number of seconds"):
         displacement(root, folder)
+    (folder / "seconds.csv").write_text("moving,fixed,seconds\nimage4,image5,-3\n")
+    with pytest.raises(DataError, match="seconds must be at least 0 and finite"):
+        displacement(root, folder)
     with pytest.raises(ConfigError, match=f"model.folder={folder}/none: no such folder"):
         Run.of(setup_of(root, folder / "none"))
 
