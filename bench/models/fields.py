@@ -1,7 +1,8 @@
 """Displacement fields that other tools wrote, as a method: they are scored, not computed."""
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,7 +76,7 @@ class Fields:
 
         Raises:
             Unsupported: If the run is to be used without its data.
-            DataError: If fields are missing.
+            DataError: If fields are missing, a pair has several, or several pairs have the same.
         """
         dataset = setup.dataset
         if not dataset.ids:
@@ -96,6 +97,7 @@ class Fields:
                 f"{moving} to {fixed} is missing. Name it {called[0]} or {called[-1]}, with one of "
                 f"{', '.join(ENDINGS)}."
             )
+        self.check_one_each(pairs)
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32, voxels, from the files.
@@ -122,13 +124,32 @@ class Fields:
         mapped = mapping(field, ours.grid, theirs.grid)
         return displacement_between(mapped, ours.padded(shape), theirs.padded(shape), shape)
 
+    def check_one_each(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Raises DataError if a pair (moving, fixed) has several fields, or two have the same."""
+        pair_of: dict[Path, tuple[str, str]] = {}
+        for pair in pairs:
+            path, *others = self._candidates(*pair)
+            if others:
+                raise DataError(
+                    f"{self.folder}: has {path.name} and {others[0].name} for {pair[0]} to "
+                    f"{pair[1]}. Keep one of them."
+                )
+            other = pair_of.setdefault(path, pair)
+            if other != pair:
+                raise DataError(
+                    f"{path}: is the field of {' to '.join(other)} and of {' to '.join(pair)}, "
+                    f"whose names end in the same numbers. Name it {names(*pair)[0]}."
+                )
+
     def _find(self, moving: str, fixed: str) -> Path | None:
+        return next(self._candidates(moving, fixed), None)
+
+    def _candidates(self, moving: str, fixed: str) -> Iterator[Path]:
         for name in names(moving, fixed):
             for ending in ENDINGS:
                 for path in (f"{name}{ending}", f"{name}/displacement{ending}"):
                     if (self.folder / path).is_file():
-                        return self.folder / path
-        return None
+                        yield self.folder / path
 
     def _find_place(self, subject: str) -> "_Place":
         described = self.subjects[subject]
@@ -148,12 +169,15 @@ class Fields:
             return {}
         columns = ("moving", "fixed", "seconds")
         try:
-            return {
+            times = {
                 (row["moving"], row["fixed"]): float(row["seconds"])
                 for row in read_table(path, columns)
             }
         except (KeyError, ValueError) as error:
             raise DataError(f"{path}: a row lacks a number of seconds. Fill it in.") from error
+        if not all(0 <= seconds < math.inf for seconds in times.values()):
+            raise DataError(f"{path}: seconds must be at least 0 and finite. Correct them.")
+        return times
 
 
 def names(moving: str, fixed: str) -> list[str]:
@@ -165,7 +189,7 @@ def names(moving: str, fixed: str) -> list[str]:
     numbers = [re.findall(r"\d+", name) for name in called]
     if all(numbers):
         found.append(f"disp_{int(numbers[1][-1]):04d}_{int(numbers[0][-1]):04d}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def check_grid(field: Field, grid: FileGrid, subject: str) -> None:

@@ -1,6 +1,8 @@
 """The method of a finished run on new files."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from bench.scores.smoothness import folding
 from bench.seeding import derive_seed
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.spatial import warp
+from bench.store.files import put_in_place
 from bench.store.folder import Folder
 from bench.tasks.registration.testing import register
 
@@ -157,7 +160,7 @@ class Registrar:
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the displacement cannot be written so.
+            ConfigError: If the displacement cannot be written so, or not to that folder.
         """
         layout = self._layout(layout)
         moving = self._read(files.moving, files.labels, MOVING)
@@ -171,28 +174,30 @@ class Registrar:
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
         u, _ = register(self.job.method, pair, self.job.objective)
         found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)))
-        out.mkdir(parents=True, exist_ok=True)
-        voxels = u[0].cpu().numpy()
-        mapping = Mapping(voxels, fixed.affine, moving.affine)
-        displacement = displacement_on(fixed.grid, mapping)
-        found.files.append(_write_warped(out / "warped", moving, fixed.grid, displacement))
-        if moving.raw.labels is not None:
-            path = out / "warped_labels"
-            found.files.append(_write_warped(path, moving, fixed.grid, displacement, labels=True))
-        path = out / "displacement"
-        found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
-        if points is not None:
-            assert fixed.raw.affine is not None
-            path = out / "landmarks.csv"
-            written = write_mapped(path, points, fixed.raw.affine, mapping, moving.grid)
-            found.files.append(written)
-        inverse = inverse_of(self.job.method, pair, self.job.objective)
-        if inverse is not None:
-            back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
-            displacement = displacement_on(moving.grid, back)
-            path = out / "inverse_displacement"
-            found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
-        return found
+        with written_aside(out) as aside:
+            voxels = u[0].cpu().numpy()
+            mapping = Mapping(voxels, fixed.affine, moving.affine)
+            displacement = displacement_on(fixed.grid, mapping)
+            found.files.append(_write_warped(aside / "warped", moving, fixed.grid, displacement))
+            if moving.raw.labels is not None:
+                path = aside / "warped_labels"
+                found.files.append(
+                    _write_warped(path, moving, fixed.grid, displacement, labels=True)
+                )
+            path = aside / "displacement"
+            found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
+            if points is not None:
+                assert fixed.raw.affine is not None
+                path = aside / "landmarks.csv"
+                written = write_mapped(path, points, fixed.raw.affine, mapping, moving.grid)
+                found.files.append(written)
+            inverse = inverse_of(self.job.method, pair, self.job.objective)
+            if inverse is not None:
+                back = Mapping(inverse[0].cpu().numpy(), moving.affine, fixed.affine)
+                displacement = displacement_on(moving.grid, back)
+                path = aside / "inverse_displacement"
+                found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
+        return replace(found, files=[out / path.name for path in found.files])
 
     def _layout(self, layout: str | None) -> str:
         flat = self.dataset.ndim == 2
@@ -305,11 +310,12 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
     fixed_labels and landmarks; paths are relative to the table.
 
     Raises:
-        DataError: If it cannot be read, or a row lacks an image.
+        DataError: If it cannot be read, a row lacks an image, or two pairs have the same names.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
-    pairs = []
+    pairs: list[PairOfFiles] = []
+    lines: dict[tuple[str, str], int] = {}
     for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
         for role in ("moving", "fixed"):
             if not row.get(role):
@@ -317,7 +323,37 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
         names = ("moving", "fixed", "labels", "fixed_labels", "landmarks")
         files = {name: path.parent / row[name] for name in names if row.get(name)}
         pairs.append(PairOfFiles(**files))
+        first = lines.setdefault(pairs[-1].names, row.line)
+        if first != row.line:
+            raise DataError(
+                f"{path}: lines {first} and {row.line} both register "
+                f"{' to '.join(pairs[-1].names)}, and the results of one would replace those of "
+                "the other. Rename the files, or register these pairs by --moving and --fixed."
+            )
     return pairs
+
+
+@contextmanager
+def written_aside(out: Path) -> Iterator[Path]:
+    """A folder to write to; at the end its files get their places in `out`, each of them whole.
+
+    Raises:
+        ConfigError: If `out` cannot be written.
+    """
+    aside = out / ".partial"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        aside.mkdir(parents=True)
+        yield aside
+        for path in sorted(aside.iterdir()):
+            put_in_place(path, out / path.name)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {out}: cannot be written ({error.strerror}). Free space or permit writing, or "
+            "choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_warped(

@@ -191,9 +191,9 @@ def test_unknown_labels_are_named_with_their_file():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"spacing": [1, 2, 3]}, r"dataset.spacing=\[1, 2, 3\]: must have 2 numbers, one per axis"),
+        ({"spacing": [1, 2, 3]}, r"dataset.spacing=\[1, 2, 3\]: must have 2 numbers above 0"),
         ({"spacing": [1, 0]}, r"dataset.spacing=\[1, 0\]: must have 2 numbers"),
-        ({"shape": [-4, 5]}, r"dataset.shape=\[-4, 5\]: must have 2 numbers"),
+        ({"shape": [-4, 5]}, r"dataset.shape=\[-4, 5\]: must have 2 whole numbers"),
         ({"border": -1}, r"dataset.border=-1: must be 0 or more\."),
     ],
 )

@@ -111,7 +111,10 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
-        ("dataset.shape=[32]", "dataset.shape=[32]: must have 2 numbers, one per axis."),
+        (
+            "dataset.shape=[32]",
+            "dataset.shape=[32]: must have 2 whole numbers above 0, one per axis.",
+        ),
         ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
         (
             "dataset.subjects_per_split.val=0",

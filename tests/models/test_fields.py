@@ -12,6 +12,7 @@ from volumes import HEADERS, SHAPE, SMALL, write_table
 
 from bench.config.identity import folder_digest
 from bench.data.batches.loading import read_pairs
+from bench.data.files.fields import read_field
 from bench.data.setup import Setup
 from bench.errors import ConfigError, DataError
 from bench.models.fields import Fields, names
@@ -169,8 +170,48 @@ def test_missing_fields_and_damaged_ones_are_named(root: Path, tmp_path: Path) -
     (folder / "seconds.csv").write_text("moving,fixed,seconds\nimage4,image5,fast\n")
     with pytest.raises(DataError, match="a row lacks a number of seconds"):
         displacement(root, folder)
+    (folder / "seconds.csv").write_text("moving,fixed,seconds\nimage4,image5,-3\n")
+    with pytest.raises(DataError, match="seconds must be at least 0 and finite"):
+        displacement(root, folder)
     with pytest.raises(ConfigError, match=f"model.folder={folder}/none: no such folder"):
         Run.of(setup_of(root, folder / "none"))
+
+
+def test_a_field_that_says_nothing_of_its_place_is_named(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    write_other(folder)
+    image = nibabel.Nifti1Image(constant(MM)[:, :, :, None], AFFINE)
+    image.header["srow_x"] = image.header["srow_y"] = image.header["srow_z"] = 0
+    with open(folder / f"{NAME}.nii", "wb") as file:
+        image.header["sform_code"], image.header["magic"], image.header["vox_offset"] = (
+            1,
+            b"n+1",
+            352,
+        )
+        file.write(image.header.binaryblock + bytes(4) + constant(MM).tobytes("F"))
+    with pytest.raises(DataError, match=rf"{NAME}.nii: its affine is not invertible"):
+        displacement(root, folder)
+
+
+def test_each_pair_has_one_field(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    write_other(folder)
+    as_array(folder)
+    (folder / f"{NAME}.npy").touch()
+    (folder / "disp_0004_0005.npz").touch()
+    with pytest.raises(DataError, match=r"for image5 to image4\. Keep one of them"):
+        displacement(root, folder)
+    np.savez(tmp_path / "two.npz", a=constant(MM), b=constant(MM))
+    with pytest.raises(DataError, match="holds 2 arrays, and a field is one"):
+        read_field(tmp_path / "two.npz", 3)
+
+
+def test_pairs_do_not_share_a_field(tmp_path: Path) -> None:
+    """Their subjects are called by numbers that are not theirs alone."""
+    (tmp_path / "disp_0001_0001.npz").touch()
+    method = Fields(3, 1, str(tmp_path))
+    with pytest.raises(DataError, match=r"field of a_1 to b_1 and of b_1 to a_1"):
+        method.check_one_each([("a_1", "b_1"), ("b_1", "a_1")])
 
 
 def test_a_run_is_known_by_its_fields_not_by_their_place(root: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A finished run's method on new files, and what it writes for other programs."""
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bench.data.landmarks.writing import write_mapped
 from bench.data.mapping import Mapping
 from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
+from bench.runs.registering import PairOfFiles, Registrar, listed_pairs, written_aside
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
 
@@ -262,6 +263,31 @@ def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) 
         listed_pairs(table)
     with pytest.raises(DataError, match="no such file"):
         listed_pairs(root / "none.csv")
+    table.write_text("moving,fixed\na/t1.nii.gz,a/t2.nii.gz\nb/t1.nii.gz,b/t2.nii.gz\n")
+    with pytest.raises(DataError, match="lines 2 and 3 both register t1 to t2"):
+        listed_pairs(table)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".partial").mkdir(parents=True)
+    (out / ".partial/half").touch()  # of a process that was killed
+    (out / "warped").write_text("former")
+
+    def write(content: str, full: bool) -> None:
+        with written_aside(out) as aside:
+            (aside / "warped").write_text(content)
+            if full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ConfigError, match="out: cannot be written \\(No space left"):
+        write("ha", full=True)
+    assert [path.name for path in out.iterdir()] == ["warped"]
+    assert (out / "warped").read_text() == "former"
+    write("new", full=False)
+    assert [path.read_text() for path in out.iterdir()] == ["new"]
+    with pytest.raises(ConfigError, match="cannot be written"), written_aside(out / "warped"):
+        pass
 
 
 def test_direct_registration_registers_new_files(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.data.files.images import FileGrid
 from bench.data.files.itk import affine_of
+from bench.data.files.nifti import check_affine
 from bench.data.mapping import in_voxels
 from bench.errors import DataError
 
@@ -76,7 +77,8 @@ def read_field(path: Path, ndim: int) -> Field:
         ndim: Spatial axes of the images.
 
     Raises:
-        DataError: If it cannot be read, has another number of axes, or holds NaN.
+        DataError: If it cannot be read, has another number of axes, holds NaN, or says nothing of
+            where it lies.
     """
     try:
         field = _read(path, ndim)
@@ -90,12 +92,18 @@ def read_field(path: Path, ndim: int) -> Field:
     broken = int((~np.isfinite(field.vectors)).any(axis=0).sum())
     if broken:
         raise DataError(f"{path}: {broken} displacements are not finite (NaN or Inf). Mend them.")
+    if field.affine is not None:
+        check_affine(path, field.affine)
     return field
 
 
 def _read(path: Path, ndim: int) -> Field:
     if path.name.endswith((".npz", ".npy")):
         loaded: Any = np.load(path)
+        if path.suffix == ".npz" and len(loaded.files) != 1:
+            raise DataError(
+                f"{path}: holds {len(loaded.files)} arrays, and a field is one. Write it again."
+            )
         array = loaded if path.suffix == ".npy" else loaded[loaded.files[0]]
         first = len(array.shape) > 0 and array.shape[0] == ndim
         return Field(path, _components(path, array if first else np.moveaxis(array, -1, 0), ndim))

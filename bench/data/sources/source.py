@@ -97,13 +97,16 @@ class Source(ABC):
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
             raise ConfigError(f"dataset.ndim={self.ndim}: must be 2 or 3.")
-        for name in ("shape", "spacing"):
+        for name, numbers in (("shape", "whole numbers"), ("spacing", "numbers")):
             value = getattr(self, name)
             if value is not None and not (
-                _is_list(value, self.ndim) and all(map(_is_positive, value))
+                _is_list(value, self.ndim)
+                and all(map(_is_positive, value))
+                and (name == "spacing" or all(isinstance(edge, int) for edge in value))
             ):
                 raise ConfigError(
-                    f"dataset.{name}={value}: must have {self.ndim} numbers, one per axis."
+                    f"dataset.{name}={value}: must have {self.ndim} {numbers} above 0, one per "
+                    "axis."
                 )
         if self.pixel_size is not None:
             sizes = self.pixel_edges()
