@@ -52,7 +52,7 @@ def test_value_that_is_not_a_number_is_left_out_and_counted(stored):
     assert (own["n"], own["left_out"], own["hd95_n"]) == (2, 1, 3)
 
 
-@pytest.mark.parametrize(("before", "shown"), [(0.8, 0.8), (0.2, np.nan)])
+@pytest.mark.parametrize(("before", "shown"), [(0.8, 0.8), (np.nan, 0.8), (0.2, np.nan)])
 def test_unregistered_pairs_have_a_loss_only_where_metrics_agree(tmp_path, before, shown):
     for metric, loss in (("mse", 0.8), ("ncc", before)):
         folder = write_run(tmp_path, config("hippocampus", metric), [0.4, 0.5])

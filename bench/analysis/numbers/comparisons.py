@@ -83,6 +83,7 @@ class Comparison:
         first, *others = (_over_seeds(entry, name + BEFORE) for entry in self.entries)
         if SCORES[name].kind != "similarity":
             return first
+        first, *others = [one for one in (first, *others) if one.notna().any()] or [first]
         same = [np.isclose(first, other, rtol=1e-3, equal_nan=True) for other in others]
         return first.where(np.all(same, axis=0)) if same else first
 
