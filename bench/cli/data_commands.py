@@ -40,9 +40,9 @@ def list_datasets() -> None:
         facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
         if "root" in experiment["dataset"]:
             facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
-        console.print(f"[bold]{path.stem:<14}[/]{ready}")
+        console.print(f"[bold]{path.stem:<16}[/]{ready}")
         for line in (headline(path), "; ".join(facts)):
-            console.print(f"{'':<14}{for_rich(line)}", soft_wrap=True)
+            console.print(f"{'':<16}{for_rich(line)}", soft_wrap=True)
 
 
 @app.command()

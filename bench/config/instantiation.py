@@ -31,5 +31,6 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
-            f"class that can be imported, and give its arguments in conf/{where}/."
+            f"class that can be imported (PYTHONPATH=FOLDER finds files of yours), and give its "
+            f"arguments in conf/{where}/."
         ) from error

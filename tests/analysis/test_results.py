@@ -52,6 +52,16 @@ def test_value_that_is_not_a_number_is_left_out_and_counted(stored):
     assert (own["n"], own["left_out"], own["hd95_n"]) == (2, 1, 3)
 
 
+@pytest.mark.parametrize(("before", "shown"), [(0.8, 0.8), (np.nan, 0.8), (0.2, np.nan)])
+def test_unregistered_pairs_have_a_loss_only_where_metrics_agree(tmp_path, before, shown):
+    for metric, loss in (("mse", 0.8), ("ncc", before)):
+        folder = write_run(tmp_path, config("hippocampus", metric), [0.4, 0.5])
+        pairs = pd.read_csv(folder / "pairs.csv").assign(similarity_before=loss)
+        pairs.to_csv(folder / "pairs.csv", index=False)
+    rows = by_label(result_rows(compare(read_records(tmp_path))[0]))
+    assert rows.loc["unregistered", "similarity"] == pytest.approx(shown, nan_ok=True)
+
+
 def test_unregistered_pairs_come_first_and_have_no_time(stored):
     rows = result_rows(compare(stored)[0])
     assert list(rows["label"]) == ["unregistered", "mse", "ncc"]

@@ -183,6 +183,22 @@ def test_points_that_do_not_fit_the_image_are_refused(tmp_path, text, words):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(("signs", "outside"), [((1, 1, 1), 3), ((-1, -1, 1), 4)])  # RAS, LPS
+def test_millimetres_are_not_taken_for_voxels(tmp_path, signs, outside):
+    affine = np.diag([0.5, 0.5, 0.5, 1])
+    affine[:3, 3] = [-3, -2.5, -3]
+    write_nifti(tmp_path / "a.nii.gz", np.zeros((20, 18, 16), np.int16), affine)
+    raw = read_raw([tmp_path / "a.nii.gz"], None, 3)
+    voxels = np.array([[1, 2, 3], [18, 2, 3], [1, 16, 3], [18, 16, 14]])
+    points = (voxels * 0.5 + affine[:3, 3]) * signs
+    lines = [",".join(map(str, point)) for point in points]
+    with pytest.raises(DataError, match=f"{outside} of 4 points lie outside .* as mm"):
+        read_landmarks(written(tmp_path, "\n".join(["x,y,z", *lines])), raw)
+    lines = [",".join(map(str, point)) for point in voxels]
+    found = read_landmarks(written(tmp_path, "\n".join(["x,y,z", *lines, "-1,5,5"])), raw)
+    np.testing.assert_array_equal(found.points, [*voxels, [-1, 5, 5]])
+
+
 @pytest.mark.parametrize("text", ["0,3\n7,3\n", "1.5,3\n7,3\n", "1,1\n8,3\n", "-7,21\n"])
 def test_points_a_little_outside_are_not_taken_to_count_from_one(tmp_path, text):
     raw = read_raw([write_tiff(tmp_path / "image.tif", marked((7, 11), (3, 8)))], None, 2)

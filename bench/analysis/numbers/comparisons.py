@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.naming import comparison_names, variant_labels
@@ -78,8 +79,13 @@ class Comparison:
         return pd.DataFrame({entry.label: _over_seeds(entry, name) for entry in self.entries})
 
     def before(self, name: str) -> pd.Series:
-        """One score of u = 0 for each test pair."""
-        return _over_seeds(self.entries[0], name + BEFORE)
+        """One score of u = 0 for each test pair; NaN where D differs between methods."""
+        first, *others = (_over_seeds(entry, name + BEFORE) for entry in self.entries)
+        if SCORES[name].kind != "similarity":
+            return first
+        first, *others = [one for one in (first, *others) if one.notna().any()] or [first]
+        same = [np.isclose(first, other, rtol=1e-3, equal_nan=True) for other in others]
+        return first.where(np.all(same, axis=0)) if same else first
 
 
 def _over_seeds(entry: Entry, score: str) -> pd.Series:

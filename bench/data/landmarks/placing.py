@@ -8,7 +8,9 @@ import numpy as np
 from bench.data.landmarks.points import FilePoints, Frame, Landmarks
 from bench.data.landmarks.reading import read_points
 from bench.data.sources.subject import Raw
-from bench.errors import DataError
+from bench.errors import DataError, counted
+
+MANY = 0.25  # share of points outside that landmarks of an image hardly have
 
 
 def read_landmarks(path: Path, raw: Raw) -> Landmarks:
@@ -46,7 +48,9 @@ def read_landmarks(path: Path, raw: Raw) -> Landmarks:
         shape[stored] - 1 - points[:, stored] if flipped else points[:, stored]
         for stored, flipped in turned
     ]
-    return Landmarks(np.stack(columns, axis=1), file.names)
+    placed = Landmarks(np.stack(columns, axis=1), file.names)
+    _check_millimetres(placed, file, raw, path)
+    return placed
 
 
 def _from_world(file: FilePoints, raw: Raw, path: Path) -> Landmarks:
@@ -86,6 +90,23 @@ def _check_far(
             f"shape {tuple(shape)}, outside by more than the image's size. See docs/data.md for "
             "units and order of axes."
         )
+
+
+def _check_millimetres(placed: Landmarks, file: FilePoints, raw: Raw, path: Path) -> None:
+    """Raises DataError if many points lie outside as voxels, and as mm all lie inside."""
+    known = np.isfinite(file.points).all(axis=1)
+    outside = int((known & ~placed.inside(raw.shape)).sum())
+    if raw.affine is None or raw.affine.shape != (4, 4) or outside <= MANY * known.sum():
+        return
+    to_voxels = np.linalg.inv(raw.affine)
+    for signs in ((1, 1, 1), (-1, -1, 1)):  # RAS, LPS
+        inside = Landmarks(file.points * signs).mapped(to_voxels).inside(raw.shape)
+        if inside[known].all():
+            raise DataError(
+                f"{path}: {outside} of {counted(int(known.sum()), 'point')} lie outside of the "
+                "image as voxels, and all inside where its header puts them as mm. Convert them "
+                "to voxels from 0, or save them from 3D Slicer."
+            )
 
 
 def _check_base(
