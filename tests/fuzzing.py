@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from bench.cli.messages import explain
 from bench.errors import BenchError
 
 efforts = pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def reading(read: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return read(*arguments)
     except BenchError as error:
-        line = str(error)
+        line = explain(error)
         assert line.strip()
         assert "\n" not in line
         return None
