@@ -43,8 +43,8 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
         ((_, cells),) = csv_rows([line], path, number)
         if len(cells) <= max(places):
             raise DataError(
-                f"{path}: line {number} has {counted(len(cells), 'value')}, and ends before x, y and "
-                "z. Save it from 3D Slicer again."
+                f"{path}: line {number} has {counted(len(cells), 'value')}, and ends before x, y "
+                "and z. Save it from 3D Slicer again."
             )
         points.append([coordinate(cells[place], path, number) for place in places])
         names.append(dict(zip(columns, cells, strict=False)).get("label", ""))

@@ -37,8 +37,8 @@ def read_table(
         others: What a column that is called almost so takes besides another name, for messages.
 
     Raises:
-        DataError: If columns are missing, misnamed or repeated, lines have more cells than the first,
-            or the file is no CSV or has no rows.
+        DataError: If columns are missing, misnamed or repeated, a line has more cells than the
+            first, or the file is no CSV or has no rows.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -53,8 +53,8 @@ def read_table(
         raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise DataError(
-            f"{path}: line {reader.line_num} is no CSV ({error}). Quote a cell from its beginning to "
-            "its end, with each quote in it doubled."
+            f"{path}: line {reader.line_num} is no CSV ({error}). Quote a cell from its beginning "
+            "to its end, with each quote in it doubled."
         ) from error
     lacking = [sorted(set(needed) - set(columns)) for needed in alternatives]
     if all(lacking):
