@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def measure(device: str, chosen: str, repeats: int) -> dict[str, Any]:
             dataset = PreparedDataset.open(Path(folder), {})
             members = range(2 * batch)  # moving and fixed
             actions = {
-                "index": lambda: PreparedDataset.open(Path(folder), {}),
-                "batch": lambda: check(Path(folder), dataset, members),
-                "all": lambda: check(Path(folder), dataset, range(count)),
+                "index": partial(PreparedDataset.open, Path(folder), {}),
+                "batch": partial(check, Path(folder), dataset, members),
+                "all": partial(check, Path(folder), dataset, range(count)),
             }
             times = {k: statistics.median(v) for k, v in seconds(actions, repeats, device).items()}
         rows.append({"case": name, "start": start, **times})
