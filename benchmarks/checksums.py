@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from measure import seconds
+from rich.markup import escape
 from rich.table import Table
 
 from bench.data.cache.arrays import IMAGES, LABELS, checksum_of
@@ -79,9 +80,8 @@ def check(folder: Path, dataset: PreparedDataset, members: range) -> None:
 
 def table(title: str, result: dict[str, Any]) -> Table:
     """Milliseconds, and shares of the start."""
-    found = Table(
-        "case", "start [s]", "index [ms]", "batch [ms]", "of the start", "all [ms]", title=title
-    )
+    names = ("case", "start [s]", "index [ms]", "batch [ms]", "of the start", "all [ms]")
+    found = Table(*map(escape, names), title=title)
     for row in result["rows"]:
         share = (row["index"] + row["batch"]) / row["start"]
         times = [f"{1e3 * row[name]:.2f}" for name in ("index", "batch")]
