@@ -79,7 +79,7 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     """Prints one line per run: status, what was run, mean scores."""
     names = ["status", "dataset", "metric", "model", "weight", "seed", *scores, "written", "id"]
     titles = [name.removesuffix("_published") + "*" * name.endswith("_published") for name in names]
-    cells = [[for_terminal(_plain(row.get(name), name)) for name in names] for row in rows]
+    cells = [[_plain(row.get(name), name) for name in names] for row in rows]
     console = Console(highlight=False)
     for line in _lines([titles, *cells], console):
         print(line)
@@ -93,6 +93,7 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
 def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:
     """The lines of a table whose first row is its head; rich would take ms a row."""
     box = HEAVY_HEAD.substitute(console.options)
+    rows = [[" ".join(for_terminal(cell).split()) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     padded = [width + 2 for width in widths]
     bars = [(box.head_left, box.head_vertical, box.head_right)]
