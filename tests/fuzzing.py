@@ -1,17 +1,22 @@
 """Checks of readers on what nobody thought of, the same each time."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from bench.cli.messages import explain
 from bench.errors import BenchError
 
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # else in the repository
+
 efforts = pytest.mark.parametrize(
-    "effort", [1, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+    "effort", [1, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 )
 
 
