@@ -1,13 +1,13 @@
 """Measures the suite beside the straightforward way to do the same, side by side in one process.
 
-    python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct] [--device cpu|cuda]
-                             [--filter NAME] [--repeats N] [--json FILE]
+    python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct|checksums]
+                             [--device cpu|cuda] [--filter NAME] [--repeats N] [--json FILE]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
 `train`: whole training steps beside those of the published code. `breakdown`: where their time
 goes. `ablation`: whole steps with and without each hand-made piece.
-`direct`: direct registration beside SyN, ConvexAdam and a plain loop, on real pairs. Compare times
-within one table only.
+`direct`: direct registration beside SyN, ConvexAdam and a plain loop, on real pairs.
+`checksums`: what the checks of a cache cost of a start. Compare times within one table only.
 """
 
 import json
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ablation
 import breakdown
+import checksums
 import direct
 import metrics
 import torch
@@ -31,6 +32,7 @@ SUITES = {
     "breakdown": breakdown,
     "ablation": ablation,
     "direct": direct,
+    "checksums": checksums,
 }
 
 

@@ -1,10 +1,12 @@
 """Tables on the terminal."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import HEAVY_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 
@@ -75,21 +77,34 @@ def _title(summary: Mapping[str, Any]) -> str:
 
 def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     """Prints one line per run: status, what was run, mean scores."""
-    table = Table()
     names = ["status", "dataset", "metric", "model", "weight", "seed", *scores, "written", "id"]
-    for name in names:
-        title = name.removesuffix("_published") + "*" * name.endswith("_published")
-        table.add_column(for_rich(title))
-    for row in rows:
-        table.add_row(*(for_rich(_plain(row.get(name), name)) for name in names))
-    wide = Console(highlight=False, width=1000)
-    console = Console(highlight=False, width=wide.measure(table).maximum)
-    console.print(table)
+    titles = [name.removesuffix("_published") + "*" * name.endswith("_published") for name in names]
+    cells = [[_plain(row.get(name), name) for name in names] for row in rows]
+    console = Console(highlight=False)
+    for line in _lines([titles, *cells], console):
+        print(line)
     console.print("* by the published definition", soft_wrap=True)
     for row in rows:
         if "error" in row:
             line = f"{row['id']} {row['status']}: {row['error']}"
             console.print(for_rich(line), soft_wrap=True)
+
+
+def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:
+    """The lines of a table whose first row is its head; rich would take ms a row."""
+    box = HEAVY_HEAD.substitute(console.options)
+    rows = [[" ".join(for_terminal(cell).split()) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    padded = [width + 2 for width in widths]
+    bars = [(box.head_left, box.head_vertical, box.head_right)]
+    bars += [(box.mid_left, box.mid_vertical, box.mid_right)] * (len(rows) - 1)
+    yield box.get_top(padded)
+    for row, (left, middle, right) in zip(rows, bars, strict=True):
+        cells = (f" {set_cell_size(cell, n)} " for cell, n in zip(row, widths, strict=True))
+        yield left + middle.join(cells) + right
+        if row is rows[0]:
+            yield box.get_row(padded, "head")
+    yield box.get_bottom(padded)
 
 
 def print_robustness(tested: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from bench.config.groups import GROUPS
+from bench.config.groups import GROUPS, options
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -110,6 +110,8 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
             )
         return
     value = None if override.is_delete() else override.value()
+    if key in GROUPS and value is None and not override.is_delete():
+        raise ConfigError(f"{argument}: must be one of {', '.join(options(key))}.")
     if key.lstrip("+") in GROUPS and isinstance(value, list | dict):
         names = ",".join(str(name) for name in value)
         raise ConfigError(

@@ -12,13 +12,22 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from bench.config.composition import compose
-from bench.config.groups import CONF, GROUPS
+from bench.config.groups import CONF, GROUPS, options
 from bench.config.settings import TrainerSettings
 from bench.config.trained import with_trained_network
 from bench.errors import ConfigError, own_cause
 
 CACHE = "cache"  # folder of the caches below that of the results
 USES = ("metric", "regularizer", "trainer")  # by a network that is trained
+SECTIONS = ("dataset", "metric", "regularizer", "model", "trainer", "tracker")
+REQUIRED = (
+    "seed",
+    "results_dir",
+    "regularizer.weight",
+    "dataset.name",
+    "metric.name",
+    "model.name",
+)
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -43,6 +52,7 @@ class Experiment:
         Raises:
             ConfigError: Naming the value, what is allowed and what to do.
         """
+        _check_sections(config)
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except MissingMandatoryValue as error:
@@ -147,6 +157,18 @@ class Experiment:
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
         """The trainer's settings for an extractor: the run's, with the steps of its section."""
         return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+
+
+def _check_sections(config: DictConfig) -> None:
+    """Raises ConfigError if a section is none, or lacks what every configuration has."""
+    for name in SECTIONS:
+        section = OmegaConf.select(config, name, throw_on_missing=False)
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"{name}={section}: must be one of {', '.join(options(name))}.")
+    for place in REQUIRED:
+        section, _, key = place.rpartition(".")
+        if key not in list(config[section] if section else config):
+            raise ConfigError(f"{place} is missing. Set it, or take ~{place} away.")
 
 
 def _check_uses(uses: Any) -> None:

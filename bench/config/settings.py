@@ -1,7 +1,7 @@
 """The trainer's settings, checked before anything is trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from bench.errors import ConfigError
@@ -139,6 +139,9 @@ class TrainerSettings:
                 f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | {'dropout'}))}."
             )
         values = {**config, **(overrides or {})}
+        lacking = [f.name for f in fields(cls) if f.default is MISSING and f.name not in values]
+        if lacking:
+            raise ConfigError(f"trainer.{lacking[0]} is missing. Set it.")
         return cls(**{name: value for name, value in values.items() if name in known})
 
 

@@ -63,6 +63,14 @@ DAMAGES = {  # by file: changes and the beginning of what is said
             lambda text: set_cell(text, "dice", "0.5x"),
             "pairs.csv has '0.5x' for a number of dice",
         ),
+        "heading lost": (
+            lambda text: text.replace(",", " ", 1),
+            "pairs.csv cannot be read (ValueError)",
+        ),
+        "last line cut": (
+            lambda text: text.rstrip().rpartition(",")[0],
+            "pairs.csv cannot be read (ValueError)",
+        ),
         "bytes": (lambda text: "\udcff" + text, "pairs.csv cannot be read (UnicodeDecodeError)"),
         "deleted": (None, "pairs.csv cannot be read (No such file or directory)"),
     },

@@ -88,6 +88,10 @@ def test_words_of_options_and_usual_settings_stay():
             "regularizer.scale: is a factor on the tuned weight, and without effect beside "
             "regularizer.weight. Leave one of them out.",
         ),
+        (
+            ["regularizer=null"],
+            "regularizer=null: must be one of bending, diffusion, elastic, folding, sum.",
+        ),
         (["seed=0:3"], "seed=0:3: is no number. Several are -m seed=range(0,3)."),
         (["-m", "seed=0:9:3"], "seed=0:9:3: is no number. Several are -m seed=range(0,9,3)."),
         (

@@ -312,3 +312,21 @@ def test_sweep_of_weights_and_biases_asks_for_what_exists():
 def test_class_called_null_keeps_its_name(classes):
     assert LabelTable(classes, None).names == {0: "background", 1: "null", 2: "NA"}
     assert LabelTable(None, {None: 1, "NA": 2}).names == {0: "background", 1: "null", 2: "NA"}
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("tracker", r"^tracker=None: must be one of none, wandb\.$"),
+        ("metric", r"^metric=None: must be one of custom, .*, vgg\.$"),
+        ("seed", r"^seed is missing\. Set it, or take ~seed away\.$"),
+        ("model.name", r"^model\.name is missing\. Set it"),
+    ],
+)
+def test_what_is_missing_from_a_configuration_is_named(place, line):
+    config = copy.deepcopy(compose_raw([]))
+    section, _, key = place.rpartition(".")
+    with open_dict(config):
+        del (config[section] if section else config)[key]
+    with pytest.raises(ConfigError, match=line):
+        Experiment.from_config(config)

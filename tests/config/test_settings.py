@@ -65,3 +65,8 @@ def test_section_may_hold_further_keys_and_be_overridden():
 def test_settings_cannot_be_changed_afterwards():
     with pytest.raises(AttributeError):
         TrainerSettings(**VALID).steps = 3
+
+
+def test_setting_that_was_taken_away_is_named():
+    with pytest.raises(ConfigError, match=r"^trainer\.lr is missing\. Set it\.$"):
+        TrainerSettings.from_config({key: VALID[key] for key in VALID if key != "lr"})

@@ -1,6 +1,7 @@
 """Files of points, and what becomes of the points of a data set."""
 
 import json
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -98,6 +99,20 @@ def test_points_that_slicer_has_not_placed_are_missing(tmp_path):
         (FCSV.format(system="RAS").partition("1,-1.5")[0], "holds no points"),
         (markups([]), "holds no points"),
         (markups([[1, 2]]), "is no JSON file with one list of markups"),
+        ("1_0,2\n", "line 1 has the coordinate '1_0', which is no number"),
+        ("1_0 2\n", "line 1 has the coordinate '1_0', which is no number"),
+        ("x,x,y\n1,2,3\n", "has several columns x. Rename or delete all but one of them"),
+        ('x,y,name\n1,2,"a\n3,4,b\n', "line 3 is no CSV (unexpected end of data). Quote a cell"),
+        (
+            FCSV.format(system="RAS").replace("id,x,y,z", "id,x,y"),
+            "points need one x, one y and one z",
+        ),
+        (FCSV.format(system="RAS") + "3,1,2\n", "line 6 has 3 values, and ends before x, y and z"),
+        (markups([[1, 2, 10**400]]), "is no JSON file with one list of markups (OverflowError)"),
+        (markups([[1, 2, math.inf]]), "is no JSON file with one list of markups (ValueError)"),
+        (markups([[1, 2, "1_0"]]), "is no JSON file with one list of markups (ValueError)"),
+        (markups([[1, 2, True]]), "is no JSON file with one list of markups (ValueError)"),
+        ('{"a":' + "[" * 10**5, "is no JSON file with one list of markups (RecursionError)"),
         ('{"markups": []}', "is no JSON file with one list of markups"),
         ("{", "is no JSON file with one list of markups"),
     ],

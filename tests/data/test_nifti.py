@@ -1,5 +1,7 @@
 """Reading volumes: what is normalized, cropped and refused."""
 
+import gzip
+import struct
 from dataclasses import replace
 
 import nibabel
@@ -469,3 +471,19 @@ def test_scaled_labels_that_are_no_whole_numbers_are_refused(tmp_path, broken):
     stored[0, 0, 0] = broken
     with pytest.raises(DataError, match=rf"label {str(broken)[:3]}.* is not a whole number"):
         whole(stored, path)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+@pytest.mark.parametrize(
+    ("place", "form", "values"),
+    [(108, "f", [0]), (108, "f", [-1]), (108, "f", [1e30]), (40, "4h", [3, 2000, 2000, 500])],
+    ids=["within the header", "before the file", "beyond the file", "more than there is room for"],
+)
+def test_header_that_does_not_say_where_voxels_are_is_refused(tmp_path, name, place, form, values):
+    """nibabel read the header as voxels, or reserved 4 GB."""
+    path = save(tmp_path / "x.nii", np.ones((5, 6, 7), np.int16))
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, place, *values)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    refused(f"{name}: cannot be read as NIfTI, it is damaged or cut short", path)

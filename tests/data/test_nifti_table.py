@@ -253,6 +253,9 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train"),
         (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),
         (table() + "a.nii,a_labels.nii.gz,test\n", "subject a is listed more than once. Remove a"),
+        (table() + "h,1.nii,,train\n", "line 9 has 4 cells under 3 headings. Quote a cell"),
+        (table() + '"h.nii,,train\nz.nii,,train\n', r"line 10 is no CSV \(unexpected end"),
+        ("image,image\na.nii,b.nii\n", "has several columns image. Rename or delete all but one"),
         (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or take"),
     ],
 )  # fmt: skip

@@ -31,7 +31,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 def read_frame(file: IO[str]) -> pd.DataFrame:
     """The same for an open file that can be rewound."""
     start = file.tell()
-    columns = next(csv.reader([file.readline()]), [])
+    columns = _columns(file)
     file.seek(start)
     rows = pd.read_csv(
         file,
@@ -42,3 +42,20 @@ def read_frame(file: IO[str]) -> pd.DataFrame:
     for name in rows.columns.intersection(list(TEXTS)):
         rows[name] = rows[name].map(from_csv)
     return rows
+
+
+def _columns(file: IO[str]) -> list[str]:
+    """The headings of a CSV, each of whose lines has as many cells.
+
+    pandas fills what is missing, and takes what is too much for an index.
+
+    Raises:
+        ValueError: If a line has not.
+    """
+    try:
+        columns, *lines = list(csv.reader(file, strict=True)) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"is no CSV ({error})") from error
+    if any(len(line) != len(columns) for line in lines if line):
+        raise ValueError("lines have not as many cells as there are headings")
+    return columns

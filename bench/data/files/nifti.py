@@ -1,5 +1,6 @@
 """Reading of NIfTI volumes."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a ri
 LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
 LARGEST_ROUNDING = 0.25  # of a label that a scale factor moved
 SMALL = 1e-4
+GZIP_RATIO = 1032  # by which deflate compresses at most
 MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of a NIfTI header: metre, mm, micrometre
 
 
@@ -32,6 +34,7 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         file: Any = nibabel.load(path)
+        _check_extent(file)
         volume = np.asanyarray(file.dataobj)
     except FileNotFoundError as error:
         raise DataError(
@@ -44,6 +47,7 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
         EOFError,
         ValueError,
         zlib.error,
+        OverflowError,
     ) as error:
         if reason := misnamed(path):
             raise DataError(f"{path}: {reason}") from error
@@ -67,6 +71,24 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     affine = in_millimetres(np.asarray(file.affine), file.header)
     volume = volume.astype(volume.dtype.newbyteorder("="), copy=False)
     return np.moveaxis(volume, 3, 0) if volume.ndim == 4 else volume[None], affine
+
+
+def _check_extent(file: Any) -> None:
+    """Raises ValueError if voxels begin within the header, or are more than a file has room for.
+
+    nibabel reads the header as voxels, or reserves the memory.
+    """
+    first = getattr(file.header, "single_vox_offset", 0) if _is_single(file) else 0
+    if file.dataobj.offset < first:
+        raise ValueError("voxels begin within the header")
+    stored = Path(file.file_map["image"].filename).stat().st_size
+    if math.prod(file.shape) * file.get_data_dtype().itemsize > GZIP_RATIO * stored:
+        raise ValueError("more voxels than the file has room for")
+
+
+def _is_single(file: Any) -> bool:
+    """Whether header and voxels are in one NIfTI file."""
+    return bool(getattr(file.header, "is_single", False))
 
 
 def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:

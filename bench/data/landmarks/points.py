@@ -1,6 +1,8 @@
 """Points of a subject, and points as a file holds them."""
 
-from collections.abc import Sequence
+import csv
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import DataError
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,27 @@ def coordinate(cell: str, path: Path, line: int) -> float:
     text = cell.strip()
     if text.lower() in ("", "nan"):
         return np.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.inf
+    value = float(text) if NUMBER.fullmatch(text) else np.inf  # float() knows 1_0 as well
     if not np.isfinite(value):
         raise DataError(
             f"{path}: line {line} has the coordinate {text!r}, which is no number. Correct it, or "
             "write nan for a point that is missing."
         )
     return value
+
+
+def csv_rows(lines: Iterable[str], path: Path, first: int = 1) -> list[tuple[int, list[str]]]:
+    """The rows of CSV, each with its line, as an editor counts from `first`; empty ones left out.
+
+    Raises:
+        DataError: If a quote is not closed, or in the middle of a cell.
+    """
+    reader = csv.reader(lines, strict=True)
+    try:
+        return [(first + reader.line_num - 1, cells) for cells in reader if cells]
+    except csv.Error as error:
+        line = first + reader.line_num - 1
+        raise DataError(
+            f"{path}: line {line} is no CSV ({error}). Quote a cell from its beginning to its end, "
+            "with each quote in it doubled."
+        ) from error

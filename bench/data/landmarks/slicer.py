@@ -1,16 +1,17 @@
 """Points of 3D Slicer: .fcsv and .mrk.json, in mm."""
 
-import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.data.landmarks.points import FilePoints, Frame, coordinate
-from bench.errors import DataError
+from bench.data.landmarks.points import FilePoints, Frame, coordinate, csv_rows
+from bench.errors import DataError, counted
 
+AXES = ("x", "y", "z")
 SYSTEMS = {"RAS": 1, "0": 1, "LPS": -1, "1": -1}  # sign of the first two axes in RAS
 FCSV = "# Markups fiducial file"
 COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label"  # of a .fcsv that does not list them
@@ -20,7 +21,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
     """Points of a .fcsv file.
 
     Raises:
-        DataError: If a coordinate is no number, or the coordinate system is not known.
+        DataError: If a coordinate is missing or no number, or the coordinate system is not known.
     """
     said = {}
     for line in lines:
@@ -28,14 +29,25 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
             key, value = line.lstrip("# ").split("=", 1)
             said[key.strip()] = value.strip()
     signs = _signs(said.get("CoordinateSystem", "0"), path)
-    columns = said.get("columns", COLUMNS).split(",")
+    columns = [column.strip() for column in said.get("columns", COLUMNS).split(",")]
+    if any(columns.count(axis) != 1 for axis in AXES):
+        raise DataError(
+            f"{path}: lists the columns {', '.join(columns)}; points need one x, one y and one z. "
+            "Save it from 3D Slicer again."
+        )
+    places = [columns.index(axis) for axis in AXES]
     points, names = [], []
     for number, line in enumerate(lines, start=1):
         if line.startswith("#") or not line.strip():
             continue
-        cells = dict(zip(columns, next(csv.reader([line])), strict=False))
-        points.append([coordinate(cells.get(axis, ""), path, number) for axis in ("x", "y", "z")])
-        names.append(cells.get("label", ""))
+        ((_, cells),) = csv_rows([line], path, number)
+        if len(cells) <= max(places):
+            raise DataError(
+                f"{path}: line {number} has {counted(len(cells), 'value')}, and ends before x, y "
+                "and z. Save it from 3D Slicer again."
+            )
+        points.append([coordinate(cells[place], path, number) for place in places])
+        names.append(dict(zip(columns, cells, strict=False)).get("label", ""))
     return _points(points, names, signs, path)
 
 
@@ -52,7 +64,14 @@ def read_markups(text: str, path: Path) -> FilePoints:
         signs = _signs(str(markups.get("coordinateSystem", "LPS")), path)
         points = [_position(control) for control in controls]
         names = [str(control.get("label", "")) for control in controls]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise DataError(
             f"{path}: is no JSON file with one list of markups ({type(error).__name__}). Save the "
             "points from 3D Slicer again."
@@ -64,6 +83,8 @@ def _position(control: dict[str, Any]) -> list[float]:
     if control.get("positionStatus", "defined") not in ("defined", "preview"):
         return [np.nan] * 3
     x, y, z = control["position"]
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in (x, y, z)):
+        raise ValueError("a position is no finite number")
     return [float(x), float(y), float(z)]
 
 

@@ -1,12 +1,11 @@
 """Points in plain tables: CSV of Learn2Reg, CSV with a header (ITK, BIRL), text of DIR-Lab."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bench.data.landmarks.points import FilePoints, Frame, coordinate
+from bench.data.landmarks.points import FilePoints, Frame, coordinate, csv_rows
 from bench.errors import DataError, counted
 
 AXES = ("x", "y", "z")
@@ -24,8 +23,7 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
     Raises:
         DataError: If a coordinate is no number, rows differ in length, or columns are missing.
     """
-    reader = csv.reader(lines)
-    rows = [(reader.line_num, cells) for cells in reader if cells]
+    rows = csv_rows(lines, path)
     if all(_is_number(cell) for cell in rows[0][1]):
         return FilePoints(_numbers(rows, path), Frame.ARRAY)
     headings = [cell.strip().lower() for cell in rows[0][1]]
@@ -39,6 +37,11 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
         raise DataError(
             f"{path}: x, y, z, t is the table of ANTs, whose points are mm, and a CSV holds voxels "
             "here. Save the points from 3D Slicer, or convert them."
+        )
+    repeated = next((axis for axis in AXES if headings.count(axis) > 1), None)
+    if repeated is not None:
+        raise DataError(
+            f"{path}: has several columns {repeated}. Rename or delete all but one of them."
         )
     columns = [headings.index(axis) for axis in AXES if axis in headings]
     named = next((headings.index(name) for name in NAMES if name in headings), None)

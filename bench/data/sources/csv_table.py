@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.data.sources.subject import ATLAS, SPLITS
-from bench.errors import DataError
+from bench.errors import DataError, counted
 
 SYNONYMS = {  # other words for columns, without a plural's s
     "segmentation": "label",
@@ -37,19 +37,25 @@ def read_table(
         others: What a column that is called almost so takes besides another name, for messages.
 
     Raises:
-        DataError: If columns are missing or misnamed, the file is not text, or it has no rows.
+        DataError: If columns are missing, misnamed or repeated, a line has more cells than the
+            first, or the file is no CSV or has no rows.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, strict=True)
             columns = [column.strip() for column in next(reader, [])]
             rows = [
-                Row(reader.line_num, {k: v.strip() for k, v in _filled(columns, cells) if k})
+                Row(reader.line_num, _cells(columns, cells, path, reader.line_num))
                 for cells in reader
                 if cells
             ]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {reader.line_num} is no CSV ({error}). Quote a cell from its beginning "
+            "to its end, with each quote in it doubled."
+        ) from error
     lacking = [sorted(set(needed) - set(columns)) for needed in alternatives]
     if all(lacking):
         least = min(lacking, key=len)
@@ -65,6 +71,8 @@ def read_table(
                 f"{path}: has a column {column}, which is not read; {meant} is. Rename it"
                 f"{others.format(meant=meant, column=column)}."
             )
+        if column in read and columns.count(column) > 1:
+            raise DataError(f"{path}: has several columns {column}. Rename or delete all but one.")
     if not rows:
         raise DataError(f"{path}: lists nothing. Add a row for each subject.")
     return rows
@@ -78,9 +86,15 @@ def _alike(column: str, name: str) -> bool:
     return bool(plain) and plain == wanted
 
 
-def _filled(columns: list[str], cells: list[str]) -> Iterable[tuple[str, str]]:
-    """Columns with their cells, empty ones where a line ends early."""
-    return zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)
+def _cells(columns: list[str], cells: list[str], path: Path, line: int) -> dict[str, str]:
+    """Cells by column, empty ones where a line ends early."""
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        raise DataError(
+            f"{path}: line {line} has {counted(len(cells), 'cell')} under "
+            f"{counted(len(columns), 'heading')}. Quote a cell with a comma in it."
+        )
+    filled = zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)
+    return {column: cell.strip() for column, cell in filled if column}
 
 
 def check_split(path: Path, subject: str, split: str, column: str, atlas: bool = False) -> str:
