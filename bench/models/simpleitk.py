@@ -34,8 +34,9 @@ class Affine:
 
     Rotations about the centre, with the centres of both images or of what stands out from their
     border on each other, are compared on the coarsest images; the best ones descend as rigid
-    transforms, and the best of those becomes affine and goes on to the finer images. It counts
-    only if it is better than the identity there. All voxels are looked at, in one thread: the
+    transforms, and the best of those becomes affine and goes on to the finer images. So does the
+    identity, since coarse images may mislead. The better one counts, if it is better than the
+    identity. All voxels are looked at, in one thread: the
     result is the same each time. Several channels count by their mean. Source: Mattes et al.,
     SPIE 2001.
 
@@ -43,7 +44,8 @@ class Affine:
         ndim: Spatial axes of the images, 2 or 3.
         image_channels: Channels of the images.
         shrink: Factor by which images are shrunk, for each level; less along axes that it would
-            leave with fewer than 8 voxels. Levels after one of 30 000 voxels are left out.
+            leave with fewer than 8 voxels. Levels with fewer voxels than the joint histogram has
+            bins are left out, but for the last, and so are levels after one of 30 000 voxels.
         steps: The most steps of a descent.
         bins: Bins of the joint histogram.
         rotation: Largest rotation of the starts in degrees, about each axis.
@@ -87,20 +89,31 @@ class Affine:
         coarse = levels[0]
         starts = sorted(self._starts(*coarse), key=lambda start: self._value(*coarse, start))
         descended = [self._descend(*coarse, start) for start in starts[: self.starts]]
-        transform = self._affine(min(descended, key=lambda found: self._value(*coarse, found)))
-        for level in levels:
-            transform = self._descend(*level, transform)
-        if self._value(*levels[-1], transform) > before:
+        best = self._affine(min(descended, key=lambda found: self._value(*coarse, found)))
+        found = [self._refined(levels, start) for start in (best, identity)]
+        value, transform = min(found, key=lambda one: one[0])
+        if value > before:
             transform = identity
         return sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.GetSize())
+
+    def _refined(
+        self, levels: Sequence[tuple[sitk.Image, sitk.Image]], transform: sitk.Transform
+    ) -> tuple[float, sitk.Transform]:
+        """An affine transform after a descent at each level, and its value at the last one."""
+        for level in levels:
+            transform = self._descend(*level, transform)
+        return self._value(*levels[-1], transform), transform
 
     def _levels(self, fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:
         """Fixed and moving image, from coarse to fine."""
         levels = []
         for factor in self.shrink:
             by = [max(1, min(factor, size // SMALLEST_AXIS)) for size in fixed.GetSize()]
+            count = math.prod(size // part for size, part in zip(fixed.GetSize(), by, strict=True))
+            if count < self.bins**2 and factor != self.shrink[-1]:
+                continue
             levels.append((_shrunk(fixed, by), _shrunk(moving, by)))
-            if levels[-1][0].GetNumberOfPixels() >= ENOUGH:
+            if count >= ENOUGH:
                 break
         return levels
 

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 from image_files import write_sequence
 
+from bench.store.files import sealed, write_json
+from bench.store.folder import FILES
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SUBJECTS = "dataset.subjects_per_split={train:4,val:2,test:2}"
@@ -193,6 +196,12 @@ def only_run(results: Path) -> Path:
 def read_summary(folder: Path) -> dict[str, Any]:
     """A run's summary."""
     return json.loads((folder / "summary.json").read_text())
+
+
+def write_summary(folder: Path, **changes: Any) -> None:
+    """Changes a run's summary, and lets its files have changed: neither is then damage."""
+    kept = {name: value for name, value in read_summary(folder).items() if name != FILES}
+    write_json(folder / "summary.json", sealed({**kept, **changes}))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from .conftest import DEMO, Command, at, run_folders, with_cache
+from .conftest import DEMO, Command, at, run_folders, with_cache, write_summary
 
 KINDS = ("panel", "landscape", "features")
 
@@ -98,8 +98,9 @@ def test_unfinished_runs_and_other_pairs_are_refused(
     one, other = run_folders(trained)
     rows = (one / "pairs.csv").read_text().splitlines()
     (one / "pairs.csv").write_text("\n".join(rows[:-1]) + "\n")
+    write_summary(one)
     command = (kind, other.name, one.name, "--results", str(trained))
     assert f"{one.name}: has other test pairs than {other.name}" in bench(*command).line
     (one / "summary.json").unlink()
-    assert f"{one.name}: has not finished; there is nothing to draw" in bench(*command).line
+    assert f"{one.name}: has not finished. Run its command to its end" in bench(*command).line
     assert not (trained / "panels").exists()

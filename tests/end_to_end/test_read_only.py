@@ -86,5 +86,5 @@ def test_finished_results_are_read_where_nothing_can_be_written(
     assert "1 finished" in plan
     assert "finished" in listed
     assert "status: finished" in shown
-    assert report.endswith("report/index.html: 1 finished runs\n")
+    assert report.endswith("report/index.html: 1 finished run\n")
     assert {path: path.stat().st_mtime_ns for path in empty_results.rglob("*")} == before

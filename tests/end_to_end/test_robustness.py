@@ -9,7 +9,7 @@ import pytest
 
 from bench.inspection import robustness
 
-from .conftest import DEMO, Command, at, only_run, with_cache
+from .conftest import DEMO, Command, at, only_run, with_cache, write_summary
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +85,9 @@ def test_bad_options_are_one_line(
 def test_unfinished_run_and_other_data_are_refused(trained: Path, bench: Command) -> None:
     folder = only_run(trained)
     command = ("robustness", folder.name, "--results", str(trained), "--levels", "0")
-    summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps({**summary, "data": "others"}))
+    write_summary(folder, data="others")
     words = "the files of demo are no longer those it was trained on"
     assert words in bench(*command).line
     (folder / "summary.json").unlink()
-    assert "has not finished; only trained networks can be tested again" in bench(*command).line
+    assert "has not finished. Run its command to its end" in bench(*command).line
     assert not (folder / "robustness.csv").exists()

@@ -22,6 +22,7 @@ from .conftest import (
     read_summary,
     run_folders,
     with_cache,
+    write_summary,
 )
 
 SWEEP = ["metric=mse", "regularizer.scale=1,2,4", *DEMO]
@@ -247,7 +248,7 @@ def edit(folder: Path, test: float, **validation: float) -> None:
     summary = read_summary(folder)
     summary["validation"] |= validation
     summary["scores"]["dice"]["mean"] = test
-    (folder / "summary.json").write_text(json.dumps(summary))
+    write_summary(folder, **summary)
 
 
 @pytest.mark.parametrize(
