@@ -487,3 +487,9 @@ def test_header_that_does_not_say_where_voxels_are_is_refused(tmp_path, name, pl
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     refused(f"{name}: cannot be read as NIfTI, it is damaged or cut short", path)
+
+
+@pytest.mark.parametrize("label", [1e30, -1e30])
+def test_labels_beyond_whole_numbers_are_refused(label):
+    with pytest.raises(DataError, match=r"label 1e\+30 is beyond 9007199254740992"):
+        whole(np.array([0.0, label]), Path("x.nii"))

@@ -34,6 +34,7 @@ TRAINING = [
 DEMO = ["dataset=demo", "dataset.shape=[32,40]", SUBJECTS, *TRAINING]
 DEMO3D = ["dataset=demo3d", "dataset.shape=[16,24,16]", SUBJECTS, *TRAINING]
 VOLUME = (12, 14, 10)
+LOOK_AT_FIGURES = ("test_runs", "test_channels", "test_figures_of_runs", "test_tracking")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,18 @@ def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(ROOT)]))
     monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.fixture(autouse=True)
+def _few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this process draw figures where tests look at them: a third of a tiny run's time."""
+    if request.module.__name__.rpartition(".")[2] in LOOK_AT_FIGURES:
+        return
+
+    def draw(path: Path, *_: object) -> None:
+        path.write_bytes(b"no figure")
+
+    monkeypatch.setattr("bench.tasks.registration.registration.draw_pair", draw)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from bench.errors import DataError
 LARGEST_SHEAR = 0.02  # cosine of the angle between two axes that counts as a right angle
 LARGEST_SHIFT = 0.5  # voxels between image and labels that count as the same place
 LARGEST_ROUNDING = 0.25  # of a label that a scale factor moved
+LARGEST_LABEL = 2**53  # up to which whole numbers are exact in float64
 SMALL = 1e-4
 GZIP_RATIO = 1032  # by which deflate compresses at most
 MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of a NIfTI header: metre, mm, micrometre
@@ -129,7 +130,7 @@ def whole(labels: np.ndarray, path: Path) -> np.ndarray:
     whole up to half a step of the stored ones.
 
     Raises:
-        DataError: If a label is not a whole number.
+        DataError: If a label is not a whole number, or beyond what is exact.
     """
     if labels.dtype.kind != "f":
         return labels
@@ -141,6 +142,11 @@ def whole(labels: np.ndarray, path: Path) -> np.ndarray:
         raise DataError(
             f"{path}: label {broken.flat[0]:.9g} is not a whole number. Resample label maps with "
             "nearest-neighbour interpolation."
+        )
+    if np.abs(rounded).max(initial=0) > LARGEST_LABEL:
+        raise DataError(
+            f"{path}: label {np.abs(rounded).max():.9g} is beyond {LARGEST_LABEL}. Number labels "
+            "from 0."
         )
     return rounded.astype(np.int64)
 
