@@ -3,6 +3,7 @@
 import gzip
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
