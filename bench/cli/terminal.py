@@ -28,7 +28,7 @@ def print_outcome(outcome: Outcome) -> None:
         return
     if outcome.before:
         print(f"{name} has finished before; force=true runs it anew")
-        _, damage, _ = outcome.folder.standing()
+        damage = outcome.folder.standing().reason
         if damage:
             print(f"{name} is damaged: {damage}", file=sys.stderr)
     print_summary(outcome.summary, outcome.folder.path)

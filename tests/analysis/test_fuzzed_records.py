@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 import math
+from contextlib import contextmanager
 
 import yaml
 from fuzzing import altered, efforts, explore, reading
@@ -76,6 +77,17 @@ def listed(folder, form):
     return outcome.output
 
 
+@contextmanager
+def changed(path, content):
+    """A file with other content, for a while."""
+    before = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield path
+    finally:
+        path.write_bytes(before)
+
+
 def second_reading(path):
     """The numbers of a table by name, as csv and float have them; NaN for what is not there."""
     with open(path, newline="", encoding="utf-8") as file:
@@ -93,10 +105,7 @@ def test_changed_file_of_an_old_run_is_refused_or_read_as_it_stands(effort, tmp_
     folder = write_run(tmp_path, config(), [0.5, math.nan, 0.7])
 
     def check(change, form):
-        path, content = change
-        before = path.read_bytes()
-        path.write_bytes(content)
-        try:
+        with changed(*change) as path:
             records = reading(collect, [Folder(folder)])
             listed(folder, form)
             assert records is not None
@@ -115,8 +124,6 @@ def test_changed_file_of_an_old_run_is_refused_or_read_as_it_stands(effort, tmp_
                 assert records.configs[folder.name] == yaml.safe_load(
                     (folder / "config.yaml").read_text()
                 )
-        finally:
-            path.write_bytes(before)
 
     explore(check, 150 * effort, change=changes(folder), form=st.sampled_from(FORMS))
 
@@ -131,19 +138,16 @@ def test_changed_file_of_a_finished_run_is_noticed(effort, tmp_path):
 
     def check(change, form):
         path, content = change
-        before = path.read_bytes()
-        path.write_bytes(content)
-        try:
+        unchanged = path.read_bytes() == content
+        with changed(path, content):
             listed(folder, form)
             records = collect([Folder(folder)])
             (status,) = records.runs["status"]
             if path.name == "summary.json" and status == Status.FINISHED:
                 assert json.loads(content) == whole or "checksum" not in json.loads(content)
-            elif content != before:
+            elif not unchanged:
                 assert status == Status.DAMAGED
                 assert not records.summaries
-        finally:
-            path.write_bytes(before)
 
     explore(check, 100 * effort, change=changes(folder), form=st.sampled_from(FORMS))
 
@@ -153,15 +157,10 @@ def test_changed_file_of_a_failed_run_is_no_fault(effort, tmp_path):
     folder = fail_run(tmp_path, config())
 
     def check(change, form):
-        path, content = change
-        before = path.read_bytes()
-        path.write_bytes(content)
-        try:
+        with changed(*change):
             listed(folder, form)
             records = collect([Folder(folder)])
             assert not records.summaries
             assert list(records.runs["status"]) in ([Status.FAILED], [Status.INTERRUPTED])
-        finally:
-            path.write_bytes(before)
 
     explore(check, 80 * effort, change=changes(folder), form=st.sampled_from(FORMS))

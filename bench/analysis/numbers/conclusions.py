@@ -12,6 +12,7 @@ from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.paired import ALPHA, clusters_of
 from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
 from bench.analysis.numbers.statistics import critical_difference, holm, wilcoxon
+from bench.analysis.numbers.wording import interval, signed, signed_interval
 
 OVER_ALL = "Over data sets"
 
@@ -77,17 +78,17 @@ def _best(where: str, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]
         return
     known = known.sort_values("mean", ascending=False, kind="stable")
     best = str(known.index[0])
-    first = known.loc[best]
+    first = dict(known.iloc[0])
     alike, lower = [], []
     for label in known.index[1:]:
         difference, p = _against(tests, best, str(label))
         if p < ALPHA:
-            lower.append(f"{label} ({_signed(-difference)}, {_p(p)})")
+            lower.append(f"{label} ({signed(-difference)}, {_p(p)})")
         else:
-            alike.append(f"{label} ({_signed(-difference)})")
+            alike.append(f"{label} ({signed(-difference)})")
     text = (
         f"{where}{best} has the highest Dice, {first['mean']:.3f} (95 % interval "
-        f"{first['low']:.3f} to {first['high']:.3f}, {first['n']:.0f} test pairs)."
+        f"{interval(first['low'], first['high'])}, {first['n']:.0f} test pairs)."
     )
     if _too_few(known["n"].iloc[0]):
         text += " No difference between so few can be significant."
@@ -113,7 +114,7 @@ def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[
             difference, p = _against(own, str(label), str(level))
             kind = "higher" if difference > 0 else "lower"
             kind = kind if p < ALPHA else "not significantly different"
-            words[kind].append(f"{label} ({_signed(difference)}, {_p(p)})")
+            words[kind].append(f"{label} ({signed(difference)}, {_p(p)})")
         said = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in words.items() if labels)
         yield (
             f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a Dice of "
@@ -134,9 +135,7 @@ def _gains(one: Comparison) -> Iterator[str]:
         mean = gains[label].mean()
         change = "raise" if mean > 0 else "lower"
         kind = f"{change} it significantly" if p < ALPHA else "do not change it significantly"
-        words.setdefault(kind, []).append(
-            f"{label} ({_signed(mean)}, {_signed(low)} to {_signed(high)})"
-        )
+        words.setdefault(kind, []).append(f"{label} ({signed(mean)}, {signed_interval(low, high)})")
     said = "; ".join(f"{', '.join(labels)} {kind}" for kind, labels in words.items())
     yield f"Unregistered pairs have a Dice of {one.before('dice').mean():.3f}: {said}."
 
@@ -149,8 +148,8 @@ def _under_noise(losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     listed, more = [], []
     for label, row in ordered.iterrows():
         listed.append(
-            f"{label} {_signed(-row['loss'])} ({_signed(-row['high'])} to {_signed(-row['low'])}; "
-            f"SD log J {_signed(row['roughening'])})"
+            f"{label} {signed(-row['loss'])} ({signed_interval(-row['high'], -row['low'])}; "
+            f"SD log J {signed(row['roughening'])})"
         )
         difference, p = _against(tests, str(label), least) if label != least else (0.0, 1.0)
         if p < ALPHA and difference > 0:
@@ -196,10 +195,6 @@ def _against(tests: pd.DataFrame, first: str, second: str) -> tuple[float, float
 def _too_few(pairs: float) -> bool:
     """Whether Wilcoxon's test cannot be significant, even if all differences have one sign."""
     return 2 / 2**pairs >= ALPHA
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def _p(p: float) -> str:

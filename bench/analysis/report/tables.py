@@ -8,6 +8,7 @@ import pandas as pd
 from bench.analysis.numbers.paired import tied_with
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
+from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.reading.durations import duration
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import ARROWS, SCORES, compared_scores
@@ -137,7 +138,7 @@ def _text(row: dict[str, Any], column: str, value: Any) -> str:
     if column == "published":
         return f"{value:.3f}"
     if column in ("gain", "difference"):
-        return f"{value:+.3f}".replace("-", "−")
+        return signed(value)
     return duration(value) if column == "training_seconds" else str(value)
 
 
@@ -257,8 +258,8 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
         cells = [Cell(row[key], row[key]) for key in ("first", "second")]
         cells += [Cell(str(row[key]), row[key]) for key in ("n", "left_out")]
         cells.append(_signed(row["difference"], digits))
-        interval = f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}".replace("-", "−")
-        cells.append(Cell(interval if row["low"] == row["low"] else NONE, row["low"]))
+        limits = signed_interval(row["low"], row["high"], digits)
+        cells.append(Cell(limits if row["low"] == row["low"] else NONE, row["low"]))
         cells += [_probability(row["p_holm"]), _signed(row["rank_biserial"], 2)]
         if published:
             cells += [_probability(row["p"]), _signed(row["cohens_d"], 2)]
@@ -271,11 +272,11 @@ def _interval(row: Mapping[Hashable, Any]) -> Cell:
     """The limits of a mean Dice."""
     if row["low"] != row["low"]:
         return Cell(NONE)
-    return Cell(f"{row['low']:.3f} to {row['high']:.3f}".replace("-", "−"), row["low"])
+    return Cell(interval(row["low"], row["high"]), row["low"])
 
 
 def _signed(value: float, digits: int) -> Cell:
-    text = NONE if value != value else f"{value:+.{digits}f}".replace("-", "−")
+    text = NONE if value != value else signed(value, digits)
     return Cell(text, None if value != value else value)
 
 
