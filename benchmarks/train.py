@@ -10,8 +10,9 @@ float32", are measured on a GPU, or if the filter names them.
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.config.settings import TrainerSettings
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs
-from bench.data.cache.arrays import IMAGES, LABELS
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.preparing import prepare
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Sample, Subject
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
 from bench.models import VoxelMorph
@@ -76,42 +79,48 @@ class Data:
     files: list[tuple[Path, Path]]
 
 
+@dataclass(kw_only=True)
+class Smooth(Source):
+    """Smooth random images; classes are bands of their grey values."""
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """(N, 1, *S) float16."""
+        generator = torch.Generator().manual_seed(0)
+        mode = "bilinear" if self.ndim == 2 else "trilinear"
+        cells = [max(2, size // 8) for size in self.shape]
+        coarse = torch.rand(len(SPLITS), 1, *cells, generator=generator)
+        fine = torch.nn.functional.interpolate(coarse, size=tuple(self.shape), mode=mode)
+        return fine.half().numpy()
+
+    def subjects(self) -> list[Subject]:
+        return [Subject(str(i), split) for i, split in enumerate(SPLITS)]
+
+    def fingerprint(self, subjects: Sequence[Subject]) -> str:
+        return "smooth"
+
+    def load(self, subject: Subject) -> Sample:
+        image = self.images[int(subject.id)].astype(np.float32)
+        labels = (image[0] * CLASSES).astype(np.uint8).clip(max=CLASSES - 1)
+        return Sample(image, labels, (1.0,) * self.ndim)
+
+
 def make_data(folder: Path, shape: tuple[int, ...]) -> Data:
     """Writes images and labels both ways."""
-    generator = torch.Generator().manual_seed(0)
-    mode = "bilinear" if len(shape) == 2 else "trilinear"
-    coarse = torch.rand(len(SPLITS), 1, *[max(2, s // 8) for s in shape], generator=generator)
-    images = torch.nn.functional.interpolate(coarse, size=shape, mode=mode)
-    labels = (images * CLASSES).long().clamp(max=CLASSES - 1).to(torch.uint8).numpy()
-    images = images.half().numpy()
-    np.save(folder / IMAGES, images)
-    np.save(folder / LABELS, labels)
-    index = {
-        "name": "random",
-        "fingerprint": "",
-        "ids": [str(i) for i in range(len(SPLITS))],
-        "class_names": [str(i) for i in range(CLASSES)],
-        "spacing": [1.0] * len(shape),
-        "shape": list(shape),
-        "channels": 1,
-        "step": None,
-        "splits": SPLITS,
-        "places": [["random", None]] * len(SPLITS),
-        "given": {},
-    }
+    pairs = {"train": "cross", "val": "mirrored", "test": "cross"}
+    source = Smooth(name="smooth", ndim=len(shape), shape=shape, classes=CLASSES, pairs=pairs)
     files = []
-    for i in range(len(SPLITS)):
-        paths = []
-        for name, array in (("image", images), ("labels", labels)):
+    for subject in source.subjects():
+        sample, paths = source.load(subject), []
+        for name, array in (("image", sample.image[0]), ("labels", sample.labels)):
             if len(shape) == 2:
-                paths.append(folder / f"{name}{i}.tif")
-                tifffile.imwrite(paths[-1], array[i, 0])
+                paths.append(folder / f"{name}{subject.id}.tif")
+                tifffile.imwrite(paths[-1], array.astype(np.float16) if name == "image" else array)
             else:
-                paths.append(folder / f"{name}{i}.nii.gz")
-                content = array[i, 0] if name == "labels" else array[i, 0].astype(np.float32)
-                nibabel.save(nibabel.Nifti1Image(content, np.eye(4)), paths[-1])
+                paths.append(folder / f"{name}{subject.id}.nii.gz")
+                nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), paths[-1])
         files.append((paths[0], paths[1]))
-    return Data(PreparedDataset(folder, index, {"train": "cross", "val": "mirrored"}), files)
+    return Data(prepare(source, folder / "cache"), files)
 
 
 def make_steps(

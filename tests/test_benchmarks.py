@@ -1,0 +1,51 @@
+"""Benchmarks run: what they measure is what the suite does today."""
+
+import sys
+from pathlib import Path
+
+import nibabel
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import loading
+import overhead
+import train
+from train import METRICS, make_data, make_steps
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (16, 16, 24)])
+@pytest.mark.parametrize("metric", METRICS)
+def test_steps_of_both_ways_train(metric, shape, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHANNELS", (4, 8, 8))
+    steps, batch = make_steps(metric, 2, make_data(tmp_path, shape), "cpu", tmp_path)
+    assert set(steps) == set(train.WAYS)
+    for step in steps.values():
+        step()
+        step()
+    assert batch().moving.shape == (2, 1, *shape)
+
+
+def test_both_ways_see_the_same_images(tmp_path):
+    data = make_data(tmp_path, (16, 16, 24))
+    assert data.dataset.pairs("train")
+    images = loading.read_pairs(data.dataset, [(0, 1)], CPU).moving[0, 0]
+    content = nibabel.load(data.files[0][0]).get_fdata()
+    assert torch.equal(images, torch.from_numpy(content).float())
+
+
+def test_loop_and_bare_steps_are_timed(monkeypatch):
+    monkeypatch.setattr(overhead, "CHANNELS", (4, 8, 8))
+    times = overhead.measure(2, (32, 40), steps=1, repeats=1)
+    assert all(seconds > 0 for seconds in times)
+
+
+def test_random_volumes_are_a_data_set(tmp_path):
+    pairs = dict.fromkeys(("train", "val", "test"), "cross")
+    noise = loading.Noise(name="noise", ndim=3, classes=2, shape=(8, 9, 10), pairs=pairs)
+    dataset = loading.prepare(noise, tmp_path)
+    assert dataset.shape == (8, 9, 10)
+    assert loading.read_pairs(dataset, dataset.pairs("train")[:1], CPU).fixed.max() > 1
