@@ -153,10 +153,11 @@ def test_points_of_the_fixed_image_are_mapped_into_the_moving_one(
 def test_mapped_points_of_pictures_have_their_columns_first(tmp_path: Path) -> None:
     u = np.zeros((2, 8, 9))
     u[0], u[1] = 2, -1
-    points, grid = Landmarks(np.array([[3.0, 5.0]])), FileGrid((8, 9), np.eye(3))
+    points = Landmarks(np.array([[3.0, 5.0], [1.0, 2.5]]), ("a", "=1+1"))
+    grid = FileGrid((8, 9), np.eye(3))
     path = tmp_path / "points.csv"
     write_mapped(path, points, np.eye(3), Mapping(u, np.eye(3), np.eye(3)), grid)
-    assert path.read_text().splitlines() == ["point,x,y", "1,4,5"]
+    assert path.read_text().splitlines() == ["point,x,y", "a,4,5", "'=1+1,1.5,3"]
 
 
 @pytest.mark.parametrize("layout", ["voxels", "learn2reg"])

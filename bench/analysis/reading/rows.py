@@ -15,7 +15,7 @@ UNKNOWN = ["", "nan"]  # numbers that were not measured
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """The rows of a file that `bench.store.folder.write_csv` wrote.
+    """The rows of a file that `bench.store.files.write_csv` wrote.
 
     Args:
         path: The file. Names are texts, whatever they are; what is not measured is NaN.

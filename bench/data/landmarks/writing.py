@@ -1,6 +1,5 @@
 """Points of the fixed image, mapped into the moving one, as a file."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from bench.data.files.images import FileGrid
 from bench.data.landmarks.points import Landmarks
 from bench.data.landmarks.tables import AXES
 from bench.data.mapping import Mapping, transformed
+from bench.store.files import write_csv
 
 
 def write_mapped(
@@ -29,9 +29,9 @@ def write_mapped(
     voxels = transformed(np.linalg.inv(moving.affine), mapped).reshape(ndim, -1)
     columns = voxels if moving.volume is not None else voxels[::-1]  # pictures store rows first
     names = landmarks.names or range(1, len(landmarks.points) + 1)
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["point", *AXES[:ndim]])
-        for name, point in zip(names, columns.T, strict=True):
-            writer.writerow([name, *(f"{value:.6g}" for value in point)])
+    rows = [
+        {"point": name, **dict(zip(AXES, (f"{value:.6g}" for value in point), strict=False))}
+        for name, point in zip(names, columns.T, strict=True)
+    ]
+    write_csv(path, rows)
     return path

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row
+from bench.data.sources.roles import FIXED, MOVING
 from bench.errors import DataError
-
-MOVING, FIXED = "moving", "fixed"
 
 
 def are_paired(root: Path) -> bool:
