@@ -1,10 +1,11 @@
-"""Kills a sweep and damages its files again and again, and compares what it ends with.
+"""Kills sweeps and reports, damages their files again and again, and compares how they end.
 
     python tests/end_to_end/soak.py [--kills N] [--damages N] [--seed N] [--steps N] [--folder DIR]
 
-A sweep of 12 small runs on the demo, extractors among them, is run once undisturbed, and once
-killed by SIGKILL and started again: at random moments, and before files are renamed. Between the
-starts bits of files of every kind are flipped, and files are cut.
+Two sweeps on the demo, 12 small trainings and 8 direct registrations, extractors among them, and
+a report are made once undisturbed, and once killed by SIGKILL and started again, in random order:
+at random moments, and before files are renamed. Between the starts bits of files of every kind are
+flipped, and files are cut.
 """
 
 import argparse
@@ -24,13 +25,19 @@ from bench.store.folder import SUMMARY, Folder, Status, list_folders
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [
-    "-m", "metric=mse,ncc,deepsim_ae", "regularizer.scale=1,2", "seed=0,1", "dataset=demo",
-    "dataset.shape=[32,40]", "dataset.resolution=4",
-    "dataset.subjects_per_split={train:6,val:2,test:2}", "model.channels=[4,6,8]",
-    "trainer.validate_every=20", "trainer.checkpoint_every=5", "trainer.precision=float32",
-    "trainer.accelerator=cpu", "trainer.progress=false", "tracker=none",
+    "run.py", "-m", "regularizer.scale=1,2", "seed=0,1", "dataset=demo", "dataset.shape=[32,40]",
+    "dataset.resolution=4", "dataset.subjects_per_split={train:6,val:2,test:2}",
+    "trainer.precision=float32", "trainer.accelerator=cpu", "trainer.progress=false",
+    "tracker=none",
 ]  # fmt: skip
-RUNS = 12
+NETWORKS = [
+    *SWEEP, "metric=mse,ncc,deepsim_ae", "model.channels=[4,6,8]", "trainer.validate_every=20",
+    "trainer.checkpoint_every=5",
+]  # fmt: skip
+DIRECT = [
+    *SWEEP, "model=direct", "metric=mse,deepsim_ae", "metric.extractor.channels=[4,6,8]",
+]  # fmt: skip
+RUNS = 20
 KILLED_AT_A_WRITE = """
 import os, runpy, signal, sys
 left = int(sys.argv[1])
@@ -41,9 +48,12 @@ def hook(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 sys.addaudithook(hook)
-sys.path.insert(0, os.path.dirname(sys.argv[2]))
 sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+if sys.argv[0] == "-m":
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
 """
 MOST_WRITES = 120  # in one start, before the process is killed
 OTHERS_OF_A_RUN = {"last.pt", "progress.json"}  # which are checked when the run goes on
@@ -82,16 +92,18 @@ def soak(folder: Path, kills: int, damages: int, seed: int, steps: int, longest:
         longest: Most seconds that the sweep lives before it is killed.
     """
     undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
-    settings = [f"trainer.steps={steps}", f"dataset.recommended.short.surrogate_steps={steps}"]
-    command = [str(ROOT / "run.py"), *SWEEP, *settings]
-    _run([sys.executable, *command, f"results_dir={undisturbed}"])
-    command.append(f"results_dir={disturbed}")
+    for command in _commands(undisturbed, steps):
+        _run([sys.executable, *command])
+    commands = _commands(disturbed, steps)
     moments, outcome = random.Random(seed), Outcome()
     while outcome.kills < kills or sum(outcome.damages.values()) < damages:
-        if _is_killed(command, moments, longest):
+        runs = list_folders(disturbed)
+        finished = any(run.status() is Status.FINISHED for run in runs)
+        possible = commands if finished else commands[:-1]  # a report needs a run
+        if _is_killed(moments.choice(possible), moments, longest):
             outcome.kills += 1
-        else:
-            _remove(disturbed, moments.choice(list_folders(disturbed)).path.name)
+        elif runs:
+            _remove(disturbed, moments.choice(runs).path.name)
         wanted = damages * outcome.kills / max(kills, 1)
         while sum(outcome.damages.values()) < min(wanted, damages):
             if not _damage_one(disturbed, moments, outcome):
@@ -99,12 +111,20 @@ def soak(folder: Path, kills: int, damages: int, seed: int, steps: int, longest:
         for run in list_folders(disturbed):
             if run.status() is Status.DAMAGED and run.summary():
                 _remove(disturbed, run.path.name)
-    _run([sys.executable, *command])
+    for command in commands:
+        _run([sys.executable, *command])
     for found in list_folders(disturbed):
         outcome.finished += found.status() is Status.FINISHED
     outcome.different = _differing(undisturbed, disturbed)
     outcome.rest = [str(p.relative_to(disturbed)) for p in disturbed.rglob("*.partial")]
     return outcome
+
+
+def _commands(results: Path, steps: int) -> list[list[str]]:
+    """Of both sweeps and the report, the report last."""
+    settings = [f"results_dir={results}", f"dataset.recommended.short.surrogate_steps={steps}"]
+    report = ["-m", "bench", "report", "--results", str(results), "--out", str(results / "report")]
+    return [[*NETWORKS, f"trainer.steps={steps}", *settings], [*DIRECT, *settings], report]
 
 
 def _run(command: list[str]) -> None:
@@ -114,7 +134,7 @@ def _run(command: list[str]) -> None:
 
 
 def _is_killed(command: list[str], moments: random.Random, longest: float) -> bool:
-    """Starts the sweep; whether it was killed before it had got through."""
+    """Starts a command; whether it was killed before it had got through."""
     at_a_write = moments.random() < 0.5
     writes = str(moments.randrange(MOST_WRITES)) if at_a_write else "-1"
     process = subprocess.Popen(
@@ -166,13 +186,13 @@ def _damage_one(results: Path, moments: random.Random, outcome: Outcome) -> bool
 
 
 def _differing(expected: Path, found: Path) -> list[str]:
-    """Files of runs and extractors that one folder of results lacks or has otherwise."""
+    """Files of runs, extractors and report that one folder of results lacks or has otherwise."""
     names = {
         path.relative_to(results)
         for results in (expected, found)
-        for kind in ("runs", "extractors")
-        for path in results.glob(f"{kind}/[!.]*/*")
-        if path.name in (SUMMARY, "best.safetensors") or path.suffix == ".csv"
+        for pattern in ("runs/[!.]*/*", "extractors/[!.]*/*", "report/**/*")
+        for path in results.glob(pattern)
+        if path.name in (SUMMARY, "best.safetensors", "index.html") or path.suffix == ".csv"
     }
     return [str(n) for n in sorted(names) if _content(expected / n) != _content(found / n)]
 
@@ -188,8 +208,9 @@ def _content(path: Path) -> Any:
         return {**kept, "scores": scores}
     if path.suffix == ".csv":
         with open(path, newline="") as file:
-            return [{**row, "seconds": None} for row in csv.DictReader(file)]
-    return path.read_bytes()
+            rows = list(csv.DictReader(file))
+        return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows]
+    return path.read_bytes() if path.suffix == ".safetensors" else True
 
 
 def main() -> None:
