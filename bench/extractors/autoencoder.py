@@ -62,9 +62,13 @@ class Autoencoder(FullResolutionFeatures):
         last.bias.data.copy_(mean.logit())
 
     def loss(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> Tensor:
-        """Mean squared error of the reconstruction."""
-        return F.mse_loss(output, image)
+        """Mean squared error of the reconstruction, of what a sigmoid can reach of the image.
+
+        Noise takes intensities out of [0, 1]. They would pull the logits on for ever where the
+        sigmoid is flat, since the gradient there does not end.
+        """
+        return F.mse_loss(output, image.clamp(0, 1))
 
     def score(self, output: Tensor, image: Tensor, segmentation: Tensor | None) -> dict[str, float]:
         """`reconstruction_error`: root of the mean squared error."""
-        return {"reconstruction_error": float(F.mse_loss(output, image).sqrt())}
+        return {"reconstruction_error": float(self.loss(output, image, segmentation).sqrt())}

@@ -116,6 +116,15 @@ def test_autoencoder_comes_back_from_where_the_sigmoid_is_flat(logit):
     assert abs(slope) == pytest.approx(0.02 * (output - images).abs().mean().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize(("logit", "intensity"), [(-20.0, -0.3), (20.0, 1.3)])
+def test_intensities_out_of_range_do_not_pull_the_autoencoder_on_for_ever(logit, intensity):
+    network = autoencoder(2)
+    network.network.head[-1].bias.data.fill_(logit)
+    images = torch.full((1, 1, 16, 24), intensity)
+    network.loss(network(images), images, None).backward()
+    assert abs(network.network.head[-1].bias.grad.item()) < 1e-6
+
+
 def test_autoencoder_has_no_skips():
     """All that passes from input to output goes through the coarsest stage."""
     network = autoencoder(2)
