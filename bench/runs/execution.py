@@ -68,9 +68,13 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
     run.start(environment(device_name(experiment.settings)))
 
     def work(tracker: Tracker) -> dict[str, Any]:
-        obtain_extractors(job.learners)
+        extractors = obtain_extractors(job.learners)
         progress = Progress(folder.file(PROGRESS))
-        return {**_train(run, job, tracker, progress), **_test(run, task, job, progress)}
+        return {
+            **({"extractors": extractors} if extractors else {}),
+            **_train(run, job, tracker, progress),
+            **_test(run, task, job, progress),
+        }
 
     kind = run.header["task"]
     figures = {kind: folder.file(FIGURE)}

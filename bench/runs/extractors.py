@@ -25,17 +25,25 @@ from bench.training.devices import device_name
 STARTING_IMAGES = 16
 
 
-def obtain_extractors(learners: Iterable[Learner]) -> None:
-    """Fills surrogate networks from the store; those that are missing are trained first."""
-    for learner in learners:
-        obtain_extractor(learner)
+def obtain_extractors(learners: Iterable[Learner]) -> list[dict[str, Any]]:
+    """Fills surrogate networks from the store; those that are missing are trained first.
+
+    Returns:
+        What became of each: its `task`, `steps`, and if it was trained `name`, the folder's, and
+        `scores` on validation images.
+    """
+    return [obtain_extractor(learner) for learner in learners]
 
 
-def obtain_extractor(learner: Learner) -> None:
+def obtain_extractor(learner: Learner) -> dict[str, Any]:
     """Fills a surrogate network with its weights from the store; trains and stores them first.
 
     With 0 steps it keeps the random weights that it was built with.
+
+    Returns:
+        See `obtain_extractors`.
     """
+    found = {"task": surrogate_network(learner.network).task, "steps": 0}
     if learner.section["steps"] > 0:
         identity, folder = _place(learner)
         if not _is_whole(folder):
@@ -47,7 +55,11 @@ def obtain_extractor(learner: Learner) -> None:
                         folder.forget()
                     _train(learner, identity, folder)
         load_network(folder.file(BEST), learner.network)
+        summary = folder.summary() or {}
+        scores = {name: score["mean"] for name, score in summary["scores"].items()}
+        found |= {"name": folder.path.name, "steps": summary["steps"], "scores": scores}
     learner.network.eval().requires_grad_(False)
+    return found
 
 
 def read_extractors(learners: Iterable[Learner]) -> None:

@@ -43,7 +43,8 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         val_dice: Validation Dice.
         val_loss: Validation loss without the regularizer.
         folding: Folding on validation and test pairs.
-        more: `schema`, `data`, `variant`, `moving`, `fixed`, `classes`, and scores per test pair.
+        more: `schema`, `data`, `variant`, `moving`, `fixed`, `classes`, `extractors`, and scores
+            per test pair.
 
     Returns:
         The run's folder.
@@ -93,6 +94,7 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         "training_seconds": 200.0,
         "data": more.get("data", "f" * 64),
         "classes": CLASSES,
+        "extractors": more.get("extractors", []),
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder

@@ -195,12 +195,17 @@ def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):
     )
     learners = [learner_of(experiment, tiny_datasets[2]) for _ in range(2)]
     networks = [learner.network for learner in learners]
-    obtain_extractor(learners[0])
+    first_time = obtain_extractor(learners[0])
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.status() == "finished"
     assert folder.path.name.startswith("demo-segmenter-seed0-")
     written = folder.file(BEST).stat().st_mtime_ns
-    obtain_extractor(learners[1])
+    summary = folder.summary()
+    assert first_time == {
+        **{"task": "segmenter", "steps": 2, "name": folder.path.name},
+        "scores": {"dice": summary["scores"]["dice"]["mean"]},
+    }
+    assert obtain_extractor(learners[1]) == first_time
     assert folder.file(BEST).stat().st_mtime_ns == written
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(value, second[name]) for name, value in first.items())

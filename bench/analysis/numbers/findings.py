@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison, compare
 from bench.analysis.numbers.conclusions import Conclusion, conclude
+from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
@@ -66,6 +67,7 @@ class Findings:
         fronts: Of `compare_fronts`, means at equal smoothness.
         losses: Of `noise_losses`, means.
         conclusions: Of `conclude`.
+        extractors: Of `extractor_rows`.
     """
 
     records: Records
@@ -78,6 +80,7 @@ class Findings:
     fronts: pd.DataFrame
     losses: pd.DataFrame
     conclusions: list[Conclusion]
+    extractors: pd.DataFrame
 
 
 def find(request: Request) -> Findings:
@@ -120,6 +123,7 @@ def find(request: Request) -> Findings:
         fronts,
         losses,
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
+        extractor_rows(request.results),
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
+from bench.analysis.numbers.extractors import learned
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
@@ -26,10 +27,10 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         Columns `comparison`, `dataset`, `label`, `metric`, `weight`, `at_border`, `blind`, `seeds`,
         `n` and `left_out` (test pairs with and without Dice), `gain` (mean change of Dice against
         the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
-        `training_seconds`, `published` and `difference` (the papers' Dice, and how far
-        `dice_published` is above it); and for each score NAME, NAME_std over pairs, NAME_low and
-        NAME_high (95 % interval of the mean), NAME_n, NAME_unit where runs record a unit, and
-        NAME_p70 where a quantile over pairs is asked for.
+        `training_seconds`, `extractor` (how well it learned, in words), `published` and
+        `difference` (the papers' Dice, and how far `dice_published` is above it); and for each
+        score NAME, NAME_std over pairs, NAME_low and NAME_high (95 % interval of the mean), NAME_n,
+        NAME_unit where runs record a unit, and NAME_p70 where a quantile over pairs is asked for.
     """
     before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
     bootstrap = Bootstrap(clusters_of(comparison).codes)
@@ -60,6 +61,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
         "seeds": len(entry.choice.runs),
         "seed_std": by_seed.std(),
         "training_seconds": np.mean(seconds),
+        "extractor": learned(entry.choice.runs),
         "published": published_dice(comparison.dataset, entry.metric),
     }
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.extractors import grade
 from bench.analysis.numbers.paired import clusters_of
+from bench.analysis.reading.durations import duration
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 
@@ -53,6 +55,28 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
         ]
         body.append([Cell(text, text) for text in texts])
     table.sections.append(body)
+    return table
+
+
+def extractors_table(extractors: pd.DataFrame) -> Table:
+    """How well extractors learned, of `extractor_rows`."""
+    caption = "Extractors, and how well they learned their task, on validation images."
+    headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
+    table = Table("extractors", caption, [*headings, "score"], texts=3)
+    table.sections.append(
+        [
+            [
+                Cell(row["dataset"], row["dataset"]),
+                Cell(row["task"], row["task"]),
+                Cell(" ".join(map(str, row["channels"] or [])) or NONE),
+                Cell(f"{row['noise'] or 0:g}", row["noise"] or 0),
+                *(Cell(str(row[name]), row[name]) for name in ("seed", "steps", "best_step")),
+                Cell(duration(row["training_seconds"]), row["training_seconds"]),
+                Cell(grade(row["score"], row["value"]), row["value"]),
+            ]
+            for row in extractors.astype(object).where(extractors.notna(), None).to_dict("records")
+        ]
+    )
     return table
 
 

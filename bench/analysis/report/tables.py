@@ -23,6 +23,7 @@ HEADINGS = {
     "published": "papers' Dice",
     "difference": "Dice (published) − papers'",
     "training_seconds": "training",
+    "extractor": "extractor's score",
     "state": "state",
 }
 FIRST = ("comparison", "label", "state", "weight", "seeds", "n")
@@ -37,7 +38,7 @@ def _columns(rows: pd.DataFrame) -> list[str]:
     scores = sorted(SCORES, key=lambda n: 2 if _is_cost(n) else n.endswith("_published"))
     further = {score: [quantile] for quantile, score in QUANTILES.items()} | FOLLOWING
     behind = [column for name in scores for column in (name, *further.get(name, []))]
-    wanted = [*FIRST, *behind, "training_seconds"]
+    wanted = [*FIRST, *behind, "training_seconds", "extractor"]
     return [name for name in wanted if name in rows and rows[name].notna().any()]
 
 

@@ -16,7 +16,7 @@ from bench.analysis.plots.style import save, styled
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.markup import Table
-from bench.analysis.report.overview import missing_table, overview_table
+from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import render
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.tables import (
@@ -107,6 +107,7 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
     return {
         "missing": missing_table(found.missing),
         "overview": overview_table(found.records, found.comparisons),
+        "extractors": extractors_table(found.extractors),
         "main": results_table(found.rows, found.pairs, "results", caption),
         "conclusions": _by_subject(found.conclusions),
         "fronts": fronts_table(found.fronts),
@@ -189,6 +190,7 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "statistics": content["statistics"],
         "equal_smoothness": [content["fronts"]],
         "noise": [content["losses"]],
+        "extractors": [content["extractors"]],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
     }
@@ -210,6 +212,7 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         "friedman": found.friedman,
         "equal_smoothness": found.fronts,
         "noise": found.losses,
+        "extractors": found.extractors,
         "missing": found.missing,
         "runs": found.records.runs.reset_index(names="run"),
     }
