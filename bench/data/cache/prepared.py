@@ -333,7 +333,8 @@ class PreparedDataset:
             places=None if any(place is None for _, place in places) else places,
             given=[(moving, fixed) for moving, fixed in given.get(split, [])] if given else None,
         )
-        pairs = make_policy(self.pairing[split], given=bool(given))(members)
+        section = self.pairing.get(split, "given") if given else self.pairing[split]
+        pairs = make_policy(section, given=bool(given))(members)
         if not pairs:
             subjects = counted(len(indices), "subject")
             raise DataError(
