@@ -123,7 +123,7 @@ def check(source: Source) -> CheckReport:
         _add(split, subject, raw, sample, source)
         _find_copy(report, hashes, subject, sample)
         landmarks[subject.id] = sample.landmarks
-        if raw is not None and raw.affine is not None and len(raw.orientation) == 3:
+        if raw is not None and raw.affine is not None and raw.lies_in_space:
             grids[subject.id] = raw.affine @ sample.grid
             _note_forms(report, subject)
         trained[sample.image.shape[1:]] += 1

@@ -155,7 +155,7 @@ class Source(ABC):
             subjects = self.subjects()
             chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
         raw = self.read(replace(chosen, labels=None, mask=None))
-        if raw is None or raw.affine is None:
+        if raw is None or not raw.lies_in_space:
             raise DataError(
                 f"dataset {self.name}: has no headers that could place images in the world. Leave "
                 f"dataset.space={WORLD} out."
