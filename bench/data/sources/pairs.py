@@ -140,7 +140,7 @@ def make_policy(
     """
     options = dict(section) if isinstance(section, Mapping) else {"policy": section}
     if "most" in options:
-        most = options.pop("most")
+        most: Any = options.pop("most")
         return Some(make_policy(options, given), most)
     if given:
         return Given()
