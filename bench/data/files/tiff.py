@@ -131,8 +131,8 @@ def _page(path: Path, page: int | None, pages: np.ndarray, single: bool) -> np.n
         return pages[0, page][None] if single else pages[page]
     if len(pages) != 1:
         raise DataError(
-            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, or use "
-            "dataset=tiff_stack."
+            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, use "
+            "dataset=tiff_stack, or set dataset.ndim=3 if the pages are slices of a volume."
         )
     return pages[0]
 

@@ -71,8 +71,10 @@ def obtain(
             f"README.md says, then run `python -m bench data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
-        which = "--archive is given, too" if archive is not None else "it is not made of a clone"
-        raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}.")
+        which = "--archive is given, too. Give one of them."
+        if archive is None:
+            which = f"it is not made of a clone. {about.get('manual') or 'See its README.'}"
+        raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}")
     given = archive or clone
     if given is None and not about.get("url") and is_ready(source) is None:
         raise DataError(
