@@ -52,16 +52,20 @@ def prepare(
     archive: Annotated[
         Path | None, typer.Option("--archive", help="An archive that was downloaded by hand.")
     ] = None,
+    clone: Annotated[
+        Path | None,
+        typer.Option("--clone", help="A clone of the repository that the set is made of."),
+    ] = None,
     root: Root = None,
 ) -> None:
-    """Get a data set: download it or take an archive, unpack, check, put in place."""
+    """Get a data set: download it or take an archive or a clone, check, put in place."""
     experiment = _experiment(name, root, Path("results"), overrides)
     source = make_source(experiment)
     if "root" not in experiment["dataset"]:
         print(f"{name} is embedded; there is nothing to prepare")
         return
     before = is_ready(source)
-    count = obtain(source, experiment["dataset"].get("about", {}), archive)
+    count = obtain(source, experiment["dataset"].get("about", {}), archive, clone)
     how = "was ready before" if before is not None else "is ready"
     print(f"{name} {how}: {counted(count, 'subject')} in {source.root}")
 

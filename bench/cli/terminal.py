@@ -15,7 +15,7 @@ from bench.analysis.reading.metrics import method_of
 from bench.config.identity import DEFAULT_MODEL
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
-from bench.scores.registry import SCORES, names_of, score_of
+from bench.scores.registry import SCORES, Score, names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE
 
@@ -52,15 +52,31 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         known = [value and value["mean"] for value in (before, after)]
         if score.hides_zero and not any(known):
             continue
-        if score.has_before and None not in known:
-            for i, j in ((0, 1), (1, 0)):
-                if score.is_better(known[i], known[j]):
-                    cells[i] = f"[bold]{cells[i]}[/bold]"
-        heading = score.heading(summary.get("units", {}).get(name))
-        table.add_row(for_rich(heading), *cells, str(after["n"]) if after else "")
+        unit = summary.get("units", {}).get(name)
+        pairs = str(after["n"]) if after else ""
+        table.add_row(for_rich(score.heading(unit)), *_marked(score, cells, known), pairs)
+        key = score.quantile_name
+        known = [value and value.get(key) for value in (before, after)] if key else []
+        if any(value is not None for value in known):
+            cells = ["" if value is None else f"{value:.{score.digits}f}" for value in known]
+            heading = score.heading(unit, quantile=True)
+            table.add_row(for_rich(heading), *_marked(score, cells, known), pairs)
     console = Console(highlight=False)
     console.print(table)
     console.print(for_rich(f"figure: {folder / FIGURE}"), soft_wrap=True)
+
+
+def _marked(score: Score, cells: Sequence[str], values: Sequence[float | None]) -> list[str]:
+    """The cells before and after, the better one bold."""
+    marked = list(cells)
+    before, after = values
+    if score.has_before and before is not None and after is not None:
+        for i, better in enumerate(
+            (score.is_better(before, after), score.is_better(after, before))
+        ):
+            if better:
+                marked[i] = f"[bold]{cells[i]}[/bold]"
+    return marked
 
 
 def _title(summary: Mapping[str, Any]) -> str:

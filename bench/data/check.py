@@ -123,7 +123,7 @@ def check(source: Source) -> CheckReport:
         _add(split, subject, raw, sample, source)
         _find_copy(report, hashes, subject, sample)
         landmarks[subject.id] = sample.landmarks
-        if raw is not None and raw.affine is not None and len(raw.orientation) == 3:
+        if raw is not None and raw.affine is not None and raw.lies_in_space:
             grids[subject.id] = raw.affine @ sample.grid
             _note_forms(report, subject)
         trained[sample.image.shape[1:]] += 1
@@ -151,6 +151,8 @@ def check(source: Source) -> CheckReport:
             f"{channels[least][0]}: has {least} channel(s), most images have {most}. Give every "
             "image the same channels; dataset.color=grey makes one of colours."
         )
+    elif [*channels] not in ([], [1]):
+        report.notes.append(_channels(source, *channels))
     if len(labelled) > 1:
         report.faults.append(
             f"dataset {source.name}: {labelled[True]} subjects have labels, {labelled[False]} have "
@@ -316,6 +318,13 @@ def _note(report: CheckReport, source: Source) -> None:
     for label in report.labels:
         if label.subjects < count and label.name != "not declared":
             report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
+
+
+def _channels(source: Source, count: int) -> str:
+    """How many channels all images have, and what they are called where the data set says that."""
+    names = source.channel_names() or []
+    called = f": {', '.join(names)}" if len(names) == count else ""
+    return f"images have {count} channels{called}"
 
 
 def _rest(label: LabelReport, total: int) -> str:

@@ -49,7 +49,12 @@ def retest(
                 | {name: case.rows[PAIRS][0][name] for name in ("moving", "fixed")}
                 | dict(case.scores)
                 for case in score_pairs(
-                    job.method, job.objective, job.dataset, job.device, disturb=disturb
+                    job.method,
+                    job.objective,
+                    job.dataset,
+                    job.device,
+                    disturb=disturb,
+                    masks=job.masks,
                 )
             ]
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)

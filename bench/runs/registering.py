@@ -156,15 +156,23 @@ class Registrar:
         Args:
             files: The pair.
             out: Folder to write to.
-            layout: Of the displacement, one of `LAYOUTS`; None for `ants` in 3D, `voxels` in 2D.
+            layout: Of the displacement, one of `LAYOUTS`; None for `ants` where the files lie in
+                space, else `voxels`.
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
             ConfigError: If the displacement cannot be written so, or not to that folder.
         """
-        layout = self._layout(layout)
+        self._check_layout(layout)
         moving = self._read(files.moving, files.labels, MOVING)
         fixed = self._read(files.fixed, files.fixed_labels, FIXED)
+        placed = moving.raw.lies_in_space and fixed.raw.lies_in_space
+        if layout not in (None, "voxels") and not placed:
+            raise ConfigError(
+                f"--format {layout}: is for volumes that say where they lie in space, and "
+                f"{files.fixed} or {files.moving} does not. Use --format voxels."
+            )
+        layout = layout or ("ants" if placed else "voxels")
         points = None if files.landmarks is None else read_landmarks(files.landmarks, fixed.raw)
         if self.dataset.shapes is not None:
             sizes = [image.image.shape[2:] for image in (moving, fixed)]
@@ -199,17 +207,16 @@ class Registrar:
                 found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
         return replace(found, files=[out / path.name for path in found.files])
 
-    def _layout(self, layout: str | None) -> str:
-        flat = self.dataset.ndim == 2
-        layout = layout or ("voxels" if flat else "ants")
+    def _check_layout(self, layout: str | None) -> None:
+        if layout is None:
+            return
         if layout not in LAYOUTS:
             raise ConfigError(f"--format {layout}: must be one of {', '.join(LAYOUTS)}.")
-        if flat and layout != "voxels":
+        if self.dataset.ndim == 2 and layout != "voxels":
             raise ConfigError(
                 f"--format {layout}: is for volumes, and {self.name} registers 2D images. Use "
                 "--format voxels."
             )
-        return layout
 
     def _read(self, path: Path, labels: Path | None, role: str) -> _Image:
         """Reads and preprocesses a file as the run's data were.

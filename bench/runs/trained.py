@@ -20,6 +20,7 @@ from bench.store.folder import (
     Folder,
 )
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
+from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.registration import RegistrationJob
 
 TRUSTING = "pass --trust"
@@ -37,7 +38,9 @@ def load_run(folder: Folder, trust: bool = False) -> RegistrationJob:
         ConfigError: If it names a class that is not trusted.
     """
     setup = load_setup(folder, trust)
-    job = RegistrationJob(setup, build_parts(setup))
+    within_mask = setup.experiment.config.get("task", {}).get("within_mask")
+    masks = Masks(setup) if within_mask else None
+    job = RegistrationJob(setup, build_parts(setup), masks=masks)
     obtain_extractors(job.learners)
     job.make_ready(folder.file(BEST))
     return job

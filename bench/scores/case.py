@@ -33,6 +33,7 @@ class Case:
         similarity: D of the pair under the displacement.
         reverse: Displacement (1, D, *S) of the registration of fixed to moving, voxels.
         landmarks: Points of moving and fixed (N, D) each, voxels, NaN where one is missing.
+        mask: Where scores of labels and of the displacement count (*S); None for everywhere.
     """
 
     displacement: Tensor | None = None
@@ -45,6 +46,7 @@ class Case:
     similarity: float | None = None
     reverse: Tensor | None = None
     landmarks: tuple[Tensor, Tensor] | None = None
+    mask: Tensor | None = None
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def has(self, needs: Collection[str]) -> bool:
@@ -70,3 +72,21 @@ class Case:
             if state[name] is not None:
                 state[name] = state[name].cpu()
         return state
+
+
+def within(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The values at voxels that a mask holds.
+
+    Args:
+        values: (B, *T) of voxels p, or of differences, which leave voxels out at the border: of
+            one voxel the last, of more as many at both ends.
+        mask: (*S), at least as large; None for all.
+
+    Returns:
+        (B, N), or the values as they are.
+    """
+    if mask is None:
+        return values
+    sizes = zip(mask.shape, values.shape[1:], strict=True)
+    places = tuple(slice((size - n) // 2, (size - n) // 2 + n) for size, n in sizes)
+    return values[:, mask[places].to(values.device)]

@@ -108,17 +108,26 @@ def hd95_left_out(case: Case) -> float:
     """How many classes but the first one image has and the other lacks: they have no distance."""
     there = [
         {label for label, box in enumerate(ndimage.find_objects(image, case.classes - 1), 1) if box}
-        for image in (np.asarray(case.warped), np.asarray(case.fixed))
+        for image in _maps(case)
     ]
     return float(len(there[0] ^ there[1]))
 
 
 def hd95_of_classes(case: Case) -> list[float]:
     """HD95 of each class of a case."""
-    return case.keep(
-        "hd95", lambda: hd95_per_class(case.warped, case.fixed, case.classes, case.spacing)
-    )
+    return case.keep("hd95", lambda: hd95_per_class(*_maps(case), case.classes, case.spacing))
 
 
 def _dice(case: Case) -> Tensor:
-    return case.keep("dice", lambda: dice_per_class(case.warped, case.fixed, case.classes))
+    inside = ... if case.mask is None else case.mask.numpy()
+    warped, fixed = (image[inside] for image in _maps(case))
+    return case.keep("dice", lambda: dice_per_class(warped, fixed, case.classes))
+
+
+def _maps(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Warped and fixed label map (*S), background outside of the mask."""
+    warped, fixed = np.asarray(case.warped), np.asarray(case.fixed)
+    if case.mask is None:
+        return warped, fixed
+    inside = case.mask.numpy()
+    return np.where(inside, warped, 0), np.where(inside, fixed, 0)

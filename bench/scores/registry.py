@@ -68,14 +68,18 @@ class Score:
         """What records call the quantile over pairs, such as `p70`; None if there is none."""
         return None if self.quantile is None else f"p{round(100 * self.quantile)}"
 
-    def heading(self, unit: str | None = None) -> str:
+    def heading(self, unit: str | None = None, quantile: bool = False) -> str:
         """Title with unit.
 
         Args:
             unit: In place of the usual one.
+            quantile: Whether it heads the quantile over pairs.
         """
         unit = self.unit if unit is None else unit
-        return f"{self.title} [{unit}]" if unit else self.title
+        title = self.title
+        if quantile and self.quantile is not None:
+            title = f"{title} ({100 * self.quantile:g} % of pairs)"
+        return f"{title} [{unit}]" if unit else title
 
     def is_better(self, value: float, other: float) -> bool:
         """Whether a value is better than another."""

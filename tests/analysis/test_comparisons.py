@@ -89,6 +89,14 @@ def test_data_read_in_another_way_are_other_data(tmp_path):
     ]
 
 
+def test_what_is_null_is_not_said_of_a_comparison(tmp_path):
+    write_run(tmp_path, config(metric="mse"), [0.1])
+    other = config(metric="ncc")
+    other["dataset"] |= {"moving": "t1", "fixed": "t2"}
+    write_run(tmp_path, other, [0.3])
+    assert [own.name for own in compared(tmp_path)] == ["demo", "demo (fixed=t2 moving=t1)"]
+
+
 def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
     write_run(tmp_path, config(), [0.1], variant="v")
     write_run(tmp_path, config(steps=200), [0.2], variant="w")

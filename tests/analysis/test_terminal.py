@@ -31,6 +31,19 @@ def test_summary_shows_before_after_and_the_figure(capsys):
     assert "results/runs/x/figure.png" in printed
 
 
+def test_quantile_over_pairs_has_a_row_after_its_score(capsys):
+    of_run = summary(tre=score(4.2) | {"p70": 4.63})
+    of_run["scores_before"]["tre"] = score(7.0) | {"p70": 7.61}
+    print_summary(of_run, Path("x"))
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    titles = [row[1].strip() for row in rows]
+    place = titles.index("TRE (70 % of pairs) [mm]")
+    assert titles[place - 1] == "TRE [mm]"
+    assert [cell.strip() for cell in rows[place][2:5]] == ["7.61", "4.63", "4"]
+    print_summary(summary(tre=score(None, None, 0) | {"p70": None}), Path("x"))
+    assert "70 %" not in capsys.readouterr().out
+
+
 def test_lengths_of_stacks_are_in_pixels_and_scores_of_another_task_are_shown(capsys):
     other = summary(gaps=score(2.5)) | {"metric": None, "model": "painter", "weight": None}
     del other["scores"]["sdlogj"]  # a run of before that score

@@ -220,6 +220,7 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
         "trainer.early_stopping=3",
         "dataset.augmentation.rotation=9",
         "dataset.pairs.train=mirrored",
+        "dataset.pairs.test={policy: mirrored, most: 2}",
     ],
 )
 def test_what_can_change_the_numbers_changes_the_identity(override):

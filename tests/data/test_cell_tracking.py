@@ -155,7 +155,7 @@ def test_folder_above_the_sequences_is_refused(root):
 @pytest.mark.parametrize("path", ["02/t007.tif", "02_ST/SEG/man_seg007.tif"])
 def test_frame_of_several_pages_is_refused(root, tmp_path, path):
     write_tiff(root / path, np.stack([np.eye(*SHAPE, dtype=np.uint8)] * 3))
-    words = rf"{path}: has 3 pages; one image is needed. Save the page as a file, or use dataset=t"
+    words = rf"{path}: has 3 pages; one image is needed. Save the page as a file, use dataset=tif"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 

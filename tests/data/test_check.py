@@ -421,6 +421,12 @@ def test_generated_set_is_checked_too():
     assert report.splits["test"].pairs == 2
 
 
+def test_channels_are_counted_and_named():
+    few = ["dataset=demo", "dataset.subjects_per_split={train: 2, val: 2, test: 2}"]
+    assert not any("channel" in note for note in checked(few).notes)
+    assert "images have 2 channels: flair, t1" in checked(few, "dataset.contrast=[flair,t1]").notes
+
+
 def test_distance_of_the_headers_of_pairs_is_told(layout):
     root, options = layout("brain")
     assert not any("by their headers" in note for note in checked(options).notes)

@@ -200,6 +200,65 @@ def test_pairs_that_agree_in_the_world_begin_at_dice_1(tmp_path, kind, codes):
     assert scored(tmp_path)[0]["dice"] < 0.6
 
 
+def tiff_slices(**options):
+    """A TIFF with a page for each slice of an array (X, Y, Z)."""
+
+    def write(stem, array):
+        path = f"{stem}.ome.tif" if "ome" in options else f"{stem}.tif"
+        tifffile.imwrite(path, array.T, photometric="minisblack", **options)
+        return path
+
+    return write
+
+
+VOXEL = (0.4, 0.9, 2.5)  # mm along x, y and z
+
+
+def sizes_of_ome(unit, per_mm):
+    sizes = {f"PhysicalSize{axis}": edge * per_mm for axis, edge in zip("XYZ", VOXEL, strict=True)}
+    return {"axes": "ZYX", **sizes, **{f"PhysicalSize{axis}Unit": unit for axis in "XYZ"}}
+
+
+IN_MICROMETRES = tuple(1e-3 / edge for edge in VOXEL[:2])  # pixels of x and y in one
+SLICES = {
+    "OME in micrometres": tiff_slices(ome=True, metadata=sizes_of_ome("µm", 1000)),
+    "OME in millimetres": tiff_slices(ome=True, metadata=sizes_of_ome("mm", 1)),
+    "ImageJ": tiff_slices(
+        imagej=True,
+        resolution=IN_MICROMETRES,
+        metadata={"unit": "um", "spacing": 2500.0, "axes": "ZYX"},
+    ),
+    "ImageJ, micro sign": tiff_slices(
+        imagej=True,
+        resolution=IN_MICROMETRES,
+        metadata={"unit": "\\u00B5m", "spacing": 2500.0, "axes": "ZYX"},
+    ),
+    "plain": tiff_slices(),  # with dataset.pixel_size
+}
+
+
+@pytest.mark.parametrize("kind", SLICES)
+@pytest.mark.parametrize("frame", ["array", "columns"])
+def test_distances_of_tiff_volumes_are_in_millimetres(tmp_path, kind, frame):
+    subjects = []
+    for name, voxel in (("moving", MOVING), ("fixed", FIXED)):
+        image, labels = marked(SHAPE, voxel, seed=len(subjects))
+        paths = [
+            SLICES[kind](tmp_path / f"{name}{what}", array)
+            for what, array in (("", image.astype(np.uint16)), ("_labels", labels))
+        ]
+        heading = "x,y,z\n" if frame == "columns" else ""
+        subjects.append((*paths, heading + ",".join(map(str, voxel))))
+    table(tmp_path, subjects)
+    scores, dataset = scored(tmp_path, **({"pixel_size": VOXEL} if kind == "plain" else {}))
+    expected = np.linalg.norm(np.multiply(VOXEL, np.subtract(MOVING, FIXED)))
+    assert dataset.unit == "mm"
+    assert dataset.shape == SHAPE
+    assert scores["hd95"] == pytest.approx(expected, rel=1e-4)
+    assert scores["tre"] == pytest.approx(expected, rel=1e-4)
+    assert points_lie_on_labels(dataset)
+
+
 EDGES = (0.8, 0.5)  # mm along x and y
 
 

@@ -105,6 +105,14 @@ def test_column_id_tells_equal_file_names_apart(root, tmp_path):
     assert prepare(source(root, text), tmp_path / "cache").ids == [*SUBJECTS]
 
 
+def test_of_given_pairs_at_most_so_many_are_taken(root, tmp_path):
+    pairs = {split: {"policy": "cross", "most": 1} for split in CROSS}
+    dataset = prepare(source(root, PAIRS, pairs), tmp_path / "cache")
+    assert {split: len(found) for split, found in named_pairs(dataset).items()} == dict.fromkeys(
+        CROSS, 1
+    )
+
+
 def test_given_pairs_are_taken_whatever_the_policy_says(root, tmp_path):
     dataset = prepare(source(root, PAIRS), tmp_path / "cache")
     assert named_pairs(dataset) == {

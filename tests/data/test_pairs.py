@@ -107,6 +107,25 @@ def test_pairs_are_the_same_each_time(policy):
     assert make_pairs(policy, MEMBERS, **members) == make_pairs(policy, MEMBERS, **members)
 
 
+@pytest.mark.parametrize("policy", [*POLICIES, {"policy": "neighbours", "within": 2}])
+def test_most_leaves_so_many_pairs_of_any_policy_evenly_spaced(policy):
+    options = policy if isinstance(policy, dict) else {"policy": policy}
+    members = {"atlas": 0, "given": [(3, 4), (4, 3), (7, 9), (9, 7)]}
+    everything = make_pairs(policy, MEMBERS, **members)
+    assert make_pairs({**options, "most": 2}, MEMBERS, **members) == [
+        everything[0],
+        everything[len(everything) // 2],
+    ]
+    assert make_pairs({**options, "most": 1000}, MEMBERS, **members) == everything
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.5, True, "2", None])
+def test_most_that_is_no_number_of_pairs_is_refused(most):
+    words = rf"dataset.pairs: most={most}: must be a whole number of at least 1\."
+    with pytest.raises(ConfigError, match=words):
+        make_policy({"policy": "cross", "most": most})
+
+
 @pytest.mark.parametrize("within", [0, -1, 1.5, True, "2"])
 def test_neighbours_within_no_whole_number_of_places_are_refused(within):
     words = rf"dataset.pairs: within={within}: must be a whole number of at least 1\."
@@ -117,8 +136,8 @@ def test_neighbours_within_no_whole_number_of_places_are_refused(within):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"policy": "next", "within": 2}, "next does not take within. Only neighbours has an opt"),
-        ({"policy": "neighbours", "k": 2}, "neighbours does not take k. Only neighbours has an op"),
+        ({"policy": "next", "within": 2}, "next does not take within. All take most, neighb"),
+        ({"policy": "neighbours", "k": 2}, "neighbours does not take k. All take most, neighb"),
         ({"within": 2}, "Unknown pairing None in dataset.pairs. Known: atlas, cross"),
     ],
 )

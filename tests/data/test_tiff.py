@@ -7,7 +7,13 @@ import pytest
 import tifffile
 from image_files import write_tiff
 
-from bench.data.files.tiff import count_pages, read_channels, read_labels
+from bench.data.files.tiff import (
+    count_pages,
+    read_channels,
+    read_label_slices,
+    read_labels,
+    read_slices,
+)
 from bench.errors import DataError
 
 GREY_PALETTE = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))  # 0 is white
@@ -73,6 +79,75 @@ def test_bilevel_images_are_read_as_0_and_1(path):
     write_tiff(path, pages)
     assert_holds(path, pages.astype(np.uint8))
     assert read_image(path, 0).dtype == np.uint8
+
+
+VOLUME = pages_of(np.uint16, (4, 6, 5))
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        (VOLUME, {}),
+        (VOLUME, {"imagej": True, "metadata": {"axes": "ZYX"}}),
+        (VOLUME, {"ome": True, "metadata": {"axes": "ZYX"}}),
+        (VOLUME.astype(np.float32), {"compression": "zlib"}),
+    ],
+)
+def test_pages_are_the_slices_of_a_volume(path, array, options):
+    write_tiff(path, array, **options)
+    assert np.array_equal(read_slices(path)[:, 0], array)
+    assert np.array_equal(read_label_slices(path), array)
+
+
+def test_files_of_a_page_after_the_other_are_volumes(path):
+    with tifffile.TiffWriter(path) as file:
+        for page in VOLUME:
+            file.write(page, photometric="minisblack", contiguous=False)
+    assert np.array_equal(read_slices(path)[:, 0], VOLUME)
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "CZYX"])
+def test_volumes_have_channels_along_axis_c(path, axes):
+    both = np.stack([VOLUME, VOLUME[::-1]], axis=axes.index("C"))
+    write_tiff(path, both, ome=True, metadata={"axes": axes})
+    assert np.array_equal(read_slices(path), np.stack([VOLUME, VOLUME[::-1]], axis=1))
+    with pytest.raises(DataError, match="has 2 channels; one label id a pixel is needed"):
+        read_label_slices(path)
+
+
+@pytest.mark.parametrize("read", [read_slices, read_label_slices])
+@pytest.mark.parametrize(
+    ("array", "options", "words"),
+    [
+        (
+            VOLUME,
+            {"imagej": True, "metadata": {"axes": "TYX"}},
+            r"its 4 pages are times \(axis T\).*ImageJ: Image > Properties; tifffile: metadata=",
+        ),
+        (
+            VOLUME,
+            {"ome": True, "metadata": {"axes": "CYX"}},
+            r"its 4 pages are channels of one 2D image \(axis C\), and slices of a volume are nee",
+        ),
+        (VOLUME[0], {}, "is a 2D image of one page; volumes are needed. Set dataset.ndim=2"),
+        (
+            VOLUME[:3],
+            {"photometric": "rgb", "planarconfig": "separate"},
+            "of one page, its planes being colours; volumes are needed. .*photometric='minisblack'",
+        ),
+        (
+            np.stack([VOLUME, VOLUME]),
+            {"imagej": True, "metadata": {"axes": "TZYX"}},
+            "has the axes TZYX of lengths .*Save one time per file",
+        ),
+    ],
+)
+def test_pages_that_are_no_slices_are_told(path, read, array, options, words):
+    write_tiff(path, array, **options)
+    with pytest.raises(DataError, match=words) as raised:
+        read(path)
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
 
 
 def test_complex_pixels_are_refused(path):

@@ -16,6 +16,27 @@ IMAGE = gradient((8, 10))
 SPLITS = {"train": ("a", [0, 5]), "val": ("a", [5, 7]), "test": ("b", None)}
 
 
+@pytest.mark.parametrize(
+    ("options", "edges"),
+    [
+        ({"imagej": True, "metadata": {"axes": "ZYX", "unit": "um", "spacing": 3.0}}, 3e-3),
+        ({"imagej": True, "metadata": {"axes": "ZYX", "unit": "um"}}, None),
+        ({"resolutionunit": "CENTIMETER"}, None),
+    ],
+    ids=["spacing", "no spacing", "no ImageJ"],
+)
+def test_slices_are_as_far_apart_as_the_file_says_or_voxels_have_no_size(tmp_path, options, edges):
+    path = write_tiff(tmp_path / "volume.tif", np.stack([IMAGE] * 4), resolution=(2, 4), **options)
+    raw = read_raw([path], None, 3)
+    assert raw.shape == (10, 8, 4)
+    if edges is None:
+        assert pixel_edges(path) is not None
+        assert (raw.spacing, raw.unit) == ((1, 1, 1), "px")
+    else:
+        assert raw.spacing == pytest.approx((5e-4, 2.5e-4, edges))
+        assert raw.unit == "mm"
+
+
 @pytest.fixture
 def root(tmp_path):
     """Two stacks of which no two pages are alike."""

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from conf_options import compose_raw
-from image_files import write_nifti
+from image_files import write_nifti, write_tiff
 from volumes import HEADERS, SMALL
 
 from bench.data import NiftiTable, TiffStacks, prepare
@@ -237,3 +237,16 @@ def test_run_begins_aligned_and_registers_new_files_in_the_world(root, tmp_path)
     assert dice(np.asarray(warped.dataobj), np.asarray(expected.dataobj)) > 0.94
     displacement = nibabel.load(new / "out" / "displacement.nii.gz").get_fdata()
     assert np.abs(displacement).max() < 1e-3  # in mm: the identity of the world
+
+
+@pytest.mark.parametrize("first", ["nifti", "tiff"])
+def test_volumes_that_do_not_say_where_they_lie_are_refused(tmp_path, first):
+    files = {kind: tmp_path / f"{kind}.{end}" for kind, end in (("nifti", "nii"), ("tiff", "tif"))}
+    volume = np.random.default_rng(0).integers(0, 200, (9, 8, 7), np.uint8)
+    write_nifti(files["nifti"], volume)
+    write_tiff(files["tiff"], volume.T)
+    second = next(kind for kind in files if kind != first)
+    (tmp_path / "subjects.csv").write_text(f"image\n{files[first]}\n{files[second]}\n")
+    words = {"nifti": r"tiff.tif: does not say where it lies", "tiff": "has no headers that could"}
+    with pytest.raises(DataError, match=words[first]):
+        prepare(NiftiTable(name="mixed", ndim=3, root=tmp_path, pairs=CROSS, space="world"), None)

@@ -95,10 +95,11 @@ def write_coloured(root: Path) -> list[Path]:
     return paths
 
 
-def test_colour_pictures_are_checked_shown_and_registered(tmp_path):
+def test_colour_pictures_are_checked_shown_and_registered(tmp_path, capsys):
     paths = write_coloured(tmp_path / "data")
     options = ["dataset=nifti", "dataset.ndim=2", f"dataset.root={tmp_path / 'data'}"]
     check("nifti", options[1:], None, tmp_path)
+    assert "images have 3 channels\n" in capsys.readouterr().out
     folder = run(
         compose_raw([*options, "model=direct", "metric=ncc", f"results_dir={tmp_path}", *QUIET])
     ).folder

@@ -93,6 +93,12 @@ def test_prepare_then_preview_then_train(
     assert read_summary(only_run(results))["scores"]["dice"]["n"] == 2
 
 
+def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
+    clone = ("--clone", str(tmp_path), "--root", str(tmp_path / "other"))
+    line = bench("data", "prepare", "em_vnc", *clone).line
+    assert f"--clone {tmp_path}: has no folder stack1/raw" in line
+
+
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
     assert "holds your files: lay them out as datasets/nifti/README.md says" in line

@@ -307,6 +307,41 @@ def test_direct_registration_registers_new_files(tmp_path: Path) -> None:
     assert summary["metric"] == "mse"
 
 
+def test_tiff_volumes_are_registered_as_nifti_is(tmp_path: Path) -> None:
+    roots = {kind: tmp_path / kind for kind in ("nifti", "tiff")}
+    ending = {"nifti": ".nii.gz", "tiff": ".tif"}
+    edges = (1.1, 0.9, 2.0)  # mm
+    voxel = {f"PhysicalSize{axis}": 1000 * edge for axis, edge in zip("XYZ", edges, strict=True)}
+    of_ome = {"ome": True, "metadata": {"axes": "ZYX", **voxel}}
+    for number in (4, 5):
+        for what, array in zip(("image", "labels"), head(number), strict=True):
+            write_nifti(roots["nifti"] / f"{what}{number}.nii.gz", array, np.diag((*edges, 1)))
+            write_tiff(roots["tiff"] / f"{what}{number}.tif", array.T, **of_ome)
+    scores, displacements = {}, {}
+    for kind, root in roots.items():
+        files = [f"{what}{n}{ending[kind]}" for n in (4, 5) for what in ("image", "labels")]
+        (root / "subjects.csv").write_text("image,labels\n{},{}\n{},{}\n".format(*files))
+        (root / "points.csv").write_text("x,y,z\n6,8,9\n")
+        folder = finished(root, "model=direct", "regularizer.weight=0.001", *SMALL)
+        scores[kind] = json.loads(folder.file("summary.json").read_text())["scores"]
+        first, labels, second, _ = (root / name for name in files)
+        pair = PairOfFiles(first, second, labels, landmarks=root / "points.csv")
+        found = Registrar(folder).register(pair, tmp_path / "out" / kind, "voxels")
+        displacements[kind] = np.load(found.files[2])
+        mapped = read_points(found.files[3]).points[0]
+        assert mapped == pytest.approx((6, 8, 9) + displacements[kind][:, 6, 8, 9], abs=1e-4)
+    for name in ("dice", "hd95", "sdlogj"):
+        expected = scores["nifti"][name]["mean"]
+        assert scores["tiff"][name]["mean"] == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(displacements["tiff"], displacements["nifti"], atol=1e-4)
+    warped = tifffile.imread(found.files[0]).T
+    by_nifti = np.asarray(nibabel.load(tmp_path / "out" / "nifti" / "warped.nii.gz").dataobj)
+    np.testing.assert_allclose(warped, by_nifti, atol=1e-2)
+    assert Registrar(folder).register(pair, tmp_path / "again").files[2].suffix == ".npy"
+    with pytest.raises(ConfigError, match="--format ants: is for volumes that say where they lie"):
+        Registrar(folder).register(pair, tmp_path / "out", "ants")
+
+
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory) -> tuple[Folder, Path]:
     """A run on slices of TIFF stacks, and a folder of single slices."""

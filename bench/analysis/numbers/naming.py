@@ -24,6 +24,7 @@ def comparison_names(
         settings = tell_apart({key[READING]: readings[key] for key in keys})
         for key in keys:
             parts = [settings[key[i]] if i == READING else key[i] for i in differing]
+            parts = [part for part in parts if part]
             names[key] = f"{dataset} ({', '.join(parts)})" if parts else dataset
     return names
 
@@ -35,7 +36,8 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         settings: Flat settings by name.
 
     Returns:
-        By name, such as `trainer.steps=100`; empty if there is one thing only.
+        By name, such as `trainer.steps=100`; what is null is not said. Empty if there is one thing
+        only, and for the one in which all of them are null.
     """
     if len(settings) == 1:
         return dict.fromkeys(settings, "")
@@ -44,7 +46,7 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     if not 0 < len(differing) <= SHOWN_SETTINGS:
         return {name: name for name in settings}
     return {
-        name: " ".join(f"{key}={values.get(key)}" for key in differing)
+        name: " ".join(f"{key}={values[key]}" for key in differing if values.get(key) is not None)
         for name, values in settings.items()
     }
 

@@ -208,11 +208,13 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How the data set was read: runs that differ in it were tested on other images.
+    """How the data set was read and where scores count: runs that differ in it do not compare.
 
     What is null is as if it were not there: options come with null as their default.
     """
     read = _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
+    if config.get("task", {}).get("within_mask"):
+        read["task.within_mask"] = True
     return {key: value for key, value in read.items() if value is not None}
 
 

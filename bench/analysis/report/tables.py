@@ -48,17 +48,13 @@ def _is_cost(name: str) -> bool:
 
 def _heading(column: str, rows: pd.DataFrame) -> str:
     """What heads a column; the unit stands in the cells if data sets differ in it."""
-    if column in QUANTILES:
-        title = SCORES[QUANTILES[column]].title
-        return _heading(QUANTILES[column], rows).replace(
-            title, f"{title} ({column[-2:]} % of pairs)"
-        )
-    if column not in SCORES:
+    name = QUANTILES.get(column, column)
+    if name not in SCORES:
         return HEADINGS[column]
-    units = _units(column, rows)
-    score = SCORES[column]
+    units = _units(name, rows)
+    score = SCORES[name]
     unit = None if not units else units[0] if len(units) == 1 else ""
-    return f"{score.heading(unit)} {ARROWS[score.best]}".rstrip()
+    return f"{score.heading(unit, column in QUANTILES)} {ARROWS[score.best]}".rstrip()
 
 
 def _units(column: str, rows: pd.DataFrame) -> list[str]:

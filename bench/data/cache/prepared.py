@@ -15,7 +15,7 @@ from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.preprocessing.steps import window
-from bench.data.sources.pairs import Given, Members, Pairs, make_policy
+from bench.data.sources.pairs import Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
 from bench.errors import DamagedCache, DataError, Unsupported, counted
@@ -333,8 +333,8 @@ class PreparedDataset:
             places=None if any(place is None for _, place in places) else places,
             given=[(moving, fixed) for moving, fixed in given.get(split, [])] if given else None,
         )
-        policy = Given() if given else make_policy(self.pairing[split])
-        pairs = policy(members)
+        section = self.pairing.get(split, "given") if given else self.pairing[split]
+        pairs = make_policy(section, given=bool(given))(members)
         if not pairs:
             subjects = counted(len(indices), "subject")
             raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.files.colors import Color
 from bench.data.files.kinds import BY_NIBABEL, PICTURES, TIFF, kind_of
 from bench.data.files.pictures import png_edges, read_picture, read_picture_labels
-from bench.data.files.tiff import read_channels, read_labels
+from bench.data.files.tiff import read_channels, read_label_slices, read_labels, read_slices
 from bench.data.files.tiff_spacing import pixel_edges
 from bench.data.files.volumes import in_plane, read_volume, read_volumes
 from bench.data.lengths import PIXELS
@@ -72,10 +72,7 @@ def read_raw(
     if kind_of(images[0]) not in PICTURES:
         return read_volumes(images, labels, ndim, ignore_affine)
     if ndim != 2:
-        raise DataError(
-            f"{images[0]}: is a 2D image ({kind_of(images[0])}); volumes are needed. "
-            "Set dataset.ndim=2, or convert the volume to NIfTI."
-        )
+        return read_slices_of_tiff(images, labels, colors, spacing)
     return read_page(images, labels, None, colors, spacing)
 
 
@@ -119,6 +116,46 @@ def read_page(
     return Raw(image, ids, edges or (1.0, 1.0), affine=np.eye(3), unit=unit)
 
 
+def read_slices_of_tiff(
+    images: Sequence[Path],
+    labels: Path | None,
+    colors: Mapping[Color, int] | None = None,
+    spacing: bool = True,
+) -> Raw:
+    """Reads TIFF files whose pages are the slices of a volume, and its labels.
+
+    Args:
+        images: A file, or several of one shape whose channels follow each other.
+        labels: Its label map, or None.
+        colors: Label ids by colour, for label maps in colour.
+        spacing: Whether the first file is asked for the size of its voxels.
+
+    Returns:
+        Arrays in the order column, row, slice, as volumes of other formats have it.
+
+    Raises:
+        DataError: If they cannot be read, are no volumes, or differ in shape.
+    """
+    for path in (*images, *(() if labels is None else (labels,))):
+        if kind_of(path) != TIFF:
+            raise DataError(
+                f"{path}: is a 2D image ({kind_of(path)}); volumes are needed. Set dataset.ndim=2, "
+                "or convert the volume to NIfTI or to a TIFF with a page for each slice."
+            )
+    found: list[np.ndarray] = []
+    for path in images:
+        found.append(read_slices(path).transpose(1, 3, 2, 0))
+        _check_shape(path, found[-1].shape[1:], images[0], found[0].shape[1:])
+    image = np.concatenate(found) if len(found) > 1 else found[0]
+    ids = None
+    if labels is not None:
+        ids = read_label_slices(labels, colors).transpose(2, 1, 0)
+        _check_shape(labels, ids.shape, images[0], image.shape[1:])
+    edges = pixel_edges(images[0], "XYZ") if spacing else None
+    unit = "mm" if edges else PIXELS
+    return Raw(image, ids, edges or (1.0,) * 3, affine=np.eye(4), unit=unit)
+
+
 def read_grid(path: Path, raw: Raw) -> FileGrid:
     """The grid of a file that `read_raw` has read.
 
@@ -128,7 +165,7 @@ def read_grid(path: Path, raw: Raw) -> FileGrid:
     """
     kind = kind_of(path)
     if kind in PICTURES:
-        return FileGrid(raw.shape, np.eye(3))
+        return FileGrid(raw.shape, np.eye(len(raw.shape) + 1))
     from nibabel.orientations import io_orientation
 
     channels, affine = read_volume(path)
@@ -152,20 +189,10 @@ def write_image(path: Path, channels: np.ndarray, grid: FileGrid) -> Path:
 
     Returns:
         The file: NIfTI, several channels along the fourth axis; TIFF where the grid's file is a
-        picture, in colour if there are three channels.
+        picture, in colour if there are three channels, or TIFF, with a page for each slice.
     """
     if grid.volume is None:
-        import tifffile
-
-        written = path.with_name(f"{path.name}.tif")
-        if len(channels) == 1:
-            tifffile.imwrite(written, channels[0], photometric="minisblack")
-        elif len(channels) == 3:
-            tifffile.imwrite(written, np.moveaxis(channels, 0, -1), photometric="rgb")
-        else:
-            options: dict[str, Any] = {"ome": True, "metadata": {"axes": "CYX"}}
-            tifffile.imwrite(written, channels, photometric="minisblack", **options)
-        return written
+        return _write_tiff(path.with_name(f"{path.name}.tif"), channels)
     import nibabel
 
     written = path.with_name(f"{path.name}.nii.gz")
@@ -177,6 +204,22 @@ def write_image(path: Path, channels: np.ndarray, grid: FileGrid) -> Path:
     image.header["cal_min"] = image.header["cal_max"] = 0  # a display range of other values
     nibabel.save(image, written)
     return written
+
+
+def _write_tiff(path: Path, channels: np.ndarray) -> Path:
+    """Writes a picture (C, Y, X), or a volume (C, X, Y, Z) with a page for each slice."""
+    import tifffile
+
+    volume = channels.ndim == 4
+    if len(channels) == 3 and not volume:
+        tifffile.imwrite(path, np.moveaxis(channels, 0, -1), photometric="rgb")
+        return path
+    array, axes = (channels.transpose(0, 3, 2, 1), "CZYX") if volume else (channels, "CYX")
+    if len(channels) == 1:
+        array, axes = array[0], axes[1:]
+    options: dict[str, Any] = {"ome": True, "metadata": {"axes": axes}} if len(axes) > 2 else {}
+    tifffile.imwrite(path, array, photometric="minisblack", **options)
+    return path
 
 
 def _header(path: Path) -> Any:

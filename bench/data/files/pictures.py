@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.files.colors import Color, ids_of_colors, without_alpha
 from bench.data.files.kinds import JPEG, PNG, kind_of
-from bench.data.files.tiff_spacing import SCREEN, Edges
+from bench.data.files.tiff_spacing import SCREEN
 from bench.data.lengths import MILLIMETRES
 from bench.errors import DataError
 
@@ -58,7 +58,7 @@ def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -
     return ids_of_colors(values[..., :3], path, colors)
 
 
-def png_edges(path: Path) -> Edges | None:
+def png_edges(path: Path) -> tuple[float, float] | None:
     """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
 
     Taken from the resolution that a PNG states in pixels per metre; one of a screen or printer

@@ -15,6 +15,7 @@ from bench.data.files.colors import Color, ids_of_colors, without_alpha
 from bench.errors import DataError
 
 ALPHA = (1, 2)  # TIFF's extra samples that are transparency
+SLICES = "ZIQ"  # axes of pages that may be slices: named so, or not named
 COLORS = ("RGB", "YCBCR")  # photometric interpretations whose samples are red, green, blue
 
 
@@ -30,6 +31,8 @@ class Stack:
         photometric: How the file says that values are to be read.
         single: Whether axis C is all that tells pages apart, so that they may be the channels of
             one image or the slices of a stack.
+        axis: What tells pages apart, as tifffile names axes: Z for slices, T for times, I or Q
+            where the file does not say; empty if nothing but axis C does.
     """
 
     pages: np.ndarray
@@ -38,6 +41,7 @@ class Stack:
     palette: np.ndarray | None
     photometric: str
     single: bool
+    axis: str
 
 
 def count_pages(path: Path) -> int:
@@ -78,14 +82,57 @@ def read_channels(path: Path, page: int | None) -> np.ndarray:
     return _page(path, page, _image(stack, path), stack.single)
 
 
+def read_slices(path: Path) -> np.ndarray:
+    """All pages of a volume.
+
+    Returns:
+        (N, C, *S), each as `read_channels` gives one.
+
+    Raises:
+        DataError: If it cannot be read, or its pages are no slices.
+    """
+    return _image(_slices(path), path)
+
+
+def read_label_slices(path: Path, colors: Mapping[Color, int] | None = None) -> np.ndarray:
+    """All pages of a volume as label ids (N, *S), each as `read_labels` gives one.
+
+    Raises:
+        DataError: If it cannot be read, does not hold labels, or its pages are no slices.
+    """
+    count = len(_slices(path).pages)
+    return np.stack([read_labels(path, number, colors) for number in range(count)])
+
+
+def _slices(path: Path) -> Stack:
+    """A file whose pages are the slices of one volume."""
+    stack = _read(path, _state(path))
+    if stack.axis and stack.axis in SLICES:
+        return stack
+    if stack.single or stack.axis:
+        axis = stack.axis or "C"
+        count = len(stack.pages) if stack.axis else stack.pages.shape[1]
+        what = {"C": "channels of one 2D image", "T": "times"}.get(axis, "something else")
+        raise DataError(
+            f"{path}: says that its {count} pages are {what} (axis {axis}), and slices of a volume "
+            "are needed (axis Z). If they are slices, save them so (ImageJ: Image > Properties; "
+            "tifffile: metadata={'axes': 'ZYX'})."
+        )
+    planes = ", its planes being colours" if stack.color else ""
+    raise DataError(
+        f"{path}: is a 2D image of one page{planes}; volumes are needed. Set dataset.ndim=2, or "
+        "save the volume with a page for each slice (tifffile: photometric='minisblack')."
+    )
+
+
 def _page(path: Path, page: int | None, pages: np.ndarray, single: bool) -> np.ndarray:
     """One of the pages (N, C, *S), or the only one."""
     if page is not None:
         return pages[0, page][None] if single else pages[page]
     if len(pages) != 1:
         raise DataError(
-            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, or use "
-            "dataset=tiff_stack."
+            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, use "
+            "dataset=tiff_stack, or set dataset.ndim=3 if the pages are slices of a volume."
         )
     return pages[0]
 
@@ -203,6 +250,7 @@ def _read(path: Path, state: tuple[int, int]) -> Stack:
         palette=None if palette is None else _eight_bits(np.asarray(palette).T),
         photometric=photometric,
         single=single and channel == "C",
+        axis="".join(axis for axis in axes if axis not in "YXCS"),
     )
 
 

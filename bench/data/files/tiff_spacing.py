@@ -10,50 +10,56 @@ from xml.etree import ElementTree
 from bench.data.lengths import MILLIMETRES
 from bench.errors import DataError
 
-Edges = tuple[float, float]
-
 SCREEN = (1, 72, 96, 300)  # dots per inch that programs write whatever the image shows
 UNKNOWN = ("", "pixel", "pixels", "px", "reference frame")  # units that are none
 OME_DEFAULT = "µm"
 
 
-def pixel_edges(path: Path) -> Edges | None:
-    """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
+def pixel_edges(path: Path, axes: str = "YX") -> tuple[float, ...] | None:
+    """Edge lengths of a pixel, or of a voxel, in mm.
 
-    Taken from OME (PhysicalSizeY and X), from ImageJ (resolution and unit), or else from the
-    resolution per inch or centimetre. A resolution of 1, 72, 96 or 300 per inch is that of a screen
-    or printer.
+    Taken from OME (PhysicalSize), from ImageJ (resolution, spacing of slices, and unit), or else
+    from the resolution per inch or centimetre, which says nothing of slices. A resolution of 1, 72,
+    96 or 300 per inch is that of a screen or printer.
+
+    Args:
+        path: The file.
+        axes: Along which axes, of X (columns), Y (rows) and Z (slices).
 
     Returns:
-        None if the file does not say.
+        One for each of the axes; None if the file does not say them all.
 
     Raises:
         DataError: If the file states sizes in a unit that is not known.
     """
     status = path.stat()
-    return _edges(path, status.st_size, status.st_mtime_ns)
+    return _edges(path, axes, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _edges(path: Path, size: int, changed: int) -> Edges | None:
+def _edges(path: Path, axes: str, size: int, changed: int) -> tuple[float, ...] | None:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         if file.is_ome and file.ome_metadata:
-            return _of_ome(file.ome_metadata, path)
+            return _of_ome(file.ome_metadata, axes, path)
         tags = file.pages[0].tags
-        resolutions = [_resolution(tags, f"{axis}Resolution") for axis in "YX"]
+        resolutions = {axis: _resolution(tags, f"{axis}Resolution") for axis in "YX"}
+        sizes = {axis: _inverse(each) for axis, each in resolutions.items()}
         if file.is_imagej:
-            name = str((file.imagej_metadata or {}).get("unit", ""))
-            return _in_millimetres([_inverse(each) for each in resolutions], [name] * 2, path)
-        names = {2: "inch", 3: "cm"}
-        name = names.get(tags.valueof("ResolutionUnit", 1), "")
-        if name == "inch" and any(round(each, 3) in SCREEN for each in resolutions):
-            return None
-        return _in_millimetres([_inverse(each) for each in resolutions], [name] * 2, path)
+            stated: Mapping[str, Any] = file.imagej_metadata or {}
+            name = str(stated.get("unit", ""))
+            sizes["Z"] = float(stated.get("spacing", math.nan))
+        else:
+            names = {2: "inch", 3: "cm"}
+            name = names.get(tags.valueof("ResolutionUnit", 1), "")
+            if name == "inch" and any(round(each, 3) in SCREEN for each in resolutions.values()):
+                return None
+        wanted = [sizes.get(axis, math.nan) for axis in axes]
+        return _in_millimetres(wanted, [name] * len(axes), path)
 
 
-def _of_ome(description: str, path: Path) -> Edges | None:
+def _of_ome(description: str, axes: str, path: Path) -> tuple[float, ...] | None:
     try:
         root = ElementTree.fromstring(description)
     except ElementTree.ParseError:
@@ -61,15 +67,15 @@ def _of_ome(description: str, path: Path) -> Edges | None:
     pixels: Mapping[str, str] = next(
         (element.attrib for element in root.iter() if element.tag.endswith("}Pixels")), {}
     )
-    sizes = [pixels.get(f"PhysicalSize{axis}", "nan") for axis in "YX"]
-    names = [pixels.get(f"PhysicalSize{axis}Unit", OME_DEFAULT) for axis in "YX"]
+    sizes = [pixels.get(f"PhysicalSize{axis}", "nan") for axis in axes]
+    names = [pixels.get(f"PhysicalSize{axis}Unit", OME_DEFAULT) for axis in axes]
     try:
         return _in_millimetres([float(size) for size in sizes], names, path)
     except ValueError:
         return None
 
 
-def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> Edges | None:
+def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> tuple[float, ...] | None:
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         return None
     names = [name.replace("\\u00B5", "µ").strip() for name in names]
@@ -81,8 +87,7 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> Edges |
             f"{path}: states pixels of {sizes[0]:g} {strange[0]}, which is no unit of length that "
             "is known. Set dataset.pixel_size, in mm."
         )
-    first, second = (size * MILLIMETRES[name] for size, name in zip(sizes, names, strict=True))
-    return first, second
+    return tuple(size * MILLIMETRES[name] for size, name in zip(sizes, names, strict=True))
 
 
 def _resolution(tags: Any, name: str) -> float:

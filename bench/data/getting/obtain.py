@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 from bench.data.cache.preparing import check_subjects
 from bench.data.check import check
 from bench.data.getting.archive import unpack
+from bench.data.getting.clones import lay_out
 from bench.data.getting.download import download
 from bench.data.sources.source import Source
 from bench.errors import BenchError, DataError, NoRoom
@@ -42,31 +43,40 @@ def listed(source: Source) -> int:
     return len(subjects)
 
 
-def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> int:
+def obtain(
+    source: Source, about: Mapping[str, Any], archive: Path | None, clone: Path | None = None
+) -> int:
     """Puts a data set into its root, unless it is there already.
 
-    The archive is unpacked and checked beside the files of `root`, which get their place only when
-    all is well. Interrupted, the same call goes on: a download resumes, the rest is done again.
-    Where no hash is published, a download that is not the data set is removed, and the hash of the
-    first one that is holds for later ones.
+    The archive is unpacked, or the clone laid out, and checked beside the files of `root`, which
+    get their place only when all is well. Interrupted, the same call goes on: a download resumes,
+    the rest is done again. Where no hash is published, a download that is not the data set is
+    removed, and the hash of the first one that is holds for later ones.
 
     Args:
         source: The data set.
-        about: Its section `about`: `url` and `hash`, or `manual`.
+        about: Its section `about`: `url` and `hash`, or `manual`; `clone`, how a clone is laid out.
         archive: An archive that was downloaded by hand.
+        clone: A clone of the repository in which its source lies.
 
     Returns:
         Number of subjects.
 
     Raises:
-        DataError: Saying what is wrong with the archive, or what to do by hand.
+        DataError: Saying what is wrong with the archive or clone, or what to do by hand.
     """
     if source.root is None:
         raise DataError(
             f"dataset {source.name} holds your files: lay them out as datasets/{source.name}/"
             f"README.md says, then run `python -m bench data check {source.name} --root DIR`."
         )
-    if archive is None and not about.get("url") and is_ready(source) is None:
+    if clone is not None and (archive is not None or "clone" not in about):
+        which = "--archive is given, too. Give one of them."
+        if archive is None:
+            which = f"it is not made of a clone. {about.get('manual') or 'See its README.'}"
+        raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}")
+    given = archive or clone
+    if given is None and not about.get("url") and is_ready(source) is None:
         raise DataError(
             f"dataset {source.name} cannot be downloaded. "
             f"{about.get('manual') or 'See its README.'}"
@@ -78,17 +88,20 @@ def obtain(source: Source, about: Mapping[str, Any], archive: Path | None) -> in
         if count is not None:
             return count
         fetched = None
-        if archive is None:
-            fetched = archive = _download(about, root)
+        if given is None:
+            fetched = given = _download(about, root)
         unpacked = root / ".unpacked"
         try:
             shutil.rmtree(unpacked, ignore_errors=True)
-            unpack(archive, unpacked)
-            found = locate(source, unpacked, archive)
+            if clone is not None:
+                lay_out(about["clone"], clone, unpacked)
+            else:
+                unpack(given, unpacked)
+            found = locate(source, unpacked, given)
             report = check(replace(source, root=found))
             if report.faults:
                 more = f" (and {len(report.faults) - 1} more)" if len(report.faults) > 1 else ""
-                raise DataError(f"{archive}: {report.faults[0]}{more}")
+                raise DataError(f"{given}: {report.faults[0]}{more}")
             move_content(found, root)
         except NoRoom:
             raise

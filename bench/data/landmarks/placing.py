@@ -16,8 +16,8 @@ MANY = 0.25  # share of points outside that landmarks of an image hardly have
 def read_landmarks(path: Path, raw: Raw) -> Landmarks:
     """The points of a file in voxels of an image.
 
-    Columns, rows and slices are the axes of an image with an orientation in their order, since its
-    file stores columns first; those of pictures in reverse order.
+    Columns, rows and slices are the axes of volumes, and of planes with an orientation, in their
+    order, since their files store columns first; those of pictures in reverse order.
 
     Args:
         path: The file.
@@ -40,7 +40,7 @@ def read_landmarks(path: Path, raw: Raw) -> Landmarks:
     shape = [0] * ndim
     for (stored, _), size in zip(turned, raw.shape, strict=True):
         shape[stored] = size
-    reverse = file.frame is Frame.COLUMNS and not raw.orientation
+    reverse = file.frame is Frame.COLUMNS and not raw.orientation and ndim == 2
     points = file.points[:, ::-1] if reverse else file.points
     _check_far(points, shape, path, file.names)
     _check_base(points, shape, path, file.names)
@@ -55,11 +55,12 @@ def read_landmarks(path: Path, raw: Raw) -> Landmarks:
 
 def _from_world(file: FilePoints, raw: Raw, path: Path) -> Landmarks:
     """Points in mm as voxels of a volume."""
-    if raw.affine is None or raw.affine.shape != (4, 4):
+    if not raw.lies_in_space:
         raise DataError(
             f"{path}: holds points in mm, and its image does not say where it lies in space. Give "
             "points in voxels, as CSV."
         )
+    assert raw.affine is not None
     placed = Landmarks(file.points, file.names).mapped(np.linalg.inv(raw.affine))
     _check_far(placed.points, raw.shape, path, file.names)
     return placed
@@ -96,8 +97,9 @@ def _check_millimetres(placed: Landmarks, file: FilePoints, raw: Raw, path: Path
     """Raises DataError if many points lie outside as voxels, and as mm all lie inside."""
     known = np.isfinite(file.points).all(axis=1)
     outside = int((known & ~placed.inside(raw.shape)).sum())
-    if raw.affine is None or raw.affine.shape != (4, 4) or outside <= MANY * known.sum():
+    if not raw.lies_in_space or outside <= MANY * known.sum():
         return
+    assert raw.affine is not None
     to_voxels = np.linalg.inv(raw.affine)
     for signs in ((1, 1, 1), (-1, -1, 1)):  # RAS, LPS
         inside = Landmarks(file.points * signs).mapped(to_voxels).inside(raw.shape)

@@ -27,7 +27,8 @@ def write_mapped(
     points = landmarks.points.T.reshape(ndim, -1, *[1] * (ndim - 1))
     mapped = mapping(transformed(affine, points))
     voxels = transformed(np.linalg.inv(moving.affine), mapped).reshape(ndim, -1)
-    columns = voxels if moving.volume is not None else voxels[::-1]  # pictures store rows first
+    rows_first = moving.volume is None and ndim == 2  # as pictures are stored
+    columns = voxels[::-1] if rows_first else voxels
     names = landmarks.names or range(1, len(landmarks.points) + 1)
     rows = [
         {"point": name, **dict(zip(AXES, (f"{value:.6g}" for value in point), strict=False))}

@@ -62,10 +62,15 @@ def onto_grid(
         of the volume; the affine is None, and the arrays are as they were, if it lies on the grid.
 
     Raises:
-        DataError: If volume and grid do not overlap.
+        DataError: If volume and grid do not overlap, or nothing says where the volume lies.
     """
     import torchio
 
+    if not raw.lies_in_space:
+        raise DataError(
+            f"{where}: does not say where it lies in the world. Convert it to NIfTI with its "
+            "place, or compare voxel by voxel (dataset.space=voxels)."
+        )
     assert raw.affine is not None
     shape = raw.shape
     to_volume = np.linalg.solve(raw.affine, grid.affine)

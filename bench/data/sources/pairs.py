@@ -99,6 +99,23 @@ class Given:
         return list(members.given)
 
 
+@dataclass(frozen=True)
+class Some:
+    """At most `most` of the pairs of a policy, evenly spaced over them."""
+
+    policy: Callable[[Members], Pairs]
+    most: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:
+            raise ConfigError(
+                f"dataset.pairs: most={self.most}: must be a whole number of at least 1."
+            )
+
+    def __call__(self, members: Members) -> Pairs:
+        return evenly_spaced(self.policy(members), self.most)
+
+
 POLICIES: dict[str, Callable[..., Callable[[Members], Pairs]]] = {
     "atlas": Atlas,
     "cross": Cross,
@@ -109,13 +126,24 @@ POLICIES: dict[str, Callable[..., Callable[[Members], Pairs]]] = {
 }
 
 
-def make_policy(section: str | Mapping[str, Any]) -> Callable[[Members], Pairs]:
-    """A policy from its name, or from `{policy: name, option: value}`.
+def make_policy(
+    section: str | Mapping[str, Any], given: bool = False
+) -> Callable[[Members], Pairs]:
+    """A policy from its name, or from `{policy: name, option: value}`; `most` goes with all.
+
+    Args:
+        section: Name or mapping.
+        given: Whether the data set itself lists its pairs, which then are taken whatever the name.
 
     Raises:
         ConfigError: If there is no such policy, or it has no such option.
     """
     options = dict(section) if isinstance(section, Mapping) else {"policy": section}
+    if "most" in options:
+        most: Any = options.pop("most")
+        return Some(make_policy(options, given), most)
+    if given:
+        return Given()
     name = options.pop("policy", None)
     if not isinstance(name, str) or name not in POLICIES:
         raise ConfigError(
@@ -125,8 +153,8 @@ def make_policy(section: str | Mapping[str, Any]) -> Callable[[Members], Pairs]:
         return POLICIES[name](**options)
     except TypeError as error:
         raise ConfigError(
-            f"dataset.pairs: {name} does not take {', '.join(options)}. Only neighbours has an "
-            "option, within."
+            f"dataset.pairs: {name} does not take {', '.join(options)}. All take most, neighbours "
+            "takes within, too."
         ) from error
 
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
 from bench.data.files.kinds import parts_of
@@ -155,7 +157,7 @@ class Source(ABC):
             subjects = self.subjects()
             chosen = next((s for s in subjects if s.split == ATLAS), subjects[0])
         raw = self.read(replace(chosen, labels=None, mask=None))
-        if raw is None or raw.affine is None:
+        if raw is None or not raw.lies_in_space:
             raise DataError(
                 f"dataset {self.name}: has no headers that could place images in the world. Leave "
                 f"dataset.space={WORLD} out."
@@ -210,7 +212,25 @@ class Source(ABC):
         """
         if subject.landmarks is not None and raw.landmarks is None:
             raw = replace(raw, landmarks=read_landmarks(subject.landmarks, raw))
-        raw = within_mask(raw, where(subject, subject.mask))
+        return self._preprocessed(
+            subject, within_mask(raw, where(subject, subject.mask)), self.table
+        )
+
+    def mask_of(self, subject: Subject) -> np.ndarray | None:
+        """Where the image of a subject counts, once preprocessed; None without a mask.
+
+        Returns:
+            (*S), True inside; the mask goes the way of labels, and padding lies outside.
+        """
+        raw = self.read(subject)
+        if raw is None or raw.mask is None:
+            return None
+        raw = replace(raw, labels=raw.mask.astype(np.uint8))
+        labels = self._preprocessed(subject, raw, LabelTable(2, None)).labels
+        assert labels is not None
+        return labels > 0
+
+    def _preprocessed(self, subject: Subject, raw: Raw, table: LabelTable) -> Sample:
         if self.pixel_size is not None:
             raw = replace(raw, spacing=self.pixel_edges(), unit="mm")
         if self.color is not None:
@@ -220,7 +240,7 @@ class Source(ABC):
             raw,
             where(subject, subject.image),
             where(subject, subject.labels),
-            self.table,
+            table,
             Intensity.from_config(self.intensity),
             self.spacing,
             self.border,

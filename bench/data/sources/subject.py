@@ -75,6 +75,11 @@ class Raw:
         """Spatial shape."""
         return self.image.shape[1:]
 
+    @property
+    def lies_in_space(self) -> bool:
+        """Whether its file says where the volume lies in the world."""
+        return self.affine is not None and len(self.orientation) == 3
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -24,6 +24,7 @@ from bench.store.checkpoints import load_network
 from bench.store.folder import CLASSES, LANDMARKS, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe
 from bench.tasks.registration.figure import draw_pair
+from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.testing import OUTSIDE, TOGETHER, batches, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
 from bench.tasks.task import Row, TestCase
@@ -37,14 +38,18 @@ class Registration:
     Args:
         both_directions: Whether the images of each test pair are registered to each other, for
             the inverse consistency error.
+        within_mask: Whether scores of labels and of the displacement count within the fixed
+            subject's mask only.
     """
 
     tables = (PAIRS, CLASSES, LANDMARKS)
 
-    def __init__(self, both_directions: bool = False) -> None:
-        if not isinstance(both_directions, bool):
-            raise ConfigError(f"task.both_directions={both_directions}: must be true or false.")
+    def __init__(self, both_directions: bool = False, within_mask: bool = False) -> None:
+        for name, value in (("both_directions", both_directions), ("within_mask", within_mask)):
+            if not isinstance(value, bool):
+                raise ConfigError(f"task.{name}={value}: must be true or false.")
         self.both_directions = both_directions
+        self.within_mask = within_mask
 
     def assemble(self, setup: Setup) -> "RegistrationJob":
         """Builds method, metric and regularizer, and tries them on one pair.
@@ -61,7 +66,8 @@ class Registration:
             labels = surrogate_network(learner.network).needs_labels
             for split in ("train", "val"):
                 learner.setup.dataset.images_for(split, labels)
-        return RegistrationJob(setup, parts, self.both_directions)
+        masks = Masks(setup) if self.within_mask else None
+        return RegistrationJob(setup, parts, self.both_directions, masks)
 
 
 class RegistrationJob:
@@ -71,15 +77,23 @@ class RegistrationJob:
         setup: The experiment and its data.
         parts: What it is made of.
         both_directions: As of `Registration`.
+        masks: Of fixed subjects, within which scores count; None for everywhere.
     """
 
-    def __init__(self, setup: Setup, parts: Parts, both_directions: bool = False) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        parts: Parts,
+        both_directions: bool = False,
+        masks: Masks | None = None,
+    ) -> None:
         experiment, dataset = setup.experiment, setup.dataset
         self.setup = setup
         self.dataset = dataset
         self.model = parts.model
         self.objective = parts.objective
         self.both_directions = both_directions
+        self.masks = masks
         self.learners: Sequence[Learner] = parts.learners
         self.name = describe(experiment)
         self.seed = derive_seed(experiment.seed, dataset.name, "registration")
@@ -103,6 +117,7 @@ class RegistrationJob:
             {"network": {**experiment["model"], **sizes}},
             self.objective,
             TrainingPairs(dataset, augmentation, experiment.seed),
+            self.masks,
         )
 
     def make_ready(self, best: Path) -> None:
@@ -146,7 +161,7 @@ class RegistrationJob:
             "moving": ids[0],
             "fixed": ids[1],
             **{name: float(value) for name, value in losses.items()},
-            **validation_scores(pair, self.dataset),
+            **validation_scores(pair, self.dataset, self.masks),
         }
 
     def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
@@ -166,6 +181,7 @@ class RegistrationJob:
             together=TOGETHER if self.trainable else 1,
             both=self.both_directions,
             seed=self.seed,
+            masks=self.masks,
         ):
             outside += case.rows[PAIRS][0].get(OUTSIDE, 0)
             yield case

@@ -23,6 +23,7 @@ from bench.scores.workers import MOST, workers
 from bench.seeding import derive_seed
 from bench.spatial import warp
 from bench.store.folder import CLASSES, LANDMARKS, PAIRS
+from bench.tasks.registration.masks import Masks
 from bench.tasks.task import Row, TestCase
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def score_pairs(
     together: int = TOGETHER,
     both: bool = False,
     seed: int = 0,
+    masks: Masks | None = None,
 ) -> Iterator[TestCase]:
     """Registers and scores test pairs.
 
@@ -85,6 +87,7 @@ def score_pairs(
         together: Pairs that are registered before their labels are scored.
         both: Whether fixed is registered to moving, too, for the scores that need it.
         seed: Determines what a method draws at random, for each pair by its subjects.
+        masks: Of fixed subjects, within which scores count; None for everywhere.
     """
     pairs = dataset.pairs("test")
     chosen = range(len(pairs)) if numbers is None else numbers
@@ -101,7 +104,7 @@ def score_pairs(
                 pair.fixed = _disturbed(pair.fixed, batch, 1, disturb)
                 if warm_up and batch[0] == chosen[0]:
                     register(method, pair, objective)
-                some += _registered(method, objective, pair, dataset, both, seed)
+                some += _registered(method, objective, pair, dataset, both, seed, masks)
             submitted = [
                 [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
             ]
@@ -177,6 +180,7 @@ def _registered(
     dataset: PreparedDataset,
     both: bool,
     seed: int,
+    masks: Masks | None,
 ) -> list[_Registered]:
     assert pair.ids is not None
     torch.manual_seed(derive_seed(seed, "test", *pair.ids[0]))
@@ -197,7 +201,7 @@ def _registered(
             (torch.zeros_like(u[part]), 0.0, None),
             (u[part], seconds, back),
         ):
-            case = case_of(one.at(displacement), dataset, objective, duration, inverse)
+            case = case_of(one.at(displacement), dataset, objective, duration, inverse, masks)
             scores.append(score_case(case, at_once))
             if pair.has_labels:
                 cases.append(case.only(later))
@@ -215,6 +219,7 @@ def case_of(
     objective: Objective | None = None,
     seconds: float | None = None,
     reverse: Tensor | None = None,
+    masks: Masks | None = None,
 ) -> Case:
     """One pair under its displacement, to be scored.
 
@@ -224,8 +229,12 @@ def case_of(
         objective: Whose D is a score; None to leave it out.
         seconds: How long its registration took.
         reverse: Displacement of the registration of fixed to moving, if it was made.
+        masks: Of fixed subjects, within which its scores count; None for everywhere.
     """
-    warped = fixed = similarity = landmarks = None
+    warped = fixed = similarity = landmarks = mask = None
+    if masks is not None:
+        assert pair.ids is not None
+        mask = masks.of(pair.ids[0][1], pair.fixed.shape[2:])
     if pair.has_labels:
         warped, fixed = label_maps(*pair.segmentations, pair.u)
     if pair.has_landmarks:
@@ -245,6 +254,7 @@ def case_of(
         similarity=similarity,
         reverse=reverse,
         landmarks=landmarks,
+        mask=mask,
     )
 
 

@@ -17,6 +17,7 @@ from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case
 from bench.scores.summary import validation_means
 from bench.similarity.building import move_metric
+from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.testing import case_of
 
 
@@ -29,6 +30,7 @@ class NetworkTraining:
         description: What checkpoints say about the network.
         objective: D, R and λ.
         training: The training pairs; its data set's validation pairs are validated on.
+        masks: Of fixed subjects, within which scores count; None for everywhere.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class NetworkTraining:
         description: dict[str, Any],
         objective: Objective,
         training: TrainingPairs,
+        masks: Masks | None = None,
     ) -> None:
         self.name = name
         self.network = network
@@ -45,6 +48,7 @@ class NetworkTraining:
         self.objective = objective
         self.training = training
         self.dataset = training.dataset
+        self.masks = masks
         self.advice = f"a larger regularizer.weight (now {objective.weight:g})"
 
     def prepare(self, device: torch.device) -> None:
@@ -71,12 +75,15 @@ class NetworkTraining:
             losses = self.objective.losses(pair.at(u), regularized)
             values = {name: float(value) for name, value in losses.items()}
             rows += [
-                {**values, **validation_scores(pair.at(u).one(i), self.dataset)}
+                {**values, **validation_scores(pair.at(u).one(i), self.dataset, self.masks)}
                 for i in range(len(u))
             ]
         return validation_means(rows)
 
 
-def validation_scores(pair: Pair, dataset: PreparedDataset) -> dict[str, float]:
+def validation_scores(
+    pair: Pair, dataset: PreparedDataset, masks: Masks | None = None
+) -> dict[str, float]:
     """The scores that are measured in validation, of one pair under its displacement."""
-    return score_case(case_of(pair, dataset), [s for s in SCORES.values() if s.in_validation])
+    case = case_of(pair, dataset, masks=masks)
+    return score_case(case, [score for score in SCORES.values() if score.in_validation])
