@@ -125,7 +125,7 @@ def test_every_table_and_figure_is_written(written):
         f"{name}.{suffix}"
         for name in ("results", "equal_smoothness", "classes", "statistics", "missing")
         for suffix in ("md", "tex", "csv")
-    } | {"runs.csv", "friedman.csv", "noise.csv", "conclusions.md"}
+    } | {"runs.csv", "friedman.csv", "noise.csv", "conclusions.md", "extractors.csv"}
     statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
     assert len(statistics) == len(DATASETS) * len(compared_scores()) * 21
     assert "cohens_d" not in statistics
