@@ -1,11 +1,22 @@
 """Whole commands over damaged files: nothing damaged is used, and what can be is made again."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO, SUBJECTS, Command, at, numbers, only_run, read_summary, with_cache
+from .conftest import (
+    DEMO,
+    SUBJECTS,
+    Command,
+    at,
+    numbers,
+    only_run,
+    read_summary,
+    run_folders,
+    with_cache,
+)
 
 RUN = ["metric=mse", *DEMO]
 
@@ -92,3 +103,23 @@ def test_whatever_ends_a_command_is_one_line(
     found = bench("runs", "--results", str(results)).line
     assert found.startswith(line)
     assert found.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)")
+
+
+def test_sweep_ends_with_the_run_that_is_damaged_and_does_not_count_it(
+    results: Path, run: Command
+) -> None:
+    sweep = ["-m", "metric=mse,ncc", "seed=0,1", *DEMO, at(results)]
+    assert run(*sweep).code == 0
+    whole = read_summary(run_folders(results)[0])["scores"]["dice"]
+    (bad,) = [path for path in run_folders(results) if path.name.startswith("demo-mse-0.02-seed1")]
+    flip(bad / "best.safetensors")
+    outcome = run(*sweep)
+    assert outcome.code == 0
+    assert "3 finished, 1 damaged" in outcome.out.splitlines()
+    words = "best.safetensors is not as it was written. force=true runs it anew."
+    assert outcome.err.splitlines()[-1] == f"damaged: metric=mse seed=1: {words}"
+    assert "The same command runs these" not in outcome.err
+    rows = [re.split(r"\s*│\s*", line)[2:6] for line in outcome.out.splitlines() if "│" in line]
+    # one seed of mse, whose scores are those of the run that is whole; two of ncc
+    assert ["mse", "0.02", "1", f"{whole['mean']:.3f} ± {whole['std']:.3f}"] in rows
+    assert [row[2] for row in rows if row[0] == "ncc"] == ["2"]
