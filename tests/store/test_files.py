@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from bench.store import files
-from bench.store.files import exchange, is_as_sealed, put_in_place, recover, sealed
+from bench.store.files import (
+    exchange,
+    is_as_sealed,
+    is_as_written,
+    put_in_place,
+    recover,
+    seal_of,
+    sealed,
+    write_checked_csv,
+)
 
 KILLED_AT = """
 import os, signal, sys
@@ -81,3 +90,43 @@ def test_seal_knows_every_value(tmp_path):
     assert not is_as_sealed({**whole, "a": 2})
     assert not is_as_sealed({name: value for name, value in whole.items() if name != "a"})
     assert not is_as_sealed(content)
+
+
+def test_any_change_of_a_checked_table_is_noticed(tmp_path):
+    path = tmp_path / "a.csv"
+    write_checked_csv(path, [{"level": 0.1, "dice": 0.5}])
+    content, seal = path.read_bytes(), seal_of(path).read_bytes()
+    assert content == b"level,dice\n0.1,0.5\n"
+    assert is_as_written(path)
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert not is_as_written(path)
+        path.write_bytes(content[:place])
+        assert not is_as_written(path)
+    path.write_bytes(content)
+    for damaged in (seal[:-9], seal.replace(b"1", b"2", 1), b"", b"[]"):
+        seal_of(path).write_bytes(damaged)
+        assert not is_as_written(path)
+    seal_of(path).unlink()  # as before there were checksums
+    assert is_as_written(path)
+
+
+def test_checked_table_is_whole_though_its_writing_is_killed(tmp_path, monkeypatch):
+    path, write = tmp_path / "a.csv", files.write_atomically
+
+    def killed(place, content):
+        if place == path:
+            raise KeyboardInterrupt
+        write(place, content)
+
+    for number in range(3):
+        write_checked_csv(path, [{"n": number}])
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(files, "write_atomically", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    write_checked_csv(path, [{"n": -1}])
+            assert path.read_text() == f"n\n{number}\n"
+            assert is_as_written(path)
