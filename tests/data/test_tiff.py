@@ -424,6 +424,16 @@ def test_file_of_another_kind_is_refused(path):
     refused(words, path, read_labels)
 
 
+@pytest.mark.parametrize("edits", [{24: 1}, {10: 1, 182: 0}], ids=["kind of tag", "no width"])
+def test_damaged_tag_is_refused(path, edits):
+    """A height that is bytes, which tifffile compares with a number; a page of no pixels."""
+    content = bytearray(write_tiff(path, np.zeros((5, 6), np.uint8)).read_bytes())
+    for place, value in edits.items():
+        content[place] = value
+    path.write_bytes(content)
+    refused("cannot be read as TIFF, it is damaged or cut short", path)
+
+
 def test_damaged_compression_is_refused(path):
     write_tiff(path, pages_of(), compression="deflate")
     data = bytearray(path.read_bytes())

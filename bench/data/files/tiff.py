@@ -3,7 +3,7 @@
 import logging
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -230,13 +230,17 @@ def _opened(path: Path) -> Iterator[Any]:
     logger = logging.getLogger("tifffile")
     logger.addHandler(handler)
     try:
-        with tifffile.TiffFile(path) as file:
-            if not len(file.pages):
-                raise tifffile.TiffFileError("no pages")
-            lost = [line for line in logged if "offset" in line or "corrupt" in line]
-            if lost:
-                raise tifffile.TiffFileError(lost[0])
-            _check_whole(file)
+        with ExitStack() as opened:
+            try:
+                file = opened.enter_context(tifffile.TiffFile(path))
+                if not len(file.pages):
+                    raise tifffile.TiffFileError("no pages")
+                lost = [line for line in logged if "offset" in line or "corrupt" in line]
+                if lost:
+                    raise tifffile.TiffFileError(lost[0])
+                _check_whole(file)
+            except Exception as error:  # damaged tags fail in many ways
+                raise _damaged(path, error) from error
             yield file
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise _damaged(path, error) from error
@@ -248,6 +252,8 @@ def _check_whole(file: Any) -> None:
     """Raises ValueError if the file ends before its last pixel, or before its last header."""
     size = file.filehandle.size
     for i, page in enumerate(file.pages):
+        if 0 in page.shape:
+            raise ValueError(f"page {i} has no pixels")
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if count <= 0 or offset + count > size:
                 raise ValueError(f"page {i} lacks pixels")
