@@ -28,7 +28,8 @@ def pixel_edges(path: Path) -> Edges | None:
         None if the file does not say.
 
     Raises:
-        DataError: If the file states sizes in a unit that is not known.
+        DataError: If the file states sizes in a unit that is not known, or a resolution that is no
+            number.
     """
     status = path.stat()
     return _edges(path, status.st_size, status.st_mtime_ns)
@@ -42,7 +43,7 @@ def _edges(path: Path, size: int, changed: int) -> Edges | None:
         if file.is_ome and file.ome_metadata:
             return _of_ome(file.ome_metadata, path)
         tags = file.pages[0].tags
-        resolutions = [_resolution(tags, f"{axis}Resolution") for axis in "YX"]
+        resolutions = [_resolution(tags, f"{axis}Resolution", path) for axis in "YX"]
         if file.is_imagej:
             name = str((file.imagej_metadata or {}).get("unit", ""))
             return _in_millimetres([_inverse(each) for each in resolutions], [name] * 2, path)
@@ -85,9 +86,15 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> Edges |
     return first, second
 
 
-def _resolution(tags: Any, name: str) -> float:
+def _resolution(tags: Any, name: str, path: Path) -> float:
     """Pixels in a unit; 0 if the file does not say."""
-    numerator, denominator = tags.valueof(name, (0, 1))
+    value = tags.valueof(name, (0, 1))
+    if not (isinstance(value, tuple) and len(value) == 2):
+        raise DataError(
+            f"{path}: its {name} is {value!r}, which is no number; the file is damaged. Copy or "
+            "download it again, or set dataset.pixel_size, in mm."
+        )
+    numerator, denominator = value
     return numerator / denominator if denominator else 0.0
 
 
