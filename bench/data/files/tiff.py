@@ -15,6 +15,7 @@ from bench.data.files.colors import Color, ids_of_colors, without_alpha
 from bench.errors import DataError
 
 ALPHA = (1, 2)  # TIFF's extra samples that are transparency
+ROOM = 1 << 16  # bytes of pixels in a stored byte: no compression has more, zstd half as much
 COLORS = ("RGB", "YCBCR")  # photometric interpretations whose samples are red, green, blue
 
 
@@ -249,7 +250,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _check_whole(file: Any) -> None:
-    """Raises ValueError if the file ends before its last pixel, or before its last header."""
+    """Raises ValueError if the file ends before its last pixel, or before its last header.
+
+    Or if it states a shape for which there would be no memory, and there are no pixels.
+    """
     size = file.filehandle.size
     for i, page in enumerate(file.pages):
         if 0 in page.shape:
@@ -257,6 +261,8 @@ def _check_whole(file: Any) -> None:
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if count <= 0 or offset + count > size:
                 raise ValueError(f"page {i} lacks pixels")
+        if page.nbytes > ROOM * sum(page.databytecounts):
+            raise ValueError(f"page {i} states more pixels than it has room for")
     end = file.pages.next_page_offset
     file.filehandle.seek(end)
     if file.filehandle.read(file.tiff.offsetsize) != bytes(file.tiff.offsetsize):
