@@ -81,6 +81,34 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", '{"schema": "new", "status": "finished"}'),
+        ("summary.json", '{"status": "finished", "schema": 1, "scores": {"dice": 1}}'),
+        ("config.yaml", "dataset: {name"),
+        ("history.csv", "step\nx\n"),
+        ("run.json", ""),
+    ],
+)
+def test_bad_folder_beside_a_sweep_does_not_stop_its_plan_or_its_end(
+    name: str, content: str, results: Path, run: Command
+) -> None:
+    bad = results / "runs" / "demo-ncc-0.2-seed0-01234567"
+    bad.mkdir(parents=True)
+    (bad / "run.json").write_text("{}")
+    (bad / name).write_text(content)
+    sweep = ["-m", "metric=mse", "model=identity", *DEMO[:3], "tracker=none", at(results)]
+    plan = run(*sweep, "plan=true")
+    assert (plan.code, plan.err) == (0, "")
+    assert plan.out.splitlines()[0].startswith("1 run")
+    done = run(*sweep)
+    assert (done.code, done.err) == (0, "")
+    assert "1 finished" in done.out.splitlines()
+    assert (bad / name).read_text() == content
+
+
+@pytest.mark.parametrize(
     ("error", "line"),
     [
         (EOFError("no more\nbytes"), "EOFError: no more bytes"),

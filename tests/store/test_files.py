@@ -1,11 +1,14 @@
 """Folders that take each other's place: at every moment one of them is there, whole."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
+from bench.analysis.plots.saving import write_figure
 from bench.store import files
 from bench.store.files import (
     exchange,
@@ -15,6 +18,7 @@ from bench.store.files import (
     recover,
     seal_of,
     sealed,
+    write_atomically,
     write_checked_csv,
 )
 
@@ -80,6 +84,52 @@ def test_folder_that_is_put_in_place_is_complete(tmp_path):
     put_in_place(write(tmp_path / "partial", "new"), tmp_path / "place")
     assert read(tmp_path / "place") == {"new"}
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    """What is synchronized and what is renamed, in order. A power cut itself cannot be tested."""
+    done = []
+    synchronize, renamed, exchanged = os.fsync, Path.replace, files._exchange_names
+
+    def noted(handle):
+        done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        synchronize(handle)
+
+    def noted_replace(self, target):
+        done.append(f"{self.name} -> {target.name}")
+        return renamed(self, target)
+
+    def noted_exchange(new, old):
+        done.append(f"{new.name} <-> {old.name}")
+        return exchanged(new, old)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(files, "_exchange_names", noted_exchange)
+    return done
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of handles are in /proc")
+def test_files_and_figures_are_on_the_disk_before_they_have_their_name(tmp_path, on_disk):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_atomically(folder / "a.csv", "x")
+    assert on_disk == ["a.csv.partial", "a.csv.partial -> a.csv", "run"]
+    on_disk.clear()
+    figure, _ = plt.subplots()
+    write_figure(figure, folder / "figure.png")
+    plt.close(figure)
+    assert on_disk == ["figure.png.partial", "figure.png.partial -> figure.png", "run"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of handles are in /proc")
+def test_folder_is_on_the_disk_before_it_takes_a_place(tmp_path, on_disk):
+    write(tmp_path / "old", "old")
+    exchange(write(tmp_path / "new", "new"), tmp_path / "old")
+    place = on_disk.index("new <-> old")
+    assert set(on_disk[:place]) == {"a", "b", "new"}
+    assert on_disk[place + 1] == tmp_path.name
 
 
 def test_seal_knows_every_value(tmp_path):
