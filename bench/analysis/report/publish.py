@@ -1,6 +1,7 @@
 """A report in Weights & Biases, beside the runs that it is about."""
 
 from pathlib import Path
+from typing import Any
 
 from bench.analysis.numbers.findings import Findings, Request
 from bench.config.composition import compose
@@ -31,7 +32,7 @@ def publish(
         entity: Likewise.
     """
     configs = [config["tracker"] for config in found.records.configs.values()]
-    used = next((settings for settings in configs if settings["name"] == "wandb"), {})
+    used: dict[str, Any] = next((one for one in configs if one["name"] == "wandb"), {})
     group = request.experiment or "+".join(dict.fromkeys(one.dataset for one in found.comparisons))
     settings = {
         **dict(compose(["tracker=wandb"]).tracker),
