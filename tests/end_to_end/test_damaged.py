@@ -80,6 +80,22 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     assert numbers(read_summary(folder)) == numbers(before)
 
 
+@pytest.mark.parametrize("name", ["summary.json", "last.pt", "best.safetensors", "progress.json"])
+def test_folder_in_the_place_of_a_file_is_named(name: str, results: Path, run: Command) -> None:
+    command = [*RUN, at(results)]
+    assert run(*command).code == 0
+    folder = only_run(results)
+    numbers_before = numbers(read_summary(folder))
+    (folder / "summary.json").unlink()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    words = "is a folder where a file belongs. Move it away; the same command goes on."
+    assert run(*command).err.splitlines()[-1] == f"{folder / name}: {words}"
+    (folder / name).rmdir()
+    assert run(*command).code == 0
+    assert numbers(read_summary(folder)) == numbers_before
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
