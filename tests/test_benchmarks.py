@@ -9,10 +9,14 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
+import checksums
 import loading
 import overhead
 import train
 from train import METRICS, make_data, make_steps
+
+from bench.data.cache.prepared import PreparedDataset
+from bench.errors import DamagedCache
 
 CPU = torch.device("cpu")
 
@@ -49,3 +53,17 @@ def test_random_volumes_are_a_data_set(tmp_path):
     dataset = loading.prepare(noise, tmp_path)
     assert dataset.shape == (8, 9, 10)
     assert loading.read_pairs(dataset, dataset.pairs("train")[:1], CPU).fixed.max() > 1
+
+
+def test_checks_that_are_timed_are_those_of_the_suite(tmp_path):
+    checksums.write_cache(tmp_path, 3, (4, 5, 6))
+    dataset = PreparedDataset.open(tmp_path, {})
+    assert dataset.images_of(range(3)).shape == (3, 1, 4, 5, 6)
+    checksums.check(tmp_path, dataset, range(3))
+    content = bytearray((tmp_path / "images.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "images.npy").write_bytes(content)
+    with pytest.raises(AssertionError):
+        checksums.check(tmp_path, dataset, range(3))
+    with pytest.raises(DamagedCache):
+        PreparedDataset.open(tmp_path, {}).images_of([2])

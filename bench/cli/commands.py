@@ -60,18 +60,26 @@ def report(
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Log tables and figures to Weights & Biases as well.")
     ] = False,
+    project: Annotated[
+        str | None, typer.Option(help="With --wandb: its project; by default that of the runs.")
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(help="With --wandb: its entity; by default that of the runs.")
+    ] = None,
 ) -> None:
     """Write tables, figures and a page on the results."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.writing import write_report
 
+    if (project or entity) and not wandb:
+        raise ConfigError("--project and --entity say where --wandb logs to. Give it, too.")
     folder = out or results / "report"
     request = Request(results, runs, experiment, select, published)
     found = write_report(request, folder)
     if wandb:
         from bench.analysis.report.publish import publish
 
-        publish(request, found, folder)
+        publish(request, found, folder, project, entity)
     for row in found.missing.to_dict("records"):
         values = (
             f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()

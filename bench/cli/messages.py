@@ -58,6 +58,9 @@ def _explained(error: Exception) -> str:
         return str(own_cause(error) or _one_line(error))
     if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
         return explain_unwritable(error)
+    if isinstance(error, IsADirectoryError):
+        place = error.filename2 or error.filename  # the second one is what was to be replaced
+        return f"{place}: is a folder where a file belongs. Move it away; the same command goes on."
     return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
 
 

@@ -7,6 +7,7 @@ import typer
 
 from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
+from bench.store.folder import HEADER, RUNS, Folder
 
 Trust = Annotated[
     bool,
@@ -39,9 +40,7 @@ def register(
     trust: Trust = False,
 ) -> None:
     """Register new files as a finished run does; its data need not be there."""
-    from bench.cli.run_commands import find_run
     from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
-    from bench.store.folder import Folder
 
     if device is not None and device not in ACCELERATORS:
         raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
@@ -57,11 +56,30 @@ def register(
         raise ConfigError("Name a pair by --moving A --fixed B, or many by --csv pairs.csv.")
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
-    folder = Folder(Path(run)) if Path(run).is_dir() else find_run(results, run)
-    registrar = Registrar(folder, None if device is None else ACCELERATORS[device], trust)
+    accelerator = None if device is None else ACCELERATORS[device]
+    registrar = Registrar(_run_of(run, results), accelerator, trust)
     for pair in pairs:
         target = out if csv is None else out / "_to_".join(pair.names)
         print(for_terminal(registrar.register(pair, target, format).line), flush=True)
+
+
+def _run_of(given: str, results: Path) -> Folder:
+    """The run that is named by its folder, or else by its id.
+
+    Raises:
+        BenchError: If it is neither.
+    """
+    from bench.cli.run_commands import find_run
+
+    folder = Folder(Path(given))
+    if not folder.path.is_dir():
+        return find_run(results, given)
+    if not folder.file(HEADER).exists():
+        raise ConfigError(
+            f"{given}: is a folder, and no run's: it has no {HEADER}. Give the folder of a run, "
+            f"such as {results / RUNS}/NAME, or an id that `python -m bench runs` lists."
+        )
+    return folder
 
 
 def score(

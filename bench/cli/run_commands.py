@@ -1,8 +1,6 @@
 """`python -m bench runs`: lists runs, shows one in full, removes and resets some."""
 
-import csv
 import json
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +11,8 @@ import typer
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
 from bench.scores.registry import names_of
-from bench.store.escaping import for_csv, for_terminal
+from bench.store.escaping import for_terminal
+from bench.store.files import as_csv
 from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
@@ -45,10 +44,7 @@ def runs(
     if format is Format.json:
         print(json.dumps(rows, indent=1))
     elif format is Format.csv:
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
+        print(as_csv(rows), end="")
     else:
         summaries = [summary for folder in folders if (summary := folder.summary())]
         print_runs(rows, names_of(*(summary["scores"] for summary in summaries)))

@@ -43,7 +43,8 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         model = dict(config["model"])
-    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        _ = model["name"], config["dataset"], [config[name] for name in OF_THE_NETWORK]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"model.trained={given}: its config.yaml is damaged. Run it anew with force=true."
         ) from error

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.analysis.reading.rows import read_rows
 from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import load_run
-from bench.store.files import write_csv
+from bench.store.files import ALTERED, is_as_written, write_checked_csv
 from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.testing import score_pairs
 
@@ -19,7 +19,7 @@ def retest(
     """Registers a run's test pairs with disturbed images and scores them on its labels.
 
     Levels that have been tested are not tested again. Rows are added to the run's
-    `robustness.csv`.
+    `robustness.csv`; one that is damaged is thrown away.
 
     Args:
         folder: A finished run.
@@ -58,7 +58,7 @@ def retest(
                 )
             ]
             known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
-            write_csv(
+            write_checked_csv(
                 folder.file(ROBUSTNESS),
                 [{str(k): v for k, v in row.items()} for row in known.to_dict("records")],
             )
@@ -67,7 +67,14 @@ def retest(
 
 
 def known_rows(folder: Folder) -> pd.DataFrame:
-    """What a run's `robustness.csv` has; no rows if there is none."""
-    if not folder.file(ROBUSTNESS).exists():
-        return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})
-    return read_rows(folder.file(ROBUSTNESS))
+    """What a run's `robustness.csv` has; no rows if there is none, or it is damaged."""
+    path = folder.file(ROBUSTNESS)
+    if path.exists():
+        try:
+            if is_as_written(path):
+                return read_rows(path)
+            fault = ALTERED
+        except (OSError, ValueError) as error:
+            fault = f"cannot be read ({type(error).__name__})"
+        print(f"{path}: {fault}; its levels are tested again when they are asked for")
+    return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})

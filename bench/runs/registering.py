@@ -50,6 +50,9 @@ class PairOfFiles:
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
         landmarks: Points of the fixed image, or None.
+
+    Raises:
+        DataError: If there are labels of the fixed image alone, which nothing can be done with.
     """
 
     moving: Path
@@ -57,6 +60,13 @@ class PairOfFiles:
     labels: Path | None = None
     fixed_labels: Path | None = None
     landmarks: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.fixed_labels is not None and self.labels is None:
+            raise DataError(
+                f"{self.fixed_labels}: are labels of the fixed image {self.fixed}, and those of "
+                f"the moving image {self.moving} are not given. Give both, or leave it out."
+            )
 
     @property
     def names(self) -> tuple[str, str]:

@@ -92,14 +92,59 @@ def _synchronize(path: Path) -> None:
         os.close(handle)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV by `write_atomically`; the columns are all keys in order of appearance."""
-    text = io.StringIO()
+class CsvText(io.StringIO):
+    """Text of lines that a writer of the csv module ends with `LINE_END`; here they end in `\\n`.
+
+    The module quotes a cell for the characters of its line end only, and a name may hold either.
+    """
+
+    LINE_END = "\r\n"
+
+    def write(self, line: str) -> int:
+        return super().write(line.removesuffix(self.LINE_END) + "\n")
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV; the columns are all keys in order of appearance."""
+    text = CsvText()
     names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator=text.LINE_END)
     writer.writeheader()
     writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
-    write_atomically(path, text.getvalue())
+    return text.getvalue()
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows by `as_csv` and `write_atomically`."""
+    write_atomically(path, as_csv(rows))
+
+
+def write_checked_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same with a checksum beside it, for `is_as_written`; a kill leaves a pair that matches.
+
+    The checksum comes first, together with that of the former file.
+    """
+    content = as_csv(rows).encode()
+    valid = [zlib.crc32(content), *([checksum(path)] if path.exists() else [])]
+    write_json(seal_of(path), sealed({"crc32": valid}))
+    write_atomically(path, content)
+
+
+def seal_of(path: Path) -> Path:
+    """The file that holds the checksum of a file of `write_checked_csv`."""
+    return path.with_suffix(".checksum.json")
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a file has the checksum beside it; one without any counts as it is.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if not seal_of(path).exists():
+        return True
+    known = read_json(seal_of(path)) or {}
+    return is_as_sealed(known) and checksum(path) in known.get("crc32", [])
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -20,6 +20,7 @@ from bench.store.files import (
     is_as_sealed,
     read_json,
     recover,
+    seal_of,
     sealed,
     write_atomically,
     write_json,
@@ -39,7 +40,7 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 VALIDATION = "validation.csv"
 LANDMARKS = "landmarks.csv"
 DATA = "data.json"  # what a run needs to be used without its data
-ROBUSTNESS = "robustness.csv"
+ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs
 FILES = "files"  # of a summary: CRC-32 by name
 NEWER = f"was written by a newer version than this one, which knows schema {SCHEMA}"
@@ -204,7 +205,7 @@ class Folder:
 
         It holds its checksum and those of the run's files.
         """
-        passing = {SUMMARY, LAST, PROGRESS, ROBUSTNESS}
+        passing = {SUMMARY, LAST, PROGRESS, ROBUSTNESS, seal_of(self.file(ROBUSTNESS)).name}
         kept = [p for p in sorted(self.path.iterdir()) if p.is_file() and p.suffix != ".partial"]
         files = {path.name: checksum(path) for path in kept if path.name not in passing}
         content = {"schema": SCHEMA, "status": Status.FINISHED, **summary, FILES: files}

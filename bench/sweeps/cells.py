@@ -231,9 +231,12 @@ def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[s
 
 
 def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:
-    """Summaries of the runs that have finished, each once even if cells are the same run."""
+    """Summaries of the runs that have finished, each once even if cells are the same run.
+
+    Damaged ones are left out, as they are of reports.
+    """
     folders = {cell.folder.path: cell.folder for cell in found if cell.folder}
     for folder in folders.values():
-        summary = folder.summary()
-        if summary:
+        status, _, summary = folder.standing()
+        if status is Status.FINISHED and summary:
             yield summary

@@ -13,8 +13,10 @@ from synthetic_store import config, fail_run, write_run
 from typer.testing import CliRunner
 
 from bench.analysis.reading.records import collect
+from bench.analysis.reading.rows import read_rows
 from bench.cli.run_commands import app
-from bench.store.files import read_json
+from bench.store.escaping import from_csv
+from bench.store.files import read_json, write_csv
 from bench.store.folder import Folder, Status
 
 VALUES = st.one_of(
@@ -97,6 +99,25 @@ def second_reading(path):
         for name in rows[0]
         if name not in ("moving", "fixed", "class")
     }
+
+
+@efforts
+def test_rows_come_back_as_they_were_written(effort, tmp_path):
+    """Whatever subjects and classes are called; csv and pandas read the same names."""
+    path = tmp_path / "classes.csv"
+    odd = st.lists(st.sampled_from([*"\r\n,\"'=\t a\0#", "NA"]), max_size=4).map("".join)
+    names = st.one_of(odd, st.text(max_size=4))
+
+    def check(rows):
+        written = [{"moving": a, "class": b, "dice": dice} for a, b, dice in rows]
+        write_csv(path, written)
+        assert read_rows(path).to_dict("records") == written
+        with open(path, newline="", encoding="utf-8") as file:
+            cells = [(row["moving"], row["class"]) for row in csv.DictReader(file, strict=True)]
+        assert [tuple(map(from_csv, pair)) for pair in cells] == [row[:2] for row in rows]
+
+    row = st.tuples(names, names, st.floats(-1, 1))
+    explore(check, 200 * effort, rows=st.lists(row, min_size=1, max_size=3))
 
 
 @efforts

@@ -11,7 +11,7 @@ from bench.config.identity import SCHEMA
 from bench.errors import StoreError
 from bench.inspection.panel import _test_pairs
 from bench.scores.registry import SCORES
-from bench.store.files import write_csv, write_json
+from bench.store.files import write_checked_csv, write_csv, write_json
 from bench.store.folder import CLASSES, HISTORY, Folder
 
 
@@ -110,11 +110,17 @@ DAMAGES = {  # by file: changes and the beginning of what is said
 
 def test_damaged_test_for_robustness_can_be_made_again(tmp_path):
     folder = write_run(tmp_path, config(), [0.5])
-    (folder / "robustness.csv").write_text("")
-    assert read_records(tmp_path).runs.loc[folder.name, "error"] == (
-        "robustness.csv cannot be read (EmptyDataError). Delete it; `python -m bench robustness` "
-        "writes it again."
-    )
+    path = folder / "robustness.csv"
+    write_checked_csv(path, [{"corruption": "noise", "level": 0.1, "dice": 0.5}])
+    remedy = "`python -m bench robustness` writes it again; without it the run is whole."
+    for content, fault in (
+        (path.read_text().replace("0.5", "0.6"), "is not as it was written"),
+        ("", "cannot be read (EmptyDataError)"),
+    ):
+        path.write_text(content)
+        records = read_records(tmp_path)
+        assert records.runs.loc[folder.name, "error"] == f"robustness.csv {fault}. {remedy}"
+        assert records.tables == {}
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ def flip(path: Path, place: int, bit: int = 1) -> None:
     path.write_bytes(content)
 
 
+def put_folder_in_place_of(path: Path) -> None:
+    path.unlink()
+    (path / "inner").mkdir(parents=True)
+
+
 DAMAGES = {
     "bit": lambda path: flip(path, -1),
     "middle": lambda path: flip(path, path.stat().st_size // 2, 16),
@@ -69,6 +74,7 @@ DAMAGES = {
     "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
     "empty": lambda path: path.write_bytes(b""),
     "deleted": lambda path: path.unlink(),
+    "folder": lambda path: put_folder_in_place_of(path),
 }
 
 
@@ -163,11 +169,21 @@ def test_touched_file_of_the_same_content_is_not_read_again(source, tmp_path):
     assert prepare(source(), tmp_path / "cache").index == again.index
 
 
+def test_file_in_the_place_of_the_cache_is_not_deleted(source, tmp_path):
+    folder = prepare(source(), tmp_path / "cache").folder
+    shutil.rmtree(folder)
+    folder.write_text("mine")
+    with pytest.raises(DamagedCache, match=r"cannot be deleted \(Not a directory\). Delete it, or"):
+        prepare(source(), tmp_path / "cache")
+    assert folder.read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["bit", "folder"])
 @pytest.mark.parametrize("name", ARRAYS)
-def test_nothing_is_trusted_if_told_so(source, tmp_path, name):
+def test_nothing_is_trusted_if_told_so(source, tmp_path, name, damage):
     first = prepare(source(), tmp_path / "cache")
     expected = contents(first)
-    flip(first.folder / name, -1)
+    DAMAGES[damage](first.folder / name)
     assert_same(prepare(source(), tmp_path / "cache", trust=False), expected)
 
 

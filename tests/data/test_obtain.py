@@ -5,7 +5,10 @@ import json
 import shutil
 import zipfile
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from conf_options import experiment
 from data.servers import Site, served
 
 from bench.config.groups import option_files
+from bench.data.getting.archive import unpack
 from bench.data.getting.download import CHUNK
 from bench.data.getting.obtain import HASHES, is_ready, obtain
 from bench.data.setup import make_source
@@ -204,6 +208,27 @@ def test_hash_of_the_first_download_holds_for_later_ones(tree, tmp_path):
         refused(root, None, words, {"url": url})
         site.content = former
         assert obtain(phc(root), {"url": url}, None) == 15
+
+
+def test_two_at_once_download_once_and_leave_one_set(tree, tmp_path, monkeypatch):
+    site = Site(packed(tree, tmp_path / "archive.zip").read_bytes())
+    root, start = tmp_path / "root", Barrier(2)
+    sources = [phc(root), phc(root)]
+
+    def slowly(archive, folder):
+        sleep(0.5)
+        return unpack(archive, folder)
+
+    def prepare(source):
+        start.wait()
+        return obtain(source, {"url": url}, None)
+
+    monkeypatch.setattr("bench.data.getting.obtain.unpack", slowly)
+    with served(site) as url, ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(prepare, sources)) == [15, 15]
+    assert len(site.requests) == 1
+    assert content(root) == content(tree)
+    assert {path.name for path in root.glob(".*")} == {HASHES, ".prepare.lock"}
 
 
 def test_published_hash_is_the_one_that_holds(tree, tmp_path):

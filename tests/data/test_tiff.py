@@ -1,6 +1,7 @@
 """TIFF stacks: what becomes a grey value or a label id, and what is refused."""
 
 import contextlib
+import struct
 
 import numpy as np
 import pytest
@@ -497,6 +498,35 @@ def test_file_of_another_kind_is_refused(path):
     words = r"cannot be read as TIFF, it is damaged or cut short \(.*\). Copy or download it again"
     refused(words, path)
     refused(words, path, read_labels)
+
+
+@pytest.mark.parametrize("edits", [{24: 1}, {10: 1, 182: 0}], ids=["kind of tag", "no width"])
+def test_damaged_tag_is_refused(path, edits):
+    """A height that is bytes, which tifffile compares with a number; a page of no pixels."""
+    content = bytearray(write_tiff(path, np.zeros((5, 6), np.uint8)).read_bytes())
+    for place, value in edits.items():
+        content[place] = value
+    path.write_bytes(content)
+    refused("cannot be read as TIFF, it is damaged or cut short", path)
+
+
+@pytest.mark.parametrize("name", ["ImageWidth", "ImageLength"])
+def test_shape_of_which_the_file_cannot_hold_the_pixels_is_refused(path, name):
+    """Nothing is allocated for it: that would take all memory, or be refused for another reason."""
+    write_tiff(path, np.zeros((5, 6), np.float32), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags[name]
+    content = bytearray(path.read_bytes())
+    content[tag.offset + 2 : tag.offset + 12] = struct.pack(f"{file.byteorder}HII", 4, 1, 1 << 28)
+    path.write_bytes(content)
+    refused(r"damaged or cut short \(page 0 states more pixels than it has room for\)", path)
+
+
+def test_constant_image_of_any_compression_is_read(path):
+    image = np.zeros((4096, 4096), np.uint8)
+    for compression in ("zlib", "lzw", "lzma", "zstd"):
+        write_tiff(path, image, compression=compression, rowsperstrip=4096)
+        assert np.array_equal(read_channels(path, None)[0], image), compression
 
 
 def test_damaged_compression_is_refused(path):

@@ -1,5 +1,7 @@
 """The size of a pixel: what TIFF files state, what a user gives, and the unit of distances."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
@@ -139,6 +141,27 @@ def test_a_plain_file_states_nothing(tmp_path):
     path = written(tmp_path)
     assert pixel_edges(path) is None
     assert read_raw([path], None, 2).unit == "px"
+
+
+@pytest.mark.parametrize("value", [(5, 0), (5, 2), (3, 1), (2, 4)])
+def test_resolution_that_is_no_number_is_refused(tmp_path, value):
+    path = written(tmp_path, resolution=(50, 50), resolutionunit="CENTIMETER")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["YResolution"]
+    # its kind (rational, SHORT, ASCII) and how many it holds
+    content[tag.offset + 2 : tag.offset + 8] = struct.pack(file.byteorder + "HI", *value)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"image.tif: its YResolution is .*, which is no number"):
+        pixel_edges(path)
+
+
+def test_spacing_of_slices_that_is_no_number_is_refused(tmp_path):
+    path = tmp_path / "x.tif"
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": "wide"}
+    write_tiff(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=metadata)
+    with pytest.raises(DataError, match="its ImageJ spacing is 'wide', which is no number"):
+        pixel_edges(path, "ZYX")
 
 
 def test_another_unit_is_refused_until_a_size_is_given(root, tmp_path):

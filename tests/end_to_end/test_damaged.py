@@ -1,11 +1,22 @@
 """Whole commands over damaged files: nothing damaged is used, and what can be is made again."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO, SUBJECTS, Command, at, numbers, only_run, read_summary, with_cache
+from .conftest import (
+    DEMO,
+    SUBJECTS,
+    Command,
+    at,
+    numbers,
+    only_run,
+    read_summary,
+    run_folders,
+    with_cache,
+)
 
 RUN = ["metric=mse", *DEMO]
 
@@ -69,6 +80,50 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     assert numbers(read_summary(folder)) == numbers(before)
 
 
+@pytest.mark.parametrize("name", ["summary.json", "last.pt", "best.safetensors", "progress.json"])
+def test_folder_in_the_place_of_a_file_is_named(name: str, results: Path, run: Command) -> None:
+    command = [*RUN, at(results)]
+    assert run(*command).code == 0
+    folder = only_run(results)
+    numbers_before = numbers(read_summary(folder))
+    (folder / "summary.json").unlink()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    words = "is a folder where a file belongs. Move it away; the same command goes on."
+    assert run(*command).err.splitlines()[-1] == f"{folder / name}: {words}"
+    (folder / name).rmdir()
+    assert run(*command).code == 0
+    assert numbers(read_summary(folder)) == numbers_before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", "{"),
+        ("summary.json", '{"schema": "new", "status": "finished"}'),
+        ("summary.json", '{"status": "finished", "schema": 1, "scores": {"dice": 1}}'),
+        ("config.yaml", "dataset: {name"),
+        ("history.csv", "step\nx\n"),
+        ("run.json", ""),
+    ],
+)
+def test_bad_folder_beside_a_sweep_does_not_stop_its_plan_or_its_end(
+    name: str, content: str, results: Path, run: Command
+) -> None:
+    bad = results / "runs" / "demo-ncc-0.2-seed0-01234567"
+    bad.mkdir(parents=True)
+    (bad / "run.json").write_text("{}")
+    (bad / name).write_text(content)
+    sweep = ["-m", "metric=mse", "model=identity", *DEMO[:3], "tracker=none", at(results)]
+    plan = run(*sweep, "plan=true")
+    assert (plan.code, plan.err) == (0, "")
+    assert plan.out.splitlines()[0].startswith("1 run")
+    done = run(*sweep)
+    assert (done.code, done.err) == (0, "")
+    assert "1 finished" in done.out.splitlines()
+    assert (bad / name).read_text() == content
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -92,3 +147,23 @@ def test_whatever_ends_a_command_is_one_line(
     found = bench("runs", "--results", str(results)).line
     assert found.startswith(line)
     assert found.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)")
+
+
+def test_sweep_ends_with_the_run_that_is_damaged_and_does_not_count_it(
+    results: Path, run: Command
+) -> None:
+    sweep = ["-m", "metric=mse,ncc", "seed=0,1", *DEMO, at(results)]
+    assert run(*sweep).code == 0
+    whole = read_summary(run_folders(results)[0])["scores"]["dice"]
+    (bad,) = [path for path in run_folders(results) if path.name.startswith("demo-mse-0.02-seed1")]
+    flip(bad / "best.safetensors")
+    outcome = run(*sweep)
+    assert outcome.code == 0
+    assert "3 finished, 1 damaged" in outcome.out.splitlines()
+    words = "best.safetensors is not as it was written. force=true runs it anew."
+    assert outcome.err.splitlines()[-1] == f"damaged: metric=mse seed=1: {words}"
+    assert "The same command runs these" not in outcome.err
+    rows = [re.split(r"\s*│\s*", line)[2:6] for line in outcome.out.splitlines() if "│" in line]
+    # one seed of mse, whose scores are those of the run that is whole; two of ncc
+    assert ["mse", "0.02", "1", f"{whole['mean']:.3f} ± {whole['std']:.3f}"] in rows
+    assert [row[2] for row in rows if row[0] == "ncc"] == ["2"]

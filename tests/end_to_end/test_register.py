@@ -59,6 +59,7 @@ def test_a_run_registers_one_pair_and_many(
         ([*one, "--csv", str(volumes / "new.csv")], "--csv lists the pairs"),
         ([*one, "--device", "tpu"], "--device tpu: must be one of cpu"),
         ([*one, "--format", "itk"], "--format itk: must be one of ants, learn2reg, voxels."),
+        ([*one, "--fixed-labels", "l.nii"], "l.nii: are labels of the fixed image"),
     ):
         assert words in bench("register", name, *options, *to).line
     unknown = bench("register", "00000000", *one, *to)
@@ -102,3 +103,13 @@ def test_written_fields_are_scored_as_the_run_was(
 def test_table_of_pairs_that_is_no_file_is_named(tmp_path: Path, bench: Command) -> None:
     line = bench("register", "ID", "--csv", str(tmp_path), "--out", str(tmp_path / "out")).line
     assert line == f"--csv {tmp_path}: is no file. Give a table of pairs, pairs.csv."
+
+
+def test_folder_that_is_no_run_is_named(tmp_path: Path, bench: Command) -> None:
+    files = ["--moving", "a.nii", "--fixed", "b.nii", "--out", str(tmp_path / "out")]
+    for folder in (tmp_path, tmp_path / "runs"):
+        folder.mkdir(exist_ok=True)
+        assert bench("register", str(folder), *files).line == (
+            f"{folder}: is a folder, and no run's: it has no run.json. Give the folder of a run, "
+            "such as results/runs/NAME, or an id that `python -m bench runs` lists."
+        )

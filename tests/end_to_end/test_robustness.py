@@ -66,6 +66,22 @@ def test_level_0_is_the_test_and_others_are_added_once(
     assert (trained / "report" / "figures" / "robustness-demo.png").stat().st_size > 5000
 
 
+def test_damaged_test_is_thrown_away_and_done_again(trained: Path, bench: Command) -> None:
+    path = only_run(trained) / "robustness.csv"
+    command = ("robustness", path.parent.name, "--results", str(trained), "--levels", "0,0.3")
+    assert bench(*command).code == 0
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.3,", b"0.1,", 1))
+    report = bench("report", "--results", str(trained))
+    assert "robustness.csv is not as it was written" in report.out + report.err
+    again = bench(*command)
+    assert again.code == 0, again.err
+    assert f"{path}: is not as it was written; its levels are tested again" in again.out
+    without_time = [{**row, "seconds": ""} for row in rows(path)]
+    path.write_bytes(whole)
+    assert [{**row, "seconds": ""} for row in rows(path)] == without_time
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

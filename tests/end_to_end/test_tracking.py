@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from .conftest import DEMO, Command, at, only_run, read_rows, read_summary, run_folders
+from .conftest import (
+    DEMO,
+    Command,
+    at,
+    only_run,
+    read_rows,
+    read_summary,
+    run_folders,
+    write_summary,
+)
 
 TRACKED = ["tracker=wandb", "tracker.mode=offline"]
 TINY = [word for word in DEMO if not word.startswith("tracker=")]
@@ -268,3 +277,32 @@ def test_report_is_logged_beside_its_runs(results: Path, run: Command, bench: Co
     assert (
         report.config["command"] == f"python -m bench report --results {results} --select val_dice"
     )
+
+
+def test_report_goes_where_its_runs_are_or_where_it_is_told(
+    results: Path, tmp_path: Path, run: Command, bench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uploading is nothing that a run decides: its folder may be someone else's."""
+    assert run("metric=mse", *TINY, *TRACKED, at(results)).code == 0
+    folder = only_run(results)
+    config = (folder / "config.yaml").read_text()
+    named = config.replace("project: null", "project: theirs").replace(
+        "mode: offline", "mode: online"
+    )
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setenv("WANDB_ENTITY", "us")
+    write_summary(folder)
+
+    def place(number: int, *options: str) -> tuple[str, str]:
+        monkeypatch.setenv("WANDB_DIR", str(tmp_path / f"{number}"))
+        outcome = bench("report", "--results", str(results), "--wandb", *options)
+        assert (outcome.code, outcome.err) == (0, "")
+        (record,) = all_tracked(tmp_path / f"{number}").values()
+        return record.run.project, record.run.entity
+
+    assert place(1) == ("mine", "us")
+    (folder / "config.yaml").write_text(named)
+    assert place(2) == ("theirs", "us")
+    assert place(3, "--project", "new", "--entity", "we") == ("new", "we")
+    line = bench("report", "--results", str(results), "--project", "new").line
+    assert line == "--project and --entity say where --wandb logs to. Give it, too."

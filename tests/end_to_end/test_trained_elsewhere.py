@@ -182,3 +182,19 @@ def test_what_cannot_be_tested_is_said_in_one_line(
     )
     (trained / "summary.json").unlink()
     assert line(*stack, name) == f"{name}: has not finished. Run it to its end first."
+
+
+@pytest.mark.parametrize(
+    "content", ["", "model: 3\n", "model: {}\n", "model: {name: x", "\x00", "half", "less"]
+)
+def test_broken_configuration_of_the_trained_run_is_one_line(
+    content: str, results: Path, trained: Path, stack: list[str], run: Command
+) -> None:
+    path = trained / "config.yaml"
+    whole = path.read_text()
+    less = {name: value for name, value in yaml.safe_load(whole).items() if name != "trainer"}
+    other = {"half": whole[: len(whole) // 2], "less": yaml.safe_dump(less)}
+    path.write_text(other.get(content, content))
+    assert run(*stack, f"model.trained={trained.name}", at(results)).line == (
+        f"model.trained={trained.name}: its config.yaml is damaged. Run it anew with force=true."
+    )

@@ -267,6 +267,9 @@ def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) 
     table.write_text("moving,fixed\na/t1.nii.gz,a/t2.nii.gz\nb/t1.nii.gz,b/t2.nii.gz\n")
     with pytest.raises(DataError, match="lines 2 and 3 both register t1 to t2"):
         listed_pairs(table)
+    table.write_text("moving,fixed,labels,fixed_labels\na.nii,b.nii,,l.nii\n")
+    with pytest.raises(DataError, match=r"l.nii: are labels of the fixed image .*b.nii, and those"):
+        listed_pairs(table)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:

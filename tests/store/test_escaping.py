@@ -105,6 +105,14 @@ def test_other_cells_stay(value):
     assert value is None or from_csv(str(value)) == str(value)
 
 
+@pytest.mark.parametrize("text", ["a\rb", "\r", "a\r", "'\ra", "a\r\nb", "a\nb", 'a,"b"\r'])
+def test_line_end_in_a_name_ends_no_line(text, tmp_path):
+    write_csv(tmp_path / "pairs.csv", [{"moving": text, "dice": -0.5}, {"moving": "b", "dice": 1}])
+    rows = read_rows(tmp_path / "pairs.csv")
+    assert list(rows["moving"]) == [text, "b"]
+    assert (tmp_path / "pairs.csv").read_bytes().startswith(b"moving,dice\n")
+
+
 def test_name_with_dollars_is_drawn():
     with styled():
         figure, axis = plt.subplots()
@@ -115,14 +123,18 @@ def test_name_with_dollars_is_drawn():
 
 def test_report_holds_names_as_text(tmp_path):
     """A folder of results from someone else, whose names act wherever they are not text."""
-    name = "=<script>alert(1)|`$\\x"
+    name = "=<script>alert(1)|`$\\x\rrest"
     for metric in (name, "mse"):
         for weight in (0.5, 1.0):
             settings = config(metric=metric, weight=weight)
             settings["metric"] = {"name": metric, "_target_": name, name: name}
             variant = f"v{len(metric)}"
             write_run(
-                tmp_path, settings, [0.5, 0.6, 0.7], moving=["=a", "-b", "@c"], variant=variant
+                tmp_path,
+                settings,
+                [0.5, 0.6, 0.7],
+                moving=["=a", "-b", "@c"],
+                variant=variant,
             )
     write_report(Request(tmp_path), tmp_path / "report")
     for path in (tmp_path / "report").rglob("*"):
@@ -132,3 +144,4 @@ def test_report_holds_names_as_text(tmp_path):
             with open(path, newline="") as file:
                 cells = [cell for row in csv.reader(file) for cell in row]
             assert not [cell for cell in cells if cell[:1] in "=@" and cell], path
+            assert not [cell for cell in cells if cell.startswith("rest")], path

@@ -1,13 +1,26 @@
 """Folders that take each other's place: at every moment one of them is there, whole."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
+from bench.analysis.plots.saving import write_figure
 from bench.store import files
-from bench.store.files import exchange, is_as_sealed, put_in_place, recover, sealed
+from bench.store.files import (
+    exchange,
+    is_as_sealed,
+    is_as_written,
+    put_in_place,
+    recover,
+    seal_of,
+    sealed,
+    write_atomically,
+    write_checked_csv,
+)
 
 KILLED_AT = """
 import os, signal, sys
@@ -73,6 +86,52 @@ def test_folder_that_is_put_in_place_is_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
 
 
+@pytest.fixture
+def on_disk(monkeypatch):
+    """What is synchronized and what is renamed, in order. A power cut itself cannot be tested."""
+    done = []
+    synchronize, renamed, exchanged = os.fsync, Path.replace, files._exchange_names
+
+    def noted(handle):
+        done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        synchronize(handle)
+
+    def noted_replace(self, target):
+        done.append(f"{self.name} -> {target.name}")
+        return renamed(self, target)
+
+    def noted_exchange(new, old):
+        done.append(f"{new.name} <-> {old.name}")
+        return exchanged(new, old)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    monkeypatch.setattr(files, "_exchange_names", noted_exchange)
+    return done
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of handles are in /proc")
+def test_files_and_figures_are_on_the_disk_before_they_have_their_name(tmp_path, on_disk):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_atomically(folder / "a.csv", "x")
+    assert on_disk == ["a.csv.partial", "a.csv.partial -> a.csv", "run"]
+    on_disk.clear()
+    figure, _ = plt.subplots()
+    write_figure(figure, folder / "figure.png")
+    plt.close(figure)
+    assert on_disk == ["figure.png.partial", "figure.png.partial -> figure.png", "run"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of handles are in /proc")
+def test_folder_is_on_the_disk_before_it_takes_a_place(tmp_path, on_disk):
+    write(tmp_path / "old", "old")
+    exchange(write(tmp_path / "new", "new"), tmp_path / "old")
+    place = on_disk.index("new <-> old")
+    assert set(on_disk[:place]) == {"a", "b", "new"}
+    assert on_disk[place + 1] == tmp_path.name
+
+
 def test_seal_knows_every_value(tmp_path):
     content = {"a": 1, "b": [1.5, None, float("inf")], "c": {10: "x", 9: "y"}}
     whole = sealed(content)
@@ -81,3 +140,43 @@ def test_seal_knows_every_value(tmp_path):
     assert not is_as_sealed({**whole, "a": 2})
     assert not is_as_sealed({name: value for name, value in whole.items() if name != "a"})
     assert not is_as_sealed(content)
+
+
+def test_any_change_of_a_checked_table_is_noticed(tmp_path):
+    path = tmp_path / "a.csv"
+    write_checked_csv(path, [{"level": 0.1, "dice": 0.5}])
+    content, seal = path.read_bytes(), seal_of(path).read_bytes()
+    assert content == b"level,dice\n0.1,0.5\n"
+    assert is_as_written(path)
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert not is_as_written(path)
+        path.write_bytes(content[:place])
+        assert not is_as_written(path)
+    path.write_bytes(content)
+    for damaged in (seal[:-9], seal.replace(b"1", b"2", 1), b"", b"[]"):
+        seal_of(path).write_bytes(damaged)
+        assert not is_as_written(path)
+    seal_of(path).unlink()  # as before there were checksums
+    assert is_as_written(path)
+
+
+def test_checked_table_is_whole_though_its_writing_is_killed(tmp_path, monkeypatch):
+    path, write = tmp_path / "a.csv", files.write_atomically
+
+    def killed(place, content):
+        if place == path:
+            raise KeyboardInterrupt
+        write(place, content)
+
+    for number in range(3):
+        write_checked_csv(path, [{"n": number}])
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(files, "write_atomically", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    write_checked_csv(path, [{"n": -1}])
+            assert path.read_text() == f"n\n{number}\n"
+            assert is_as_written(path)

@@ -15,7 +15,7 @@ from bench.config.experiment import USES
 from bench.config.identity import NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
-from bench.store.files import read_json
+from bench.store.files import ALTERED, is_as_written, read_json
 from bench.store.folder import (
     CLASSES,
     CONFIG,
@@ -39,7 +39,7 @@ TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 REMEDY = "force=true runs it anew."
-REMEDY_OF_TEST = "Delete it; `python -m bench robustness` writes it again."
+REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -195,9 +195,12 @@ def read_tables(folder: Folder, summary: Mapping[str, Any]) -> Iterator[tuple[st
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
+        whole = is_as_written(path)
         rows = read_rows(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read ({_reason(error)})") from error
+    if not whole:
+        raise ValueError(f"{path.name} {ALTERED}")
     if rows.empty:
         raise ValueError(f"{path.name} has no rows")
     for name in rows.columns.difference(list(TEXTS)) if path.name in OF_NUMBERS else ():

@@ -28,7 +28,7 @@ from bench.analysis.report.tables import (
 )
 from bench.errors import StoreError
 from bench.store.escaping import for_csv
-from bench.store.files import exchange, put_in_place, recover
+from bench.store.files import CsvText, exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
 from bench.store.locks import held
 
@@ -219,7 +219,9 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     if request.published:
         frames["published"] = published_results()
     for name, frame in frames.items():
-        frame.map(for_csv).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        text = CsvText()
+        frame.map(for_csv).to_csv(text, index=False, lineterminator=text.LINE_END)
+        (folder / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def _runs(found: Findings) -> list[dict[str, str]]:

@@ -22,6 +22,7 @@ from bench.errors import DamagedCache, DataError, Unsupported, counted
 from bench.store.files import ALTERED, is_as_sealed
 
 INDEX = "index.json"
+NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 LEAST = 3  # voxels along an axis: central differences take one on each side
 TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
 
@@ -37,7 +38,8 @@ def empty_split(name: str, split: str) -> DataError:
 def discarded(folder: Path, reason: str) -> DamagedCache:
     """Deletes a damaged cache folder, its index first; returns what to raise."""
     try:
-        (folder / INDEX).unlink(missing_ok=True)
+        if not (folder / INDEX).is_dir():
+            (folder / INDEX).unlink(missing_ok=True)
         shutil.rmtree(folder)
     except FileNotFoundError:  # another process was faster
         pass
@@ -85,7 +87,7 @@ class PreparedDataset:
         try:
             index = json.loads((folder / INDEX).read_text())
             whole = is_as_sealed(index)
-        except (FileNotFoundError, ValueError, AttributeError) as error:
+        except (*NO_FILE, ValueError, AttributeError) as error:
             raise discarded(folder, f"{INDEX} cannot be read: {type(error).__name__}") from error
         if not whole:
             raise discarded(folder, f"{INDEX} {ALTERED}")
@@ -266,7 +268,7 @@ class PreparedDataset:
         try:
             array = np.load(self.folder / name, mmap_mode=mmap_mode)
         except Exception as error:  # NumPy raises all kinds for a damaged header
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            if isinstance(error, OSError) and not isinstance(error, NO_FILE):
                 raise  # the disk's fault
             raise self._damaged(f"{name} cannot be read: {type(error).__name__}") from error
         if len(array) != len(self.ids):

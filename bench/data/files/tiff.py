@@ -3,7 +3,7 @@
 import logging
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.errors import DataError
 
 ALPHA = (1, 2)  # TIFF's extra samples that are transparency
 SLICES = "ZIQ"  # axes of pages that may be slices: named so, or not named
+ROOM = 1 << 16  # bytes of pixels in a stored byte: no compression has more, zstd half as much
 COLORS = ("RGB", "YCBCR")  # photometric interpretations whose samples are red, green, blue
 
 
@@ -278,13 +279,17 @@ def _opened(path: Path) -> Iterator[Any]:
     logger = logging.getLogger("tifffile")
     logger.addHandler(handler)
     try:
-        with tifffile.TiffFile(path) as file:
-            if not len(file.pages):
-                raise tifffile.TiffFileError("no pages")
-            lost = [line for line in logged if "offset" in line or "corrupt" in line]
-            if lost:
-                raise tifffile.TiffFileError(lost[0])
-            _check_whole(file)
+        with ExitStack() as opened:
+            try:
+                file = opened.enter_context(tifffile.TiffFile(path))
+                if not len(file.pages):
+                    raise tifffile.TiffFileError("no pages")
+                lost = [line for line in logged if "offset" in line or "corrupt" in line]
+                if lost:
+                    raise tifffile.TiffFileError(lost[0])
+                _check_whole(file)
+            except Exception as error:  # damaged tags fail in many ways
+                raise _damaged(path, error) from error
             yield file
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, struct.error) as error:
         raise _damaged(path, error) from error
@@ -293,12 +298,19 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _check_whole(file: Any) -> None:
-    """Raises ValueError if the file ends before its last pixel, or before its last header."""
+    """Raises ValueError if the file ends before its last pixel, or before its last header.
+
+    Or if it states a shape for which there would be no memory, and there are no pixels.
+    """
     size = file.filehandle.size
     for i, page in enumerate(file.pages):
+        if 0 in page.shape:
+            raise ValueError(f"page {i} has no pixels")
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if count <= 0 or offset + count > size:
                 raise ValueError(f"page {i} lacks pixels")
+        if page.nbytes > ROOM * sum(page.databytecounts):
+            raise ValueError(f"page {i} states more pixels than it has room for")
     end = file.pages.next_page_offset
     file.filehandle.seek(end)
     if file.filehandle.read(file.tiff.offsetsize) != bytes(file.tiff.offsetsize):

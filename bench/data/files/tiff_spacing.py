@@ -30,7 +30,8 @@ def pixel_edges(path: Path, axes: str = "YX") -> tuple[float, ...] | None:
         One for each of the axes; None if the file does not say them all.
 
     Raises:
-        DataError: If the file states sizes in a unit that is not known.
+        DataError: If the file states sizes in a unit that is not known, or a resolution that is no
+            number.
     """
     status = path.stat()
     return _edges(path, axes, status.st_size, status.st_mtime_ns)
@@ -44,12 +45,12 @@ def _edges(path: Path, axes: str, size: int, changed: int) -> tuple[float, ...] 
         if file.is_ome and file.ome_metadata:
             return _of_ome(file.ome_metadata, axes, path)
         tags = file.pages[0].tags
-        resolutions = {axis: _resolution(tags, f"{axis}Resolution") for axis in "YX"}
+        resolutions = {axis: _resolution(tags, f"{axis}Resolution", path) for axis in "YX"}
         sizes = {axis: _inverse(each) for axis, each in resolutions.items()}
         if file.is_imagej:
             stated: Mapping[str, Any] = file.imagej_metadata or {}
             name = str(stated.get("unit", ""))
-            sizes["Z"] = float(stated.get("spacing", math.nan))
+            sizes["Z"] = _spacing_of_slices(stated.get("spacing", math.nan), path)
         else:
             names = {2: "inch", 3: "cm"}
             name = names.get(tags.valueof("ResolutionUnit", 1), "")
@@ -90,9 +91,24 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> tuple[f
     return tuple(size * MILLIMETRES[name] for size, name in zip(sizes, names, strict=True))
 
 
-def _resolution(tags: Any, name: str) -> float:
+def _spacing_of_slices(value: object, path: Path) -> float:
+    if not isinstance(value, int | float):
+        raise DataError(
+            f"{path}: its ImageJ spacing is {value!r}, which is no number. Save it again "
+            "in ImageJ, or set dataset.pixel_size, in mm."
+        )
+    return float(value)
+
+
+def _resolution(tags: Any, name: str, path: Path) -> float:
     """Pixels in a unit; 0 if the file does not say."""
-    numerator, denominator = tags.valueof(name, (0, 1))
+    value = tags.valueof(name, (0, 1))
+    if not (isinstance(value, tuple) and len(value) == 2):
+        raise DataError(
+            f"{path}: its {name} is {value!r}, which is no number; the file is damaged. Copy or "
+            "download it again, or set dataset.pixel_size, in mm."
+        )
+    numerator, denominator = value
     return numerator / denominator if denominator else 0.0
 
 
