@@ -55,7 +55,7 @@ if sys.argv[0] == "-m":
 else:
     runpy.run_path(sys.argv[0], run_name="__main__")
 """
-MOST_WRITES = 120  # in one start, before the process is killed
+MOST_WRITES = 40  # in one start, before the process is killed
 OTHERS_OF_A_RUN = {"last.pt", "progress.json"}  # which are checked when the run goes on
 
 
