@@ -97,6 +97,16 @@ def test_what_is_null_is_not_said_of_a_comparison(tmp_path):
     assert [own.name for own in compared(tmp_path)] == ["demo", "demo (fixed=t2 moving=t1)"]
 
 
+def test_runs_from_before_an_option_go_with_those_that_leave_it_as_it_was(tmp_path):
+    write_run(tmp_path, config(metric="mse"), [0.1])
+    for metric, space in (("ncc", "voxels"), ("nmi", "world")):
+        later = config(metric=metric)
+        later["dataset"]["space"] = space
+        write_run(tmp_path, later, [0.3])
+    found = {own.name: [entry.label for entry in own.entries] for own in compared(tmp_path)}
+    assert found == {"demo": ["mse", "ncc"], "demo (space=world)": ["nmi"]}
+
+
 def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
     write_run(tmp_path, config(), [0.1], variant="v")
     write_run(tmp_path, config(steps=200), [0.2], variant="w")

@@ -41,6 +41,7 @@ OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 REMEDY = "force=true runs it anew."
 REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
+BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
 
@@ -213,12 +214,17 @@ def _read_table(path: Path) -> pd.DataFrame:
 def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """How the data set was read and where scores count: runs that differ in it do not compare.
 
-    What is null is as if it were not there: options come with null as their default.
+    What is null is as if it were not there, since options come with null as their default, and so
+    is what runs did before there was the option.
     """
     read = _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
     if config.get("task", {}).get("within_mask"):
         read["task.within_mask"] = True
-    return {key: value for key, value in read.items() if value is not None}
+    return {
+        key: value
+        for key, value in read.items()
+        if value is not None and BEFORE_OPTIONS.get(key) != value
+    }
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
