@@ -50,7 +50,7 @@ def obtain_extractor(learner: Learner) -> dict[str, Any]:
             with folder.claim(wait=True):
                 if not _is_whole(folder):
                     if folder.summary() is not None:
-                        reason = damage(folder.file(BEST))
+                        reason = _damage(folder)
                         print(f"{folder.path}: is damaged ({reason}); the extractor is made again")
                         folder.forget()
                     _train(learner, identity, folder)
@@ -81,8 +81,13 @@ def read_extractors(learners: Iterable[Learner]) -> None:
 
 
 def _is_whole(folder: Folder) -> bool:
-    """Whether an extractor is there, its weights as they were written."""
-    return folder.summary() is not None and damage(folder.file(BEST)) is None
+    """Whether an extractor is there, its files as they were written."""
+    return folder.summary() is not None and _damage(folder) is None
+
+
+def _damage(folder: Folder) -> str | None:
+    """What is wrong with a trained extractor, in words; older ones say so of their weights only."""
+    return folder.altered_file(folder.summary() or {}) or damage(folder.file(BEST))
 
 
 def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:

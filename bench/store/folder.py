@@ -46,6 +46,7 @@ FILES = "files"  # of a summary: CRC-32 by name
 NEWER = f"was written by a newer version than this one, which knows schema {SCHEMA}"
 UPDATE = "Update, or choose another folder with results_dir=DIR."
 RUN_AGAIN = "The same command runs it again."
+ANEW = "force=true runs it anew."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
@@ -118,8 +119,9 @@ class Folder:
         """Where the run stands, and why."""
         summary, fault = self._read_summary()
         if summary is not None:
-            damage = self._altered_file(summary)
-            return Standing(Status.DAMAGED if damage else Status.FINISHED, damage, summary)
+            damage = self.altered_file(summary)
+            reason = f"{damage}. {ANEW}" if damage else ""
+            return Standing(Status.DAMAGED if damage else Status.FINISHED, reason, summary)
         if not self.path.exists():
             return Standing(Status.MISSING)
         if is_held(self._lock()):
@@ -141,8 +143,8 @@ class Folder:
             return content, ""
         return None, f"{SUMMARY} {fault}. {UPDATE if fault == NEWER else RUN_AGAIN}"
 
-    def _altered_file(self, summary: Mapping[str, Any]) -> str:
-        """The first file of a finished run that is not as it was written, and what to do."""
+    def altered_file(self, summary: Mapping[str, Any]) -> str:
+        """The first file that is not as a summary says it was written, and why; empty if none."""
         for name, known in summary.get(FILES, {}).items():
             try:
                 fault = "" if checksum(self.file(name)) == known else ALTERED
@@ -151,8 +153,8 @@ class Folder:
             if fault:
                 now = self.summary()
                 if now and now != summary:  # it has been run anew meanwhile
-                    return self._altered_file(now)
-                return f"{name} {fault}. force=true runs it anew."
+                    return self.altered_file(now)
+                return f"{name} {fault}"
         return ""
 
     def refuse_newer(self) -> None:

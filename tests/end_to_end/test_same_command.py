@@ -185,13 +185,15 @@ def test_extractor_is_trained_once_for_two_weights(results: Path, run: Command) 
     assert [path for path in results.glob("extractors/*") if path.name[0] != "."] == [extractor]
     assert {path: path.stat().st_mtime_ns for path in extractor.iterdir()} == changed
 
-    weights = extractor / "best.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    third = run(*command, "regularizer.weight=0.3")
-    assert third.code == 0, third.err
-    assert f"{extractor}: is damaged (its bytes are not those that were written)" in third.out
-    assert weights.read_bytes() == content
+    weights = (extractor / "best.safetensors").read_bytes()
+    for name, weight in (("best.safetensors", 0.3), ("history.csv", 0.4)):
+        file = extractor / name
+        content = file.read_bytes()
+        file.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+        again = run(*command, f"regularizer.weight={weight}")
+        assert again.code == 0, again.err
+        assert f"{extractor}: is damaged ({name} is not as it was written); the" in again.out
+        assert (extractor / "best.safetensors").read_bytes() == weights
 
 
 def test_a_run_held_by_another_process_is_left_alone(results: Path, run: Command) -> None:

@@ -17,6 +17,7 @@ from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
 from bench.store.folder import (
+    ANEW,
     CLASSES,
     CONFIG,
     ENVIRONMENT,
@@ -38,7 +39,6 @@ RUN_COLUMNS = (
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
-REMEDY = "force=true runs it anew."
 REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
@@ -124,7 +124,7 @@ def collect(folders: list[Folder]) -> Records:
             found = dict(read_tables(folder, summary)) if summary else {}
         except ValueError as error:
             if row["status"] is Status.FINISHED:
-                remedy = REMEDY_OF_TEST if str(error).startswith(ROBUSTNESS) else REMEDY
+                remedy = REMEDY_OF_TEST if str(error).startswith(ROBUSTNESS) else ANEW
                 row |= {"status": Status.DAMAGED, "error": f"{error}. {remedy}"}
         else:
             configs[name] = config
