@@ -122,10 +122,11 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_checked_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The same with a checksum beside it, for `is_as_written`; a kill leaves a pair that matches.
 
-    The checksum comes first, together with that of the former file.
+    The checksum comes first, together with that of the former file if that is as it was written.
     """
     content = as_csv(rows).encode()
-    valid = [zlib.crc32(content), *([checksum(path)] if path.exists() else [])]
+    former = [checksum(path)] if path.exists() and is_as_written(path) else []
+    valid = [zlib.crc32(content), *former]
     write_json(seal_of(path), sealed({"crc32": valid}))
     write_atomically(path, content)
 

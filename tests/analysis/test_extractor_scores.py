@@ -1,6 +1,7 @@
 """How well extractors learned, beside the results and in a table."""
 
 import json
+import shutil
 
 import pytest
 from synthetic_store import config, write_run
@@ -60,6 +61,21 @@ def test_report_says_beside_each_method_and_in_a_table_how_well_its_extractor_le
     table = (out / "tables" / "extractors.md").read_text()
     assert "| demo | segmenter | 4 8 | 0.1 | 0 | 50 | 40 | 61 s | Dice 0.43 (poor) |" in table
     assert "Extractors, and how well they learned" in (out / "index.html").read_text()
+
+
+def test_damaged_extractor_is_listed_as_such_and_one_without_a_value_as_unknown(results):
+    folder = results / "extractors" / SEGMENTER
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["scores"]["dice"]["mean"] = float("nan")
+    (folder / "summary.json").write_text(json.dumps(summary))
+    other = folder.with_name("demo-autoencoder-seed0-3")
+    shutil.copytree(folder, other)
+    (other / "summary.json").write_text(json.dumps({**summary, "files": {"config.yaml": 1}}))
+    out = results.parent / "report"
+    write_report(Request(results), out)
+    table = (out / "tables" / "extractors.md").read_text()
+    assert "| demo | segmenter | 4 8 | 0.1 | 0 | 50 | 40 | 61 s | Dice unknown |" in table
+    assert "| demo | segmenter | – | 0 | 0 | – | – | – | damaged |" in table
 
 
 def test_scores_are_averaged_over_seeds_and_random_features_are_called_so():

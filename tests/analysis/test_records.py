@@ -111,7 +111,8 @@ DAMAGES = {  # by file: changes and the beginning of what is said
 def test_damaged_test_for_robustness_can_be_made_again(tmp_path):
     folder = write_run(tmp_path, config(), [0.5])
     path = folder / "robustness.csv"
-    write_checked_csv(path, [{"corruption": "noise", "level": 0.1, "dice": 0.5}])
+    row = {"corruption": "noise", "level": 0.1, "moving": "a", "fixed": "b", "folding": 0}
+    write_checked_csv(path, [row | {"dice": 0.5}])
     remedy = "`python -m bench robustness` writes it again; without it the run is whole."
     for content, fault in (
         (path.read_text().replace("0.5", "0.6"), "is not as it was written"),
@@ -121,6 +122,10 @@ def test_damaged_test_for_robustness_can_be_made_again(tmp_path):
         records = read_records(tmp_path)
         assert records.runs.loc[folder.name, "error"] == f"robustness.csv {fault}. {remedy}"
         assert records.tables == {}
+    del row["folding"]
+    write_checked_csv(path, [row])
+    error = read_records(tmp_path).runs.loc[folder.name, "error"]
+    assert error == f"robustness.csv lacks the column folding. {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,8 @@ def test_no_name_vanishes(name, tmp_path):
     folder.mkdir(parents=True)
     row = {"moving": name, "fixed": "b", "class": name, "dice": math.nan, "hd95": None, "seed": 3}
     for file in ("pairs.csv", "classes.csv", "landmarks.csv", "history.csv", "robustness.csv"):
+        if file == "robustness.csv":
+            row |= {"corruption": name, "level": 0.1, "folding": 0}
         write_csv(folder / file, [row, {**row, "dice": -0.5}])
     for _, rows in read_tables(Folder(folder), {"steps": 1}):
         assert list(rows["moving"]) == list(rows["class"]) == [name, name]

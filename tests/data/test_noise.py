@@ -70,7 +70,7 @@ def test_it_counts_where_it_is_asked_for(tmp_path):
     assert len(folders) == 2
 
 
-@pytest.mark.parametrize("noise", [0, -0.1, float("nan"), "0.1", True])
+@pytest.mark.parametrize("noise", [0, -0.1, float("nan"), "0.1", True, 1e5])
 def test_other_values_are_refused(tmp_path, noise):
     with pytest.raises(ConfigError, match=r"^dataset.added_noise=.*: must be a number above 0"):
         stacks(tmp_path, added_noise=noise)

@@ -660,6 +660,10 @@ def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run
         ),
         (["metric=dice"], "needs labels, and the data set has none"),
         (["metric=mse", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (
+            ["metric=mse", "metric.mask=foreground", "dataset.added_noise=0.1"],
+            "dataset.added_noise makes all of an image foreground, which metric.mask asks for",
+        ),
         (["metric=ncc", "metric.mask=labels"], "needs labels, and the data set has none"),
         (
             ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.mask=labels"],

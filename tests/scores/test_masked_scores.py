@@ -187,3 +187,12 @@ def test_runs_with_and_without_are_not_compared():
 def test_what_has_no_mask_is_told(root, overrides, words):
     with pytest.raises(BenchError, match=words):
         registered(root, *overrides)
+
+
+def test_mask_that_cropping_leaves_empty_is_refused(root):
+    border = np.zeros(SHAPE, np.uint8)
+    border[:2] = 1
+    write_nifti(root / "mask5.nii.gz", border)
+    words = "the mask of subject image5 has no voxel within its preprocessed image. Choose a larger"
+    with pytest.raises(BenchError, match=words):
+        registered(root, "dataset.mask=inside", "+task.within_mask=true")

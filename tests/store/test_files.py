@@ -163,6 +163,24 @@ def test_any_change_of_a_checked_table_is_noticed(tmp_path):
     assert is_as_written(path)
 
 
+def test_damaged_table_is_not_taken_for_whole_because_the_next_writing_is_killed(
+    tmp_path, monkeypatch
+):
+    path, write = tmp_path / "a.csv", files.write_atomically
+
+    def killed(place, content):
+        if place == path:
+            raise KeyboardInterrupt
+        write(place, content)
+
+    write_checked_csv(path, [{"dice": 0.5}])
+    path.write_text("dice\n0.9\n")
+    monkeypatch.setattr(files, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_checked_csv(path, [{"dice": 0.6}])
+    assert not is_as_written(path)
+
+
 def test_checked_table_is_whole_though_its_writing_is_killed(tmp_path, monkeypatch):
     path, write = tmp_path / "a.csv", files.write_atomically
 

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from bench.store.files import read_json
-from bench.store.folder import CONFIG, EXTRACTORS, list_folders
+from bench.store.folder import CONFIG, EXTRACTORS, HEADER, Status, list_folders
 
 WORDS = {"dice": "Dice", "reconstruction_error": "error", "matched": "matched"}
 FLOORS = {"dice": 0.7, "matched": 0.5}  # an extractor with less is called poor
+DAMAGED = "damaged"
 COLUMNS = [
     *("extractor", "dataset", "task", "channels", "noise", "seed", "steps", "best_step"),
     *("training_seconds", "score", "value"),
@@ -21,18 +22,23 @@ def extractor_rows(results: Path) -> pd.DataFrame:
     """The extractors of a folder of results that have been trained.
 
     Returns:
-        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images.
+        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images. One
+        that is damaged has the score `DAMAGED` and nothing else but what names it.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for folder in list_folders(results, EXTRACTORS):
-        summary, identity = folder.summary(), read_json(folder.file(CONFIG)) or {}
-        if summary is None:
+        found = folder.standing()
+        row: dict[str, Any] = {"extractor": folder.path.name}
+        if found.status is Status.DAMAGED:
+            header = read_json(folder.file(HEADER)) or {}
+            rows.append({**header, **row, "score": DAMAGED})
+        if found.status is not Status.FINISHED or found.summary is None:
             continue
-        row = {name: summary[name] for name in COLUMNS if name in summary}
-        row["extractor"] = folder.path.name
+        identity = read_json(folder.file(CONFIG)) or {}
+        row |= {name: found.summary.get(name) for name in COLUMNS[1:-2]}
         row["channels"] = identity.get("extractor", {}).get("channels")
         row["noise"] = identity.get("dataset", {}).get("settings", {}).get("added_noise")
-        for name, score in summary["scores"].items():
+        for name, score in found.summary["scores"].items():
             rows.append({**row, "score": name, "value": score["mean"]})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -56,7 +62,9 @@ def _means(scores: Sequence[Mapping[str, float]]) -> list[str]:
     return [grade(str(name), value) for name, value in means.items()] or ["random"]
 
 
-def grade(score: str, value: float) -> str:
-    """A score in words, with a note if it is poor."""
+def grade(score: str, value: float | None) -> str:
+    """A score in words, with a note if it is poor; what has no value by its name alone."""
+    if value is None or value != value:
+        return score if score == DAMAGED else f"{WORDS.get(score, score)} unknown"
     note = " (poor)" if value < FLOORS.get(score, value) else ""
     return f"{WORDS.get(score, score)} {value:.2f}{note}"

@@ -70,14 +70,22 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
                 Cell(row["task"], row["task"]),
                 Cell(" ".join(map(str, row["channels"] or [])) or NONE),
                 Cell(f"{row['noise'] or 0:g}", row["noise"] or 0),
-                *(Cell(str(row[name]), row[name]) for name in ("seed", "steps", "best_step")),
-                Cell(duration(row["training_seconds"]), row["training_seconds"]),
+                *(_number(row[name]) for name in ("seed", "steps", "best_step")),
+                _time(row["training_seconds"]),
                 Cell(grade(row["score"], row["value"]), row["value"]),
             ]
             for row in extractors.astype(object).where(extractors.notna(), None).to_dict("records")
         ]
     )
     return table
+
+
+def _number(value: int | None) -> Cell:
+    return Cell(NONE) if value is None else Cell(f"{value:.0f}", value)
+
+
+def _time(seconds: float | None) -> Cell:
+    return Cell(NONE) if seconds is None else Cell(duration(seconds), seconds)
 
 
 def _span(values: Iterable[int]) -> str:

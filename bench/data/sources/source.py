@@ -27,6 +27,7 @@ from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
 VOXELS, WORLD = "voxels", "world"  # where images are compared
+MOST_NOISE = 100  # times the range of intensities; images are kept as float16
 UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 
@@ -120,10 +121,11 @@ class Source(ABC):
         self._check_space()
         if self.border < 0:
             raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
-        if self.added_noise is not None and not _is_positive(self.added_noise):
+        level = self.added_noise
+        if level is not None and not (_is_positive(level) and level <= MOST_NOISE):
             raise ConfigError(
-                f"dataset.added_noise={self.added_noise}: must be a number above 0, such as 0.1 of "
-                "normalized intensities, or null for none."
+                f"dataset.added_noise={level}: must be a number above 0 and at most {MOST_NOISE}, "
+                "such as 0.1 of normalized intensities, or null for none."
             )
         check_choice(self.color)
 

@@ -109,6 +109,9 @@ def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> No
     dataset = setup.dataset
     reason = reason_against(similarity, dataset.ndim, dataset.channels, dataset.has_labels)
     reason = reason or reason_without_landmarks(similarity, dataset.has_landmarks)
+    looks_at = getattr(similarity, "mask", None)
+    if not reason and looks_at == "foreground" and setup.experiment["dataset"]["added_noise"]:
+        reason = "dataset.added_noise makes all of an image foreground, which metric.mask asks for"
     for learner in learners:
         there = learner.setup.dataset
         if not reason and learner.network.needs_labels and not there.has_labels:

@@ -24,8 +24,14 @@ class Masks:
         self.source = make_source(setup.experiment)
         self.subjects = {subject.id: subject for subject in self.source.subjects()}
         self.known: dict[str, Tensor] = {}
-        fixed = setup.dataset.pairs("test")[0][1]
-        self.of(setup.dataset.ids[fixed], setup.dataset.shape)
+        dataset = setup.dataset
+        for number in dict.fromkeys(fixed for _, fixed in dataset.pairs("test")):
+            name = dataset.ids[number]
+            if not self.of(name, dataset.shape).any():
+                raise Unsupported(
+                    f"task.within_mask=true: the mask of subject {name} has no voxel within its "
+                    "preprocessed image. Choose a larger dataset.shape, or correct the mask."
+                )
 
     def of(self, name: str, shape: Sequence[int]) -> Tensor:
         """The mask of a subject, on its image as a pair of this shape has it.
