@@ -14,7 +14,15 @@ from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
 from bench.analysis.plots.ranks import draw_ranks, joined
-from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks, new_figure
+from bench.analysis.plots.style import (
+    METRICS,
+    OTHERS,
+    is_dark,
+    lighter,
+    looks,
+    new_figure,
+    outline,
+)
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.published_values import published_weight_curves
@@ -120,15 +128,27 @@ def test_every_metric_has_its_own_colour_and_marker():
     assert len({marker for _, marker in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
 
 
+def test_outline_of_a_marker_is_its_corners_around_its_middle():
+    square = {(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)}
+    assert set(outline("s")) == square
+    circle = np.array(outline("o"))
+    np.testing.assert_allclose(np.hypot(*circle.T), 0.5, atol=0.01)
+    assert len(outline((4, 1, 0))) == 9  # four tips, four notches, and the first again
+
+
 def test_look_of_a_metric_does_not_depend_on_the_others():
     alone, among = looks([("ncc", "ncc")]), looks([(m, m) for m in METRICS])
     assert alone["ncc"] == among["ncc"]
 
 
-def test_variants_share_the_marker_and_unknown_metrics_get_a_look_of_their_own():
-    found = looks([("ncc a=1", "ncc"), ("ncc a=2", "ncc"), ("mine", "mine"), ("zeta", "zeta")])
-    assert found["ncc a=1"].marker == found["ncc a=2"].marker == METRICS["ncc"][1]
-    assert found["ncc a=1"].color != found["ncc a=2"].color
+def test_variants_differ_in_all_and_unknown_metrics_get_a_look_of_their_own():
+    labels = [("ncc a=1", "ncc"), ("ncc a=2", "ncc"), ("mse b=1", "mse"), ("mse b=2", "mse")]
+    found = looks([*labels, ("mine", "mine"), ("zeta", "zeta")])
+    assert found["ncc a=1"].marker == METRICS["ncc"][1]
+    assert len({look.marker for look in found.values()}) == len(found)
+    for first, second in (("ncc a=1", "ncc a=2"), ("mse b=1", "mse b=2")):
+        for part in ("color", "marker", "dash", "hatch"):
+            assert getattr(found[first], part) != getattr(found[second], part)
     assert (found["mine"].color, found["zeta"].color) == (OTHERS[0][0], OTHERS[1][0])
 
 
