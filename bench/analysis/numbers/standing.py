@@ -40,7 +40,7 @@ class Standing:
         for label in others:
             difference, p = against(tests, best, label)
             behind[label] = (-difference, p)
-        return cls(best, known.loc[best].to_dict(), behind)
+        return cls(best, dict(zip(known.columns, known.loc[best], strict=True)), behind)
 
     @property
     def alike(self) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.plots.saving import write_figure
@@ -25,6 +26,7 @@ HATCHES = ("", "/////", ".....", "xxxxx", "-----")
 RESOLUTION = 150  # dots per inch
 EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
+MANY_TICKS = 6  # more are written upwards
 SETTINGS = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -91,7 +93,7 @@ def outline(marker: Marker) -> list[tuple[float, float]]:
     shape = MarkerStyle(marker)
     path = shape.get_path().transformed(shape.get_transform())
     (corners,) = path.to_polygons(Affine2D().scale(20))  # curves are cut to a pixel
-    return [(round(x / 20, 3), round(y / 20, 3)) for x, y in corners.tolist()]
+    return [(round(float(x) / 20, 3), round(float(y) / 20, 3)) for x, y in np.asarray(corners)]
 
 
 def lighter(color: str, share: float) -> str:

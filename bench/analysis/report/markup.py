@@ -51,6 +51,7 @@ class Table:
         caption: What it shows, in a sentence or two.
         headings: Of the columns.
         texts: How many columns, from the left, are text.
+        names: The column that says what a row is of.
         sections: Rows, in groups that a line separates.
     """
 
@@ -58,6 +59,7 @@ class Table:
     caption: str
     headings: Sequence[str]
     texts: int
+    names: int = 0
     sections: list[list[list[Cell]]] = field(default_factory=list)
 
     @property
@@ -115,7 +117,7 @@ def escape_latex(text: str) -> str:
 
 
 def html(table: Table) -> str:
-    """The table in HTML; `data-value` is what a column is sorted by."""
+    """The table in HTML; buttons in the headings sort, by `data-value`."""
 
     def kind(column: int) -> str:
         return ' class="text"' if column < table.texts else ""
@@ -125,13 +127,17 @@ def html(table: Table) -> str:
         text = f"<{tag}>{escape(shown.text)}</{tag}>" if tag else escape(shown.text)
         value = "" if shown.value is None else f' data-value="{escape(str(shown.value))}"'
         tied = f"<sup>{TIED}</sup>" if shown.tied else ""
-        return f"<td{kind(column)}{value}>{text}{tied}</td>"
+        names = column == table.names and shown.text
+        start, end = ('th scope="row"', "th") if names else ("td", "td")
+        return f"<{start}{kind(column)}{value}>{text}{tied}</{end}>"
 
     def row(cells: Sequence[Cell]) -> str:
         return "<tr>" + "".join(cell(shown, i) for i, shown in enumerate(cells)) + "</tr>"
 
-    headings = enumerate(table.headings)
-    head = "".join(f"<th{kind(i)}>{escape(heading)}</th>" for i, heading in headings)
+    head = "".join(
+        f'<th scope="col"{kind(i)}><button type="button">{escape(heading)}</button></th>'
+        for i, heading in enumerate(table.headings)
+    )
     bodies = [
         "<tbody>\n" + "\n".join(row(cells) for cells in section) + "\n</tbody>"
         for section in table.sections
