@@ -40,7 +40,8 @@ class Standing:
         for label in others:
             difference, p = against(tests, best, label)
             behind[label] = (-difference, p)
-        return cls(best, dict(zip(known.columns, known.loc[best], strict=True)), behind)
+        first = {str(name): float(value) for name, value in known.iloc[0].items()}
+        return cls(best, first, behind)
 
     @property
     def alike(self) -> list[str]:

@@ -153,8 +153,8 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     name = file_name(one.name)
     yield Drawing(
         f"weights-{name}",
-        f"Validation Dice on {one.name} against λ, means over seeds; the chosen λ is marked by a "
-        "large marker, in the files by a ring. There are the validation folding too, and, dotted, "
+        f"Validation Dice on {one.name} against λ, means over seeds; the chosen λ has a "
+        "large marker, in the files a ring. The files show the validation folding too and, dotted, "
         "the papers' validation Dice, which counts the background." + said(single),
         draw_weights(drawn, shown.looks, published_weight_curves()),
         "Choice of λ",

@@ -143,6 +143,6 @@ def html(table: Table) -> str:
         for section in table.sections
     ]
     return (
-        f'<table id="{table.name}"><caption>{escape(table.caption)}</caption>\n'
+        f'<table id="{table.name}"><caption><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n{''.join(bodies)}</table>"
     )

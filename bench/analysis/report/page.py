@@ -17,7 +17,7 @@ from bench.analysis.plots.style import Look, outline
 from bench.analysis.report import markup
 from bench.analysis.report.markup import Table
 
-HELD = 3_000_000  # bytes of pictures that the page holds; it shows further ones from their files
+LARGEST = 6_000_000  # bytes of the page; pictures that do not fit in are shown from their files
 SYMBOL = 14  # pixels
 
 
@@ -64,38 +64,40 @@ def render(content: Mapping[str, Any], figures: Path) -> str:
     def html(table: Table) -> Markup:
         return Markup(markup.html(table))
 
-    held = 0
-
-    def source(picture: Picture) -> str:
-        nonlocal held
-        file = figures / f"{picture.name}.png"
-        held += file.stat().st_size
-        if held > HELD:
-            return f"{figures.name}/{file.name}"
-        return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-    interactive = any(picture.plots for of in content["pictures"].values() for picture in of)
-    return template.render(
+    pictures = [picture for of_one in content["pictures"].values() for picture in of_one]
+    page = template.render(
         {
             **content,
             "sections": sections,
             "heading": heading,
             "html": html,
-            "source": source,
+            "source": lambda picture: f"{figures.name}/{picture.name}.png",
             "symbol": symbol,
             "data": lambda text: Markup(text.replace("<", r"\u003c")),
-            "library": _library() if interactive else "",
+            "library": _library() if any(picture.plots for picture in pictures) else "",
         }
     )
+    return _with_pictures(page, sorted(pictures, key=lambda one: bool(one.plots)), figures)
+
+
+def _with_pictures(page: str, pictures: Sequence[Picture], figures: Path) -> str:
+    """The page with pictures in the place of references to their files, while they fit in."""
+    size = len(page.encode())
+    for picture in pictures:
+        file = figures / f"{picture.name}.png"
+        data = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+        size += len(data)
+        if size > LARGEST:
+            break
+        page = page.replace(f'src="{figures.name}/{file.name}"', f'src="{data}"')
+    return page
 
 
 def symbol(look: Look) -> Markup:
     """The marker of a look on its line, as SVG."""
     half = SYMBOL / 2
-    corners = " ".join(
-        f"{SYMBOL * (1 + 0.8 * x):.1f},{half - 0.8 * SYMBOL * y:.1f}"
-        for x, y in outline(look.marker)
-    )
+    places = [(1 + 0.8 * x, 0.5 - 0.8 * y) for x, y in outline(look.marker)]
+    corners = " ".join(f"{SYMBOL * x:.1f},{SYMBOL * y:.1f}" for x, y in places)
     dash = " ".join(f"{length:g}" for length in look.dash)
     return Markup(
         '<svg width="{0}" height="{1}" aria-hidden="true">'

@@ -191,9 +191,9 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
         "method that all reach (common), or of a method without λ. Area: mean Dice over the "
         "smoothness that all methods reach."
     )
-    headings = ["data set", "smoothness of", "SD log J", "method", "pairs", "Dice ↑"]
+    headings = ["data set", "smoothness of", "method", "SD log J", "pairs", "Dice ↑"]
     headings += ["95 % interval", "area ↑"]
-    table = Table("equal_smoothness", caption, headings, texts=2, names=3)
+    table = Table("equal_smoothness", caption, headings, texts=3, names=2)
     for _, rows in fronts.groupby(["comparison", "level"], sort=False):
         marks = rank(rows.set_index("label")["dice"], "dice")
         body = []
@@ -203,8 +203,8 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
                 [
                     Cell(row["comparison"], row["comparison"]),
                     Cell(row["level"], row["level"]),
-                    Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
                     Cell(row["label"], row["label"]),
+                    Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
                     Cell(str(row["n"]), row["n"]),
                     Cell(f"{row['dice']:.3f}", row["dice"], marks.get(row["label"], "")),
                     _interval(row),

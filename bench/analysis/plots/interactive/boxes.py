@@ -17,6 +17,10 @@ from bench.analysis.plots.interactive.canvas import (
 from bench.analysis.plots.style import Look, is_dark
 
 BOX = 0.62  # of the distance between boxes
+POINT = {  # a test pair
+    **{"size": 5, "fill_color": "#222222", "fill_alpha": 0.55},
+    **{"line_color": "white", "line_width": 0.5},
+}
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -28,7 +32,7 @@ def plot_boxes(comparison: Comparison, looks: Mapping[str, Look], name: str) -> 
         looks: Of the labels.
         name: Of its place in the page.
     """
-    from bokeh.models import ColumnDataSource, Range1d, Span
+    from bokeh.models import ColumnDataSource, Range1d, Scatter, Span
 
     scores = comparison.scores("dice").dropna(axis=1, how="all")
     rows = Range1d(len(scores.columns) - 0.4, -0.6)
@@ -53,48 +57,26 @@ def plot_boxes(comparison: Comparison, looks: Mapping[str, Look], name: str) -> 
                 "fixed": subjects["fixed"].tolist(),
             }
         )
-        drawn.append(
-            canvas.scatter(
-                "dice",
-                "row",
-                source=source,
-                name=label,
-                size=5,
-                fill_color="#222222",
-                fill_alpha=0.55,
-                line_color="white",
-                line_width=0.5,
-            )
-        )
+        drawn.append(canvas.add_glyph(source, Scatter(x="dice", y="row", **POINT), name=label))
     facts = {"moving": "@moving", "fixed": "@fixed", "Dice": "@dice{0.000}"}
     add_hover(canvas, drawn, facts)
     return finished(canvas, name, comparison.name)
 
 
 def _add_box(canvas: Any, row: int, label: str, look: Look, values: np.ndarray) -> None:
-    low, first, median, third, high = np.percentile(
-        values, [WHISKERS[0], 25, 50, 75, WHISKERS[1]]
-    ).round(4)
-    options = {"name": label, "line_color": "black"}
-    canvas.segment([low, third], [row, row], [first, high], [row, row], line_width=1, **options)
-    canvas.hbar(
-        y=[row],
-        left=[first],
-        right=[third],
-        height=BOX,
-        fill_color=look.color,
-        hatch_pattern=look.hatch[:1] or " ",
-        hatch_alpha=0.4,
-        line_width=0.7,
-        **options,
-    )
-    half = BOX / 2
-    canvas.segment(
-        [median],
-        [row - half],
-        [median],
-        [row + half],
-        line_width=2,
-        name=label,
-        line_color="white" if is_dark(look.color) else "black",
-    )
+    from bokeh.models import ColumnDataSource, HBar, Segment
+
+    shares = (WHISKERS[0], 25, 50, 75, WHISKERS[1])
+    low, first, median, third, high = np.percentile(values, shares).round(4).tolist()
+
+    def draw(glyph: Any) -> None:
+        canvas.add_glyph(ColumnDataSource({"row": [row]}), glyph, name=label)
+
+    for start, end in ((low, first), (third, high)):
+        draw(Segment(x0=start, x1=end, y0="row", y1="row", line_color="black"))
+    look_of_box = {"fill_color": look.color, "line_color": "black", "line_width": 0.7}
+    hatch = {"hatch_pattern": look.hatch[:1] or " ", "hatch_alpha": 0.4}
+    draw(HBar(y="row", left=first, right=third, height=BOX, **look_of_box, **hatch))
+    color = "white" if is_dark(look.color) else "black"
+    ends = {"y0": row - BOX / 2, "y1": row + BOX / 2}
+    draw(Segment(x0=median, x1=median, **ends, line_color=color, line_width=2))

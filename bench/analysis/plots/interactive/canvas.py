@@ -60,15 +60,10 @@ def new_canvas(x: str, y: str, height: int = HEIGHT, **options: Any) -> Any:
 
 def add_line(canvas: Any, label: str, look: Look, source: Any, x: str, y: str) -> None:
     """Draws a line through the points of a source."""
-    canvas.line(
-        x,
-        y,
-        source=source,
-        name=label,
-        line_color=look.color,
-        line_width=1.5,
-        line_dash=list(look.dash) or "solid",
-    )
+    from bokeh.models import Line
+
+    style = {"line_color": look.color, "line_width": 1.5, "line_dash": list(look.dash)}
+    canvas.add_glyph(source, Line(x=x, y=y, **style), name=label)
 
 
 def add_marks(canvas: Any, label: str, look: Look, source: Any, x: str, y: str) -> Any:
