@@ -19,6 +19,7 @@ class Browser:
 
     Attributes:
         complaints: Errors and warnings on its console, and exceptions that nothing caught.
+        requested: Addresses that it asked for.
     """
 
     def __init__(self, folder):
@@ -39,11 +40,11 @@ class Browser:
             os.close(end)
         self._in, self._out = os.fdopen(ours_in, "rb", 0), os.fdopen(ours_out, "wb", 0)
         self._number, self._rest, self._session = 0, b"", None
-        self.complaints = []
+        self.complaints, self.requested = [], []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
     def __enter__(self):
@@ -83,6 +84,8 @@ class Browser:
             self.complaints.append(json.dumps(said["exceptionDetails"]))
         if event == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
             self.complaints.append(json.dumps(said["args"]))
+        if event == "Network.requestWillBeSent":
+            self.requested.append(said["request"]["url"])
         if event == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
             self.complaints.append(said["entry"]["text"])
 

@@ -49,6 +49,8 @@ def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[
 
 def smoothness(shown: Shown) -> Iterator[Drawing]:
     """Dice against smoothness."""
+    if not shown.labelled:
+        return
     rows = shown.rows[shown.rows["label"] != UNREGISTERED]
     known = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
     names = [name for name in known if SCORES[name].in_short]

@@ -51,16 +51,16 @@ class Table:
         caption: What it shows, in a sentence or two.
         headings: Of the columns.
         texts: How many columns, from the left, are text.
-        names: The column that says what a row is of.
         sections: Rows, in groups that a line separates.
+        names: The column that says what a row is of.
     """
 
     name: str
     caption: str
     headings: Sequence[str]
     texts: int
-    names: int = 0
     sections: list[list[list[Cell]]] = field(default_factory=list)
+    names: int = 0
 
     @property
     def rows(self) -> list[list[Cell]]:

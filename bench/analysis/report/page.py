@@ -57,7 +57,7 @@ def render(content: Mapping[str, Any], figures: Path) -> str:
 
     def heading(title: str) -> Markup:
         """Heads a section, and enters it into the table of contents."""
-        name = "-".join(re.findall(r"\w+", title.lower()))
+        name = "-".join(["section", *re.findall(r"\w+", title.lower())])
         sections[name] = title
         return Markup('<h2 id="{}">{}</h2>').format(name, title)
 

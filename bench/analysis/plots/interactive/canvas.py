@@ -103,7 +103,8 @@ def add_hover(canvas: Any, drawn: Sequence[Any], facts: Mapping[str, str]) -> No
     """
     from bokeh.models import HoverTool
 
-    tips = [("method", "$name"), *facts.items()]
+    said = {"method": "$name", **facts}.items()
+    tips = "".join(f"<div><b>{name}</b> {value}</div>" for name, value in said)
     canvas.add_tools(HoverTool(renderers=list(drawn), tooltips=tips))
 
 
