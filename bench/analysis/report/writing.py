@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +250,10 @@ def _chosen(comparison: Comparison) -> list[str]:
 
 def _commands(found: Findings) -> dict[str, list[str]]:
     """By comparison, the commands of the runs that it shows."""
-    configs = found.records.configs
-    return {one.name: commands(configs[name] for name in _chosen(one)) for one in found.comparisons}
+    chosen = {one.name: _chosen(one) for one in found.comparisons}
+    configs = [found.records.configs[name] for names in chosen.values() for name in names]
+    lines = iter(commands(configs))
+    return {about: list(islice(lines, len(names))) for about, names in chosen.items()}
 
 
 def _environments(found: Findings) -> list[dict[str, str]]:
