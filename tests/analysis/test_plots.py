@@ -13,6 +13,7 @@ from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
+from bench.analysis.plots.interactive.paths import place_weights, plot_front
 from bench.analysis.plots.ranks import draw_ranks, joined
 from bench.analysis.plots.style import (
     METRICS,
@@ -82,6 +83,32 @@ def test_weights_ring_the_chosen_and_stand_beside_the_papers_curves(comparison):
     assert panel.get_xscale() == "symlog"
     behind = figure.axes[2]
     assert [line.get_linestyle() for line in behind.lines] == [":", ":"]
+
+
+def test_ticks_are_the_weights_as_they_were_given(comparison):
+    for panel in draw_weights(comparison, LOOKS, published_weight_curves()).axes[:2]:
+        assert [tick.get_text() for tick in panel.get_xticklabels()] == ["0", "0.5", "1"]
+
+
+def test_weights_are_a_doubling_apart_and_zero_is_below_all():
+    assert place_weights([2.0, 0.25, 0.5, 0.25]) == {0.25: -2, 0.5: -1, 2.0: 1}
+    assert place_weights([0.0, 0.5, 1.0]) == {0.0: -2, 0.5: -1, 1.0: 0}
+    assert place_weights([0.0]) == {0.0: 0}
+
+
+def test_variants_have_dashed_lines_and_hatched_boxes(comparison):
+    variants = looks([("mse", "ncc"), ("ncc", "ncc"), ("vgg", "vgg")])
+    lines = draw_weights(comparison, variants, published_weight_curves()).axes[0].lines
+    dashed = {line.get_color() for line in lines if line.is_dashed() and len(line.get_xdata()) == 3}
+    assert dashed == {variants["ncc"].color}
+    boxes = draw_boxes([comparison], variants).axes[0].patches
+    assert sorted(bool(box.get_hatch()) for box in boxes) == [False, False, True]
+
+
+def test_interactive_plots_do_not_depend_on_what_was_drawn_before(comparison):
+    first, second = (plot_front(comparison, LOOKS, "sdlogj", "front").content for _ in range(2))
+    assert first == second
+    assert "front-0" in first
 
 
 def test_convergence_scales_losses_and_leaves_dice(comparison):
