@@ -84,8 +84,8 @@ def test_data_read_in_another_way_are_other_data(tmp_path):
     other["dataset"]["intensity"]["policy"] = "none"
     write_run(tmp_path, other, [0.3])
     assert [own.name for own in compared(tmp_path)] == [
-        "demo (intensity.policy=none)",
-        "demo (intensity.policy=quantile)",
+        "demo (intensity policy none)",
+        "demo (intensity policy quantile)",
     ]
 
 
@@ -94,7 +94,7 @@ def test_what_is_null_is_not_said_of_a_comparison(tmp_path):
     other = config(metric="ncc")
     other["dataset"] |= {"moving": "t1", "fixed": "t2"}
     write_run(tmp_path, other, [0.3])
-    assert [own.name for own in compared(tmp_path)] == ["demo", "demo (fixed=t2 moving=t1)"]
+    assert [own.name for own in compared(tmp_path)] == ["demo", "demo (fixed t2, moving t1)"]
 
 
 def test_runs_from_before_an_option_go_with_those_that_leave_it_as_it_was(tmp_path):
@@ -113,14 +113,14 @@ def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
     write_run(tmp_path, config(metric="mse", steps=300), [0.2], variant="x")
     (comparison,) = compared(tmp_path)
     labels = [entry.label for entry in comparison.entries]
-    assert labels == ["mse", "ncc steps=100", "ncc steps=200"]
+    assert labels == ["mse", "ncc steps 100", "ncc steps 200"]
 
 
 def test_variants_that_differ_in_much_are_told_apart_by_two_settings(tmp_path):
     write_run(tmp_path, config(), [0.1], variant="v")
     write_run(tmp_path, config(steps=200, lr=1.0, batch_size=8), [0.2], variant="w")
     labels = [entry.label for entry in compared(tmp_path)[0].entries]
-    assert labels == ["ncc batch_size=8 lr=1.0 …", "ncc batch_size=None lr=0.0001 …"]
+    assert labels == ["ncc batch size 8 lr 1.0 …", "ncc without batch size lr 0.0001 …"]
 
 
 def test_models_of_a_metric_are_named_and_a_method_without_metric_is_its_model(
@@ -139,8 +139,8 @@ def test_models_of_a_metric_are_named_and_a_method_without_metric_is_its_model(
     (comparison,) = compared(tmp_path)
     assert [entry.label for entry in comparison.entries] == [
         "ncc direct",
-        "ncc voxelmorph integrate=7",
-        "ncc voxelmorph integrate=None",
+        "ncc voxelmorph integrate 7",
+        "ncc voxelmorph without integrate",
         "syn",
     ]
     assert comparison.entries[-1].choice.weight is None

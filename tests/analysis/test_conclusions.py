@@ -131,3 +131,30 @@ def test_few_pairs_conclude_nothing(tmp_path):
         write_run(tmp_path, config(metric=metric), np.full(4, dice) + SPREAD[:4], variant=metric)
     (said,) = texts(tmp_path)
     assert said.endswith("4 test pairs). No difference between so few can be significant.")
+
+
+def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
+    write_syn(results, 0.45, 0.06)
+    (said,) = find(Request(results)).headlines
+    assert said.about == "demo"
+    assert said.text.startswith("mse registers best, with a Dice of 0.720 (95 % interval 0.")
+    assert said.text.endswith(
+        ", 12 test pairs; unregistered 0.300); all others are significantly lower."
+    )
+
+
+def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
+    for metric, sign in (("mse", 1), ("ncc", -1), ("vgg", 1)):
+        wave = sign * 0.01 * np.sin(np.arange(PAIRS))
+        write_run(tmp_path, config(metric=metric), 0.5 + SPREAD + wave - 0.2 * (metric == "vgg"))
+    (said,) = find(Request(tmp_path)).headlines
+    first, _, second = said.text.partition(" registers best")
+    assert {first, "mse", "ncc"} == {"mse", "ncc"}
+    other = ({"mse", "ncc"} - {first}).pop()
+    ending = f"; {other} cannot be told from it, all others are significantly lower."
+    assert second.endswith(ending)
+    few = tmp_path / "few"
+    for metric in ("mse", "ncc"):
+        write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
+    (said,) = find(Request(few)).headlines
+    assert said.text.endswith("; so few pairs tell no methods apart.")

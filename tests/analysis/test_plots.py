@@ -13,8 +13,17 @@ from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.gallery import draw_published, file_name
+from bench.analysis.plots.interactive.paths import place_weights, plot_front
 from bench.analysis.plots.ranks import draw_ranks, joined
-from bench.analysis.plots.style import METRICS, OTHERS, is_dark, lighter, looks, new_figure
+from bench.analysis.plots.style import (
+    METRICS,
+    OTHERS,
+    is_dark,
+    lighter,
+    looks,
+    new_figure,
+    outline,
+)
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.published_values import published_weight_curves
@@ -76,6 +85,32 @@ def test_weights_ring_the_chosen_and_stand_beside_the_papers_curves(comparison):
     assert [line.get_linestyle() for line in behind.lines] == [":", ":"]
 
 
+def test_ticks_are_the_weights_as_they_were_given(comparison):
+    for panel in draw_weights(comparison, LOOKS, published_weight_curves()).axes[:2]:
+        assert [tick.get_text() for tick in panel.get_xticklabels()] == ["0", "0.5", "1"]
+
+
+def test_weights_are_a_doubling_apart_and_zero_is_below_all():
+    assert place_weights([2.0, 0.25, 0.5, 0.25]) == {0.25: -2, 0.5: -1, 2.0: 1}
+    assert place_weights([0.0, 0.5, 1.0]) == {0.0: -2, 0.5: -1, 1.0: 0}
+    assert place_weights([0.0]) == {0.0: 0}
+
+
+def test_variants_have_dashed_lines_and_hatched_boxes(comparison):
+    variants = looks([("mse", "ncc"), ("ncc", "ncc"), ("vgg", "vgg")])
+    lines = draw_weights(comparison, variants, published_weight_curves()).axes[0].lines
+    dashed = {line.get_color() for line in lines if line.is_dashed() and len(line.get_xdata()) == 3}
+    assert dashed == {variants["ncc"].color}
+    boxes = draw_boxes([comparison], variants).axes[0].patches
+    assert sorted(bool(box.get_hatch()) for box in boxes) == [False, False, True]
+
+
+def test_interactive_plots_do_not_depend_on_what_was_drawn_before(comparison):
+    first, second = (plot_front(comparison, LOOKS, "sdlogj", "front").content for _ in range(2))
+    assert first == second
+    assert "front-0" in first
+
+
 def test_convergence_scales_losses_and_leaves_dice(comparison):
     figure = draw_convergence(comparison, LOOKS)
     loss, _, dice = figure.axes[:3]
@@ -120,15 +155,27 @@ def test_every_metric_has_its_own_colour_and_marker():
     assert len({marker for _, marker in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
 
 
+def test_outline_of_a_marker_is_its_corners_around_its_middle():
+    square = {(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)}
+    assert set(outline("s")) == square
+    circle = np.array(outline("o"))
+    np.testing.assert_allclose(np.hypot(*circle.T), 0.5, atol=0.01)
+    assert len(outline((4, 1, 0))) == 9  # four tips, four notches, and the first again
+
+
 def test_look_of_a_metric_does_not_depend_on_the_others():
     alone, among = looks([("ncc", "ncc")]), looks([(m, m) for m in METRICS])
     assert alone["ncc"] == among["ncc"]
 
 
-def test_variants_share_the_marker_and_unknown_metrics_get_a_look_of_their_own():
-    found = looks([("ncc a=1", "ncc"), ("ncc a=2", "ncc"), ("mine", "mine"), ("zeta", "zeta")])
-    assert found["ncc a=1"].marker == found["ncc a=2"].marker == METRICS["ncc"][1]
-    assert found["ncc a=1"].color != found["ncc a=2"].color
+def test_variants_differ_in_all_and_unknown_metrics_get_a_look_of_their_own():
+    labels = [("ncc a=1", "ncc"), ("ncc a=2", "ncc"), ("mse b=1", "mse"), ("mse b=2", "mse")]
+    found = looks([*labels, ("mine", "mine"), ("zeta", "zeta")])
+    assert found["ncc a=1"].marker == METRICS["ncc"][1]
+    assert len({look.marker for look in found.values()}) == len(found)
+    for first, second in (("ncc a=1", "ncc a=2"), ("mse b=1", "mse b=2")):
+        for part in ("color", "marker", "dash", "hatch"):
+            assert getattr(found[first], part) != getattr(found[second], part)
     assert (found["mine"].color, found["zeta"].color) == (OTHERS[0][0], OTHERS[1][0])
 
 

@@ -8,11 +8,13 @@ import sys
 
 import pandas as pd
 import pytest
+import yaml
 from golden_store import BEST_WEIGHTS, DATASETS, GAINS, PAIRS, SEEDS, TIE, write_golden_store
 from synthetic_store import config, start_run, write_run
 from typer.testing import CliRunner
 
 from bench.analysis.numbers.findings import Request, find
+from bench.analysis.report import page
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
 from bench.errors import ConfigError, StoreError
@@ -125,25 +127,102 @@ def test_every_table_and_figure_is_written(written):
         f"{name}.{suffix}"
         for name in ("results", "equal_smoothness", "classes", "statistics", "missing")
         for suffix in ("md", "tex", "csv")
-    } | {"runs.csv", "friedman.csv", "noise.csv", "conclusions.md", "extractors.csv"}
+    } | {
+        "runs.csv",
+        "friedman.csv",
+        "noise.csv",
+        "conclusions.md",
+        "extractors.csv",
+        "configs.yaml",
+    }
     statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
     assert len(statistics) == len(DATASETS) * len(compared_scores()) * 21
     assert "cohens_d" not in statistics
 
 
-def test_page_is_one_file_with_conclusions_first(written):
+def headings_of(page):
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+
+
+def test_page_is_one_file_that_answers_first(written):
     page = (written[1] / "index.html").read_text()
-    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
-    assert headings[:3] == ["Conclusions", "Results", "Figures"]
-    assert headings.index("What is missing") < headings.index("What was run")
+    assert headings_of(page) == [
+        *("Conclusions", "Results", "Dice and smoothness", "Dice over test pairs"),
+        *("Ranks over data sets", "Classes", "Choice of λ", "Training", "Statistics"),
+        *("What is missing", "What was run", "Provenance"),
+    ]
+    contents = re.findall(r'<li><a href="#section-[^"]+">(.*?)</a>', page)
+    assert contents == headings_of(page)
     images = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', page)
     figures = {path.read_bytes() for path in (written[1] / "figures").glob("*.png")}
     assert {base64.b64decode(image) for image in images} == figures
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    outside_scripts = re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="(?!data:|#)', outside_scripts)
+    assert len(page.encode()) < 6_000_000
     assert "loss is not finite" in page
     commands = re.findall(r"<pre>(python run.py .*?)</pre>", page)
     assert len(commands) == len(DATASETS) * len(GAINS) * len(SEEDS)
     assert "dataset=brain metric=mse" in html.unescape(commands[0])
+    configs = yaml.safe_load((written[1] / "tables" / "configs.yaml").read_text())
+    assert len(configs) == len(commands)
+    assert all(name in page for name in configs)
+
+
+def test_each_data_set_is_answered_in_a_sentence(written):
+    page = (written[1] / "index.html").read_text()
+    said = re.findall(r'<p class="headline">(.*?)</p>', page)
+    assert len(said) == len(DATASETS)
+    for dataset, sentence in zip(sorted(DATASETS), said, strict=True):
+        alike = " cannot be told from it" in sentence
+        assert alike == (dataset == TIE[0])
+        assert sentence.partition(" registers best, with a Dice of ")[0] in RANKING[:2]
+
+
+def test_pictures_say_their_numbers_in_words(written):
+    found, folder = written
+    page = html.unescape((folder / "index.html").read_text())
+    (alt,) = re.findall(r'<img alt="(Box plots of Dice over test pairs\. [^"]*)"', page)
+    for one in found.comparisons:
+        median = one.scores("dice")[RANKING[0]].median()
+        assert f"{one.name}: medians " in alt
+        assert f"{RANKING[0]} {median:.3f}" in alt
+
+
+def test_pictures_that_do_not_fit_into_the_page_are_shown_from_their_files(tmp_path, monkeypatch):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    write_run(tmp_path, config(metric="mse"), [0.4, 0.7])
+    monkeypatch.setattr(page, "LARGEST", 0)
+    write_report(Request(tmp_path), tmp_path / "out")
+    sources = re.findall(r'<img [^>]*src="([^"]+)"', (tmp_path / "out" / "index.html").read_text())
+    assert sources
+    assert all((tmp_path / "out" / source).is_file() for source in sources)
+
+
+def test_methods_that_a_figure_leaves_out_are_named_under_it(tmp_path):
+    for weight in (0.5, 1.0):
+        write_run(tmp_path, config(weight=weight), [0.5, 0.6])
+    write_run(tmp_path, config(metric="mse", weight=2.0), [0.4, 0.7])
+    write_report(Request(tmp_path), tmp_path / "out")
+    text = (tmp_path / "out" / "index.html").read_text()
+    (caption,) = re.findall(r"<figcaption>(Validation Dice .*?)</figcaption>", text, re.DOTALL)
+    assert caption.endswith("Left out: mse (λ = 2 only).")
+
+
+def test_figure_of_one_point_is_left_out(tmp_path):
+    write_run(tmp_path, config(), [0.5])
+    write_report(Request(tmp_path), tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == {"convergence-demo"}
+    assert headings_of((tmp_path / "out" / "index.html").read_text())[0] == "Results"
+
+
+def test_methods_without_metric_are_on_top_of_the_table(tmp_path):
+    write_run(tmp_path, config(metric="mse"), [0.5, 0.6])
+    syn = config(metric="syn")
+    syn["model"] = {"name": "syn", "uses": []}
+    write_run(tmp_path, syn, [0.4, 0.7], variant="syn")
+    write_report(Request(tmp_path), tmp_path / "out")
+    lines = lines_of(tmp_path / "out" / "tables" / "results.md")
+    assert [line[1] for line in lines] == ["unregistered", "syn", "mse"]
 
 
 def test_same_input_same_bytes(tmp_path):
@@ -188,9 +267,9 @@ def test_published_values_need_no_runs(tmp_path):
 def test_unfinished_runs_alone_make_a_report_of_what_is_missing(tmp_path):
     start_run(tmp_path, config())
     write_report(Request(tmp_path), tmp_path / "out")
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert "stopped before it had finished" in page
-    assert "<h2>Results</h2>" not in page
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "stopped before it had finished" in text
+    assert headings_of(text) == ["What is missing", "Provenance"]
 
 
 def test_without_labels_smoothness_is_still_reported(tmp_path):

@@ -65,7 +65,7 @@ def test_bad_folders_are_named_and_the_others_shown(store):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(writing, "_draw", lambda *_: {"pictures": [], "published_picture": None})
+    monkeypatch.setattr(writing, "_draw", lambda *_: {"pictures": {}})
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -142,9 +142,10 @@ def test_latex_reads_every_character_as_itself():
 def test_html_escapes_and_tells_what_to_sort_by():
     written = html(MARKED)
     assert '<td data-value="1"><b>1 ± 2</b></td>' in written
-    assert '<td class="text">&lt;c|d&gt;</td>' in written
+    assert '<th scope="row" class="text">&lt;c|d&gt;</th>' in written
+    assert '<th scope="col"><button type="button">Dice ↑</button></th>' in written
     assert "<u>0</u><sup>≈</sup>" in written
-    assert "<caption>A &amp; B</caption>" in written
+    assert "<caption><span>A &amp; B</span></caption>" in written
 
 
 def test_class_that_no_pair_has_is_absent():

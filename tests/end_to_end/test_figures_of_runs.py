@@ -58,7 +58,7 @@ def test_report_shows_what_was_drawn(trained: Path, bench: Command) -> None:
         drawn = trained / "panels" / f"{kind}-demo.png"
         copied = trained / "report" / "figures" / drawn.name
         assert copied.read_bytes() == drawn.read_bytes()
-        assert f'id="{kind}-demo"' in page
+        assert f'id="figure-{kind}-demo"' in page
 
 
 def test_features_have_a_row_for_each_level(trained: Path, bench: Command) -> None:

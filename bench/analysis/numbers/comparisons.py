@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,13 @@ class Entry:
     robustness: pd.DataFrame
     path: pd.DataFrame
 
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """Scores by test pair: the mean over seeds, NaN if it is NaN for one."""
+        names = [name for name in self.pairs if str(name).removesuffix(BEFORE) in SCORES]
+        by_pair = self.pairs[names].astype(float).groupby(self.pairs["pair"])
+        return by_pair.mean().where(by_pair.count().eq(by_pair.size(), axis=0))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -76,20 +84,16 @@ class Comparison:
 
     def scores(self, name: str) -> pd.DataFrame:
         """One score, test pairs by labels: the mean over seeds, NaN if it is NaN for one."""
-        return pd.DataFrame({entry.label: _over_seeds(entry, name) for entry in self.entries})
+        return pd.DataFrame({entry.label: entry.means[name] for entry in self.entries})
 
     def before(self, name: str) -> pd.Series:
         """One score of u = 0 for each test pair; NaN where D differs between methods."""
-        first, *others = (_over_seeds(entry, name + BEFORE) for entry in self.entries)
+        first, *others = (entry.means[name + BEFORE] for entry in self.entries)
         if SCORES[name].kind != "similarity":
             return first
         first, *others = [one for one in (first, *others) if one.notna().any()] or [first]
         same = [np.isclose(first, other, rtol=1e-3, equal_nan=True) for other in others]
         return first.where(np.all(same, axis=0)) if same else first
-
-
-def _over_seeds(entry: Entry, score: str) -> pd.Series:
-    return entry.pairs.groupby("pair")[score].agg(lambda values: values.mean(skipna=False))
 
 
 def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:

@@ -11,8 +11,9 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.paired import ALPHA, clusters_of
 from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
+from bench.analysis.numbers.standing import Standing, against, too_few
 from bench.analysis.numbers.statistics import critical_difference, holm, wilcoxon
-from bench.analysis.numbers.wording import interval, signed, signed_interval
+from bench.analysis.numbers.wording import signed, signed_interval
 
 OVER_ALL = "Over data sets"
 
@@ -50,12 +51,8 @@ def conclude(
     """
     found: list[Conclusion] = []
     for one in comparisons:
-        means = _of(rows, comparison=one.name).set_index("label")
-        means = means.reindex(columns=["dice", "dice_low", "dice_high", "n"])
-        means.columns = pd.Index(["mean", "low", "high", "n"])
-        tests = _of(pairs, comparison=one.name, score="dice")
         texts = [
-            *_best("", means.loc[[entry.label for entry in one.entries]], tests),
+            *_best("", *_dice_of(one, rows, pairs)),
             *_at_equal_smoothness(*(_of(frame, comparison=one.name) for frame in fronts)),
             *_gains(one),
             *_under_noise(*(_of(frame, comparison=one.name) for frame in losses)),
@@ -63,6 +60,50 @@ def conclude(
         found += [Conclusion(one.name, text) for text in texts]
     found += [Conclusion(OVER_ALL, text) for text in _over_data_sets(comparisons)]
     return found
+
+
+def headlines(
+    comparisons: Sequence[Comparison], rows: pd.DataFrame, pairs: pd.DataFrame
+) -> list[Conclusion]:
+    """The answer in a sentence for each comparison: its first conclusion, shorter.
+
+    Args:
+        comparisons: From `compare`.
+        rows: Of `result_rows`.
+        pairs: Of `compare_pairwise`.
+    """
+    found = []
+    for one in comparisons:
+        standing = Standing.of(*_dice_of(one, rows, pairs))
+        if standing is None:
+            continue
+        text = f"{standing.best} registers best, with a Dice of {standing.mean['mean']:.3f}"
+        text += f" ({standing.numbers}; unregistered {one.before('dice').mean():.3f})"
+        if too_few(standing.mean["n"]):
+            text += "; so few pairs tell no methods apart"
+        elif not standing.alike:
+            text += "; all others are significantly lower"
+        else:
+            text += f"; {_listed(standing.alike)} cannot be told from it"
+            text += ", all others are significantly lower" if standing.lower else ""
+        found.append(Conclusion(one.name, f"{text}."))
+    return found
+
+
+def _listed(labels: Sequence[str]) -> str:
+    *first, last = labels
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _dice_of(
+    one: Comparison, rows: pd.DataFrame, pairs: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean Dice of the entries of a comparison, and the tests of every two."""
+    means = _of(rows, comparison=one.name).set_index("label")
+    means = means.reindex(columns=["dice", "dice_low", "dice_high", "n"])
+    means.columns = pd.Index(["mean", "low", "high", "n"])
+    tests = _of(pairs, comparison=one.name, score="dice")
+    return means.loc[[entry.label for entry in one.entries]], tests
 
 
 def _best(where: str, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
@@ -73,28 +114,19 @@ def _best(where: str, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]
         means: By label: `mean`, `low`, `high`, `n`.
         tests: Of `pairwise`.
     """
-    known = means.dropna(subset=["mean"])
-    if len(known) < 2:
+    standing = Standing.of(means, tests)
+    if standing is None:
         return
-    known = known.sort_values("mean", ascending=False, kind="stable")
-    best = str(known.index[0])
-    first = dict(known.iloc[0])
-    alike, lower = [], []
-    for label in known.index[1:]:
-        difference, p = _against(tests, best, str(label))
-        if p < ALPHA:
-            lower.append(f"{label} ({signed(-difference)}, {_p(p)})")
-        else:
-            alike.append(f"{label} ({signed(-difference)})")
-    text = (
-        f"{where}{best} has the highest Dice, {first['mean']:.3f} (95 % interval "
-        f"{interval(first['low'], first['high'])}, {first['n']:.0f} test pairs)."
-    )
-    if _too_few(known["n"].iloc[0]):
+    behind = standing.behind
+    text = f"{where}{standing.best} has the highest Dice, {standing.mean['mean']:.3f} "
+    text += f"({standing.numbers})."
+    if too_few(standing.mean["n"]):
         text += " No difference between so few can be significant."
-    elif alike:
+    elif standing.alike:
+        alike = [f"{label} ({signed(behind[label][0])})" for label in standing.alike]
         text += f" Not significantly lower: {', '.join(alike)}."
-    if lower:
+    if standing.lower:
+        lower = [f"{n} ({signed(behind[n][0])}, {_p(behind[n][1])})" for n in standing.lower]
         text += f" Significantly lower: {', '.join(lower)}."
     yield text
 
@@ -111,7 +143,7 @@ def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[
             continue
         words: dict[str, list[str]] = {"higher": [], "lower": [], "not significantly different": []}
         for label in (label for label in means.index if label != level):
-            difference, p = _against(own, str(label), str(level))
+            difference, p = against(own, str(label), str(level))
             kind = "higher" if difference > 0 else "lower"
             kind = kind if p < ALPHA else "not significantly different"
             words[kind].append(f"{label} ({signed(difference)}, {_p(p)})")
@@ -125,7 +157,7 @@ def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[
 def _gains(one: Comparison) -> Iterator[str]:
     """Who is better than no registration."""
     gains = one.scores("dice").sub(one.before("dice"), axis=0).dropna(axis=1, how="all")
-    if gains.empty or _too_few(len(gains)):
+    if gains.empty or too_few(len(gains)):
         return
     bootstrap = Bootstrap(clusters_of(one).codes)
     tested = holm(np.array([wilcoxon(gains[label].dropna().to_numpy()) for label in gains]))
@@ -151,7 +183,7 @@ def _under_noise(losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
             f"{label} {signed(-row['loss'])} ({signed_interval(-row['high'], -row['low'])}; "
             f"SD log J {signed(row['roughening'])})"
         )
-        difference, p = _against(tests, str(label), least) if label != least else (0.0, 1.0)
+        difference, p = against(tests, str(label), least) if label != least else (0.0, 1.0)
         if p < ALPHA and difference > 0:
             more.append(str(label))
     text = f"Noise of {ordered['noise'].iloc[0]:g} changes the Dice of {', '.join(listed)}."
@@ -181,20 +213,6 @@ def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
             return frame
         frame = frame[frame[column] == value]
     return frame
-
-
-def _against(tests: pd.DataFrame, first: str, second: str) -> tuple[float, float]:
-    """Mean difference, first less second, and its corrected p."""
-    for row in tests.to_dict("records"):
-        if {row["first"], row["second"]} == {first, second}:
-            sign = 1 if row["first"] == first else -1
-            return sign * row["difference"], row["p_holm"]
-    raise KeyError(f"{first} and {second} were not compared")
-
-
-def _too_few(pairs: float) -> bool:
-    """Whether Wilcoxon's test cannot be significant, even if all differences have one sign."""
-    return 2 / 2**pairs >= ALPHA
 
 
 def _p(p: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison, compare
-from bench.analysis.numbers.conclusions import Conclusion, conclude
+from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
 from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
@@ -66,6 +66,7 @@ class Findings:
         friedman: Of `compare_all`.
         fronts: Of `compare_fronts`, means at equal smoothness.
         losses: Of `noise_losses`, means.
+        headlines: Of `headlines`.
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
     """
@@ -79,6 +80,7 @@ class Findings:
     friedman: pd.DataFrame
     fronts: pd.DataFrame
     losses: pd.DataFrame
+    headlines: list[Conclusion]
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
 
@@ -122,6 +124,7 @@ def find(request: Request) -> Findings:
         stack([compare_all(one) for one in comparisons], ["comparison", "score"]),
         fronts,
         losses,
+        headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 SHOWN_SETTINGS = 2
 READING = 3  # where the key of a comparison says how its data were read
+WORDS = {"added_noise": "noise", "_target_": "class"}  # of settings, where their names are not
 
 
 def comparison_names(
@@ -36,8 +37,8 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         settings: Flat settings by name.
 
     Returns:
-        By name, such as `trainer.steps=100`; what is null is not said. Empty if there is one thing
-        only, and for the one in which all of them are null.
+        By name, such as `noise 0.2`; what is null is not said. Empty if there is one thing only,
+        and for the one in which all of them are null.
     """
     if len(settings) == 1:
         return dict.fromkeys(settings, "")
@@ -46,9 +47,18 @@ def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     if not 0 < len(differing) <= SHOWN_SETTINGS:
         return {name: name for name in settings}
     return {
-        name: " ".join(f"{key}={values[key]}" for key in differing if values.get(key) is not None)
+        name: ", ".join(
+            worded(key, str(values[key])) for key in differing if values.get(key) is not None
+        )
         for name, values in settings.items()
     }
+
+
+def worded(setting: str, value: str) -> str:
+    """A setting and its value in words: `added_noise` of `0.2` is `noise 0.2`."""
+    name = WORDS.get(setting) or " ".join(setting.replace(".", " ").replace("_", " ").split())
+    said = {"True": f"with {name}", "False": f"without {name}", "None": f"without {name}"}
+    return said.get(value, f"{name} {value}")
 
 
 def variant_labels(
@@ -57,7 +67,7 @@ def variant_labels(
     """Label of each (metric, variant): the metric, and in words what tells it from the others.
 
     The model is said where several models minimized metrics, then the settings in which variants of
-    metric and model differ, such as `ncc voxelmorph integrate=7`.
+    metric and model differ, such as `ncc voxelmorph integrate 7`.
 
     Args:
         summaries: With `metric` (the model for a method without), `model`, `variant` and `run`.
@@ -77,7 +87,7 @@ def variant_labels(
 
 
 def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The settings in which variants differ, such as `steps=100`.
+    """The settings in which variants differ, such as `steps 100`.
 
     Of more than two the most telling are said: those that split the variants into most groups, as
     many as it takes, then `…`. Variants that no setting tells apart are numbered.
@@ -105,7 +115,10 @@ def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         short = {key: key for key in shown}
     said = {
         name: " ".join(
-            [*(f"{short[key]}={values[key][name]}" for key in shown), *["…"] * (count > len(shown))]
+            [
+                *(worded(short[key], values[key][name]) for key in shown),
+                *["…"] * (count > len(shown)),
+            ]
         )
         for name in settings
     }

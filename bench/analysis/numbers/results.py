@@ -24,9 +24,9 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     Every score is averaged over seeds for each test pair, then over the pairs that have it.
 
     Returns:
-        Columns `comparison`, `dataset`, `label`, `metric`, `weight`, `at_border`, `blind`, `seeds`,
-        `n` and `left_out` (test pairs with and without Dice), `gain` (mean change of Dice against
-        the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
+        Columns `comparison`, `dataset`, `label`, `metric`, `model`, `weight`, `at_border`, `blind`,
+        `seeds`, `n` and `left_out` (test pairs with and without Dice), `gain` (mean change of Dice
+        against the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
         `training_seconds`, `extractor` (how well it learned, in words), `published` and
         `difference` (the papers' Dice, and how far `dice_published` is above it); and for each
         score NAME, NAME_std over pairs, NAME_low and NAME_high (95 % interval of the mean), NAME_n,
@@ -55,6 +55,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     return {
         "label": entry.label,
         "metric": entry.metric,
+        "model": entry.choice.runs[0].get("model"),
         "weight": entry.choice.weight,
         "at_border": entry.choice.at_border,
         "blind": entry.choice.blind,

@@ -92,6 +92,9 @@ def draw_boxes_by_label(
         },
         **options,
     )
+    hatches = {look.color: look.hatch for look in looks.values()}
     for drawn in panel.containers:
         for box, median in zip(drawn.boxes, drawn.medians, strict=True):
-            median.set_color("white" if is_dark(to_hex(box.get_facecolor())) else "black")
+            color = to_hex(box.get_facecolor())
+            box.set_hatch(hatches[color])
+            median.set_color("white" if is_dark(color) else "black")

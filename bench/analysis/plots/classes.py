@@ -49,12 +49,14 @@ def draw_classes(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
         panel.set_xlabel("")
         panel.set_ylabel("Dice")
     panels[0].set_title(comparison.name)
-    handles = [_patch(looks[label].color, label) for label in labels]
+    handles = [_patch(looks[label], label) for label in labels]
     add_legend(figure, handles)
     return figure
 
 
-def _patch(color: str, label: str) -> Any:
+def _patch(look: Look, label: str) -> Any:
     from matplotlib.patches import Patch
 
-    return Patch(facecolor=color, edgecolor="black", linewidth=0.6, label=label)
+    return Patch(
+        facecolor=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.6, label=label
+    )

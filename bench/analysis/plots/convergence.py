@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
+from bench.analysis.plots.style import Look, add_legend, draw_lines, line_handle, new_figure
 
 CURVES = {
     "train_loss": "training loss, scaled",
@@ -46,7 +46,7 @@ def draw_convergence(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
             panel.set_ylabel(CURVES[name])
     figure.suptitle(comparison.name)
     labels = [entry.label for entry in trained]
-    add_legend(figure, [point_handle(label, looks[label]) for label in labels])
+    add_legend(figure, [line_handle(label, looks[label]) for label in labels])
     return figure
 
 

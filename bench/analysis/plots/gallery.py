@@ -1,21 +1,24 @@
 """The figures of a report, each with the sentences that say what it shows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.ranking import enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
+from bench.analysis.plots import descriptions
 from bench.analysis.plots.boxes import draw_boxes
 from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
+from bench.analysis.plots.drawings import Drawing, Shown, file_name, left_out, legend, said
+from bench.analysis.plots.interactive.boxes import plot_boxes
+from bench.analysis.plots.interactive.paths import plot_front, plot_weights
 from bench.analysis.plots.ranks import draw_ranks
-from bench.analysis.plots.robustness import draw_robustness, tested_corruptions
+from bench.analysis.plots.robustness import complete_levels, draw_robustness, tested_corruptions
 from bench.analysis.plots.smoothness import draw_smoothness
-from bench.analysis.plots.style import Look, looks
+from bench.analysis.plots.style import looks
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.published_values import (
     published_noise_curves,
@@ -24,40 +27,8 @@ from bench.analysis.reading.published_values import (
 )
 from bench.scores.registry import SCORES, compared_scores
 
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure.
-
-    Attributes:
-        name: Of its files.
-        caption: What it shows.
-        figure: A matplotlib figure.
-    """
-
-    name: str
-    caption: str
-    figure: Any
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the figures of a report are drawn from.
-
-    Attributes:
-        comparisons: From `compare`.
-        rows: Of `bench.analysis.numbers.results`, of all comparisons.
-        looks: Of the labels.
-    """
-
-    comparisons: Sequence[Comparison]
-    rows: pd.DataFrame
-    looks: Mapping[str, Look]
-
-    @property
-    def labelled(self) -> list[Comparison]:
-        """Those comparisons that have Dice."""
-        return [one for one in self.comparisons if one.scores("dice").notna().any(axis=None)]
+FRONT = "sdlogj"  # the smoothness that interactive plots show
+NONE = pd.Series(dtype=float)
 
 
 def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[Drawing]:
@@ -76,31 +47,62 @@ def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[
             yield from draw_one(comparison, shown)
 
 
-def boxes(shown: Shown) -> Iterator[Drawing]:
-    """Dice over test pairs."""
-    if shown.labelled:
-        yield Drawing(
-            "dice",
-            "Dice over test pairs, seeds averaged. Boxes are quartiles, lines medians, whiskers "
-            "deciles, dots pairs beyond; the dashed line is the median of the unregistered pairs. "
-            "The label with the largest mean is bold, the second black.",
-            draw_boxes(shown.labelled, shown.looks),
-        )
-
-
 def smoothness(shown: Shown) -> Iterator[Drawing]:
     """Dice against smoothness."""
     if not shown.labelled:
         return
-    rows = shown.rows
+    rows = shown.rows[shown.rows["label"] != UNREGISTERED]
     known = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
     names = [name for name in known if SCORES[name].in_short]
-    paths = {(one.name, entry.label): entry.path for one in shown.labelled for entry in one.entries}
+    drawn = rows.dropna(subset=["dice", *names])
+    fronts = {}
+    for one in shown.labelled:
+        labels = set(drawn.loc[drawn["comparison"] == one.name, "label"])
+        entries = [entry for entry in one.entries if entry.label in labels]
+        if sum(len(entry.path) for entry in entries) > 1:
+            fronts[one.name] = replace(one, entries=entries)
+    drawn = drawn[drawn["comparison"].isin(fronts)]
+    if drawn.empty or not names:
+        return
+    lacking = rows[rows["comparison"].isin(fronts)].drop(drawn.index)
+    paths = {
+        (one.name, entry.label): entry.path for one in fronts.values() for entry in one.entries
+    }
     yield Drawing(
         "smoothness",
-        "Mean test Dice against smoothness of the deformation at the chosen λ, with 95 % bootstrap "
-        "intervals; better is up and left. Thin lines follow λ.",
-        draw_smoothness(rows[rows["label"] != UNREGISTERED], "dice", names, shown.looks, paths),
+        "Mean test Dice against smoothness of the deformation at the chosen λ (large markers, with "
+        "95 % bootstrap intervals in the files); lines follow λ. Better is up and left."
+        + left_out(lacking),
+        draw_smoothness(drawn, "dice", names, shown.looks, paths),
+        "Dice and smoothness",
+        descriptions.of_smoothness(drawn, "dice", names),
+        [
+            plot_front(one, shown.looks, FRONT, f"front-{file_name(one.name)}")
+            for one in fronts.values()
+            if FRONT in names
+        ],
+        legend(fronts.values(), shown.looks),
+    )
+
+
+def boxes(shown: Shown) -> Iterator[Drawing]:
+    """Dice over test pairs."""
+    several = [one for one in shown.labelled if len(one.subjects) > 1]
+    if not several:
+        return
+    names = {one.name for one in several}
+    missing = shown.rows[shown.rows["comparison"].isin(names) & shown.rows["dice"].isna()]
+    yield Drawing(
+        "dice",
+        "Dice over test pairs, seeds averaged. Boxes are quartiles, lines medians, whiskers "
+        "deciles, dots pairs (in the files those beyond); the dashed line is the median of the "
+        "unregistered pairs. In the files the label of the largest mean is bold."
+        + left_out(missing),
+        draw_boxes(several, shown.looks),
+        "Dice over test pairs",
+        descriptions.of_boxes(several),
+        [plot_boxes(one, shown.looks, f"boxes-{file_name(one.name)}") for one in several],
+        legend(several, shown.looks),
     )
 
 
@@ -109,62 +111,117 @@ def ranks(shown: Shown) -> Iterator[Drawing]:
     means = pd.DataFrame({one.name: one.scores("dice").mean() for one in shown.labelled}).T
     ranked = means.dropna(axis=1)
     if enough_for_ranks(ranked):
+        lacking = [str(label) for label in means if label not in ranked]
         yield Drawing(
             "ranks",
             "Mean rank of each metric over data sets by mean test Dice, 1 is best. A bar joins "
-            "metrics that Nemenyi's test does not tell apart.",
+            "metrics that Nemenyi's test does not tell apart."
+            + said(dict.fromkeys(lacking, "not on every data set")),
             draw_ranks(ranked, shown.looks),
+            "Ranks over data sets",
+            descriptions.of_ranks(ranked.rank(axis=1, ascending=False).mean()),
         )
 
 
 def classes(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     """Dice of each class."""
-    if any(entry.classes.get("dice", pd.Series()).notna().any() for entry in one.entries):
+    measured = [entry for entry in one.entries if entry.classes.get("dice", NONE).notna().any()]
+    if measured and len(one.subjects) > 1:
+        known = {entry.label for entry in measured}
+        lacking = [entry.label for entry in one.entries if entry.label not in known]
         yield Drawing(
             f"classes-{file_name(one.name)}",
             f"Dice of each class on {one.name}, from the largest mean to the smallest; boxes as "
-            "above.",
+            "above." + said(dict.fromkeys(lacking, "no Dice")),
             draw_classes(one, shown.looks),
+            "Classes",
+            descriptions.of_classes(one.name, pd.concat([entry.classes for entry in measured])),
         )
 
 
 def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     """Validation scores against λ."""
-    if any(entry.path["weight"].notna().any() for entry in one.entries):
-        yield Drawing(
-            f"weights-{file_name(one.name)}",
-            f"Validation Dice and folding on {one.name} against λ, means over seeds; the chosen λ "
-            "is ringed. Dotted: the papers' validation Dice, which counts the background, on the "
-            "right axis.",
-            draw_weights(one, shown.looks, published_weight_curves()),
-        )
+    several = [entry for entry in one.entries if entry.path["weight"].nunique() > 1]
+    if not several:
+        return
+    single = {
+        entry.label: f"λ = {weight:g} only" if weight == weight else "no λ"
+        for entry in one.entries
+        if entry.path["weight"].nunique() < 2
+        for weight in entry.path["weight"]
+    }
+    drawn = replace(one, entries=several)
+    measured = any(entry.path["val_dice"].notna().any() for entry in several)
+    name = file_name(one.name)
+    yield Drawing(
+        f"weights-{name}",
+        f"Validation Dice on {one.name} against λ, means over seeds; the chosen λ has a "
+        "large marker, in the files a ring. The files show the validation folding too and, dotted, "
+        "the papers' validation Dice, which counts the background." + said(single),
+        draw_weights(drawn, shown.looks, published_weight_curves()),
+        "Choice of λ",
+        descriptions.of_weights(drawn),
+        [plot_weights(drawn, shown.looks, f"lambda-{name}")] if measured else [],
+        legend([drawn], shown.looks) if measured else {},
+    )
 
 
 def convergence(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     """How training went on."""
-    if any(len(entry.histories) for entry in one.entries):
-        yield Drawing(
-            f"convergence-{file_name(one.name)}",
-            f"Training on {one.name} at the chosen λ, a line for each seed. Losses are scaled to "
-            "the range of their run: those of different metrics have no common scale.",
-            draw_convergence(one, shown.looks),
-        )
+    validated = {
+        entry.label: entry.histories.groupby("seed").size().max()
+        for entry in one.entries
+        if len(entry.histories)
+    }
+    trained = [entry for entry in one.entries if validated.get(entry.label, 0) > 1]
+    if not trained:
+        return
+    once = [label for label, times in validated.items() if times == 1]
+    last = {
+        entry.label: entry.histories.groupby("seed")["val_dice"].last().mean()
+        for entry in trained
+        if "val_dice" in entry.histories
+    }
+    yield Drawing(
+        f"convergence-{file_name(one.name)}",
+        f"Training on {one.name} at the chosen λ, a line for each seed. Losses are scaled to "
+        "the range of their run: those of different metrics have no common scale."
+        + said(dict.fromkeys(once, "validated once")),
+        draw_convergence(replace(one, entries=trained), shown.looks),
+        "Training",
+        descriptions.of_curves(f"Lines of losses and validation Dice on {one.name}.", last),
+    )
 
 
 def robustness(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     """Scores under disturbed images."""
-    if tested_corruptions(one):
-        yield Drawing(
-            f"robustness-{file_name(one.name)}",
-            f"Test Dice and folding on {one.name} when the test images are disturbed, means over "
-            "pairs and seeds; networks were trained without. Dotted: the papers' curves, where "
-            "they have one.",
-            draw_robustness(one, shown.looks, published_noise_curves()),
-        )
+    corruptions = tested_corruptions(one)
+    if not corruptions:
+        return
+    lacking = [entry.label for entry in one.entries if not len(entry.robustness)]
+    rows = {
+        entry.label: complete_levels(entry.robustness, corruptions[0])
+        for entry in one.entries
+        if len(entry.robustness)
+    }
+    last = {
+        label: of.loc[of["level"] == of["level"].max(), "dice"].mean() for label, of in rows.items()
+    }
+    yield Drawing(
+        f"robustness-{file_name(one.name)}",
+        f"Test Dice and folding on {one.name} when the test images are disturbed, means over "
+        "pairs and seeds; networks were trained without. Dotted: the papers' curves, where "
+        "they have one." + said(dict.fromkeys(lacking, "not tested")),
+        draw_robustness(one, shown.looks, published_noise_curves()),
+        "Noise",
+        descriptions.of_curves(
+            f"Lines of Dice and folding on {one.name} under more and more {corruptions[0]}.", last
+        ),
+    )
 
 
 # A figure of the report is a function here and its place in one of these lists.
-OF_ALL: list[Callable[[Shown], Iterator[Drawing]]] = [boxes, smoothness, ranks]
+OF_ALL: list[Callable[[Shown], Iterator[Drawing]]] = [smoothness, boxes, ranks]
 OF_EACH: list[Callable[[Comparison, Shown], Iterator[Drawing]]] = [
     classes,
     weights,
@@ -177,15 +234,12 @@ def draw_published() -> Drawing:
     """The papers' scatter."""
     rows = published_results()
     known = looks(zip(rows["label"], rows["metric"], strict=True))
+    drawn = rows.dropna(subset=["dice_published", "logj_var_published"])
     return Drawing(
         "published",
         "The papers' test Dice, with background, against the variance of the log Jacobian, on "
         "absolute differences (Czolbe et al., MIA 2023).",
-        draw_smoothness(rows, "dice_published", ("logj_var_published",), known),
+        draw_smoothness(drawn, "dice_published", ("logj_var_published",), known),
+        "Published values",
+        descriptions.of_smoothness(drawn, "dice_published", ["logj_var_published"]),
     )
-
-
-def file_name(name: str) -> str:
-    """A name without what does not belong into the name of a file."""
-    kept = "".join(c if c.isalnum() or c in "_-" else " " for c in name)
-    return "-".join(kept.split())

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
+from bench.analysis.plots.style import Look, add_legend, draw_lines, line_handle, new_figure
 
 UNITS = {
     "noise": "standard deviation of the noise",
@@ -67,7 +67,7 @@ def draw_robustness(
         panels[1, column].set_xlabel(UNITS[corruption])
     figure.suptitle(comparison.name)
     labels = [entry.label for entry in comparison.entries if entry.label in shown]
-    add_legend(figure, [point_handle(label, looks[label]) for label in labels])
+    add_legend(figure, [line_handle(label, looks[label]) for label in labels])
     return figure
 
 

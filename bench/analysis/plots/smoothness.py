@@ -10,6 +10,8 @@ from bench.analysis.plots.style import (
     add_legend,
     add_title,
     draw_points,
+    line_handle,
+    line_style,
     new_figure,
     point_handle,
 )
@@ -46,7 +48,8 @@ def draw_smoothness(
             look = looks[row["label"]]
             path = (paths or {}).get((comparison, row["label"]))
             if path is not None and len(path) > 1:
-                panel.plot(path[name], path[dice], color=look.color, linewidth=0.9, zorder=1)
+                style = {"color": look.color, "linestyle": line_style(look)}
+                panel.plot(path[name], path[dice], linewidth=0.9, zorder=1, **style)
             if f"{name}_low" in row:
                 xerr, yerr = _interval(row, name), _interval(row, dice)
                 panel.errorbar(
@@ -61,7 +64,8 @@ def draw_smoothness(
     for panel in panels[len(wanted) :]:
         panel.set_axis_off()
     known = [label for label in looks if label in set(shown["label"])]
-    add_legend(figure, [point_handle(label, looks[label]) for label in known])
+    handle = line_handle if paths else point_handle
+    add_legend(figure, [handle(label, looks[label]) for label in known])
     return figure
 
 

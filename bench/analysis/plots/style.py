@@ -4,18 +4,29 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.reading.metrics import METRICS
 
+Marker = str | tuple[int, int, int]  # as matplotlib takes it; a tuple is a star with so many tips
+
 OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
+FURTHER: tuple[Marker, ...] = (  # of the second and further variants of a metric
+    *((4, 1, 0), (3, 1, 0), (6, 1, 0), (4, 1, 45)),
+    *((3, 1, 180), (8, 1, 0), "H", (7, 1, 0)),
+)
+DASHES = ((), (5, 2), (2, 1.5), (8, 2, 2, 2), (5, 1.5, 1, 1.5, 1, 1.5))  # on and off
+HATCHES = ("", "/////", ".....", "xxxxx", "-----")
 RESOLUTION = 150  # dots per inch
 EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
+MANY_TICKS = 6  # more are written upwards
 SETTINGS = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -33,17 +44,29 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and marker of one label."""
+    """Colour and marker of one label, and the number of its variant: 0 is the metric's first."""
 
     color: str
-    marker: str
+    marker: Marker
+    variant: int = 0
+
+    @property
+    def dash(self) -> tuple[float, ...]:
+        """Lengths of its line that are drawn and left out; empty if it is solid."""
+        return DASHES[self.variant % len(DASHES)]
+
+    @property
+    def hatch(self) -> str:
+        """What its boxes are hatched with."""
+        return HATCHES[self.variant % len(HATCHES)]
 
 
 def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
     """The look of each label.
 
-    Labels of one metric share its marker; the second and further ones are lighter. Metrics that
-    have no place in `METRICS` take the looks of `OTHERS` in the order of their names.
+    The second and further labels of one metric are lighter, and have other markers, dashes and
+    hatches. Metrics that have no place in `METRICS` take the looks of `OTHERS` in the order of
+    their names.
 
     Args:
         labels: Pairs of label and metric.
@@ -51,13 +74,26 @@ def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
     metrics = dict(labels)
     others = sorted(set(metrics.values()) - set(METRICS))
     known = METRICS | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
+    further = cycle(FURTHER)
     found: dict[str, Look] = {}
     for metric in known:
         color, marker = known[metric]
         alike = sorted(label for label, of in metrics.items() if of == metric)
         for i, label in enumerate(alike):
-            found[label] = Look(lighter(color, i / (len(alike) + 1)), marker)
+            shade = lighter(color, i / (len(alike) + 1))
+            found[label] = Look(shade, next(further) if i else marker, i)
     return found
+
+
+def outline(marker: Marker) -> list[tuple[float, float]]:
+    """Corners (x, y) of a marker, in shares of its size around its middle, y upwards."""
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.transforms import Affine2D
+
+    shape = MarkerStyle(marker)
+    path = shape.get_path().transformed(shape.get_transform())
+    (corners,) = path.to_polygons(Affine2D().scale(20))  # curves are cut to a pixel
+    return [(round(float(x) / 20, 3), round(float(y) / 20, 3)) for x, y in np.asarray(corners)]
 
 
 def lighter(color: str, share: float) -> str:
@@ -112,11 +148,23 @@ def add_legend(figure: Any, handles: Sequence[Any]) -> None:
     )
 
 
+def line_handle(label: str, look: Look) -> Any:
+    """The entry of a label in a legend of lines with markers."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, linestyle=line_style(look), **marker(look))
+
+
 def point_handle(label: str, look: Look) -> Any:
     """The entry of a label in a legend of points."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, linestyle="none", **marker(look))
+
+
+def line_style(look: Look) -> Any:
+    """Option `linestyle` of `plot` for the dash of a look."""
+    return (0, look.dash) if look.dash else "solid"
 
 
 def marker(look: Look) -> dict[str, Any]:
@@ -149,7 +197,7 @@ def draw_lines(
         x=x,
         y=y,
         **_by_label(rows, looks),
-        dashes=False,
+        dashes={label: look.dash or "" for label, look in looks.items()},
         errorbar=None,
         ax=panel,
         **{"linewidth": 1.2, "markersize": 6, **EDGE, **options},

@@ -6,7 +6,14 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.plots.style import Look, add_legend, draw_lines, new_figure, point_handle
+from bench.analysis.plots.style import (
+    MANY_TICKS,
+    Look,
+    add_legend,
+    draw_lines,
+    line_handle,
+    new_figure,
+)
 
 SHOWN = {"val_dice": "validation Dice", "val_folding": "validation folding"}
 RING: dict[str, Any] = {"markersize": 12, "fillstyle": "none"}
@@ -38,7 +45,7 @@ def draw_weights(comparison: Comparison, looks: Mapping[str, Look], published: p
         panel.set_ylabel(title)
     figure.suptitle(comparison.name)
     labels = [entry.label for entry in weighted]
-    add_legend(figure, [point_handle(label, looks[label]) for label in labels])
+    add_legend(figure, [line_handle(label, looks[label]) for label in labels])
     return figure
 
 
@@ -69,5 +76,8 @@ def _scale(panel: Any, weights: pd.Series) -> None:
         panel.set_xscale("log", base=2)
     elif len(positive):
         panel.set_xscale("symlog", base=2, linthresh=positive.min())
-    panel.xaxis.set_major_formatter("{x:.2g}")
-    panel.xaxis.set_minor_formatter("")
+    given = sorted(set(weights.dropna()))
+    panel.set_xticks(
+        given, [f"{weight:g}" for weight in given], rotation=90 * (len(given) > MANY_TICKS)
+    )
+    panel.set_xticks([], minor=True)

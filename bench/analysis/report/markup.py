@@ -52,6 +52,7 @@ class Table:
         headings: Of the columns.
         texts: How many columns, from the left, are text.
         sections: Rows, in groups that a line separates.
+        names: The column that says what a row is of.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Table:
     headings: Sequence[str]
     texts: int
     sections: list[list[list[Cell]]] = field(default_factory=list)
+    names: int = 0
 
     @property
     def rows(self) -> list[list[Cell]]:
@@ -115,7 +117,7 @@ def escape_latex(text: str) -> str:
 
 
 def html(table: Table) -> str:
-    """The table in HTML; `data-value` is what a column is sorted by."""
+    """The table in HTML; buttons in the headings sort, by `data-value`."""
 
     def kind(column: int) -> str:
         return ' class="text"' if column < table.texts else ""
@@ -125,18 +127,22 @@ def html(table: Table) -> str:
         text = f"<{tag}>{escape(shown.text)}</{tag}>" if tag else escape(shown.text)
         value = "" if shown.value is None else f' data-value="{escape(str(shown.value))}"'
         tied = f"<sup>{TIED}</sup>" if shown.tied else ""
-        return f"<td{kind(column)}{value}>{text}{tied}</td>"
+        names = column == table.names and shown.text
+        start, end = ('th scope="row"', "th") if names else ("td", "td")
+        return f"<{start}{kind(column)}{value}>{text}{tied}</{end}>"
 
     def row(cells: Sequence[Cell]) -> str:
         return "<tr>" + "".join(cell(shown, i) for i, shown in enumerate(cells)) + "</tr>"
 
-    headings = enumerate(table.headings)
-    head = "".join(f"<th{kind(i)}>{escape(heading)}</th>" for i, heading in headings)
+    head = "".join(
+        f'<th scope="col"{kind(i)}><button type="button">{escape(heading)}</button></th>'
+        for i, heading in enumerate(table.headings)
+    )
     bodies = [
         "<tbody>\n" + "\n".join(row(cells) for cells in section) + "\n</tbody>"
         for section in table.sections
     ]
     return (
-        f'<table id="{table.name}"><caption>{escape(table.caption)}</caption>\n'
+        f'<table id="{table.name}"><caption><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n{''.join(bodies)}</table>"
     )

@@ -76,7 +76,7 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
     columns = _columns(rows)
     mixed = {column for column in columns if column in SCORES and len(_units(column, rows)) > 1}
     headings = [_heading(column, rows) for column in columns]
-    table = Table(name, caption, headings, 2 + ("state" in columns))
+    table = Table(name, caption, headings, 2 + ("state" in columns), names=1)
     for comparison, of_one in rows.groupby("comparison", sort=False):
         marks = {
             score: rank(of_one.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
@@ -92,10 +92,18 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
                     )
                     for column in columns
                 ]
-                for row in _records(of_one)
+                for row in _records(_references_first(of_one))
             ]
         )
     return table
+
+
+def _references_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with those on top that use no metric: unregistered, affine, SyN."""
+    if "model" not in rows:
+        return rows
+    references = (rows["label"] == UNREGISTERED) | (rows["metric"] == rows["model"])
+    return pd.concat([rows[references], rows[~references]])
 
 
 def _ties(pairs: pd.DataFrame, comparison: str, score: str, marks: dict[str, str]) -> set[str]:
@@ -183,8 +191,9 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
         "method that all reach (common), or of a method without λ. Area: mean Dice over the "
         "smoothness that all methods reach."
     )
-    headings = ["data set", "smoothness of", "SD log J", "method", "pairs", "Dice ↑"]
-    table = Table("equal_smoothness", caption, [*headings, "95 % interval", "area ↑"], texts=2)
+    headings = ["data set", "smoothness of", "method", "SD log J", "pairs", "Dice ↑"]
+    headings += ["95 % interval", "area ↑"]
+    table = Table("equal_smoothness", caption, headings, texts=3, names=2)
     for _, rows in fronts.groupby(["comparison", "level"], sort=False):
         marks = rank(rows.set_index("label")["dice"], "dice")
         body = []
@@ -194,8 +203,8 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
                 [
                     Cell(row["comparison"], row["comparison"]),
                     Cell(row["level"], row["level"]),
-                    Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
                     Cell(row["label"], row["label"]),
+                    Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
                     Cell(str(row["n"]), row["n"]),
                     Cell(f"{row['dice']:.3f}", row["dice"], marks.get(row["label"], "")),
                     _interval(row),
@@ -214,7 +223,7 @@ def losses_table(losses: pd.DataFrame) -> Table:
     """
     caption = "Dice lost to noise, on the same test pairs, each with its chosen λ."
     headings = ["data set", "method", "noise", "pairs", "Dice lost ↓", "95 % interval"]
-    table = Table("noise", caption, [*headings, "SD log J gained"], texts=2)
+    table = Table("noise", caption, [*headings, "SD log J gained"], texts=2, names=1)
     for _, rows in losses.groupby("comparison", sort=False):
         ordered = rows.set_index("label")["loss"].sort_values(kind="stable")
         marks = dict(zip(ordered.index[:2], ("best", "second"), strict=False))

@@ -3,21 +3,24 @@
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
-from bench.analysis.plots.gallery import Drawing, draw_all, draw_published, file_name
+from bench.analysis.plots.drawings import Drawing, file_name
+from bench.analysis.plots.gallery import draw_all, draw_published
 from bench.analysis.plots.style import save, styled
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
-from bench.analysis.report.page import render
+from bench.analysis.report.page import Picture, render
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.tables import (
     class_table,
@@ -26,7 +29,7 @@ from bench.analysis.report.tables import (
     results_table,
     statistics_table,
 )
-from bench.errors import StoreError
+from bench.errors import StoreError, counted
 from bench.store.escaping import for_csv
 from bench.store.files import CsvText, exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
@@ -35,6 +38,12 @@ from bench.store.locks import held
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
 NO_TESTS = pd.DataFrame()
+EXAMPLES = "Examples"
+CRITERIA = {
+    "val_dice": "largest validation Dice",
+    "val_loss": "least validation loss without the regularizer",
+    "val_dice_bounded": "largest validation Dice among those with little folding",
+}
 PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
     "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
@@ -87,10 +96,11 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
     runs = found.records.runs
     content |= {
         "results": request.results,
-        "criterion": request.select,
+        "criterion": CRITERIA[request.select],
         "total": len(runs),
         "finished": int((runs["status"] == Status.FINISHED).sum()),
-        "runs": _runs(found),
+        "commands": _commands(found),
+        "environments": _environments(found),
         "command": request.command,
     }
     (folder / PAGE).write_text(render(content, folder / "figures"), encoding="utf-8")
@@ -109,6 +119,7 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
         "main": results_table(found.rows, found.pairs, "results", caption),
+        "headlines": {said.about: said.text for said in found.headlines},
         "conclusions": _by_subject(found.conclusions),
         "fronts": fronts_table(found.fronts),
         "losses": losses_table(found.losses),
@@ -152,19 +163,23 @@ def _friedman(rows: pd.DataFrame) -> Sequence[str]:
 
 
 def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
-    def picture(drawing: Drawing) -> dict[str, str]:
+    def picture(drawing: Drawing) -> Picture:
         save(drawing.figure, folder / drawing.name)
-        return {"name": drawing.name, "caption": drawing.caption}
+        description = drawing.description or drawing.caption
+        return Picture(drawing.name, drawing.caption, description, drawing.plots, drawing.legend)
 
+    pictures: dict[str, list[Picture]] = {}
     with styled():
-        drawn = [picture(drawing) for drawing in draw_all(found.comparisons, found.rows)]
-        return {
-            "pictures": drawn + _copy_panels(request, found, folder),
-            "published_picture": picture(draw_published()) if request.published else None,
-        }
+        for drawing in draw_all(found.comparisons, found.rows):
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
+        if request.published:
+            published = draw_published()
+            pictures[published.section] = [picture(published)]
+    panels = _copy_panels(request, found, folder)
+    return {"pictures": pictures | ({EXAMPLES: panels} if panels else {})}
 
 
-def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[str, str]]:
+def _copy_panels(request: Request, found: Findings, folder: Path) -> list[Picture]:
     """The figures that other commands have drawn of the data sets."""
     pictures = []
     for dataset in dict.fromkeys(one.dataset for one in found.comparisons):
@@ -174,7 +189,8 @@ def _copy_panels(request: Request, found: Findings, folder: Path) -> list[dict[s
             if all(file.exists() for file in drawn):
                 for file in drawn:
                     shutil.copyfile(file, folder / file.name)
-                pictures.append({"name": name, "caption": caption.format(dataset=dataset)})
+                said = caption.format(dataset=dataset)
+                pictures.append(Picture(name, said, said))
     return pictures
 
 
@@ -218,28 +234,38 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     }
     if request.published:
         frames["published"] = published_results()
+    chosen = {
+        name: found.records.configs[name] for one in found.comparisons for name in _chosen(one)
+    }
+    text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+    (folder / "configs.yaml").write_text(text, encoding="utf-8")
     for name, frame in frames.items():
         text = CsvText()
         frame.map(for_csv).to_csv(text, index=False, lineterminator=text.LINE_END)
         (folder / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def _runs(found: Findings) -> list[dict[str, str]]:
-    """Details of the runs of the chosen λ."""
-    records = found.records
-    names = [
-        run["run"]
-        for one in found.comparisons
-        for entry in one.entries
-        for run in entry.choice.runs
-    ]
-    lines = commands(records.configs[name] for name in names)
+def _chosen(comparison: Comparison) -> list[str]:
+    """The runs of the chosen λ."""
+    return [str(run["run"]) for entry in comparison.entries for run in entry.choice.runs]
+
+
+def _commands(found: Findings) -> dict[str, list[str]]:
+    """By comparison, the commands of the runs that it shows."""
+    chosen = {one.name: _chosen(one) for one in found.comparisons}
+    configs = [found.records.configs[name] for names in chosen.values() for name in names]
+    lines = iter(commands(configs))
+    return {about: list(islice(lines, len(names))) for about, names in chosen.items()}
+
+
+def _environments(found: Findings) -> list[dict[str, str]]:
+    """What the shown runs ran in, the most used first, each with the runs."""
+    used: dict[str, list[str]] = {}
+    for one in found.comparisons:
+        for name in _chosen(one):
+            said = json.dumps(found.records.environments[name], indent=1)
+            used.setdefault(said, []).append(name)
     return [
-        {
-            "name": name,
-            "command": line,
-            "config": yaml.safe_dump(records.configs[name], sort_keys=False),
-            "environment": json.dumps(records.environments[name], indent=1),
-        }
-        for name, line in zip(names, lines, strict=True)
+        {"text": text, "runs": " ".join(names), "count": counted(len(names), "run")}
+        for text, names in sorted(used.items(), key=lambda item: -len(item[1]))
     ]
