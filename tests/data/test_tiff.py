@@ -323,6 +323,22 @@ def test_coloured_palette_becomes_colours_but_labels_are_its_positions(path):
     assert_holds(path, positions, read_labels)
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"photometric": "palette", "colormap": GREY_PALETTE[:, ::-1]},
+        {"photometric": "minisblack"},
+    ],
+)
+def test_pages_of_different_palettes_are_refused(path, second):
+    first = {"photometric": "palette", "colormap": GREY_PALETTE}
+    with tifffile.TiffWriter(path) as file:
+        for page, options in zip(pages_of(), (first, first, second), strict=False):
+            file.write(page, contiguous=False, metadata=None, **options)
+    for read in (read_image, read_labels):
+        refused("page 2 has another palette than page 0. Save all pages with one", path, read)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_images_whose_0_is_white_are_inverted_but_labels_are_not(path, kind):
     pages = pages_of(kind)
@@ -357,6 +373,18 @@ def test_labels_between_whole_numbers_are_refused(path):
     write_tiff(path, np.full((8, 9), 1.5, np.float32))
     words = r"label 1.5 is not a whole number. Save label maps as integers, resampled with nearest"
     refused(words, path, read_labels)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_labels_that_are_not_finite_are_refused(path, value):
+    write_tiff(path, np.array([[1, 0], [value, 2]], np.float32))
+    refused(f"label {value} is not a whole number. Save label maps as integers", path, read_labels)
+
+
+@pytest.mark.parametrize("value", [-1e30, 2.0**54])
+def test_labels_beyond_what_is_exact_are_refused(path, value):
+    write_tiff(path, np.array([[1, 0], [value, 2]]))
+    refused(rf"label .* is beyond {2**53}. Number labels from 0", path, read_labels)
 
 
 def coloured(shape=(2, 6, 7), samples=3):

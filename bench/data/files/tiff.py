@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from bench.data.files.colors import Color, ids_of_colors, without_alpha
+from bench.data.files.nifti import LARGEST_LABEL
 from bench.errors import DataError, counted
 
 ALPHA = (1, 2)  # TIFF's extra samples that are transparency
@@ -195,11 +196,16 @@ def read_labels(
         raise DataError(f"{path}: has {len(values)} channels; one label id a pixel is needed.")
     values = values[0]
     if values.dtype.kind == "f":
-        broken = values[values != np.round(values)]
+        broken = values[~np.isfinite(values) | (values != np.round(values))]
         if broken.size:
             raise DataError(
                 f"{path}: label {broken.flat[0]:g} is not a whole number. Save label maps as "
                 "integers, resampled with nearest-neighbour interpolation."
+            )
+        if np.abs(values).max(initial=0) > LARGEST_LABEL:
+            raise DataError(
+                f"{path}: label {np.abs(values).max():.9g} is beyond {LARGEST_LABEL}. Number "
+                "labels from 0."
             )
         return values.astype(np.int64)
     if values.dtype.kind not in "uib":
@@ -289,7 +295,9 @@ def _opened(path: Path) -> Iterator[Any]:
                 lost = [line for line in logged if "offset" in line or "corrupt" in line]
                 if lost:
                     raise tifffile.TiffFileError(lost[0])
-                _check_whole(file)
+                _check_pages(file, path)
+            except DataError:
+                raise
             except Exception as error:  # damaged tags fail in many ways
                 raise _damaged(path, error) from error
             yield file
@@ -299,12 +307,16 @@ def _opened(path: Path) -> Iterator[Any]:
         logger.removeHandler(handler)
 
 
-def _check_whole(file: Any) -> None:
-    """Raises ValueError if the file ends before its last pixel, or before its last header.
+def _check_pages(file: Any, path: Path) -> None:
+    """Looks at the header of every page.
 
-    Or if it states a shape for which there would be no memory, and there are no pixels.
+    Raises:
+        ValueError: If the file ends before its last pixel, or before its last header; or states a
+            shape for which there would be no memory, and there are no pixels.
+        DataError: If pages differ in their palettes, since all are read with that of the first.
     """
-    size = file.filehandle.size
+    size, first = file.filehandle.size, file.pages[0]
+    palette = _palette(first)
     for i, page in enumerate(file.pages):
         if 0 in page.shape:
             raise ValueError(f"page {i} has no pixels")
@@ -313,10 +325,21 @@ def _check_whole(file: Any) -> None:
                 raise ValueError(f"page {i} lacks pixels")
         if page.nbytes > ROOM * sum(page.databytecounts):
             raise ValueError(f"page {i} states more pixels than it has room for")
+        if page.shape == first.shape and _palette(page) != palette:
+            raise DataError(
+                f"{path}: page {i} has another palette than page 0. Save all pages with one "
+                "palette, or as grey values or RGB (Fiji: Image > Type)."
+            )
     end = file.pages.next_page_offset
     file.filehandle.seek(end)
     if file.filehandle.read(file.tiff.offsetsize) != bytes(file.tiff.offsetsize):
         raise ValueError(f"the header after page {len(file.pages) - 1} is missing")
+
+
+def _palette(page: Any) -> list[list[int]] | None:
+    """The colours that a page's values stand for, if it has a palette."""
+    colours = page.colormap if getattr(page.photometric, "name", "") == "PALETTE" else None
+    return None if colours is None else np.asarray(colours).tolist()
 
 
 def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]:
