@@ -354,7 +354,7 @@ def test_bilevel_images_whose_0_is_white_are_inverted(path):
 
 
 def test_grey_labels_are_read_as_they_are(path):
-    for kind in (np.uint8, np.uint16, np.int32, np.float32, bool):
+    for kind in (np.uint8, np.uint16, np.int32, np.float16, np.float32, bool):
         pages = pages_of(kind)
         write_tiff(path, pages)
         assert_holds(path, pages, read_labels)

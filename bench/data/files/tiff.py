@@ -202,10 +202,10 @@ def read_labels(
                 f"{path}: label {broken.flat[0]:g} is not a whole number. Save label maps as "
                 "integers, resampled with nearest-neighbour interpolation."
             )
-        if np.abs(values).max(initial=0) > LARGEST_LABEL:
+        largest = float(np.abs(values).max(initial=0))
+        if largest > LARGEST_LABEL:
             raise DataError(
-                f"{path}: label {np.abs(values).max():.9g} is beyond {LARGEST_LABEL}. Number "
-                "labels from 0."
+                f"{path}: label {largest:.9g} is beyond {LARGEST_LABEL}. Number labels from 0."
             )
         return values.astype(np.int64)
     if values.dtype.kind not in "uib":
@@ -336,10 +336,10 @@ def _check_pages(file: Any, path: Path) -> None:
         raise ValueError(f"the header after page {len(file.pages) - 1} is missing")
 
 
-def _palette(page: Any) -> list[list[int]] | None:
+def _palette(page: Any) -> bytes | None:
     """The colours that a page's values stand for, if it has a palette."""
     colours = page.colormap if getattr(page.photometric, "name", "") == "PALETTE" else None
-    return None if colours is None else np.asarray(colours).tolist()
+    return None if colours is None else np.asarray(colours).tobytes()
 
 
 def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]:
