@@ -1,6 +1,8 @@
 """What files are, by their bytes."""
 
 import gzip
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 
 from bench.data.files.kinds import files_in, kind_of, parts_of, stem_of
 from bench.data.files.volumes import read_volume
+from bench.data.sources.paired_folders import rows_of_folders
+from bench.data.sources.subject import Subject
 from bench.errors import DataError
 
 ARRAY = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
@@ -151,3 +155,28 @@ def test_nifti_whose_name_says_otherwise_of_gzip_is_told_its_name(tmp_path):
     write_nifti(tmp_path / "x.nii.gz", ARRAY).rename(tmp_path / "x.nii")
     with pytest.raises(DataError, match=r"is compressed by gzip, .* Rename it to x\.nii\.gz\."):
         read_volume(tmp_path / "x.nii")
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda path: files_in(path.parent),
+        lambda path: rows_of_folders(path.parent.parent),
+        lambda path: Subject("a", "train", path),
+        lambda path: Subject("a", "train", Path("a.tif"), further=(path,)),
+        lambda path: Subject("a", "train", Path("a.tif"), labels=path),
+        lambda path: Subject("a", "train", Path("a.tif"), landmarks=path),
+        lambda path: Subject("a", "train", Path("a.tif"), mask=path),
+    ],
+)
+def test_name_that_is_not_utf8_is_refused(tmp_path, take):
+    """Tables and figures cannot show it."""
+    for role in ("fixed", "moving"):
+        (tmp_path / role).mkdir()
+        path = tmp_path / role / os.fsdecode(b"a\xffb.tif")
+        write_tiff(path, ARRAY)
+    with pytest.raises(
+        DataError, match=r"a\\udcffb.tif: its name is not UTF-8. Rename it"
+    ) as found:
+        take(path)
+    str(found.value).encode()

@@ -323,6 +323,22 @@ def test_coloured_palette_becomes_colours_but_labels_are_its_positions(path):
     assert_holds(path, positions, read_labels)
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"photometric": "palette", "colormap": GREY_PALETTE[:, ::-1]},
+        {"photometric": "minisblack"},
+    ],
+)
+def test_pages_of_different_palettes_are_refused(path, second):
+    first = {"photometric": "palette", "colormap": GREY_PALETTE}
+    with tifffile.TiffWriter(path) as file:
+        for page, options in zip(pages_of(), (first, first, second), strict=False):
+            file.write(page, contiguous=False, metadata=None, **options)
+    for read in (read_image, read_labels):
+        refused("page 2 has another palette than page 0. Save all pages with one", path, read)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_images_whose_0_is_white_are_inverted_but_labels_are_not(path, kind):
     pages = pages_of(kind)
@@ -338,7 +354,7 @@ def test_bilevel_images_whose_0_is_white_are_inverted(path):
 
 
 def test_grey_labels_are_read_as_they_are(path):
-    for kind in (np.uint8, np.uint16, np.int32, np.float32, bool):
+    for kind in (np.uint8, np.uint16, np.int32, np.float16, np.float32, bool):
         pages = pages_of(kind)
         write_tiff(path, pages)
         assert_holds(path, pages, read_labels)
@@ -357,6 +373,18 @@ def test_labels_between_whole_numbers_are_refused(path):
     write_tiff(path, np.full((8, 9), 1.5, np.float32))
     words = r"label 1.5 is not a whole number. Save label maps as integers, resampled with nearest"
     refused(words, path, read_labels)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_labels_that_are_not_finite_are_refused(path, value):
+    write_tiff(path, np.array([[1, 0], [value, 2]], np.float32))
+    refused(f"label {value} is not a whole number. Save label maps as integers", path, read_labels)
+
+
+@pytest.mark.parametrize("value", [-1e30, 2.0**54])
+def test_labels_beyond_what_is_exact_are_refused(path, value):
+    write_tiff(path, np.array([[1, 0], [value, 2]]))
+    refused(rf"label .* is beyond {2**53}. Number labels from 0", path, read_labels)
 
 
 def coloured(shape=(2, 6, 7), samples=3):
@@ -536,6 +564,130 @@ def test_damaged_compression_is_refused(path):
     data[start : start + 60] = bytes(60)
     path.write_bytes(data)
     refused("cannot be read as TIFF, it is damaged or cut short", path)
+
+
+OME = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" {uuid}><Image ID="Image:0">'
+    '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="5" SizeY="6" SizeZ="{count}"'
+    ' SizeC="1" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image>'
+    "</OME>"
+)
+EVERY = "<TiffData/>"
+OF_SLICE = '<TiffData FirstZ="{}" IFD="{}" PlaneCount="1">{}</TiffData>'
+OF_FILE = '<UUID FileName="{}">urn:uuid:{}</UUID>'
+
+
+def described(path, description, pages=VOLUME[:3], further=()):
+    """Writes a page after the other, the first with a description, further pages at the end."""
+    with tifffile.TiffWriter(path) as file:
+        for page in (*pages, *further):
+            options = {"photometric": "minisblack", "contiguous": False, "metadata": None}
+            file.write(page, description=description, **options)
+            description = None
+
+
+def of_ome(count, data=EVERY, uuid=""):
+    return OME.format(count=count, data=data, uuid=uuid)
+
+
+@pytest.mark.parametrize("own", ["", 'UUID="urn:uuid:a"'])
+@pytest.mark.parametrize("there", [True, False])
+def test_image_of_several_files_is_refused(path, there, own):
+    """Nobody watches the others for changes, and one that is missing would be zeros."""
+    other = path.with_name("part2.tif")
+    files = [(path.name, "a"), (path.name, "a"), (other.name, "b")]
+    data = "".join(
+        OF_SLICE.format(z, z % 2, OF_FILE.format(*names)) for z, names in enumerate(files)
+    )
+    described(path, of_ome(3, data, own), VOLUME[:2])
+    if there:
+        described(other, None, VOLUME[2:3])
+    words = "is one file of several, its metadata refer to part2.tif. Save the image as one file"
+    refused(words, path)
+    with pytest.raises(DataError, match=words):
+        count_pages(path)
+
+
+def test_ome_file_that_names_itself_is_read(path):
+    for own, name in (("", path.name), ('UUID="urn:uuid:a"', "as it was called before.tif")):
+        data = "".join(OF_SLICE.format(z, z, OF_FILE.format(name, "a")) for z in range(3))
+        described(path, of_ome(3, data, own))
+        assert np.array_equal(read_slices(path)[:, 0], VOLUME[:3])
+
+
+IMAGEJ = "ImageJ=1.53t\nimages={0}\n"
+GAPS = "".join(OF_SLICE.format(z, page, "") for page, z in enumerate((0, 2, 4)))
+TWICE = "".join(OF_SLICE.format(z, page, "") for z, page in enumerate((0, 0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("description", "stated", "held"),
+    [
+        (of_ome(5), "5 pages", 3),
+        (of_ome(2), "2 pages", 3),
+        (of_ome(1), "1 page", 3),
+        (of_ome(5, GAPS), "5 pages", 3),
+        (of_ome(3, TWICE), "3 pages", 2),
+        (of_ome(10**12), f"{10**12} pages", 3),  # for which tifffile would make a list
+        (of_ome(3, f'<TiffData IFD="0" PlaneCount="{10**12}"/>'), f"{10**12} pages", 3),
+        (IMAGEJ.format(5), "5 pages", 3),
+        (IMAGEJ.format(5) + "slices=5\n", "5 pages", 3),
+        (IMAGEJ.format(2) + "slices=2\n", "2 pages", 3),
+        ('{"shape": [5, 6, 5]}', "5 pages", 3),
+    ],
+)
+def test_pages_are_as_many_as_the_metadata_state(path, description, stated, held):
+    described(path, description)
+    words = f"its metadata state {stated}, and it holds {held}. Copy it again if it is not"
+    refused(words, path)
+    with pytest.raises(DataError, match=words):
+        count_pages(path)
+
+
+@pytest.mark.parametrize("description", [IMAGEJ + "slices={0}\n", '{{"shape": [{0}, 6, 5]}}'])
+def test_stack_with_one_header_is_read_if_its_pixels_are_there(path, description):
+    """As ImageJ and tifffile write those above 4 GB."""
+    options = {"truncate": True, "metadata": None}
+    write_tiff(path, VOLUME, description=description.format(4), **options)
+    assert len(tifffile.TiffFile(path).pages) == 1
+    assert_holds(path, VOLUME)
+    write_tiff(path, VOLUME, description=description.format(3000000), **options)
+    refused("its metadata state 3000000 pages, and it holds 1", path)
+
+
+def test_thumbnail_behind_the_pages_is_none_of_them(path):
+    every = "".join(OF_SLICE.format(z, z, "") for z in range(3))
+    described(path, of_ome(3, every), VOLUME[:3], further=[VOLUME[0, :2, :2]])
+    assert_holds(path, VOLUME[:3])
+
+
+def test_smaller_copies_of_a_pyramid_are_no_pages(path):
+    with tifffile.TiffWriter(path, ome=True) as file:
+        options = {"photometric": "minisblack", "tile": (16, 16)}
+        pages = pages_of(shape=(3, 64, 48))
+        file.write(pages, subifds=1, metadata={"axes": "ZYX"}, **options)
+        file.write(pages[:, ::2, ::2], subfiletype=1, **options)
+    assert_holds(path, pages)
+
+
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ("ZYXS", {"imagej": True}),
+        ("ZYXS", {"ome": True}),
+        ("ZSYX", {"ome": True, "planarconfig": "separate"}),
+        ("TZCYX", {"imagej": True}),
+        ("TZCYX", {"ome": True, "compression": "zlib"}),
+    ],
+)
+def test_pages_of_colours_and_hyperstacks_are_counted_as_written(path, axes, options):
+    sizes = {"T": 1, "Z": 4, "C": 2, "S": 3, "Y": 16, "X": 20}
+    stored = pages_of(shape=[sizes[axis] for axis in axes])
+    colour = {"photometric": "rgb"} if "S" in axes else {}
+    write_tiff(path, stored, metadata={"axes": axes}, **colour, **options)
+    pages = np.moveaxis(stored, axes.index("S"), 1) if "S" in axes else stored[0]
+    assert_holds(path, pages, read_channels)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -156,11 +156,15 @@ def test_resolution_that_is_no_number_is_refused(tmp_path, value):
         pixel_edges(path)
 
 
-def test_spacing_of_slices_that_is_no_number_is_refused(tmp_path):
+@pytest.mark.parametrize("spacing", ["wide", -3.0, 0, "nan", "inf"])
+def test_spacing_of_slices_that_is_no_number_above_0_is_refused(tmp_path, spacing):
+    """The sizes along X and Y would be left out with it."""
     path = tmp_path / "x.tif"
-    metadata = {"axes": "ZYX", "unit": "um", "spacing": "wide"}
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": spacing}
     write_tiff(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=metadata)
-    with pytest.raises(DataError, match="its ImageJ spacing is 'wide', which is no number"):
+    with pytest.raises(
+        DataError, match=rf"its ImageJ spacing is '?{spacing}'?, which is no number"
+    ):
         pixel_edges(path, "ZYX")
 
 

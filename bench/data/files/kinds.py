@@ -142,9 +142,24 @@ def stem_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder but hidden ones, numbers in their names in the order of counting."""
+    """The files of a folder but hidden ones, numbers in their names in the order of counting.
+
+    Raises:
+        DataError: If a name is not UTF-8.
+    """
     found = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+    for path in found:
+        check_name(path)
     return sorted(found, key=lambda path: _natural(path.name))
+
+
+def check_name(path: Path) -> None:
+    """Raises DataError if a file's name is not UTF-8: tables and figures could not show it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        escaped = str(path).encode(errors="backslashreplace").decode()
+        raise DataError(f"{escaped}: its name is not UTF-8. Rename it.") from error
 
 
 def parts_of(path: Path) -> list[Path]:

@@ -30,8 +30,8 @@ def pixel_edges(path: Path, axes: str = "YX") -> tuple[float, ...] | None:
         One for each of the axes; None if the file does not say them all.
 
     Raises:
-        DataError: If the file states sizes in a unit that is not known, or a resolution that is no
-            number.
+        DataError: If the file states sizes in a unit that is not known, or a resolution or
+            spacing that is no number, or none above 0.
     """
     status = path.stat()
     return _edges(path, axes, status.st_size, status.st_mtime_ns)
@@ -50,7 +50,8 @@ def _edges(path: Path, axes: str, size: int, changed: int) -> tuple[float, ...] 
         if file.is_imagej:
             stated: Mapping[str, Any] = file.imagej_metadata or {}
             name = str(stated.get("unit", ""))
-            sizes["Z"] = _spacing_of_slices(stated.get("spacing", math.nan), path)
+            if "Z" in axes and "spacing" in stated:
+                sizes["Z"] = _spacing_of_slices(stated["spacing"], path)
         else:
             names = {2: "inch", 3: "cm"}
             name = names.get(tags.valueof("ResolutionUnit", 1), "")
@@ -92,10 +93,10 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> tuple[f
 
 
 def _spacing_of_slices(value: object, path: Path) -> float:
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
         raise DataError(
-            f"{path}: its ImageJ spacing is {value!r}, which is no number. Save it again "
-            "in ImageJ, or set dataset.pixel_size, in mm."
+            f"{path}: its ImageJ spacing is {value!r}, which is no number above 0. Correct it in "
+            "ImageJ (Image > Properties), or set dataset.pixel_size, in mm."
         )
     return float(value)
 

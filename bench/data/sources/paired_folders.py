@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.data.files.kinds import stem_of
+from bench.data.files.kinds import check_name, stem_of
 from bench.data.sources.csv_table import Row
 from bench.data.sources.roles import FIXED, MOVING
 from bench.errors import DataError
@@ -20,7 +20,8 @@ def rows_of_folders(root: Path) -> list[Row]:
     files or DICOM folders are called like those of the others but for their endings.
 
     Raises:
-        DataError: If a folder is empty, or a file is in one folder and not in another.
+        DataError: If a folder is empty, a file is in one folder and not in another, or its name is
+            not UTF-8.
     """
     columns = {
         folder.name: _named(folder)
@@ -46,6 +47,7 @@ def _named(folder: Path) -> dict[str, str]:
     for path in sorted(folder.iterdir()):
         if path.name[0] == ".":
             continue
+        check_name(path)
         name = stem_of(path)
         if name == path.name and path.is_file():  # a file of points
             name = path.stem.removesuffix(".mrk")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.files.kinds import check_name
 from bench.data.landmarks.points import Landmarks
 
 TEST = "test"
@@ -27,6 +28,9 @@ class Subject:
         further: Files of further channels, on the image's grid.
         landmarks: The file of its points, if there is one.
         mask: The file of its mask, if there is one.
+
+    Raises:
+        DataError: If the name of a file is not UTF-8.
     """
 
     id: str
@@ -39,6 +43,11 @@ class Subject:
     further: tuple[Path, ...] = ()
     landmarks: Path | None = None
     mask: Path | None = None
+
+    def __post_init__(self) -> None:
+        for path in (*self.images, self.labels, self.landmarks, self.mask):
+            if path is not None:
+                check_name(path)
 
     @property
     def images(self) -> tuple[Path, ...]:
