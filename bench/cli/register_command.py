@@ -60,7 +60,9 @@ def register(
     registrar = Registrar(_run_of(run, results), accelerator, trust)
     for pair in pairs:
         target = out if csv is None else out / "_to_".join(pair.names)
-        print(for_terminal(registrar.register(pair, target, format).line), flush=True)
+        registered = registrar.register(pair, target, format)
+        for line in (registered.line, *(f"note: {note}" for note in registered.notes)):
+            print(for_terminal(line), flush=True)
 
 
 def _run_of(given: str, results: Path) -> Folder:
