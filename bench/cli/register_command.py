@@ -57,9 +57,14 @@ def register(
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
     accelerator = None if device is None else ACCELERATORS[device]
-    registrar = Registrar(_run_of(run, results), accelerator, trust)
+    folder = _run_of(run, results)
+    given = {"moving": moving, "fixed": fixed, "labels": labels, "landmarks": landmarks}
+    for name, path in {**given, "fixed-labels": fixed_labels}.items():
+        if path is not None and not path.exists():
+            raise ConfigError(f"--{name} {path}: no such file.")
+    registrar = Registrar(folder, accelerator, trust)
     for pair in pairs:
-        target = out if csv is None else out / "_to_".join(pair.names)
+        target = out if csv is None else out / pair.folder
         registered = registrar.register(pair, target, format)
         for line in (registered.line, *(f"note: {note}" for note in registered.notes)):
             print(for_terminal(line), flush=True)

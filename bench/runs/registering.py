@@ -1,10 +1,12 @@
 """The method of a finished run on new files."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +53,7 @@ class PairOfFiles:
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
         landmarks: Points of the fixed image, or None.
+        depth: How many parts at the end of their paths the images are called by, at least.
 
     Raises:
         DataError: If there are labels of the fixed image alone, which nothing can be done with.
@@ -61,6 +64,7 @@ class PairOfFiles:
     labels: Path | None = None
     fixed_labels: Path | None = None
     landmarks: Path | None = None
+    depth: int = 1
 
     def __post_init__(self) -> None:
         if self.fixed_labels is not None and self.labels is None:
@@ -70,9 +74,22 @@ class PairOfFiles:
             )
 
     @property
-    def names(self) -> tuple[str, str]:
-        """Moving and fixed image, as they are called."""
+    def stems(self) -> tuple[str, str]:
+        """The names of moving and fixed file, without endings."""
         return stem_of(self.moving), stem_of(self.fixed)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Moving and fixed image, as they are called: with the folders that tell them apart."""
+        first, second = (_parts(path) for path in (self.moving, self.fixed))
+        depths = range(self.depth, max(len(first), len(second)) + 1)
+        depth = next((n for n in depths if first[-n:] != second[-n:]), self.depth)
+        return "/".join(first[-depth:]), "/".join(second[-depth:])
+
+    @property
+    def folder(self) -> str:
+        """What the folder of the pair is called among those of others."""
+        return "_to_".join(self.names).replace("/", "_")
 
 
 @dataclass(frozen=True)
@@ -210,7 +227,7 @@ class Registrar:
             shape = np.max(sizes, axis=0).tolist()
             moving, fixed = moving.padded(shape), fixed.padded(shape)
         pair = self._pair(files, moving, fixed)
-        torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
+        torch.manual_seed(derive_seed(self.job.seed, "test", *files.stems))
         u, _ = register(self.job.method, pair, self.job.objective)
         found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)), notes)
         with written_aside(out) as aside:
@@ -354,9 +371,9 @@ class Registrar:
             raise DataError(f"{self.name}: cannot register {files.moving}: {reason}. {advice}")
         images, classes = (moving.image, fixed.image), len(self.classes)
         if first is None or second is None:
-            return Pair(*images, None, None, classes, [files.names])
+            return Pair(*images, None, None, classes, [files.stems])
         maps = (first, second)
-        return Pair(*images, None, lambda: maps, classes, [files.names])
+        return Pair(*images, None, lambda: maps, classes, [files.stems])
 
     def _reason_against_metric(self, labels: bool) -> str | None:
         metric = self.job.objective.similarity
@@ -378,30 +395,55 @@ class Registrar:
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:
     """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels,
-    fixed_labels and landmarks; paths are relative to the table.
+    fixed_labels and landmarks; paths are relative to the table. They are called by as many folders
+    as tell them apart.
 
     Raises:
-        DataError: If it cannot be read, a row lacks an image, or two pairs have the same names.
+        DataError: If it cannot be read, a row lacks an image, there is no file that it names, or
+            two pairs are the same.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
     pairs: list[PairOfFiles] = []
-    lines: dict[tuple[str, str], int] = {}
+    lines: list[int] = []
     for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
         for role in ("moving", "fixed"):
             if not row.get(role):
                 raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
         names = ("moving", "fixed", "labels", "fixed_labels", "landmarks")
-        files = {name: path.parent / row[name] for name in names if row.get(name)}
+        files: dict[str, Any] = {name: path.parent / row[name] for name in names if row.get(name)}
         pairs.append(PairOfFiles(**files))
-        first = lines.setdefault(pairs[-1].names, row.line)
-        if first != row.line:
+        lines.append(row.line)
+        for name, file in files.items():
+            if not file.exists():
+                raise DataError(f"{path}: line {row.line}: {name} {file}: no such file.")
+    return _told_apart(path, pairs, lines)
+
+
+def _told_apart(
+    table: Path, pairs: Sequence[PairOfFiles], lines: Sequence[int]
+) -> list[PairOfFiles]:
+    """The pairs in the lines of a table, called so that each has its folder."""
+    deepest = max((len(_parts(path)) for p in pairs for path in (p.moving, p.fixed)), default=1)
+    named = list(pairs)
+    for depth in range(1, deepest + 1):
+        named = [replace(pair, depth=depth) for pair in pairs]
+        if len({pair.folder for pair in named}) == len(pairs):
+            return named
+    first: dict[str, int] = {}
+    for pair, line in zip(named, lines, strict=True):
+        if first.setdefault(pair.folder, line) != line:
             raise DataError(
-                f"{path}: lines {first} and {row.line} both register "
-                f"{' to '.join(pairs[-1].names)}, and the results of one would replace those of "
-                "the other. Rename the files, or register these pairs by --moving and --fixed."
+                f"{table}: lines {first[pair.folder]} and {line} both register "
+                f"{' to '.join(pair.stems)}, and the results of one would replace those of "
+                "the other. Leave one of them out, or register it by --moving and --fixed."
             )
-    return pairs
+    return named
+
+
+def _parts(path: Path) -> list[str]:
+    """The folders of a file, outermost first, and its name without ending."""
+    return [*Path(os.path.abspath(path)).parts[1:-1], stem_of(path)]
 
 
 def _without(raw: Raw, foreign: Sequence[int]) -> Raw:

@@ -60,6 +60,8 @@ def test_a_run_registers_one_pair_and_many(
         ([*one, "--device", "tpu"], "--device tpu: must be one of cpu"),
         ([*one, "--format", "itk"], "--format itk: must be one of ants, learn2reg, voxels."),
         ([*one, "--fixed-labels", "l.nii"], "l.nii: are labels of the fixed image"),
+        ([*one, "--labels", "l.nii"], "--labels l.nii: no such file."),
+        (["--moving", "a.nii", *one[2:]], "--moving a.nii: no such file."),
     ):
         assert words in bench("register", name, *options, *to).line
     unknown = bench("register", "00000000", *one, *to)

@@ -264,12 +264,40 @@ def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) 
         listed_pairs(table)
     with pytest.raises(DataError, match="no such file"):
         listed_pairs(root / "none.csv")
-    table.write_text("moving,fixed\na/t1.nii.gz,a/t2.nii.gz\nb/t1.nii.gz,b/t2.nii.gz\n")
-    with pytest.raises(DataError, match="lines 2 and 3 both register t1 to t2"):
+    table.write_text("moving,fixed\nimage4.nii.gz,none.nii\n")
+    with pytest.raises(DataError, match=r"new.csv: line 2: fixed .*none.nii: no such file\.$"):
+        listed_pairs(table)
+    row = "image4.nii.gz,image5.nii.gz\n"
+    table.write_text(f"moving,fixed\n{row}image5.nii.gz,image4.nii.gz\n{row}")
+    with pytest.raises(DataError, match="lines 2 and 4 both register image4 to image5"):
         listed_pairs(table)
     table.write_text("moving,fixed,labels,fixed_labels\na.nii,b.nii,,l.nii\n")
     with pytest.raises(DataError, match=r"l.nii: are labels of the fixed image .*b.nii, and those"):
         listed_pairs(table)
+
+
+@pytest.mark.parametrize(
+    ("rows", "folders"),
+    [
+        (["a/t1,b/t1"], ["a_t1_to_b_t1"]),
+        (["a/anat/t1,b/anat/t1", "a/anat/t1,b/anat/t2"], ["a_anat_t1_to_b_anat_t1", "t1_to_t2"]),
+        (["a/t1,a/t2", "b/t1,b/t2"], ["a_t1_to_a_t2", "b_t1_to_b_t2"]),
+        (["a/t1,a/t1"], ["t1_to_t1"]),
+    ],
+)
+def test_pairs_of_equal_file_names_are_called_by_their_folders(
+    tmp_path: Path, rows: list[str], folders: list[str]
+) -> None:
+    for name in ",".join(rows).split(","):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.nii").touch()
+    table = tmp_path / "pairs.csv"
+    lines = [",".join(f"{name}.nii" for name in row.split(",")) for row in rows]
+    table.write_text("\n".join(["moving,fixed", *lines]))
+    pairs = listed_pairs(table)
+    assert [pair.folder for pair in pairs] == folders
+    if rows[0] == "a/t1,b/t1":
+        assert pairs[0].names == ("a/t1", "b/t1")
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
