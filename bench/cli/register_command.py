@@ -7,7 +7,7 @@ import typer
 
 from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
-from bench.store.folder import HEADER, RUNS, Folder
+from bench.store.folder import HEADER, PAIRS, RUNS, Folder
 
 Trust = Annotated[
     bool,
@@ -57,10 +57,17 @@ def register(
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
     accelerator = None if device is None else ACCELERATORS[device]
-    registrar = Registrar(_run_of(run, results), accelerator, trust)
+    folder = _run_of(run, results)
+    given = {"moving": moving, "fixed": fixed, "labels": labels, "landmarks": landmarks}
+    for name, path in {**given, "fixed-labels": fixed_labels}.items():
+        if path is not None and not path.exists():
+            raise ConfigError(f"--{name} {path}: no such file.")
+    registrar = Registrar(folder, accelerator, trust)
     for pair in pairs:
-        target = out if csv is None else out / "_to_".join(pair.names)
-        print(for_terminal(registrar.register(pair, target, format).line), flush=True)
+        target = out if csv is None else out / pair.folder
+        registered = registrar.register(pair, target, format)
+        for line in (registered.line, *(f"note: {note}" for note in registered.notes)):
+            print(for_terminal(line), flush=True)
 
 
 def _run_of(given: str, results: Path) -> Folder:
@@ -103,4 +110,36 @@ def score(
     chosen = [f"dataset={quoted(dataset)}", "model=fields", f"model.name={quoted(name)}"]
     chosen += [f"results_dir={quoted(str(results))}", f"model.version={quoted(version)}"]
     chosen += [f"model.folder={quoted(str(folder.absolute()))}"]
-    print_outcome(run(compose([*chosen, *understood(overrides or [], sweeps=False)])))
+    outcome = run(compose([*chosen, *understood(overrides or [], sweeps=False)]))
+    print_outcome(outcome)
+    if outcome.summary is None or outcome.folder.standing().reason:
+        return
+    doubt = doubt_of(outcome.folder.file(PAIRS))
+    if doubt:
+        print(f"note: {doubt}")
+
+
+def doubt_of(pairs: Path) -> str | None:
+    """What a wrong direction or unit of fields shows by: Dice, or TRE without it, is worse on all.
+
+    Args:
+        pairs: The `pairs.csv` of a run.
+
+    Returns:
+        A line; None if a pair got better or stayed as it was, or there are fewer than two.
+    """
+    from bench.analysis.reading.rows import read_rows
+    from bench.scores.registry import score_of
+
+    rows = read_rows(pairs)
+    found = next((name for name in ("dice", "tre") if name in rows), None)
+    if found is None or len(rows) < 2:
+        return None
+    score, changes = score_of(found), zip(rows[found], rows[f"{found}_before"], strict=True)
+    if not all(score.is_better(before, after) for after, before in changes):
+        return None
+    changed = "fell" if score.best == "max" else "grew"
+    return (
+        f"{score.title} {changed} on {len(rows)} of {len(rows)} pairs; is it the field of the "
+        "fixed image's points to the moving image, in LPS mm or voxels? See docs/registering.md"
+    )

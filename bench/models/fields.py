@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -92,10 +92,13 @@ class Fields:
         if lacking:
             moving, fixed = lacking[0]
             found, called = len(pairs) - len(lacking), names(moving, fixed)
+            pairing = setup.experiment["dataset"]["pairs"]["test"]
+            fewer = f"; or score fewer pairs, evenly spaced: {_at_most(found, pairing)}"
             raise DataError(
                 f"{self.folder}: has fields of {found} of the {len(pairs)} test pairs; that of "
                 f"{moving} to {fixed} is missing. Name it {called[0]} or {called[-1]}, with one of "
-                f"{', '.join(ENDINGS)}."
+                f"{', '.join(ENDINGS)}, or {called[0]}/displacement with one of them"
+                f"{fewer if found else ''}."
             )
         self.check_one_each(pairs)
 
@@ -192,14 +195,28 @@ def names(moving: str, fixed: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _at_most(most: int, pairing: str | Mapping[str, Any]) -> str:
+    """The setting of fewer test pairs, quoted for a shell."""
+    options = dict(pairing) if isinstance(pairing, Mapping) else {"policy": pairing}
+    listed = ", ".join(f"{name}: {value}" for name, value in {**options, "most": most}.items())
+    return f"'dataset.pairs.test={{{listed}}}'"
+
+
 def check_grid(field: Field, grid: FileGrid, subject: str) -> None:
-    """Raises DataError unless a field has the fixed file's grid, or that at half resolution."""
+    """Raises DataError unless a field has the fixed file's grid, or that at half resolution.
+
+    Halves of odd sizes are rounded up or down, each axis alike or not: scipy rounds to even.
+    Whatever the size, the corners of a field in voxels are those of the image.
+    """
     shape = field.vectors.shape[1:]
-    halves = [tuple(n // 2 for n in grid.shape), tuple(-(-n // 2) for n in grid.shape)]
-    if shape not in (grid.shape, *halves):
+    half = tuple(-(-n // 2) for n in grid.shape)
+    is_half = all(
+        n in (whole // 2, up) for n, whole, up in zip(shape, grid.shape, half, strict=True)
+    )
+    if shape != grid.shape and not is_half:
         raise DataError(
             f"{field.path}: has the shape {shape}, but its fixed image {subject} has {grid.shape}. "
-            "Write the field on the fixed image's grid, or at half of its resolution."
+            f"Write the field on the fixed image's grid, or at half of it, {half}."
         )
     if field.affine is None:
         return

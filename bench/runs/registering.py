@@ -1,10 +1,12 @@
 """The method of a finished run on new files."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ from bench.data.files.kinds import stem_of
 from bench.data.landmarks.placing import read_landmarks
 from bench.data.landmarks.writing import write_mapped
 from bench.data.lengths import listed
-from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.data.mapping import Mapping, displacement_on, transformed, warp_file
+from bench.data.preprocessing.label_table import few
 from bench.data.preprocessing.steps import crop_or_pad, padded, shift, window
 from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
@@ -50,6 +53,7 @@ class PairOfFiles:
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
         landmarks: Points of the fixed image, or None.
+        depth: How many parts at the end of their paths the images are called by, at least.
 
     Raises:
         DataError: If there are labels of the fixed image alone, which nothing can be done with.
@@ -60,6 +64,7 @@ class PairOfFiles:
     labels: Path | None = None
     fixed_labels: Path | None = None
     landmarks: Path | None = None
+    depth: int = 1
 
     def __post_init__(self) -> None:
         if self.fixed_labels is not None and self.labels is None:
@@ -69,9 +74,22 @@ class PairOfFiles:
             )
 
     @property
-    def names(self) -> tuple[str, str]:
-        """Moving and fixed image, as they are called."""
+    def stems(self) -> tuple[str, str]:
+        """The names of moving and fixed file, without endings."""
         return stem_of(self.moving), stem_of(self.fixed)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Moving and fixed image, as they are called: with the folders that tell them apart."""
+        first, second = (_parts(path) for path in (self.moving, self.fixed))
+        depths = range(self.depth, max(len(first), len(second)) + 1)
+        depth = next((n for n in depths if first[-n:] != second[-n:]), self.depth)
+        return "/".join(first[-depth:]), "/".join(second[-depth:])
+
+    @property
+    def folder(self) -> str:
+        """What the folder of the pair is called among those of others."""
+        return "_to_".join(self.names).replace("/", "_")
 
 
 @dataclass(frozen=True)
@@ -82,23 +100,25 @@ class Registered:
         names: Moving and fixed image.
         before: `similarity` and `dice` of the pair as it is, where they can be computed.
         after: The same of the registered pair, and `folding`.
+        notes: What the scores leave out, a line each.
         files: What was written.
     """
 
     names: tuple[str, str]
     before: dict[str, float]
     after: dict[str, float]
+    notes: Sequence[str] = ()
     files: list[Path] = field(default_factory=list)
 
     @property
     def line(self) -> str:
         """The result in one line."""
         called = {"similarity": "D", "dice": "Dice"}
-        changes = [
-            f"{title} {self.before[name]:.4g} to {self.after[name]:.4g}"
-            for name, title in called.items()
-            if name in self.after
-        ]
+        changes = []
+        for name in filter(self.after.__contains__, called):
+            before, after = self.before[name], self.after[name]
+            title = "D grew from" if name == "similarity" and after > before else called[name]
+            changes.append(f"{title} {before:.4g} to {after:.4g}")
         folds = f"{self.after['folding']:.3%} folded"
         moving, fixed = self.names
         written = ", ".join(path.name for path in self.files)
@@ -116,6 +136,7 @@ class _Image:
         image: (1, C, *S) float32, preprocessed.
         labels: (1, 1, *S), positions among the run's classes; None without labels.
         affine: (D + 1, D + 1), from preprocessed voxels to mm.
+        foreign: Label ids of the file that are no classes of the run.
     """
 
     raw: Raw
@@ -123,6 +144,20 @@ class _Image:
     image: Tensor
     labels: Tensor | None
     affine: np.ndarray
+    foreign: Sequence[int] = ()
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Over how many voxels of the file, along each axis, the preprocessed image lies."""
+        shape, size = self.image.shape[2:], np.array(self.grid.shape)
+        to_file = np.linalg.inv(self.grid.affine) @ self.affine
+        ends = np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij")
+        corners = transformed(to_file, np.array(ends)).reshape(len(size), -1)
+        within = np.clip(corners, -0.5, size[:, None] - 0.5)
+        covered = within.max(axis=1) - within.min(axis=1)
+        voxel = np.abs(to_file[:-1, :-1]).sum(axis=1)  # resampling may lose nearly one
+        cut = size - covered > 0.999 * voxel
+        return tuple(np.where(cut, covered.round(), size).astype(int).tolist())
 
     def padded(self, shape: Sequence[int]) -> "_Image":
         """The image padded to a shape."""
@@ -159,6 +194,8 @@ class Registrar:
         self.source: Source = make_source(self.job.setup.experiment)
         if "world" in self.job.setup.reading:  # the grid is known without the run's data
             self.source.grid = Grid.from_settings(self.job.setup.reading["world"])
+        declared = self.source.class_names()
+        self.classes = self.dataset.class_names or [declared[i] for i in sorted(declared)]
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
         """Registers a pair and writes the warped image, labels, displacement and mapped points.
@@ -183,15 +220,16 @@ class Registrar:
                 f"{files.fixed} or {files.moving} does not. Use --format voxels."
             )
         layout = layout or ("ants" if placed else "voxels")
+        notes = self._notes(moving, fixed)
         points = None if files.landmarks is None else read_landmarks(files.landmarks, fixed.raw)
         if self.dataset.shapes is not None:
             sizes = [image.image.shape[2:] for image in (moving, fixed)]
             shape = np.max(sizes, axis=0).tolist()
             moving, fixed = moving.padded(shape), fixed.padded(shape)
         pair = self._pair(files, moving, fixed)
-        torch.manual_seed(derive_seed(self.job.seed, "test", *files.names))
+        torch.manual_seed(derive_seed(self.job.seed, "test", *files.stems))
         u, _ = register(self.job.method, pair, self.job.objective)
-        found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)))
+        found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)), notes)
         with written_aside(out) as aside:
             voxels = u[0].cpu().numpy()
             mapping = Mapping(voxels, fixed.affine, moving.affine)
@@ -239,7 +277,9 @@ class Registrar:
         dataset = self.dataset
         ignore = getattr(self.source, "ignore_affine", False)
         raw = read_raw([path], labels, dataset.ndim, ignore)
-        sample = self.source.preprocess(Subject(stem_of(path), "test", path, labels), raw)
+        foreign = [] if raw.labels is None else self._foreign(raw.labels)
+        of_run = raw if not foreign else _without(raw, foreign)
+        sample = self.source.preprocess(Subject(stem_of(path), "test", path, labels), of_run)
         channels, *shape = sample.image.shape
         if dataset.roles is not None and channels == dataset.stored_channels:
             shown = list(dataset.roles[role])
@@ -273,13 +313,45 @@ class Registrar:
             torch.from_numpy(kept)[None].to(self.job.device),
             None if ids is None else torch.from_numpy(ids)[None, None].to(self.job.device),
             raw.affine @ sample.grid,
+            foreign,
         )
 
+    def _foreign(self, labels: np.ndarray) -> list[int]:
+        """The ids of a label map that are no classes of the run."""
+        table, known = self.source.table, set(self.classes)
+        ids = np.unique(labels[labels != 0]).tolist()
+        unknown = set(table.unknown(ids))
+        return [
+            i
+            for i in ids
+            if i in unknown or table.names[table.target.get(i, table.rest or 0)] not in known
+        ]
+
+    def _notes(self, moving: _Image, fixed: _Image) -> list[str]:
+        """What the scores of a pair leave out, a line each."""
+        notes = []
+        cut = [
+            f"{_edges(image.seen)} of {_edges(image.grid.shape)} voxels of the {role} image"
+            for role, image in ((MOVING, moving), (FIXED, fixed))
+            if image.seen != image.grid.shape
+        ]
+        if cut:
+            notes.append(
+                f"the run sees {' and '.join(cut)}; beyond, the displacement is continued from "
+                "the border, and D and Dice say nothing of it"
+            )
+        foreign = sorted({*moving.foreign, *fixed.foreign})
+        if foreign and moving.labels is not None and fixed.labels is not None:
+            noun = "labels {} are no classes" if len(foreign) > 1 else "label {} is no class"
+            notes.append(
+                f"{noun.format(few(foreign))} of the run; Dice is over {few(self.classes[1:])}"
+            )
+        return notes
+
     def _positions(self, labels: np.ndarray) -> np.ndarray:
-        """Declared ids as positions among the run's classes; others come after those."""
+        """Ids of the run's classes as positions among them."""
         names = self.source.class_names()
-        known = set(self.dataset.class_names)
-        order = sorted(names, key=lambda i: (names[i] not in known, i))
+        order = sorted(i for i in names if names[i] in self.classes)
         table = np.zeros(max(order) + 1, np.int32)
         table[order] = np.arange(len(order))
         return table[labels]
@@ -297,12 +369,11 @@ class Registrar:
         advice = "Take a run of another metric." if needs_points else labels
         if reason and not isinstance(self.job.method, NetworkMethod):  # which only predicts
             raise DataError(f"{self.name}: cannot register {files.moving}: {reason}. {advice}")
-        images, classes = (moving.image, fixed.image), len(self.dataset.class_names)
+        images, classes = (moving.image, fixed.image), len(self.classes)
         if first is None or second is None:
-            return Pair(*images, None, None, classes, [files.names])
+            return Pair(*images, None, None, classes, [files.stems])
         maps = (first, second)
-        classes = max(classes, *(int(labels.max()) + 1 for labels in maps))
-        return Pair(*images, None, lambda: maps, classes, [files.names])
+        return Pair(*images, None, lambda: maps, classes, [files.stems])
 
     def _reason_against_metric(self, labels: bool) -> str | None:
         metric = self.job.objective.similarity
@@ -324,30 +395,65 @@ class Registrar:
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:
     """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels,
-    fixed_labels and landmarks; paths are relative to the table.
+    fixed_labels and landmarks; paths are relative to the table. They are called by as many folders
+    as tell them apart.
 
     Raises:
-        DataError: If it cannot be read, a row lacks an image, or two pairs have the same names.
+        DataError: If it cannot be read, a row lacks an image, there is no file that it names, or
+            two pairs are the same.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
     pairs: list[PairOfFiles] = []
-    lines: dict[tuple[str, str], int] = {}
+    lines: list[int] = []
     for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
         for role in ("moving", "fixed"):
             if not row.get(role):
                 raise DataError(f"{path}: line {row.line} has no {role} image. Fill it in.")
         names = ("moving", "fixed", "labels", "fixed_labels", "landmarks")
-        files = {name: path.parent / row[name] for name in names if row.get(name)}
+        files: dict[str, Any] = {name: path.parent / row[name] for name in names if row.get(name)}
         pairs.append(PairOfFiles(**files))
-        first = lines.setdefault(pairs[-1].names, row.line)
-        if first != row.line:
+        lines.append(row.line)
+        for name, file in files.items():
+            if not file.exists():
+                raise DataError(f"{path}: line {row.line}: {name} {file}: no such file.")
+    return _told_apart(path, pairs, lines)
+
+
+def _told_apart(
+    table: Path, pairs: Sequence[PairOfFiles], lines: Sequence[int]
+) -> list[PairOfFiles]:
+    """The pairs in the lines of a table, called so that each has its folder."""
+    deepest = max((len(_parts(path)) for p in pairs for path in (p.moving, p.fixed)), default=1)
+    named = list(pairs)
+    for depth in range(1, deepest + 1):
+        named = [replace(pair, depth=depth) for pair in pairs]
+        if len({pair.folder for pair in named}) == len(pairs):
+            return named
+    first: dict[str, int] = {}
+    for pair, line in zip(named, lines, strict=True):
+        if first.setdefault(pair.folder, line) != line:
             raise DataError(
-                f"{path}: lines {first} and {row.line} both register "
-                f"{' to '.join(pairs[-1].names)}, and the results of one would replace those of "
-                "the other. Rename the files, or register these pairs by --moving and --fixed."
+                f"{table}: lines {first[pair.folder]} and {line} both register "
+                f"{' to '.join(pair.stems)}, and the results of one would replace those of "
+                "the other. Leave one of them out, or register it by --moving and --fixed."
             )
-    return pairs
+    return named
+
+
+def _parts(path: Path) -> list[str]:
+    """The folders of a file, outermost first, and its name without ending."""
+    return [*Path(os.path.abspath(path)).parts[1:-1], stem_of(path)]
+
+
+def _without(raw: Raw, foreign: Sequence[int]) -> Raw:
+    """A subject whose labels of these ids are background."""
+    assert raw.labels is not None
+    return replace(raw, labels=np.where(np.isin(raw.labels, foreign), 0, raw.labels))
+
+
+def _edges(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 @contextmanager

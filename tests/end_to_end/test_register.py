@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cli.register_command import doubt_of
+
 from .conftest import (
     TRAINING,
     Command,
@@ -60,6 +62,8 @@ def test_a_run_registers_one_pair_and_many(
         ([*one, "--device", "tpu"], "--device tpu: must be one of cpu"),
         ([*one, "--format", "itk"], "--format itk: must be one of ants, learn2reg, voxels."),
         ([*one, "--fixed-labels", "l.nii"], "l.nii: are labels of the fixed image"),
+        ([*one, "--labels", "l.nii"], "--labels l.nii: no such file."),
+        (["--moving", "a.nii", *one[2:]], "--moving a.nii: no such file."),
     ):
         assert words in bench("register", name, *options, *to).line
     unknown = bench("register", "00000000", *one, *to)
@@ -88,6 +92,8 @@ def test_written_fields_are_scored_as_the_run_was(
         )
         assert (outcome.code, outcome.err) == (0, "")
         assert "Dice" in outcome.out
+        worse = all(float(row["dice"]) < float(row["dice_before"]) for row in pairs)
+        assert ("note: Dice fell on 2 of 2 pairs; is it the field" in outcome.out) == worse
         folder = only_run(scored)
         assert folder.name.startswith("nifti-tool-seed0-")
         assert read_summary(folder)["scores"]["seconds"]["mean"] == 8
@@ -98,6 +104,28 @@ def test_written_fields_are_scored_as_the_run_was(
     one = ["--moving", str(volumes / "image4.nii.gz"), "--fixed", str(volumes / "image5.nii.gz")]
     refused = bench("register", str(folder), *one, "--out", str(tmp_path / "none"))
     assert "reads what another tool registered; it cannot be applied to new files" in refused.line
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["dice,dice_before", "0.4,0.5", "0.1,0.6"], "Dice fell on 2 of 2 pairs; "),
+        (["dice,dice_before,tre,tre_before", "0.4,0.5,1,2", "0.1,0.6,1,2"], "Dice fell on 2 of 2"),
+        (["tre,tre_before", "4,3", "5,3", "9,1"], "TRE grew on 3 of 3 pairs; "),
+        (["dice,dice_before", "0.4,0.5", "0.6,0.6"], None),
+        (["dice,dice_before,tre,tre_before", "0.6,0.5,4,3", "0.1,0.6,4,3"], None),
+        (["dice,dice_before", "0.4,0.5", ","], None),
+        (["dice,dice_before", "0.4,0.5"], None),
+        (["folding", "0.4", "0.5"], None),
+    ],
+)
+def test_fields_that_make_every_pair_worse_are_doubted(
+    tmp_path: Path, rows: list[str], words: str | None
+) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(rows))
+    doubt = doubt_of(path)
+    assert doubt is None if words is None else str(doubt).startswith(words)
 
 
 def test_table_of_pairs_that_is_no_file_is_named(tmp_path: Path, bench: Command) -> None:

@@ -12,10 +12,11 @@ from volumes import HEADERS, SHAPE, SMALL, write_table
 
 from bench.config.identity import folder_digest
 from bench.data.batches.loading import read_pairs
-from bench.data.files.fields import read_field
+from bench.data.files.fields import Field, read_field
+from bench.data.files.images import FileGrid
 from bench.data.setup import Setup
 from bench.errors import ConfigError, DataError
-from bench.models.fields import Fields, names
+from bench.models.fields import Fields, check_grid, mapping, names
 from bench.models.method import Objective
 from bench.runs.run import Run
 
@@ -117,6 +118,26 @@ def varying(axis: int) -> np.ndarray:
     return np.stack([np.broadcast_to(ramp * 0.1 * k, SHAPE) for k in (1, 2, 3)], axis=-1)
 
 
+def test_halves_of_odd_sizes_are_rounded_either_way() -> None:
+    """As scipy rounds, and by their corners whatever the size."""
+    from scipy.ndimage import zoom
+
+    grid = FileGrid((37, 39, 10), np.eye(4))
+    ramp = 0.1 * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")).astype(float)
+    halves = [np.stack([zoom(one, 0.5, order=1) for one in ramp])]
+    assert halves[0].shape[1:] == (18, 20, 5)
+    for shape in ((18, 19, 5), (19, 20, 5)):
+        lines = [np.linspace(0, n - 1, k) for n, k in zip(grid.shape, shape, strict=True)]
+        halves.append(0.1 * np.stack(np.meshgrid(*lines, indexing="ij")))
+    points = np.array([[0.0, 5, 36], [38, 7.5, 0], [0, 4, 9]])[:, None, None]
+    for half in halves:
+        field = Field(Path("half.npy"), half)
+        check_grid(field, grid, "a")
+        np.testing.assert_allclose(mapping(field, grid, grid)(points), 1.1 * points, atol=1e-6)
+    with pytest.raises(DataError, match=r"or at half of it, \(19, 20, 5\)\.$"):
+        check_grid(Field(Path("half.npy"), halves[0][:, 1:]), grid, "a")
+
+
 @pytest.mark.parametrize("axis", range(3))
 def test_every_voxel_gets_its_vector(root: Path, tmp_path: Path, axis: int) -> None:
     """Volumes are cropped along axes 1 and 2 and padded along 0, which is flipped in the files."""
@@ -162,8 +183,16 @@ def test_what_does_not_fit_is_one_line(
 def test_missing_fields_and_damaged_ones_are_named(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "fields"
     write_other(folder)
-    with pytest.raises(DataError, match="has fields of 1 of the 2 test pairs; that of image5 to"):
+    words = "has fields of 1 of the 2 test pairs; that of image5 to"
+    with pytest.raises(DataError, match=words) as caught:
         displacement(root, folder)
+    assert f", or {NAME}/displacement with one of them; or score fewer" in str(caught.value)
+    assert str(caught.value).endswith("'dataset.pairs.test={policy: mirrored, most: 1}'.")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"displacement with one of them\.$"):
+        displacement(root, tmp_path / "empty")
+    fewer = setup_of(root, folder, "dataset.pairs.test={policy: mirrored, most: 1}")
+    Fields(3, 1, str(folder)).connect(fewer)  # which has the pair whose field is there
     (folder / f"{NAME}.nii.gz").write_bytes(b"no field")
     with pytest.raises(DataError, match="cannot be read as a displacement field"):
         displacement(root, folder)

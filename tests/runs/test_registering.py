@@ -22,7 +22,7 @@ from bench.data.landmarks.writing import write_mapped
 from bench.data.mapping import Mapping
 from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar, listed_pairs, written_aside
+from bench.runs.registering import PairOfFiles, Registered, Registrar, listed_pairs, written_aside
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
 
@@ -264,12 +264,40 @@ def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) 
         listed_pairs(table)
     with pytest.raises(DataError, match="no such file"):
         listed_pairs(root / "none.csv")
-    table.write_text("moving,fixed\na/t1.nii.gz,a/t2.nii.gz\nb/t1.nii.gz,b/t2.nii.gz\n")
-    with pytest.raises(DataError, match="lines 2 and 3 both register t1 to t2"):
+    table.write_text("moving,fixed\nimage4.nii.gz,none.nii\n")
+    with pytest.raises(DataError, match=r"new.csv: line 2: fixed .*none.nii: no such file\.$"):
+        listed_pairs(table)
+    row = "image4.nii.gz,image5.nii.gz\n"
+    table.write_text(f"moving,fixed\n{row}image5.nii.gz,image4.nii.gz\n{row}")
+    with pytest.raises(DataError, match="lines 2 and 4 both register image4 to image5"):
         listed_pairs(table)
     table.write_text("moving,fixed,labels,fixed_labels\na.nii,b.nii,,l.nii\n")
     with pytest.raises(DataError, match=r"l.nii: are labels of the fixed image .*b.nii, and those"):
         listed_pairs(table)
+
+
+@pytest.mark.parametrize(
+    ("rows", "folders"),
+    [
+        (["a/t1,b/t1"], ["a_t1_to_b_t1"]),
+        (["a/anat/t1,b/anat/t1", "a/anat/t1,b/anat/t2"], ["a_anat_t1_to_b_anat_t1", "t1_to_t2"]),
+        (["a/t1,a/t2", "b/t1,b/t2"], ["a_t1_to_a_t2", "b_t1_to_b_t2"]),
+        (["a/t1,a/t1"], ["t1_to_t1"]),
+    ],
+)
+def test_pairs_of_equal_file_names_are_called_by_their_folders(
+    tmp_path: Path, rows: list[str], folders: list[str]
+) -> None:
+    for name in ",".join(rows).split(","):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.nii").touch()
+    table = tmp_path / "pairs.csv"
+    lines = [",".join(f"{name}.nii" for name in row.split(",")) for row in rows]
+    table.write_text("\n".join(["moving,fixed", *lines]))
+    pairs = listed_pairs(table)
+    assert [pair.folder for pair in pairs] == folders
+    if rows[0] == "a/t1,b/t1":
+        assert pairs[0].names == ("a/t1", "b/t1")
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -292,6 +320,50 @@ def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.read_text() for path in out.iterdir()] == ["new"]
     with pytest.raises(ConfigError, match="cannot be written"), written_aside(out / "warped"):
         pass
+
+
+def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["flipped"])
+    made = ["dataset.shape=[16,30,18]", "model=direct", "model.steps=[1,1,1,1]", *SMALL]
+    registrar = Registrar(finished(root, *made))
+    more = nibabel.load(root / "labels4.nii.gz").get_fdata().astype(np.uint16)
+    more[:3], more[3:5] = 7, 300
+    other = write_nifti(root / "more.nii.gz", more, HEADERS["flipped"])
+    files = [root / f"{kind}{number}.nii.gz" for number in (4, 5) for kind in ("image", "labels")]
+    plain = registrar.register(
+        PairOfFiles(files[0], files[2], files[1], files[3]), tmp_path / "plain"
+    )
+    cut = "16 x 22 x 18 of 20 x 22 x 18 voxels of the"
+    of_crop = f"the run sees {cut} moving image and {cut} fixed image; beyond, the displacement is"
+    assert [note.partition(" continued")[0] for note in plain.notes] == [of_crop]
+    pair = PairOfFiles(files[0], files[2], other, files[3])
+    found = registrar.register(pair, tmp_path / "out")
+    labels = "labels 7, 300 are no classes of the run; Dice is over label 1, label 2"
+    assert found.notes == [*plain.notes, labels]
+    assert found.before["dice"] == plain.before["dice"]  # 7 and 300 are where 0 was
+    assert {7, 300} <= set(np.unique(nibabel.load(found.files[1]).dataobj).tolist())
+    unscored = registrar.register(PairOfFiles(files[0], files[2], other), tmp_path / "unscored")
+    assert unscored.notes == plain.notes
+
+
+def test_resampling_cuts_nothing_off(tmp_path: Path) -> None:
+    """It may lose less than a voxel, which is not worth a note."""
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["oblique"])
+    made = ["dataset.spacing=[1.5,1.6,1.7]", "model=identity", *SMALL]
+    pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
+    assert Registrar(finished(root, *made)).register(pair, tmp_path / "out").notes == []
+
+
+def test_a_growing_dissimilarity_is_said() -> None:
+    scores = {"similarity": 0.25, "dice": 0.5}, {"similarity": 0.5, "dice": 0.4, "folding": 0}
+    line = Registered(("a", "b"), *scores, files=[Path("out/warped.nii.gz")]).line
+    assert line.startswith("a to b: D grew from 0.25 to 0.5, Dice 0.5 to 0.4, 0.000% folded")
+    line = Registered(("a", "b"), scores[1], scores[0] | {"folding": 0}, files=[Path("w")]).line
+    assert line.startswith("a to b: D 0.5 to 0.25, Dice 0.4 to 0.5")
 
 
 def test_direct_registration_registers_new_files(tmp_path: Path) -> None:
