@@ -26,12 +26,13 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.summary is None:
         print(for_terminal(outcome.left_out), file=sys.stderr)
         return
-    if outcome.before:
+    damage = outcome.folder.standing().reason if outcome.before else ""
+    if outcome.before and not damage:
         print(f"{name} has finished before; force=true runs it anew")
-        damage = outcome.folder.standing().reason
-        if damage:
-            print(f"{name} is damaged: {damage}", file=sys.stderr)
     print_summary(outcome.summary, outcome.folder.path)
+    if damage:
+        sys.stdout.flush()
+        print(f"{name} is damaged: {damage}", file=sys.stderr)
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:

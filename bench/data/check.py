@@ -21,7 +21,7 @@ from bench.data.preprocessing.label_table import few
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs, where
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 
 T = TypeVar("T")
 
@@ -75,6 +75,37 @@ class LabelReport:
 
 
 @dataclass
+class MaskReport:
+    """What the masks of a data set take in.
+
+    Attributes:
+        shares: Share of each mask's voxels that lie inside.
+        labelled: Voxels outside that have a label in the files.
+    """
+
+    shares: list[float] = field(default_factory=list)
+    labelled: int = 0
+
+    def add(self, raw: Raw | None) -> None:
+        """Adds a subject, which may have no mask."""
+        if raw is None or raw.mask is None:
+            return
+        self.shares.append(float(raw.mask.mean()))
+        if raw.labels is not None:
+            self.labelled += int(np.count_nonzero(raw.labels[~raw.mask]))
+
+    def note(self, subjects: int) -> str:
+        """A line on the masks of so many subjects."""
+        line = (
+            f"{len(self.shares)} of {subjects} subjects have a mask, inside of which lie "
+            f"{np.mean(self.shares):.1%} of the voxels on average"
+        )
+        if self.labelled:
+            line += f"; {counted(self.labelled, 'voxel')} outside have labels, which become 0"
+        return line
+
+
+@dataclass
 class CheckReport:
     """What was found in a data set.
 
@@ -110,6 +141,7 @@ def check(source: Source) -> CheckReport:
     channels: dict[int, list[str]] = {}
     labelled: Counter = Counter()
     sized: Counter = Counter()
+    masks = MaskReport()
     collector: Collector | None = None
     refused: list[str] = []
     for subject in _progress(subjects, f"checking {source.name}"):
@@ -121,6 +153,7 @@ def check(source: Source) -> CheckReport:
             report.faults.append(str(error))
             continue
         _add(split, subject, raw, sample, source)
+        masks.add(raw)
         _find_copy(report, hashes, subject, sample)
         landmarks[subject.id] = sample.landmarks
         if raw is not None and raw.affine is not None and raw.lies_in_space:
@@ -166,6 +199,8 @@ def check(source: Source) -> CheckReport:
         report.faults += refused[:1]  # what a run says of files that are sound by themselves
     _look_at_pairs(report, source, subjects, grids, shape, landmarks)
     _note_landmarks(report, landmarks, shape)
+    if masks.shares:
+        report.notes.append(masks.note(len(subjects)))
     _note(report, source)
     return report
 

@@ -1,7 +1,8 @@
 """What a run does: train, test, and record."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from bench.analysis.plots import style
 from bench.config.instantiation import build
 from bench.data.setup import Setup
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Interrupted
 from bench.runs.extractors import obtain_extractors
 from bench.runs.record import carry_out
 from bench.runs.run import Run
@@ -32,6 +33,7 @@ from bench.tasks.task import Job, Task, TestCase
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
+from bench.training.progress import CaseProgress
 
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
 
@@ -70,11 +72,12 @@ def execute(run: Run, task: Task, job: Job) -> dict[str, Any]:
     def work(tracker: Tracker) -> dict[str, Any]:
         extractors = obtain_extractors(job.learners)
         progress = Progress(folder.file(PROGRESS))
-        return {
-            **({"extractors": extractors} if extractors else {}),
-            **_train(run, job, tracker, progress),
-            **_test(run, task, job, progress),
-        }
+        with _going_on(folder, job, progress, _noun(task)):
+            return {
+                **({"extractors": extractors} if extractors else {}),
+                **_train(run, task, job, tracker, progress),
+                **_test(run, task, job, progress),
+            }
 
     kind = run.header["task"]
     figures = {kind: folder.file(FIGURE)}
@@ -90,7 +93,31 @@ def _make_ready() -> None:
     Console(file=io.StringIO()).print("[bold]λ[/]")
 
 
-def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
+def _noun(task: Task) -> str:
+    """What the cases of a task are called, such as pairs."""
+    return Path(task.tables[0]).stem
+
+
+@contextmanager
+def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterator[None]:
+    """Says how many cases an earlier start has done; interrupted, how many are done by then."""
+    total = sum(job.counts().values())
+    if progress.done:
+        print(f"{job.name}: going on after {progress.done} of {total} {noun}")
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if progress.done:
+            progress.save()
+        if isinstance(interrupt, Interrupted) or not folder.is_resumable():
+            raise
+        where = "from the last saved state"
+        if progress.done:
+            where = f"after {progress.done} of {total} {noun}"
+        raise Interrupted(f"Interrupted. The same command goes on {where}.") from interrupt
+
+
+def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
     """Trains what is to be trained, or validates what is not; what the summary says of it."""
     experiment, folder = run.setup.experiment, run.folder
     device = single_device(experiment.settings)
@@ -104,7 +131,7 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
         return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
-        return {"steps": None, "best_step": None, "validation": _validate(job, folder, progress)}
+        return {"steps": None, "best_step": None, "validation": _validate(run, task, job, progress)}
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
@@ -126,14 +153,22 @@ def _train(run: Run, job: Job, tracker: Tracker, progress: Progress) -> dict[str
     }
 
 
-def _validate(job: Job, folder: Folder, progress: Progress) -> dict[str, float]:
+def _shown(run: Run, task: Task, job: Job, stage: str, done: int) -> CaseProgress:
+    name = f"{job.name}: {stage} {_noun(task)}"
+    settings = run.setup.experiment.settings
+    return CaseProgress(name, done, job.counts()[stage], settings.progress)
+
+
+def _validate(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, float]:
     """Means over validation cases; none is computed twice."""
     rows = progress.of("validation")
-    for row in job.validate(list(rows)):
-        progress.add("validation", row)
+    with _shown(run, task, job, "validation", len(rows)) as shown:
+        for row in job.validate(list(rows)):
+            progress.add("validation", row)
+            shown.update(len(rows))
     if not rows:
         return {}
-    write_csv(folder.file(VALIDATION), rows)
+    write_csv(run.folder.file(VALIDATION), rows)
     return validation_means(
         [{k: v for k, v in row.items() if not isinstance(v, str)} for row in rows]
     )
@@ -143,10 +178,12 @@ def _test(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, Any]:
     """Tests case by case; without a training, a run that was stopped goes on with what is left."""
     folder = run.folder
     cases = [TestCase(**entry) for entry in progress.of("cases")]
-    for case in job.test(list(cases)):
-        cases.append(case)
-        if job.trainable is None:
-            progress.add("cases", asdict(case))
+    with _shown(run, task, job, "test", len(cases)) as shown:
+        for case in job.test(list(cases)):
+            cases.append(case)
+            if job.trainable is None:
+                progress.add("cases", asdict(case))
+            shown.update(len(cases))
     rows = {
         name: [row for case in cases for row in case.rows.get(name, [])] for name in task.tables
     }

@@ -40,10 +40,19 @@ class Progress:
         self.of(kind).append(entry)
         start = time.perf_counter()
         if start >= self._idle_until:
-            content = json.dumps(self.entries)
-            write_atomically(self.path, f"{_digest(content)}\n{content}")
+            self.save()
             end = time.perf_counter()
             self._idle_until = end + (end - start) / SHARE
+
+    def save(self) -> None:
+        """Writes all entries now."""
+        content = json.dumps(self.entries)
+        write_atomically(self.path, f"{_digest(content)}\n{content}")
+
+    @property
+    def done(self) -> int:
+        """Number of entries of all kinds."""
+        return sum(map(len, self.entries.values()))
 
 
 def _digest(content: str) -> str:

@@ -33,12 +33,14 @@ class Job(Protocol):
     """The work of one run, built and tried out before anything is written.
 
     Attributes:
+        name: What is done, for messages.
         learners: Extractors that must be trained or read from the store first.
         trainable: What is trained; None if nothing is.
         seed: Determines what is random in the training.
         facts: What the summary says besides, such as the names of classes.
     """
 
+    name: str
     learners: Sequence[Learner]
     trainable: Trainable | None
     seed: int
@@ -50,6 +52,9 @@ class Job(Protocol):
         Args:
             best: The checkpoint of what was trained.
         """
+
+    def counts(self) -> Mapping[str, int]:
+        """Numbers of cases that `validate` and `test` have, by `validation` and `test`."""
 
     def validate(self, known: Sequence[Row]) -> Iterator[Row]:
         """Scores validation cases of a method that trains nothing, a row for each.

@@ -1,4 +1,4 @@
-"""What a person sees while a network trains."""
+"""What a person sees while a network trains, and while pairs are registered."""
 
 import sys
 import time
@@ -28,15 +28,8 @@ class TrainingProgress:
     def __enter__(self) -> "TrainingProgress":
         console = Console(stderr=True)
         if self.enabled and console.is_terminal:
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[scores]}"),
-                console=console,
-                transient=True,
-            )
-            self.task = self.bar.add_task(self.name, total=self.steps, scores="")
+            self.bar = _bar(console)
+            self.task = self.bar.add_task(self.name, total=self.steps, said="")
             self.bar.start()
         return self
 
@@ -47,8 +40,8 @@ class TrainingProgress:
     def update(self, step: int, loss: float) -> None:
         """Shows the step reached and the mean loss since the last validation."""
         if self.bar is not None:
-            scores = f"loss {loss:.4f}  {self.scores}{self._speed(step)}"
-            self.bar.update(self.task, completed=step, scores=scores)
+            said = f"loss {loss:.4f}  {self.scores}{self._speed(step)}"
+            self.bar.update(self.task, completed=step, said=said)
 
     def validated(self, row: dict[str, Any]) -> None:
         """Shows a row of the history."""
@@ -70,5 +63,61 @@ class TrainingProgress:
         steps, seconds = step - self.first[0], now - self.first[1]
         if steps <= 0:
             return ""
-        remaining = round((self.steps - step) * seconds / steps)
-        return f"{steps / seconds:.2f} steps/s  {remaining // 60}:{remaining % 60:02d} left"
+        return f"{steps / seconds:.2f} steps/s  {_left((self.steps - step) * seconds / steps)}"
+
+
+class CaseProgress:
+    """A bar of the cases that are done, with the remaining time; on a terminal only.
+
+    Nothing moves between two cases, whose registration is timed.
+
+    Args:
+        name: What is done.
+        done: Cases that an earlier start has done.
+        total: Cases in all.
+        enabled: Whether anything is shown.
+    """
+
+    def __init__(self, name: str, done: int, total: int, enabled: bool) -> None:
+        self.name = name
+        self.done = done
+        self.total = total
+        self.enabled = enabled
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> "CaseProgress":
+        console = Console(stderr=True)
+        if self.enabled and self.done < self.total and console.is_terminal:
+            self.bar = _bar(console, auto_refresh=False)
+            self.task = self.bar.add_task(self.name, total=self.total, completed=self.done, said="")
+            self.bar.start()
+        self.start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def update(self, done: int) -> None:
+        """Shows how many cases are done."""
+        if self.bar is not None:
+            seconds = (time.perf_counter() - self.start) / (done - self.done)
+            said = _left((self.total - done) * seconds)
+            self.bar.update(self.task, completed=done, said=said, refresh=True)
+
+
+def _bar(console: Console, auto_refresh: bool = True) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        console=console,
+        auto_refresh=auto_refresh,
+        transient=True,
+    )
+
+
+def _left(seconds: float) -> str:
+    remaining = round(seconds)
+    return f"{remaining // 60}:{remaining % 60:02d} left"

@@ -1,5 +1,6 @@
 """Data sets that are made of a clone: `bench data prepare NAME --clone FOLDER`."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,13 @@ def test_set_that_is_made_of_no_clone_says_so(em_vnc, tmp_path):
         prepared("ms_longitudinal", em_vnc, tmp_path / "set")
     with pytest.raises(DataError, match="--clone gone: no such folder"):
         prepared("em_vnc", Path("gone"), tmp_path / "set")
+
+
+def test_prepared_set_in_place_of_a_clone_is_named(em_vnc, tmp_path):
+    prepared("em_vnc", em_vnc, tmp_path / "set")
+    ready = tmp_path / "set"
+    words = (
+        f"--clone {ready}: this is the prepared set: dataset.root={ready} uses it where it lies."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(words)}$"):
+        prepared("em_vnc", ready, tmp_path / "other")

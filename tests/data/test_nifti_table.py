@@ -5,6 +5,7 @@ import pytest
 from image_files import write_nifti
 
 from bench.data import NiftiTable, prepare
+from bench.data.check import check
 from bench.errors import DataError
 
 SHAPE = (5, 4, 3)
@@ -415,6 +416,30 @@ def test_outside_of_a_mask_lie_the_least_intensity_and_label_0(masked, tmp_path)
     assert prepare(plain, tmp_path / "cache").fingerprint != dataset.fingerprint
 
 
+def test_check_says_what_the_masks_take_in(masked):
+    draw = np.random.default_rng(0)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1:4, 1:3, 0] = 2
+    labels[0, 0, :3] = 1
+    whole = np.ones(SHAPE, np.uint8)
+    write_nifti(masked / "whole.nii", whole)
+    for name in "abc":
+        write_nifti(masked / f"{name}.nii", draw.integers(10, 200, SHAPE, np.uint8))
+        write_nifti(masked / f"{name}_labels.nii.gz", labels)
+    text = "image,labels,brain,split\na.nii,a_labels.nii.gz,box.nii,test\n"
+    text += "b.nii,b_labels.nii.gz,box.nii,test\nc.nii,c_labels.nii.gz,whole.nii,test\n"
+    inside = 6 * SHAPE[2] / whole.size
+    share = (inside + inside + 1) / 3
+    report = check(source(masked, text, mask="brain"))
+    assert not report.faults
+    line = (
+        f"3 of 3 subjects have a mask, inside of which lie {share:.1%} of the voxels on average; "
+        "6 voxels outside have labels, which become 0"
+    )
+    assert line in report.notes
+    assert not any("mask" in note for note in check(source(masked, text)).notes)
+
+
 def test_masks_of_pairs_are_of_both_or_of_each(masked):
     both = source(masked, "moving,fixed,brain\na.nii,b.nii,box.nii\n", mask="brain")
     assert {subject.mask for subject in both.subjects()} == {masked / "box.nii"}
@@ -428,7 +453,11 @@ def test_masks_of_pairs_are_of_both_or_of_each(masked):
     [
         ("image,m\na.nii,box.nii\nb.nii,empty.nii\n", "empty.nii: is an empty mask, so nothing of"),
         ("image,m\na.nii,box.nii\nb.nii,\n", "line 3 gives b.nii no mask in the column m. Fill it"),
-        ("image\na.nii\n", "line 2 gives a.nii no mask in the column m"),
+        ("image,brain\na.nii,box.nii\n", "has no column m; its columns are image, brain. Corr"),
+        (
+            "moving,fixed,moving_m\na.nii,b.nii,box.nii\n",
+            "no column m, nor moving_m and fixed_m; its columns are moving, fixed, moving_m. Corr",
+        ),
         (
             "moving,fixed,m\na.nii,b.nii,box.nii\na.nii,c.nii,empty.nii\n",
             "line 3 gives a.nii the mask empty.nii, an earlier line box.nii. Give an image",

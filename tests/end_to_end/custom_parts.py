@@ -217,6 +217,7 @@ class BrightnessJob:
     `TEST_DISTURBANCE=SIGKILL:k` kills the process as it comes to the k-th of them.
     """
 
+    name = "brightness"
     learners = ()
     trainable = None
     seed = 0
@@ -227,6 +228,9 @@ class BrightnessJob:
 
     def make_ready(self, best: Path) -> None:
         assert not best.exists()
+
+    def counts(self):
+        return {"validation": 0, "test": len(self.dataset.members("test"))}
 
     def validate(self, known):
         return iter(())

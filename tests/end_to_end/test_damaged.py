@@ -65,7 +65,9 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     assert f"{before['id']} damaged: {what}" in shown
     outcome = run(*RUN, at(results))
     assert outcome.code == 0
-    assert f"{folder.name} is damaged: {what}" in outcome.err
+    assert outcome.err == f"{folder.name} is damaged: {what}\n"
+    assert "has finished before" not in outcome.out
+    assert outcome.out.endswith(f"figure: {folder / 'figure.png'}\n")
     for command in (["robustness"], ["panel"], ["landscape"]):
         line = bench(*command, before["id"], "--results", str(results)).line
         assert line == f"{folder.name}: is damaged: {what}"

@@ -65,6 +65,9 @@ def test_check_takes_settings_as_run_does(cells: Path, tmp_path: Path, bench: Co
     results = ("--results", str(tmp_path / "results"))
     arguments = ("check", "phc_u373", f"dataset.root={cells}", "dataset.shape=[16,24]")
     assert bench("data", *arguments, *results).code == 0
+    assert bench("data", *arguments, "dataset.name=mine", *results).code == 0
+    sheets = sorted(path.name for path in (tmp_path / "results" / "data").iterdir())
+    assert sheets == ["mine-check.png", "phc_u373-check.png"]
     outcome = bench("data", *arguments[:3], "dataset.shap=[16,24]", *results)
     assert outcome.line.startswith("Unknown dataset.shap. Known in dataset: _target_, ")
 

@@ -1,6 +1,7 @@
 """Runs that die on the way: the same command goes on, to the same numbers."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -185,6 +186,66 @@ def test_run_without_training_killed_twice_gives_the_same_rows(
     assert outcome.code == 0, outcome.err
     assert table(results) == registered
     assert not (only_run(results) / "progress.json").exists()
+
+
+def test_interrupted_run_without_training_says_how_many_pairs_are_done(
+    results: Path, registered: list[dict], run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two validation pairs and six test pairs, three steps each."""
+    done = "after 4 of 8 pairs"
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:14")
+    stopped = run_process(*DIRECT, at(results))
+    assert (stopped.code, stopped.line) == (130, f"Interrupted. The same command goes on {done}.")
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    assert f"disturbed direct on demo: going on {done}" in outcome.out
+    assert table(results) == registered
+
+
+def test_terminal_shows_the_pairs_that_are_done(
+    results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["trainer.progress=true" if "progress" in word else word for word in DIRECT]
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as rich takes it
+    outcome = run(*command, at(results))
+    assert outcome.code == 0
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", outcome.err)
+    for stage, count in (("validation", 2), ("test", 6)):
+        bars = rf"disturbed direct on demo: {stage} pairs \S+ (\d)/{count}(?: \d+:\d\d left)?"
+        assert re.findall(bars, shown)[0] == "0"
+        assert set(map(int, re.findall(bars, shown))) == set(range(count + 1))
+    assert re.search(r"3/6 0:\d\d left", shown)
+
+    monkeypatch.delenv("FORCE_COLOR")
+    assert run(*command, at(results), "force=true").err == ""
+
+
+def test_interrupted_before_the_first_pair_starts_again(
+    results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:1")
+    assert run_process(*DIRECT, at(results)).line == "Interrupted. The same command starts again."
+    monkeypatch.delenv("TEST_DISTURBANCE")
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "going on" not in outcome.out
+
+
+def test_training_interrupted_in_its_test_goes_on(
+    results: Path, undisturbed: dict, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.tasks.registration.registration.draw_pair", interrupt)
+        line = run(*RUN, at(results)).line
+    assert line == "Interrupted. The same command goes on from the last saved state."
+    outcome = run(*RUN, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "going on from step 12 of 12" in outcome.out
+    assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
 
 
 def test_damaged_progress_is_named_and_its_cases_are_computed_again(

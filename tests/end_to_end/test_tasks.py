@@ -57,6 +57,7 @@ def test_killed_task_goes_on_with_the_cases_that_are_left(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*TASK, at(results))
     assert outcome.code == 0, outcome.err
+    assert "brightness: going on after 1 of 2 cases" in outcome.out
     assert log.read_text().split() == ["test000", "test001"]
     rows = read_rows(folder / "cases.csv")
     assert [row["subject"] for row in rows] == ["test000", "test001"]

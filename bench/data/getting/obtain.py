@@ -94,6 +94,11 @@ def obtain(
         try:
             shutil.rmtree(unpacked, ignore_errors=True)
             if clone is not None:
+                if is_ready(replace(source, root=clone)) is not None:
+                    raise DataError(
+                        f"--clone {clone}: this is the prepared set: dataset.root={clone} uses it "
+                        "where it lies."
+                    )
                 lay_out(about["clone"], clone, unpacked)
             else:
                 unpack(given, unpacked)

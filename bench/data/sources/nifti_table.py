@@ -140,9 +140,18 @@ class NiftiTable(Source):
         """The masks of images, by the cells that name both."""
         if self.mask is None:
             return {}
+        roles: Sequence[str] = PAIRS if "moving" in rows[0] else SUBJECTS
+        each = [f"{role}_{self.mask}" for role in roles]
+        if self.mask not in rows[0] and not set(each) <= set(rows[0]):
+            lacking = f"{self.mask}, nor {' and '.join(each)}" if roles == PAIRS else self.mask
+            there = [column for column in rows[0] if column not in self.columns]
+            raise DataError(
+                f"{path}: has no column {lacking}; its columns are {', '.join(there)}. Correct "
+                "dataset.mask."
+            )
         found: dict[str, str] = {}
         for row in rows:
-            for role in PAIRS if "moving" in row else SUBJECTS:
+            for role in roles:
                 mask = row.get(f"{role}_{self.mask}") or row.get(self.mask)
                 if not mask:
                     raise DataError(

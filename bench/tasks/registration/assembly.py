@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.experiment import Experiment
+from bench.config.identity import DEFAULT_MODEL
 from bench.config.instantiation import build
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import check_axes
@@ -207,6 +208,8 @@ def _value(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
 
 def describe(experiment: Experiment) -> str:
     """What is registered by what, as messages and figures say it."""
-    uses, dataset = experiment.shaped_by, experiment["dataset"]["name"]
-    section = "metric" if "metric" in uses else "model"
-    return f"{experiment[section]['name']} on {dataset}"
+    dataset, model = experiment["dataset"]["name"], experiment["model"]["name"]
+    if "metric" not in experiment.shaped_by:
+        return f"{model} on {dataset}"
+    by = "" if model == DEFAULT_MODEL else f" {model}"
+    return f"{experiment['metric']['name']}{by} on {dataset}"

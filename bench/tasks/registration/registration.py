@@ -132,18 +132,29 @@ class RegistrationJob:
         else:
             self.method = self.model
 
+    def counts(self) -> Mapping[str, int]:
+        """Numbers of pairs that are validated without a training, and tested."""
+        validates = not self.setup.experiment.trained and self.trainable is None
+        return {
+            "validation": len(self._validation_pairs()) if validates else 0,
+            "test": len(self.dataset.pairs("test")),
+        }
+
+    def _validation_pairs(self) -> Sequence[tuple[int, int]]:
+        """Pairs on which λ is chosen, without a training; none where no λ is used."""
+        experiment = self.setup.experiment
+        if "regularizer" not in experiment.uses or not self.dataset.members("val"):
+            return []
+        most = experiment.settings.validation_pairs
+        return evenly_spaced(self.dataset.pairs("val"), most)
+
     def validate(self, known: Sequence[Row]) -> Iterator[Row]:
         """Registers validation pairs, on which λ is chosen; nothing where no λ is used."""
-        experiment = self.setup.experiment
-        if "regularizer" not in experiment.uses:
-            return
-        if not self.dataset.members("val"):
+        if "regularizer" in self.setup.experiment.uses and not self.dataset.members("val"):
             print(f"{self.name}: without validation subjects nothing says whether λ is good")
-            return
-        most = experiment.settings.validation_pairs
         done = {(row["moving"], row["fixed"]) for row in known}
         names = self.dataset.ids
-        pairs = evenly_spaced(self.dataset.pairs("val"), most)
+        pairs = self._validation_pairs()
         left = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) not in done]
         for batch in batches(left, self.method):
             pair = read_pairs(self.dataset, batch, self.device)
