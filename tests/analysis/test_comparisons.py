@@ -104,7 +104,7 @@ def test_runs_from_before_an_option_go_with_those_that_leave_it_as_it_was(tmp_pa
         later["dataset"]["space"] = space
         write_run(tmp_path, later, [0.3])
     found = {own.name: [entry.label for entry in own.entries] for own in compared(tmp_path)}
-    assert found == {"demo": ["mse", "ncc"], "demo (space=world)": ["nmi"]}
+    assert found == {"demo": ["mse", "ncc"], "demo (space world)": ["nmi"]}
 
 
 def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):

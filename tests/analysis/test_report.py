@@ -242,12 +242,15 @@ def test_same_input_same_bytes(tmp_path):
 
 
 def test_published_values_and_test_are_there_on_request(tmp_path):
-    write_run(tmp_path, config(), [0.5, 0.6])
-    write_run(tmp_path, config(metric="mse"), [0.4, 0.7])
+    write_run(tmp_path, config("hippocampus"), [0.5, 0.6])
+    write_run(tmp_path, config("hippocampus", metric="mse"), [0.4, 0.7])
+    write_report(Request(tmp_path), tmp_path / "plain")
+    assert "papers' Dice" not in (tmp_path / "plain" / "tables" / "results.md").read_text()
     write_report(Request(tmp_path, published=True), tmp_path / "out")
     tables = tmp_path / "out" / "tables"
     assert "cohens_d" in pd.read_csv(tables / "statistics.csv")
     assert "Cohen's d (published)" in (tables / "statistics.md").read_text()
+    assert "papers' Dice" in (tables / "results.md").read_text()
     assert (
         "| brain | deepsim_seg | – | **0.675** | **0.1192** |"
         in (tables / "published.md").read_text()

@@ -151,6 +151,8 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
         for weight in entry.path["weight"]
     }
     drawn = replace(one, entries=several)
+    if not any(entry.path[["val_dice", "val_folding"]].notna().any(axis=None) for entry in several):
+        return  # a set without validation pairs
     measured = any(entry.path["val_dice"].notna().any() for entry in several)
     name = file_name(one.name)
     yield Drawing(

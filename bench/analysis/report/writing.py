@@ -110,6 +110,8 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
     caption = "Test scores at the chosen λ, means over test pairs ± standard deviation."
     papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
+    beside_papers = [] if request.published else ["published", "difference"]
+    rows = found.rows.drop(columns=beside_papers, errors="ignore")
     classes = [
         class_table(rows, f"classes-{file_name(rows['comparison'].iloc[0])}")
         for rows in found.classes
@@ -118,7 +120,7 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "missing": missing_table(found.missing),
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
-        "main": results_table(found.rows, found.pairs, "results", caption),
+        "main": results_table(rows, found.pairs, "results", caption),
         "headlines": {said.about: said.text for said in found.headlines},
         "conclusions": _by_subject(found.conclusions),
         "fronts": fronts_table(found.fronts),
