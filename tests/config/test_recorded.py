@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conf_options import compose_raw, experiment
+from image_files import write_nifti
 from typer.testing import CliRunner
 
 from bench.cli.commands import app
@@ -50,7 +52,9 @@ def use(command: str, folder: Folder) -> str:
             Experiment.from_config(compose_raw(given))
         return str(refused.value)
     name = folder.path.name
-    further = {"register": ["--moving", "a", "--fixed", "b", "--out", str(results / "out")]}
+    image = write_nifti(results.parent / "a.nii", np.zeros((4, 4, 4), np.uint8))
+    pair = ["--moving", str(image), "--fixed", str(image)]
+    further = {"register": [*pair, "--out", str(results / "out")]}
     arguments = [command, name, "--results", str(results), *further.get(command, [])]
     error = CliRunner().invoke(app, arguments).exception
     assert isinstance(error, ConfigError), error

@@ -273,7 +273,7 @@ def test_report_is_logged_beside_its_runs(results: Path, run: Command, bench: Co
     assert report.run.run_group == "demo"
     assert report.exit_code == 0
     logged = {name.partition("/")[0] for row in report.history for name in row}
-    assert {"results", "statistics", "missing", "dice", "smoothness"} <= logged
+    assert {"results", "statistics", "missing", "dice"} <= logged
     assert (
         report.config["command"] == f"python -m bench report --results {results} --select val_dice"
     )
