@@ -40,7 +40,8 @@ def register(
     trust: Trust = False,
 ) -> None:
     """Register new files as a finished run does; its data need not be there."""
-    from bench.runs.registering import PairOfFiles, Registrar, listed_pairs
+    from bench.runs.file_pairs import PairOfFiles, listed_pairs
+    from bench.runs.registering import Registrar
 
     if device is not None and device not in ACCELERATORS:
         raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")

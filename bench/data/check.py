@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from bench.data.cache.arrays import Collector
 from bench.data.cache.prepared import PreparedDataset, check_axes
 from bench.data.cache.preparing import check_subjects
+from bench.data.check_report import CheckReport, LabelReport, MaskReport, SplitReport
 from bench.data.files.kinds import NIFTI, kind_in
 from bench.data.files.nifti import disagreement
 from bench.data.headers import distance_note
@@ -21,107 +21,13 @@ from bench.data.preprocessing.label_table import few
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, files, index_pairs, where
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
-from bench.errors import BenchError, counted
+from bench.errors import BenchError
 
 T = TypeVar("T")
 
 SHOWN = 6  # subjects per split on the contact sheet
 DARK = 0.1  # normalized intensity that some voxel should reach
 SOME = 2000  # pairs of a split whose headers are compared
-
-
-@dataclass
-class SplitReport:
-    """What the files of one split hold.
-
-    Attributes:
-        subjects: Number of subjects.
-        pairs: Number of pairs; None if they cannot be made.
-        shapes: How often each shape occurs in the files.
-        spacings: How often each spacing occurs, with its unit.
-        orientations: How often each orientation occurs.
-        stored: Least and largest intensity in the files.
-        normalized: Least and largest intensity after preprocessing.
-        shown: Some subjects after preprocessing, for the contact sheet.
-    """
-
-    subjects: int = 0
-    pairs: int | None = None
-    shapes: Counter = field(default_factory=Counter)
-    spacings: Counter = field(default_factory=Counter)
-    orientations: Counter = field(default_factory=Counter)
-    stored: tuple[float, float] | None = None
-    normalized: tuple[float, float] | None = None
-    shown: list[tuple[str, np.ndarray, np.ndarray | None]] = field(default_factory=list)
-
-
-@dataclass
-class LabelReport:
-    """How often a class occurs, or an id that is not declared.
-
-    Attributes:
-        name: The class, or `not declared`.
-        ids: Its ids in the files.
-        voxels: Number of voxels.
-        subjects: Number of subjects in which it occurs.
-        rest: Voxels of each id that the label table does not name, where one class takes the rest.
-    """
-
-    name: str
-    ids: set[int] = field(default_factory=set)
-    voxels: int = 0
-    subjects: int = 0
-    rest: Counter = field(default_factory=Counter)
-
-
-@dataclass
-class MaskReport:
-    """What the masks of a data set take in.
-
-    Attributes:
-        shares: Share of each mask's voxels that lie inside.
-        labelled: Voxels outside that have a label in the files.
-    """
-
-    shares: list[float] = field(default_factory=list)
-    labelled: int = 0
-
-    def add(self, raw: Raw | None) -> None:
-        """Adds a subject, which may have no mask."""
-        if raw is None or raw.mask is None:
-            return
-        self.shares.append(float(raw.mask.mean()))
-        if raw.labels is not None:
-            self.labelled += int(np.count_nonzero(raw.labels[~raw.mask]))
-
-    def note(self, subjects: int) -> str:
-        """A line on the masks of so many subjects."""
-        line = (
-            f"{len(self.shares)} of {subjects} subjects have a mask, inside of which lie "
-            f"{np.mean(self.shares):.1%} of the voxels on average"
-        )
-        if self.labelled:
-            line += f"; {counted(self.labelled, 'voxel')} outside have labels, which become 0"
-        return line
-
-
-@dataclass
-class CheckReport:
-    """What was found in a data set.
-
-    Attributes:
-        name: The data set.
-        splits: By split, the atlas among them.
-        labels: Classes that occur, in their order, then ids that are not declared.
-        faults: What makes it unusable, a line each.
-        notes: What is worth knowing, a line each.
-    """
-
-    name: str
-    splits: dict[str, SplitReport] = field(default_factory=dict)
-    labels: list[LabelReport] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def check(source: Source) -> CheckReport:

@@ -14,8 +14,9 @@ from bench.data import NiftiTable, prepare
 from bench.data.batches.loading import read_images, read_pairs
 from bench.data.check import check
 from bench.errors import Unsupported
+from bench.runs.file_pairs import PairOfFiles
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar
+from bench.runs.registering import Registrar
 
 SHAPES = [(20, 22, 18), (21, 19, 18), (18, 24, 21), (20, 22, 18), (17, 22, 19), (22, 20, 20)]
 SPLITS = ["train", "train", "val", "val", "test", "test"]

@@ -14,8 +14,9 @@ from bench.data import NiftiTable, TiffStacks, prepare
 from bench.data.check import check
 from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
+from bench.runs.file_pairs import PairOfFiles
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar
+from bench.runs.registering import Registrar
 
 EDGES = (66.0, 70.0, 62.0)  # of the field of view, in mm
 CENTRE = np.array([5.0, -8.0, 20.0])  # of the anatomy, in mm

@@ -19,8 +19,9 @@ from bench.data.batches.loading import TrainingImages, read_pairs
 from bench.errors import ConfigError
 from bench.inspection.metrics import features
 from bench.inspection.panel import draw
+from bench.runs.file_pairs import PairOfFiles
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registrar
+from bench.runs.registering import Registrar
 from bench.runs.trained import load_run
 from bench.store.folder import Folder
 

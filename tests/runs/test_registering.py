@@ -21,8 +21,9 @@ from bench.data.landmarks.reading import read_points
 from bench.data.landmarks.writing import write_mapped
 from bench.data.mapping import Mapping
 from bench.errors import BenchError, ConfigError, DataError, StoreError
+from bench.runs.file_pairs import PairOfFiles, listed_pairs
 from bench.runs.lookup import run
-from bench.runs.registering import PairOfFiles, Registered, Registrar, listed_pairs, written_aside
+from bench.runs.registering import Registered, Registrar, written_aside
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
 

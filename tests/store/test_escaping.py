@@ -18,7 +18,7 @@ from bench.analysis.report.writing import write_report
 from bench.cli.messages import explain
 from bench.cli.run_commands import app
 from bench.cli.terminal import print_check, print_runs
-from bench.data.check import CheckReport, LabelReport, SplitReport
+from bench.data.check_report import CheckReport, LabelReport, SplitReport
 from bench.errors import DataError
 from bench.store.escaping import for_csv, for_markdown, for_rich, for_terminal, from_csv
 from bench.store.files import write_csv

@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.analysis.plots.registered import draw_contours, draw_image, plane_to_show
 from bench.analysis.plots.saving import write_figure
-from bench.data.check import ORDER, SHOWN, CheckReport
+from bench.data.check import ORDER, SHOWN
+from bench.data.check_report import CheckReport
 
 Shown = tuple[str, np.ndarray, np.ndarray | None]
 

@@ -1,7 +1,6 @@
 """Reading of TIFF stacks: images and label maps."""
 
 import logging
-import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,17 +8,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
 from bench.data.files.colors import Color, ids_of_colors, without_alpha
 from bench.data.files.nifti import LARGEST_LABEL
-from bench.errors import DataError, counted
+from bench.data.files.tiff_checks import check_count, check_ome, check_pages
+from bench.errors import DataError
 
 ALPHA = (1, 2)  # TIFF's extra samples that are transparency
 SLICES = "ZIQ"  # axes of pages that may be slices: named so, or not named
-ROOM = 1 << 16  # bytes of pixels in a stored byte: no compression has more, zstd half as much
 COLORS = ("RGB", "YCBCR")  # photometric interpretations whose samples are red, green, blue
 
 
@@ -295,7 +293,7 @@ def _opened(path: Path) -> Iterator[Any]:
                 lost = [line for line in logged if "offset" in line or "corrupt" in line]
                 if lost:
                     raise tifffile.TiffFileError(lost[0])
-                _check_pages(file, path)
+                check_pages(file, path)
             except DataError:
                 raise
             except Exception as error:  # damaged tags fail in many ways
@@ -307,41 +305,6 @@ def _opened(path: Path) -> Iterator[Any]:
         logger.removeHandler(handler)
 
 
-def _check_pages(file: Any, path: Path) -> None:
-    """Looks at the header of every page.
-
-    Raises:
-        ValueError: If the file ends before its last pixel, or before its last header; or states a
-            shape for which there would be no memory, and there are no pixels.
-        DataError: If pages differ in their palettes, since all are read with that of the first.
-    """
-    size, first = file.filehandle.size, file.pages[0]
-    palette = _palette(first)
-    for i, page in enumerate(file.pages):
-        if 0 in page.shape:
-            raise ValueError(f"page {i} has no pixels")
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if count <= 0 or offset + count > size:
-                raise ValueError(f"page {i} lacks pixels")
-        if page.nbytes > ROOM * sum(page.databytecounts):
-            raise ValueError(f"page {i} states more pixels than it has room for")
-        if page.shape == first.shape and _palette(page) != palette:
-            raise DataError(
-                f"{path}: page {i} has another palette than page 0. Save all pages with one "
-                "palette, or as grey values or RGB (Fiji: Image > Type)."
-            )
-    end = file.pages.next_page_offset
-    file.filehandle.seek(end)
-    if file.filehandle.read(file.tiff.offsetsize) != bytes(file.tiff.offsetsize):
-        raise ValueError(f"the header after page {len(file.pages) - 1} is missing")
-
-
-def _palette(page: Any) -> bytes | None:
-    """The colours that a page's values stand for, if it has a palette."""
-    colours = page.colormap if getattr(page.photometric, "name", "") == "PALETTE" else None
-    return None if colours is None else np.asarray(colours).tobytes()
-
-
 def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]:
     """What a file is made of: its series, and shape and axes of all together.
 
@@ -349,7 +312,7 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
     are left out.
     """
     if file.is_ome:
-        _check_ome(file, path)
+        check_ome(file, path)
     try:
         series = file.series
     except Exception as error:  # damaged headers fail in many ways
@@ -369,91 +332,8 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
             f"{path}: has the axes {names[1:]} of lengths {series[0].shape}; a stack of 2D pages "
             "is needed. Save one time per file."
         )
-    _check_count(file, path)
+    check_count(file, path)
     return series, tuple(n for n, _ in kept), axes
-
-
-def _check_ome(file: Any, path: Path) -> None:
-    """Raises DataError if OME metadata refer to other files, or state pages that are not there.
-
-    tifffile would read the other files, which nobody watches for changes, and put zeros where a
-    file or page is missing; it also makes a list as long as the metadata say.
-    """
-    count = len(file.pages)
-    try:
-        root = ElementTree.fromstring(file.ome_metadata)
-        own = root.get("UUID")
-        for uuid in (each for each in root.iter() if each.tag.endswith("UUID")):
-            name = uuid.get("FileName", "another file")
-            if own is None and name.lower() == path.name.lower():
-                own = uuid.text
-            elif uuid.text != own:
-                raise _of_several(path, name)
-        most = (
-            count * file.pages[0].samplesperpixel
-        )  # a page has several channels of a colour image
-        for each in root.iter():
-            if each.tag.endswith("}Pixels"):
-                stated = math.prod(int(each.attrib[f"Size{axis}"]) for axis in "ZCT")
-            elif each.tag.endswith("}TiffData"):
-                stated = int(each.get("PlaneCount", each.get("NumPlanes", 0)))
-            else:
-                continue
-            if stated > most:
-                raise _of_other_length(path, stated, count)
-    except (ElementTree.ParseError, KeyError, ValueError):
-        return  # tifffile says what it makes of it
-
-
-def _check_count(file: Any, path: Path) -> None:
-    """Raises DataError unless the pages that the metadata state are those that the file has.
-
-    Pages of another shape, such as a thumbnail, do not count. ImageJ and tifffile write large
-    stacks with the header of the first page only.
-    """
-    import tifffile
-
-    series = file.series
-    if any(one.is_multifile for one in series):
-        raise _of_several(path, "others beside it")
-    found = sum(one.size // one.keyframe.size for one in series)
-    stated = max(found, _images_of_imagej(file))
-    held, first = len(file.pages), series[0]
-    if stated != held:
-        with tifffile.TiffFile(path) as again:  # whose pages are not yet taken for equal ones
-            held = sum(page.shape == first.keyframe.shape for page in again.pages)
-    contiguous = all(one.dataoffset is not None for one in series)
-    if held == 1 < found == stated and contiguous:
-        if first.dataoffset + first.nbytes > file.filehandle.size:
-            raise _of_other_length(path, stated, held)
-    elif stated != held:
-        raise _of_other_length(path, stated, held)
-    elif not contiguous:
-        kept = {page.index for one in series for page in one if page is not None}
-        if len(kept) != stated:
-            raise _of_other_length(path, stated, len(kept))
-
-
-def _images_of_imagej(file: Any) -> int:
-    """How many images ImageJ says that there are, where tifffile does not go by it; else 0."""
-    said = {} if file.is_ome or not file.is_imagej else file.imagej_metadata or {}
-    by_axes = file.series[0].kind == "imagej" and {"slices", "frames", "channels"} & set(said)
-    images = 0 if by_axes else said.get("images", 0)
-    return images if isinstance(images, int) else 0
-
-
-def _of_several(path: Path, other: str) -> DataError:
-    return DataError(
-        f"{path}: is one file of several, its metadata refer to {other}. Save the image as one "
-        "file (Fiji: File > Save As > Tiff)."
-    )
-
-
-def _of_other_length(path: Path, stated: int, held: int) -> DataError:
-    return DataError(
-        f"{path}: its metadata state {counted(stated, 'page')}, and it holds {held}. Copy it again "
-        "if it is not whole, or save its pages anew, as one stack."
-    )
 
 
 def _eight_bits(palette: np.ndarray) -> np.ndarray:
