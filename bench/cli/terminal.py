@@ -185,7 +185,7 @@ def print_check(report: Any) -> None:
     """Prints what `bench data check` found.
 
     Args:
-        report: A `bench.data.check.CheckReport`.
+        report: A `bench.data.check_report.CheckReport`.
     """
     console = Console(highlight=False)
     splits = report.splits.values()
