@@ -241,6 +241,16 @@ def test_same_input_same_bytes(tmp_path):
     assert hidden == [".report.lock"]  # what reports take turns by
 
 
+def test_names_of_subjects_do_not_end_the_data_of_a_plot(tmp_path):
+    evil = "</script><script>alert(1)</script>"
+    for metric, dice in (("mse", [0.5, 0.6]), ("ncc", [0.4, 0.7])):
+        write_run(tmp_path, config(metric=metric), dice, moving=[evil, "b"])
+    write_report(Request(tmp_path), tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert r"\u003c/script>\u003cscript>alert(1)" in page
+
+
 def test_published_values_and_test_are_there_on_request(tmp_path):
     write_run(tmp_path, config("hippocampus"), [0.5, 0.6])
     write_run(tmp_path, config("hippocampus", metric="mse"), [0.4, 0.7])
