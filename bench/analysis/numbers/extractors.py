@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.reading.exported import is_exported, read_extractors
 from bench.store.files import read_json
 from bench.store.folder import CONFIG, EXTRACTORS, HEADER, Status, list_folders
 
@@ -19,12 +20,14 @@ COLUMNS = [
 
 
 def extractor_rows(results: Path) -> pd.DataFrame:
-    """The extractors of a folder of results that have been trained.
+    """The extractors of a folder of results, or of exported tables, that have been trained.
 
     Returns:
         `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images. One
         that is damaged has the score `DAMAGED` and nothing else but what names it.
     """
+    if is_exported(results):
+        return read_extractors(results)[COLUMNS]
     rows: list[dict[str, Any]] = []
     for folder in list_folders(results, EXTRACTORS):
         found = folder.standing()

@@ -16,7 +16,9 @@ from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
 from bench.analysis.reading.expected import of_experiment
-from bench.analysis.reading.records import Records, collect, read_records
+from bench.analysis.reading.exported import is_exported
+from bench.analysis.reading.records import Records, collect
+from bench.analysis.reading.results import read_results
 from bench.store.folder import list_folders
 
 
@@ -25,7 +27,7 @@ class Request:
     """What a report is made of.
 
     Attributes:
-        results: Folder of results.
+        results: Folder of results, or of tables that were exported from one.
         runs: Which runs, by the names of their folders.
         experiment: Only the runs of this file of conf/experiment.
         select: How λ is chosen.
@@ -92,10 +94,11 @@ def find(request: Request) -> Findings:
         StoreError: If there are no such runs, or two cannot be told apart.
         ConfigError: If there is no such criterion or experiment.
     """
-    if request.published and not list_folders(request.results):
+    no_runs = not (is_exported(request.results) or list_folders(request.results))
+    if request.published and no_runs:
         records = collect([])  # the papers' values alone
     else:
-        records = read_records(request.results, request.runs)
+        records = read_results(request.results, request.runs)
     lacking = pd.DataFrame(columns=COLUMNS)
     if request.experiment is not None:
         records, not_run = of_experiment(records, request.experiment)

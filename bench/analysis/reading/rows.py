@@ -1,6 +1,7 @@
 """CSV files of the store as pandas frames."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -8,38 +9,38 @@ import pandas as pd
 
 from bench.store.escaping import from_csv
 
-TEXTS = {  # columns that are never numbers: there are ids such as 007, and a class may be called NA
-    name: str for name in ("moving", "fixed", "class", "point", "corruption")
-}
+# Columns that are never numbers: there are ids such as 007, and a class may be called NA.
+TEXTS = ("moving", "fixed", "class", "point", "corruption")
 UNKNOWN = ["", "nan"]  # numbers that were not measured
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path, texts: Collection[str] = TEXTS) -> pd.DataFrame:
     """The rows of a file that `bench.store.files.write_csv` wrote.
 
     Args:
         path: The file. Names are texts, whatever they are; what is not measured is NaN.
+        texts: Columns that are never numbers.
 
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is damaged.
     """
     with open(path, newline="", encoding="utf-8") as file:
-        return read_frame(file)
+        return read_frame(file, texts)
 
 
-def read_frame(file: IO[str]) -> pd.DataFrame:
+def read_frame(file: IO[str], texts: Collection[str] = TEXTS) -> pd.DataFrame:
     """The same for an open file that can be rewound."""
     start = file.tell()
     columns = _columns(file)
     file.seek(start)
     rows = pd.read_csv(
         file,
-        dtype=TEXTS,
+        dtype=dict.fromkeys(texts, str),
         keep_default_na=False,
-        na_values={name: UNKNOWN for name in columns if name not in TEXTS},
+        na_values={name: UNKNOWN for name in columns if name not in texts},
     )
-    for name in rows.columns.intersection(list(TEXTS)):
+    for name in rows.columns.intersection(list(texts)):
         rows[name] = rows[name].map(from_csv)
     return rows
 

@@ -1,0 +1,282 @@
+"""Exported results: a few small tables in place of a folder of results, for the same reports.
+
+    runs.csv        a row for each run
+    pairs.csv       a row for each test pair, with its scores before registration
+    scores.csv      a row for each run and test pair
+    settings.csv    the sections of the runs' configurations, each once
+    extractors.csv  a row for each extractor and its score
+
+`bench.analysis.report.export` writes them.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.analysis.reading.metrics import method_of
+from bench.analysis.reading.records import (
+    BEFORE,
+    RUN_COLUMNS,
+    TASK,
+    Records,
+    reading_settings,
+    training_settings,
+    used_sections,
+)
+from bench.analysis.reading.rows import read_rows
+from bench.config.identity import SCHEMA
+from bench.errors import StoreError
+from bench.store.folder import PAIRS, RUNS, Status
+
+RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
+SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
+RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
+    *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
+    *("pairs", "extractors", "bench", "commit", "python", "torch", "device", "date"),
+)
+RUN_NUMBERS = (
+    *("weight", "scale", "seed", "noise", "val_dice", "val_folding", "val_similarity"),
+    *("steps", "best_step", "training_seconds"),
+)
+VALIDATION = "val_"  # begins the columns of validation means
+EXTRACTOR_TEXTS = (
+    *("extractor", "dataset", "task", "channels", "score", "bench", "commit", "device", "date"),
+)
+EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", "value")
+SETTING_TEXTS = ("settings", "section", "setting", "value")
+RECORD = "record"  # the section of what a summary says of the data
+RECORDED = ("schema", "data", "classes", "units")
+PAIR_TEXTS = ("pairs", "moving", "fixed")
+PLACE = "PATH"  # stands for a folder of data
+UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
+REMEDY = "Write the tables anew with `python -m bench export`, or take them from a copy."
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds exported tables rather than runs."""
+    return (folder / RUNS_TABLE).is_file() and not (folder / RUNS).is_dir()
+
+
+def read_exported(folder: Path, pattern: str = "*") -> Records:
+    """Reads exported tables as `read_records` reads runs.
+
+    What was not exported is as if it had not been recorded: classes, histories, some scores.
+
+    Args:
+        folder: Of the tables.
+        pattern: Which runs, by the names of their folders (`fnmatch`).
+
+    Raises:
+        StoreError: If a table is missing, damaged or something else, or there is no such run.
+    """
+    rows = _table(folder / RUNS_TABLE, RUN_TEXTS, RUN_NUMBERS).set_index("run", drop=False)
+    for name in ("run", "id"):
+        if rows[name].duplicated().any():
+            twice = rows.loc[rows[name].duplicated(), name].iloc[0]
+            raise _fault(folder / RUNS_TABLE, f"has {name} {twice} twice")
+    total = len(rows)
+    rows = rows[[fnmatchcase(name, pattern) for name in rows.index]]
+    if rows.empty:
+        raise StoreError(
+            f"--runs {pattern}: none of the {total} runs in {folder}. Their names are in the "
+            f"column run of {RUNS_TABLE}."
+        )
+    runs = {str(row["run"]): row for row in _plain(rows)}
+    sections = _sections(folder / SETTINGS_TABLE)
+    configs, recorded = {}, {}
+    for name, row in runs.items():
+        configs[name], recorded[name] = _configuration(folder, row, sections)
+    finished = {n: row for n, row in runs.items() if row["status"] == Status.FINISHED}
+    pairs = _pairs(folder, finished)
+    means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
+    scores = means[[name for name in means if not str(name).endswith(BEFORE)]].to_dict("index")
+    extractors = _by_name(read_extractors(folder))
+    summaries = {
+        name: _summary(folder, row, recorded[name], scores[name], extractors)
+        for name, row in finished.items()
+    }
+    frame = pd.DataFrame(
+        [
+            {**row, "task": _task(configs[name]), "method": method_of(row)}
+            for name, row in runs.items()
+        ],
+        index=list(runs),
+        columns=[*RUN_COLUMNS, "date"],
+    )
+    environments = {name: _environment(row) for name, row in runs.items()}
+    return Records(frame, {PAIRS: pairs}, summaries, configs, environments)
+
+
+def read_extractors(folder: Path) -> pd.DataFrame:
+    """The exported extractors, in the columns of `EXTRACTOR_TEXTS` and `EXTRACTOR_NUMBERS`.
+
+    Raises:
+        StoreError: If the table is missing, damaged or something else.
+    """
+    path = folder / EXTRACTORS_TABLE
+    rows = _table(path, EXTRACTOR_TEXTS, EXTRACTOR_NUMBERS)
+    try:
+        rows["channels"] = [[int(part) for part in cell.split()] for cell in rows["channels"]]
+    except ValueError as error:
+        raise _fault(path, f"has something else than widths for channels ({error})") from None
+    return rows
+
+
+def _fault(path: Path, what: str) -> StoreError:
+    return StoreError(f"{path}: {what}. {REMEDY}")
+
+
+def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) -> pd.DataFrame:
+    """A table with these columns; without `numbers`, all others are numbers."""
+    try:
+        rows = read_rows(path, texts)
+    except OSError as error:
+        raise _fault(path, f"cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise _fault(path, f"is no table of results ({str(error).splitlines()[0]})") from error
+    lacking = [name for name in (*texts, *(numbers or ())) if name not in rows]
+    if lacking:
+        raise _fault(path, f"is no table of results: it lacks the column {lacking[0]}")
+    for name in numbers or rows.columns.difference(list(texts)):
+        if not pd.api.types.is_numeric_dtype(rows[name]):
+            broken = rows[name][pd.to_numeric(rows[name], errors="coerce").isna()].dropna()
+            raise _fault(path, f"has {broken.iloc[0]!r} for a number of {name}")
+    return rows
+
+
+def _plain(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows whose empty numbers are None, and whose whole numbers are int."""
+    for found in rows.to_dict("records"):
+        row = {str(name): value for name, value in found.items()}
+        for name in RUN_NUMBERS:
+            row[name] = None if row[name] != row[name] else float(row[name])
+        for name in ("seed", "steps", "best_step"):
+            row[name] = None if row[name] is None else int(row[name])
+        row["metric"] = row["metric"] or None
+        yield row
+
+
+def _sections(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """By identifier, the name and content of each section."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for row in _table(path, SETTING_TEXTS, ()).to_dict("records"):
+        try:
+            value = yaml.safe_load(row["value"])
+        except yaml.YAMLError:
+            raise _fault(path, f"has {row['value']!r} for {row['setting']}") from None
+        found.setdefault(row["settings"], (row["section"], {}))[1][row["setting"]] = value
+    return found
+
+
+def _configuration(
+    folder: Path, row: Mapping[str, Any], sections: Mapping[str, tuple[str, dict[str, Any]]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's configuration without places, and what its summary says of the data."""
+    path = folder / SETTINGS_TABLE
+    config: dict[str, Any] = {"tracker": {"name": "none"}, "seed": row["seed"]}
+    for identifier in row["settings"].split():
+        if identifier not in sections:
+            raise _fault(path, f"lacks settings {identifier} of {row['run']}")
+        name, content = sections[identifier]
+        config[name] = dict(content)
+    recorded = config.pop(RECORD, {})
+    try:
+        if "regularizer" in config:
+            config["regularizer"] |= {"scale": row["scale"], "weight": row["weight"]}
+        reading_settings(config), training_settings(config), used_sections(config)
+        _ = [config[section]["name"] for section in ("dataset", "model")], _task(config)
+        if row["status"] == Status.FINISHED:
+            _ = [recorded[name] for name in RECORDED]
+            if recorded["schema"] > SCHEMA:
+                raise StoreError(
+                    f"{path}: is of schema {recorded['schema']}, newer than this version, which "
+                    f"knows {SCHEMA}. Update."
+                )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _fault(path, f"has incomplete settings of {row['run']} ({error})") from error
+    return config, recorded
+
+
+def _task(config: Mapping[str, Any]) -> str:
+    return str(config.get("task", {}).get("name", TASK))
+
+
+def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
+    before = _table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
+    after = _table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
+    for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
+        if "pair" not in table:
+            raise _fault(folder / file, "is no table of results: it lacks the column pair")
+    runs = pd.DataFrame(
+        [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
+        columns=["id", "run", "pairs"],
+    )
+    unknown = runs[~runs["pairs"].isin(before["pairs"])]
+    if len(unknown):
+        raise _fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
+    expected = runs.merge(before, on="pairs")
+    found = after[after["id"].isin(runs["id"])]
+    rows = expected.merge(found, on=["id", "pair"], how="outer", indicator=True)
+    odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
+    if len(odd):
+        run = runs.set_index("id")["run"][odd.iloc[0]]
+        raise _fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
+    order = {name: place for place, name in enumerate(runs["id"])}
+    rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
+    return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
+
+
+def _by_name(extractors: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Extractors by name, as summaries of runs name them."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in extractors.to_dict("records"):
+        one = found.setdefault(
+            row["extractor"],
+            {"task": row["task"], "name": row["extractor"], "steps": row["steps"], "scores": {}},
+        )
+        if row["score"]:
+            one["scores"][row["score"]] = row["value"]
+    return found
+
+
+def _summary(
+    folder: Path,
+    row: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    scores: Mapping[Hashable, float],
+    extractors: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    used = []
+    for name in row["extractors"].split():
+        if name.startswith(UNTRAINED):
+            used.append({"task": name.removeprefix(UNTRAINED), "steps": 0})
+        elif name in extractors:
+            used.append(dict(extractors[name]))
+        else:
+            raise _fault(folder / EXTRACTORS_TABLE, f"lacks {name} of {row['run']}")
+    facts = ("id", "variant", "dataset", "model", "metric", "weight", "seed", "steps", "best_step")
+    validation = {name: row[name] for name in RUN_NUMBERS if name.startswith(VALIDATION)}
+    seconds = row["training_seconds"]
+    return {
+        **recorded,
+        **{name: row[name] for name in facts},
+        "status": Status.FINISHED,
+        "validation": {
+            name.removeprefix(VALIDATION): value
+            for name, value in validation.items()
+            if value is not None
+        },
+        "scores": {name: {"mean": value} for name, value in scores.items() if value == value},
+        **({} if seconds is None else {"training_seconds": seconds}),
+        **({"extractors": used} if used else {}),
+    }
+
+
+def _environment(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: row[name] or None for name in ("bench", "commit", "python", "device")}
+    return {**known, "packages": {"torch": row["torch"] or None}}

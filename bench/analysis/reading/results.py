@@ -1,0 +1,20 @@
+"""Results, as runs or as exported tables."""
+
+from pathlib import Path
+
+from bench.analysis.reading.exported import is_exported, read_exported
+from bench.analysis.reading.records import Records, read_records
+
+
+def read_results(results: Path, pattern: str = "*") -> Records:
+    """Reads a folder of results, or the tables that were exported from one.
+
+    Args:
+        results: The folder.
+        pattern: Which runs, by the names of their folders (`fnmatch`).
+
+    Raises:
+        StoreError: If there is no such folder or run, or a table is damaged.
+    """
+    read = read_exported if is_exported(results) else read_records
+    return read(results, pattern)

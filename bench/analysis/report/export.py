@@ -1,0 +1,269 @@
+"""Writes results as a few small tables, which `bench.analysis.reading.exported` reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
+from bench.analysis.reading.exported import (
+    EXTRACTOR_NUMBERS,
+    EXTRACTOR_TEXTS,
+    EXTRACTORS_TABLE,
+    PAIRS_TABLE,
+    PLACE,
+    RECORD,
+    RECORDED,
+    RUN_NUMBERS,
+    RUN_TEXTS,
+    RUNS_TABLE,
+    SCORES_TABLE,
+    SETTING_TEXTS,
+    SETTINGS_TABLE,
+    UNTRAINED,
+    VALIDATION,
+    is_exported,
+    read_extractors,
+)
+from bench.analysis.reading.records import BEFORE, TASK, Records
+from bench.analysis.reading.results import read_results
+from bench.config.groups import GROUPS
+from bench.config.identity import digest
+from bench.errors import StoreError
+from bench.scores.registry import SCORES
+from bench.store.files import as_csv, read_json, write_atomically
+from bench.store.folder import ENVIRONMENT, EXTRACTORS, RUNS, SUMMARY, Status
+
+DIGITS = 6  # significant ones
+EXPORTED = (  # the scores; the others stay with the runs
+    *("dice", "dice_published", "hd95", "tre", "tre_median", "rtre", "nearer"),
+    *("folding", "sdlogj", "seconds"),
+)
+SECTIONS = [group for group in GROUPS if group != "tracker"]
+OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
+Row = dict[str, str]
+
+
+def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, int]:
+    """Writes the finished and the skipped registrations of some folders of results.
+
+    The same runs give the same bytes. A run that several folders hold is taken from the first.
+
+    Args:
+        folders: Of results, or of exported tables.
+        out: Folder of the tables; former tables are replaced.
+        pattern: Which runs, by the names of their folders (`fnmatch`).
+
+    Returns:
+        How many runs there are by status, those left out among them.
+
+    Raises:
+        StoreError: If there are no such runs, or the folder holds something else.
+    """
+    if (out / RUNS).exists():
+        raise StoreError(f"--out {out}: is a folder of results. Name another one for the tables.")
+    tables = _Tables()
+    for folder in folders:
+        tables.add(folder, read_results(folder, pattern))
+    if not tables.runs:
+        raise StoreError(
+            f"None of the runs in {', '.join(map(str, folders))} has finished; there is nothing "
+            "to export."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in tables.texts().items():
+        write_atomically(out / name, text)
+    return tables.counts
+
+
+class _Tables:
+    """Rows of the tables, collected from several folders."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Row] = {}
+        self.counts: dict[str, int] = {}
+        self.pairs: dict[str, list[Row]] = {}
+        self.scores: dict[str, list[Row]] = {}
+        self.settings: dict[str, list[Row]] = {}
+        self.extractors: dict[str, list[Row]] = {}
+
+    def add(self, folder: Path, records: Records) -> None:
+        known = set(self.extractors)
+        for extractor in _extractors(folder):
+            if extractor["extractor"] not in known:
+                self.extractors.setdefault(extractor["extractor"], []).append(extractor)
+        by_run = dict(iter(records.pairs.groupby("run", sort=False)))
+        for row in records.runs.reset_index(names="run").to_dict("records"):
+            name = str(row["run"])
+            if name in self.runs:
+                continue
+            self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
+            kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
+            if kept and row["task"] == TASK:
+                self.runs[name] = self._run(folder, records, row, by_run.get(name))
+
+    def _run(
+        self, folder: Path, records: Records, row: Mapping[Any, Any], pairs: pd.DataFrame | None
+    ) -> Row:
+        name = str(row["run"])
+        config, summary = records.configs[name], records.summaries.get(name, {})
+        environment = records.environments[name]
+        validation = summary.get("validation") or {}
+        regularizer = config.get("regularizer", {})
+        sections = {
+            group: _placeless(group, config[group]) for group in SECTIONS if group in config
+        }
+        if summary:
+            sections[RECORD] = {key: summary.get(key, {}) for key in RECORDED}
+        learned = [self._extractor(one, config) for one in summary.get("extractors", [])]
+        said = {
+            **{key: row[key] for key in ("run", "status", "error", "dataset", "metric", "model")},
+            **{key: row[key] for key in ("id", "weight", "seed")},
+            **{key: summary.get(key) for key in ("variant", "steps", "best_step")},
+            "scale": regularizer.get("scale"),
+            "noise": config["dataset"].get("added_noise"),
+            **{
+                n: validation.get(n.removeprefix(VALIDATION))
+                for n in RUN_NUMBERS
+                if VALIDATION in n
+            },
+            "training_seconds": summary.get("training_seconds"),
+            "settings": " ".join(self._section(group, sections[group]) for group in sections),
+            "extractors": " ".join(learned),
+            "pairs": "" if pairs is None else self._pairs(str(row["id"]), pairs),
+            **_ran_in(environment),
+            "torch": environment.get("packages", {}).get("torch"),
+            "date": row.get("date") or _date(folder / RUNS / name / SUMMARY),
+        }
+        return {key: _written(said[key]) for key in (*RUN_TEXTS, *RUN_NUMBERS)}
+
+    def _section(self, group: str, content: Mapping[str, Any]) -> str:
+        """Takes a section down once, and identifies it."""
+        values = {key: _as_yaml(value) for key, value in content.items()}
+        identifier = digest([group, values])
+        self.settings[identifier] = [
+            dict(zip(SETTING_TEXTS, (identifier, group, key, value), strict=True))
+            for key, value in values.items()
+        ]
+        return identifier
+
+    def _pairs(self, run: str, pairs: pd.DataFrame) -> str:
+        """Takes a run's scores down, and once what they were before; identifies the pairs."""
+        ordered = pairs.sort_values(["moving", "fixed"], kind="stable")
+        before = [name for name in EXPORTED if SCORES[name].has_before and name != "seconds"]
+        first, after = [], []
+        for number, row in enumerate(ordered.to_dict("records")):
+            names = {key: row[key] for key in ("moving", "fixed")}
+            scores = {key + BEFORE: _written(row[key + BEFORE]) for key in before}
+            first.append({"pair": str(number), **names, **scores})
+            scores = {key: _written(row[key]) for key in EXPORTED}
+            after.append({"run": run, "pair": str(number), **scores})
+        identifier = digest(first)
+        self.pairs[identifier] = [{"pairs": identifier, **row} for row in first]
+        self.scores[run] = after
+        return identifier
+
+    def _extractor(self, used: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """The name of an extractor that a run used; what no folder holds is as the run says."""
+        if "name" not in used:
+            return f"{UNTRAINED}{used['task']}"
+        name = str(used["name"])
+        if name not in self.extractors:
+            facts = {key: used[key] for key in ("task", "steps")}
+            facts |= {"extractor": name, "dataset": config["dataset"]["name"]}
+            facts |= {"noise": config["dataset"].get("added_noise"), "seed": config["seed"]}
+            scores = used.get("scores") or {"": None}
+            self.extractors[name] = [
+                _extractor_row({**facts, "score": score, "value": value})
+                for score, value in scores.items()
+            ]
+        return name
+
+    def texts(self) -> dict[str, str]:
+        """The tables, by the names of their files."""
+        runs = [self.runs[name] for name in sorted(self.runs)]
+        known = {"pairs": self.pairs, "scores": self.scores}
+        before, after = (_filled(_sorted(rows)) for rows in known.values())
+        extractors = _sorted(self.extractors)
+        return {
+            RUNS_TABLE: as_csv(runs),
+            PAIRS_TABLE: as_csv(before),
+            SCORES_TABLE: as_csv(after),
+            SETTINGS_TABLE: as_csv(_sorted(self.settings)),
+            EXTRACTORS_TABLE: as_csv(extractors)
+            if extractors
+            else ",".join((*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)) + "\n",
+        }
+
+
+def _sorted(rows: Mapping[str, list[Row]]) -> list[Row]:
+    return [row for name in sorted(rows) for row in rows[name]]
+
+
+def _filled(rows: Sequence[Row]) -> list[Row]:
+    """Rows without the columns that are empty in all of them."""
+    used = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
+    return [{name: row[name] for name in used} for row in rows]
+
+
+def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section without what has a column in the runs' table, and without the user's folders."""
+    dropped = OF_PLACES.get(group, set())
+
+    def cleaned(content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        return {
+            key: PLACE if key == "root" and isinstance(value, str) else cleaned(value)
+            for key, value in content.items()
+        }
+
+    return {key: value for key, value in cleaned(section).items() if key not in dropped}
+
+
+def _as_yaml(value: Any) -> str:
+    """A value on one line, as YAML writes it."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
+    return text.removesuffix("...\n").strip()
+
+
+def _extractors(folder: Path) -> Iterator[Row]:
+    """The rows of the extractors of a folder of results, or of exported tables."""
+    rows = read_extractors(folder) if is_exported(folder) else extractor_rows(folder)
+    for row in rows.astype(object).where(rows.notna(), None).to_dict("records"):
+        if row["score"] == DAMAGED:
+            continue
+        if is_exported(folder):
+            yield _extractor_row(row)
+            continue
+        trained = folder / EXTRACTORS / row["extractor"]
+        ran_in = _ran_in(read_json(trained / ENVIRONMENT) or {})
+        yield _extractor_row({**row, **ran_in, "date": _date(trained / SUMMARY)})
+
+
+def _extractor_row(row: Mapping[Any, Any]) -> Row:
+    said = {**row, "channels": " ".join(map(str, row.get("channels") or []))}
+    return {key: _written(said.get(key)) for key in (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)}
+
+
+def _ran_in(environment: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: environment.get(key) for key in ("bench", "commit", "python", "device")}
+
+
+def _date(file: Path) -> str:
+    """The day on which a file was written, in UTC; empty if it is not there."""
+    if not file.exists():
+        return ""
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
+
+
+def _written(value: Any) -> str:
+    """A cell: numbers are rounded, what is not known is empty."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
