@@ -114,16 +114,54 @@ def test_noise_costs_what_was_planted(results):
 
 def test_sentences_say_who_is_best_and_by_how_much(results):
     write_syn(results, 0.65, 0.03)
-    best, equal, beside, gains = texts(results)
+    best, equal, beside, gains, over_syn = texts(results)
     assert best.startswith("mse has the highest Dice, 0.720 (95 % interval 0.6")
     assert "12 test pairs). Significantly lower: ncc (−0.020, p = 0.0015), syn (−0.070" in best
     assert equal.startswith("At equal smoothness (SD log J 0.080) ncc has the highest Dice, 0.700")
-    assert beside == (
-        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are lower: "
-        "mse (−0.150, p = 0.0015), ncc (−0.200, p = 0.0015)."
+    assert beside.startswith(
+        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are "
+        "significantly lower: mse (−0.150, −0.1"
     )
-    assert gains.startswith("Unregistered pairs have a Dice of 0.300: mse (+0.420, +0.3")
-    assert gains.endswith("raise it significantly.")
+    assert beside.endswith(", p = 0.0015).")
+    begin = "Unregistered pairs have a Dice of 0.300; significantly higher: mse (+0.420, +0.3"
+    assert gains.startswith(begin)
+    assert gains.endswith(", p = 0.0015).")
+    assert over_syn.startswith("syn has a Dice of 0.650; significantly higher: mse (+0.070, +0.06")
+    assert "ncc (+0.050, +0.0" in over_syn
+
+
+def test_metrics_are_measured_by_each_method_without_one(results):
+    write_syn(results, 0.71 - 0.2 * SPREAD, 0.03)
+    (said,) = (text for text in texts(results) if text.startswith("syn has a Dice of 0.710"))
+    better, _, worse = said.partition("; significantly lower: ")
+    assert "significantly higher: mse (+0.010, " in better
+    assert worse.startswith("ncc (−0.010, ")
+
+
+def test_only_method_is_measured_by_the_unregistered_pairs(tmp_path):
+    write_run(tmp_path, config(), 0.5 + SPREAD)
+    (said,) = find(Request(tmp_path)).headlines
+    begin = "ncc raises Dice from 0.300 unregistered to 0.500 (+0.200, 95 % interval +0.1"
+    assert said.text.startswith(begin)
+    ending = ", p = 0.00049, 12 test pairs); there is no other method to compare it with."
+    assert said.text.endswith(ending)
+    (gain,) = texts(tmp_path)
+    assert gain.startswith("Unregistered pairs have a Dice of 0.300; significantly higher: ncc (")
+
+
+@pytest.mark.parametrize(
+    ("dice", "words"),
+    [
+        (0.3 + SPREAD, " test pairs); that is not significant; there is no other method"),
+        (0.1 + SPREAD, "ncc lowers Dice from 0.300 unregistered to 0.100 (−0.200, "),
+        (0.5 + SPREAD[:3], "; so few pairs cannot show a significant change."),
+        ([0.5], "ncc changes Dice from 0.300 unregistered to 0.500 (+0.200, 1 test pair); so few"),
+    ],
+)
+def test_what_the_only_method_changes_is_said_as_it_is(tmp_path, dice, words):
+    write_run(tmp_path, config(), dice)
+    (said,) = find(Request(tmp_path)).headlines
+    assert words in said.text
 
 
 def test_few_pairs_conclude_nothing(tmp_path):

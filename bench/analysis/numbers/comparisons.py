@@ -23,6 +23,7 @@ from bench.scores.registry import SCORES
 from bench.store.folder import CLASSES, HISTORY, ROBUSTNESS
 
 KEY = ["moving", "fixed"]
+LEADING = ("dice", "tre")  # the first of them that test pairs have is what methods are judged by
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Entry:
     histories: pd.DataFrame
     robustness: pd.DataFrame
     path: pd.DataFrame
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it uses no metric, such as affine and SyN: metrics are measured by it."""
+        return self.metric == self.choice.runs[0].get("model")
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -81,6 +87,12 @@ class Comparison:
     units: Mapping[str, str]
     subjects: pd.DataFrame
     entries: list[Entry]
+
+    @cached_property
+    def lead(self) -> str:
+        """The score that answers which method registers better: Dice; TRE where no pair has it."""
+        known = [n for n in LEADING if any(e.means[n].notna().any() for e in self.entries)]
+        return known[0] if known else LEADING[0]
 
     def scores(self, name: str) -> pd.DataFrame:
         """One score, test pairs by labels: the mean over seeds, NaN if it is NaN for one."""

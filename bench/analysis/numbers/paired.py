@@ -72,6 +72,22 @@ def compare_pairwise(comparison: Comparison) -> pd.DataFrame:
     return stacked
 
 
+def gains(comparison: Comparison) -> pd.DataFrame:
+    """What each method gains over the unregistered test pairs, by the leading score.
+
+    Returns:
+        By label: mean `gain` with its 95 % interval `gain_low` to `gain_high`, and `gain_p` of
+        Wilcoxon's signed-rank test, with Holm's correction over the methods.
+    """
+    changes = comparison.scores(comparison.lead).sub(comparison.before(comparison.lead), axis=0)
+    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    limits = [bootstrap.interval(changes[label].to_numpy()) for label in changes]
+    p = np.array([wilcoxon(changes[label].dropna().to_numpy()) for label in changes])
+    found = pd.DataFrame(limits, index=changes.columns, columns=["gain_low", "gain_high"])
+    found.insert(0, "gain", changes.mean())
+    return found.assign(gain_p=holm(p))
+
+
 def compare_all(comparison: Comparison) -> pd.DataFrame:
     """Friedman's test over all labels, for every tested score, on pairs that all have a value for.
 
