@@ -58,6 +58,11 @@ class Entry:
         """Whether it uses no metric, such as affine and SyN: metrics are measured by it."""
         return self.metric == self.choice.runs[0].get("model")
 
+    @property
+    def several(self) -> bool:
+        """Whether it ran under more than one λ."""
+        return len(self.choice.weights) > 1
+
     @cached_property
     def means(self) -> pd.DataFrame:
         """Scores by test pair: the mean over seeds, NaN if it is NaN for one."""

@@ -8,6 +8,13 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.measure import Measure
+from bench.analysis.numbers.over_datasets import (
+    by_noise,
+    count_wins,
+    is_learned,
+    lead_means,
+    mean_ranks,
+)
 from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.standing import Difference, Standing, against, too_few
@@ -16,7 +23,6 @@ from bench.analysis.numbers.wording import signed, signed_interval
 from bench.errors import counted
 from bench.scores.registry import SCORES
 
-OVER_ALL = "Over data sets"
 TOO_FEW = " No difference between so few can be significant."
 
 
@@ -25,7 +31,7 @@ class Conclusion:
     """A sentence or two.
 
     Attributes:
-        about: The comparison, or `OVER_ALL`.
+        about: The comparison, or several, see `by_noise`.
         text: What is concluded.
     """
 
@@ -57,13 +63,15 @@ def conclude(
         means, tests = _leading(one, rows, pairs)
         texts = [
             *_best("", measure, means, tests),
-            *_at_equal_smoothness(*(_of(frame, comparison=one.name) for frame in fronts)),
+            *_at_equal_smoothness(one, *(_of(frame, comparison=one.name) for frame in fronts)),
             *_over_unregistered(measure, _of(rows, comparison=one.name)),
             *_over_references(one, measure, means, tests),
             *_under_noise(*(_of(frame, comparison=one.name) for frame in losses)),
         ]
         found += [Conclusion(one.name, text) for text in texts]
-    found += [Conclusion(OVER_ALL, text) for text in _over_data_sets(comparisons)]
+    for about, group in by_noise(comparisons).items():
+        found += [Conclusion(about, text) for text in _ranks(lead_means(group))]
+        found += [Conclusion(about, text) for text in _wins(count_wins(group, fronts[1]))]
     return found
 
 
@@ -175,7 +183,9 @@ def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
     yield text
 
 
-def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+def _at_equal_smoothness(
+    one: Comparison, fronts: pd.DataFrame, tests: pd.DataFrame
+) -> Iterator[str]:
     measure = Measure(SCORES["dice"])
     for level in dict.fromkeys(fronts["level"]) if len(fronts) else ():
         rows = _of(fronts, level=level)
@@ -185,7 +195,9 @@ def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[
         means = means.rename(columns={"dice": "mean"})
         if level == COMMON:
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
-            yield from _best(where, measure, means, own)
+            lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
+            for text in _best(where, measure, means, own):
+                yield text + (f" Others do not reach it: {', '.join(lacking)}." if lacking else "")
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         yield (
@@ -278,20 +290,35 @@ def _under_noise(losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
 
 
-def _over_data_sets(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    means = pd.DataFrame({one.name: one.scores("dice").mean() for one in comparisons}).T
-    means = means.dropna(how="all").dropna(axis=1)
+def _ranks(means: pd.DataFrame) -> Iterator[str]:
+    """Mean ranks over data sets, and who is within the critical difference of the first."""
     if not enough_for_ranks(means):
         return
-    ranks = means.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+    ranks = mean_ranks(means)
     difference = critical_difference(means.shape[1], len(means))
     within = [str(label) for label in ranks.index[1:] if ranks[label] - ranks.iloc[0] <= difference]
     listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
     text = (
-        f"Mean ranks by Dice over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. "
-        f"The critical difference is {difference:.1f} (Nemenyi, 5 %)"
+        f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. The "
+        f"critical difference is {difference:.1f} (Nemenyi, 5 %)"
     )
     yield text + (f"; within it of the first: {', '.join(within)}." if within else ".")
+
+
+def _wins(wins: pd.DataFrame) -> Iterator[str]:
+    """On how many data sets learned features are ahead of other metrics at equal smoothness."""
+    for first, rows in wins.groupby("first", sort=False):
+        others = rows[~rows["second"].map(is_learned)].to_dict("records")
+        if not is_learned(str(first)) or not others:
+            continue
+        listed = [
+            f"{row['second']} on {row['higher']} and lower on {row['lower']} of {row['datasets']}"
+            for row in others
+        ]
+        yield (
+            f"At equal smoothness {first} has a significantly higher Dice than "
+            f"{', than '.join(listed)} data sets."
+        )
 
 
 def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.paired import clusters_of, pairwise
 
 SMOOTHNESS = "sdlogj"
-COMMON = "common"  # a smoothness that the fronts of all methods reach
+COMMON = "common"  # a smoothness that the fronts of most methods reach, if possible of all
 FRONT_COLUMNS = ["comparison", "level", "sdlogj", "label", "n", "dice", "low", "high", "area"]
 
 
@@ -71,24 +71,26 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compares methods at equal smoothness, as `bench.analysis.numbers.paired` does otherwise.
 
     Methods are compared at several levels of mean SD log J. `common` is that of the smoothest
-    method under its chosen λ, or the nearest to it that the fronts of all methods reach; it is left
-    out if there is none. Each method without λ, such as SyN, sets a level besides, at which it is
-    compared with the fronts that reach it.
+    method under its chosen λ, or the nearest to it that the fronts of all methods reach. Where no
+    smoothness is reached by all, as many are compared as reach one, if two do. Each method
+    without λ, such as SyN, sets a level besides, at which it is compared with the fronts that reach
+    it.
 
     Returns:
         Means with their 95 % intervals: columns `comparison`, `level`, `sdlogj`, `label`, `n` (test
-        pairs), `dice`, `low`, `high`, and `area`, the mean Dice over the smoothness that all fronts
-        reach (`common` only); and every two methods of a level: the columns of `pairwise` after
-        `comparison` and `level`. Holm's correction is within a level.
+        pairs), `dice`, `low`, `high`, and `area`, the mean Dice over the smoothness that all these
+        fronts reach (`common` only); and every two methods of a level: the columns of `pairwise`
+        after `comparison` and `level`. Holm's correction is within a level.
     """
     bootstrap = Bootstrap(clusters_of(comparison).codes)
     fronts = _fronts(comparison)
     dice, smoothness = comparison.scores("dice"), comparison.scores(SMOOTHNESS).mean()
     found: list[tuple[str, float, dict[str, np.ndarray]]] = []
-    span = _common_span(fronts)
+    together = _most_together(fronts)
+    span = _common_span(together)
     if span:
-        common = float(np.clip(smoothness[list(fronts)].min(), *span))
-        found.append((COMMON, common, {name: front.at(common) for name, front in fronts.items()}))
+        common = float(np.clip(smoothness[list(together)].min(), *span))
+        found.append((COMMON, common, {name: front.at(common) for name, front in together.items()}))
     for entry in comparison.entries:
         level = float(smoothness[entry.label])
         reaching = {name: front for name, front in fronts.items() if front.reaches(level)}
@@ -112,6 +114,15 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
         tables.append(table)
     means = pd.DataFrame(rows, columns=FRONT_COLUMNS)
     return means, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _most_together(fronts: dict[str, Front]) -> dict[str, Front]:
+    """As many fronts as reach one smoothness: all, if their spans meet."""
+    groups = [
+        {name: one for name, one in fronts.items() if one.reaches(first.smoothness[0])}
+        for first in sorted(fronts.values(), key=lambda front: front.smoothness[0])
+    ]
+    return max(groups, key=len, default={})
 
 
 def _common_span(fronts: dict[str, Front]) -> tuple[float, float] | None:

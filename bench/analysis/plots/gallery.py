@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.over_datasets import OVER_ALL, by_noise, lead_means, mean_ranks
 from bench.analysis.numbers.ranking import enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.plots import descriptions
@@ -107,19 +108,20 @@ def boxes(shown: Shown) -> Iterator[Drawing]:
 
 
 def ranks(shown: Shown) -> Iterator[Drawing]:
-    """Mean ranks over data sets."""
-    means = pd.DataFrame({one.name: one.scores("dice").mean() for one in shown.labelled}).T
-    ranked = means.dropna(axis=1)
-    if enough_for_ranks(ranked):
-        lacking = [str(label) for label in means if label not in ranked]
+    """Mean ranks over data sets, those under one noise together."""
+    for about, group in by_noise(shown.comparisons).items():
+        ranked = lead_means(group)
+        if not enough_for_ranks(ranked):
+            continue
+        lacking = {e.label for one in group for e in one.entries} - set(ranked)
         yield Drawing(
-            "ranks",
-            "Mean rank of each metric over data sets by mean test Dice, 1 is best. A bar joins "
-            "metrics that Nemenyi's test does not tell apart."
-            + said(dict.fromkeys(lacking, "not on every data set")),
+            file_name(about.replace(OVER_ALL, "ranks")),
+            f"{about}: mean rank of each metric by mean test Dice, or TRE without labels; 1 is "
+            "best. A bar joins metrics that Nemenyi's test does not tell apart."
+            + said(dict.fromkeys(sorted(lacking), "not on every data set")),
             draw_ranks(ranked, shown.looks),
             "Ranks over data sets",
-            descriptions.of_ranks(ranked.rank(axis=1, ascending=False).mean()),
+            descriptions.of_ranks(mean_ranks(ranked)),
         )
 
 

@@ -5,20 +5,21 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.numbers.over_datasets import mean_ranks
 from bench.analysis.numbers.statistics import critical_difference, friedman
 from bench.analysis.plots.style import Look, marker, new_figure
 
 
 def draw_ranks(means: pd.DataFrame, looks: Mapping[str, Look]) -> Any:
-    """Mean ranks by Dice; bars join metrics that Nemenyi's test does not tell apart.
+    """Mean ranks; bars join metrics that Nemenyi's test does not tell apart.
 
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
 
     Args:
-        means: Data sets by labels, mean test Dice, without NaN.
+        means: Data sets by labels, larger is better, without NaN.
         looks: Of the labels.
     """
-    ranks = means.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+    ranks = mean_ranks(means)
     difference = critical_difference(means.shape[1], len(means))
     bars = joined(ranks, difference)
     figure = new_figure(6.5, 1.4 + 0.24 * len(ranks) + 0.12 * len(bars))
@@ -47,7 +48,7 @@ def draw_ranks(means: pd.DataFrame, looks: Mapping[str, Look]) -> Any:
     panel.set_ylim(-len(ranks) - 0.5 * len(bars) - 0.6, 0)
     panel.xaxis.set_ticks_position("top")
     panel.set_xticks(range(1, means.shape[1] + 1))
-    panel.set_xlabel("mean rank by Dice, 1 is best")
+    panel.set_xlabel("mean rank, 1 is best")
     panel.xaxis.set_label_position("top")
     panel.spines[["left", "bottom"]].set_visible(False)
     panel.spines["top"].set_visible(True)
