@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from bench.cli.data_commands import app as data
+from bench.cli.export_commands import document, export
 from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, register, score
 from bench.cli.run_commands import app as runs
@@ -34,6 +35,8 @@ app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command()(register)
 app.command()(score)
+app.command()(export)
+app.command()(document)
 
 
 @app.callback()
@@ -43,7 +46,9 @@ def bench() -> None:
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    results: Annotated[
+        Path, typer.Option(help="Folder of the results, or of tables of `export`.")
+    ] = Path("results"),
     runs: Annotated[str, typer.Option(help="Only runs whose folders are named so.")] = "*",
     experiment: Annotated[
         str | None, typer.Option(help="Only the runs of conf/experiment/NAME.yaml.")

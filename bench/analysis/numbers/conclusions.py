@@ -197,7 +197,7 @@ def _at_equal_smoothness(
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
             lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
             for text in _best(where, measure, means, own):
-                yield text + (f" Others do not reach it: {', '.join(lacking)}." if lacking else "")
+                yield text + (f" Out of reach for {_listed(lacking)}." if lacking else "")
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         yield (

@@ -67,6 +67,7 @@ class Findings:
         pairs: Of `compare_pairwise`.
         friedman: Of `compare_all`.
         fronts: Of `compare_fronts`, means at equal smoothness.
+        front_pairs: Of `compare_fronts`, every two methods.
         losses: Of `noise_losses`, means.
         headlines: Of `headlines`.
         conclusions: Of `conclude`.
@@ -81,6 +82,7 @@ class Findings:
     pairs: pd.DataFrame
     friedman: pd.DataFrame
     fronts: pd.DataFrame
+    front_pairs: pd.DataFrame
     losses: pd.DataFrame
     headlines: list[Conclusion]
     conclusions: list[Conclusion]
@@ -126,6 +128,7 @@ def find(request: Request) -> Findings:
         pairs,
         stack([compare_all(one) for one in comparisons], ["comparison", "score"]),
         fronts,
+        front_pairs,
         losses,
         headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),

@@ -48,13 +48,18 @@ def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[
             yield from draw_one(comparison, shown)
 
 
-def smoothness(shown: Shown) -> Iterator[Drawing]:
-    """Dice against smoothness."""
+def smoothness(shown: Shown, scores: Sequence[str] | None = None) -> Iterator[Drawing]:
+    """Dice against smoothness.
+
+    Args:
+        shown: What is drawn.
+        scores: Of smoothness, a panel for each; by default those of short tables.
+    """
     if not shown.labelled:
         return
     rows = shown.rows[shown.rows["label"] != UNREGISTERED]
     known = [name for name in compared_scores("smoothness") if rows[name].notna().any()]
-    names = [name for name in known if SCORES[name].in_short]
+    names = [name for name in known if SCORES[name].in_short and name in (scores or known)]
     drawn = rows.dropna(subset=["dice", *names])
     fronts = {}
     for one in shown.labelled:

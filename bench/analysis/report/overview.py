@@ -11,6 +11,8 @@ from bench.analysis.reading.durations import duration
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 
+SHORT = 8  # characters of a commit
+
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
@@ -54,6 +56,32 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
             f"{clusters.count} {clusters.unit}",
         ]
         body.append([Cell(text, text) for text in texts])
+    table.sections.append(body)
+    return table
+
+
+def provenance_table(records: Records) -> Table:
+    """What the finished registrations ran on, and how long."""
+    caption = "Version, commit and device of all runs; times are sums over runs and test pairs."
+    headings = ["version", "commit", "device", "PyTorch", "days", "runs", "trained", "registered"]
+    table = Table("provenance", caption, headings, texts=5)
+    seconds = records.pairs.groupby("run")["seconds"].sum()
+    used: dict[tuple[str, ...], list[str]] = {}
+    for run in records.registrations:
+        ran_in = records.environments[run]
+        facts = [ran_in.get(name) or NONE for name in ("bench", "commit", "device")]
+        commit = facts[1][:SHORT] + ("+" if facts[1].endswith("+") else "")
+        version = ran_in.get("packages", {}).get("torch") or NONE
+        used.setdefault((facts[0], commit, facts[2], version), []).append(run)
+    body = []
+    for facts_of, runs in sorted(used.items()):
+        days = records.runs.loc[runs, "date"] if "date" in records.runs else pd.Series(dtype=str)
+        known = sorted({day for day in days if day})
+        trained = sum(records.summaries[run].get("training_seconds") or 0 for run in runs)
+        cells = [Cell(text, text) for text in facts_of]
+        cells.append(Cell(" to ".join(dict.fromkeys([*known[:1], *known[-1:]])) or NONE))
+        cells += [Cell(str(len(runs)), len(runs)), _time(trained or None)]
+        body.append([*cells, _time(float(seconds[runs].sum()))])
     table.sections.append(body)
     return table
 

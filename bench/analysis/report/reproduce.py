@@ -1,7 +1,7 @@
 """The command that makes a run again, from its recorded configuration."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -10,7 +10,7 @@ from bench.analysis.reading.records import TASK, used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
-from bench.config.identity import NOT_IDENTIFYING
+from bench.config.identity import NOT_IDENTIFYING, digest
 from bench.config.overrides import quoted
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
@@ -47,6 +47,35 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
         lines.append("python run.py " + " ".join(shlex.quote(override) for override in overrides))
     return lines
+
+
+def sweeps(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for all configurations that differ in λ and seed only.
+
+    Args:
+        configs: Resolved configurations, as runs record them.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for config in configs:
+        others = {name: section for name, section in config.items() if name in GROUPS}
+        others["regularizer"] = {**config["regularizer"], "weight": None, "scale": None}
+        groups.setdefault(digest(others), []).append(config)
+    lines = commands(alike[0] for alike in groups.values())
+    return sorted(_sweep(line, alike) for line, alike in zip(lines, groups.values(), strict=True))
+
+
+def _sweep(line: str, alike: Sequence[Mapping[str, Any]]) -> str:
+    """The command of the first configuration, with the values of all."""
+    values = {
+        "regularizer.weight": sorted({config["regularizer"]["weight"] or 0 for config in alike}),
+        "seed": sorted({config["seed"] for config in alike}),
+    }
+    words = line.split(" ")
+    for i, word in enumerate(words):
+        name = word.partition("=")[0]
+        if name in values:
+            words[i] = f"{name}={','.join(f'{value:g}' for value in values[name])}"
+    return " ".join(words) if len(alike) == 1 else " ".join([*words[:2], "-m", *words[2:]])
 
 
 def _names_task(config: Mapping[str, Any]) -> bool:

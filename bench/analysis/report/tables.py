@@ -10,6 +10,7 @@ from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.reading.durations import duration
+from bench.analysis.reading.metrics import metric_order
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import ARROWS, SCORES, compared_scores
 
@@ -188,8 +189,8 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
     """
     caption = (
         "Dice at equal smoothness: between neighbouring λ, at the mean SD log J of the smoothest "
-        "method that all reach (common), or of a method without λ. Area: mean Dice over the "
-        "smoothness that all methods reach."
+        "method, or the nearest that all or else most methods reach (common), and at that of each "
+        "method without λ. Area: mean Dice over the smoothness that all these methods reach."
     )
     headings = ["data set", "smoothness of", "method", "SD log J", "pairs", "Dice ↑"]
     headings += ["95 % interval", "area ↑"]
@@ -241,6 +242,33 @@ def losses_table(losses: pd.DataFrame) -> Table:
                 for row in rows.to_dict("records")
             ]
         )
+    return table
+
+
+def wins_table(about: str, wins: pd.DataFrame) -> Table:
+    """On how many data sets the method of a row is ahead of that of a column.
+
+    Args:
+        about: Which data sets.
+        wins: Of `count_wins`.
+    """
+    labels = list(dict.fromkeys([*wins["first"], *wins["second"]]))
+    labels.sort(key=lambda label: metric_order(label.split()[0]))
+    caption = (
+        f"{about}: on how many data sets the Dice of a row's method is significantly higher, and "
+        "significantly lower, than that of a column's, of those on which both are compared."
+    )
+    table = Table("wins", caption, ["method", *labels], texts=1)
+    counts = {(row["first"], row["second"]): row for row in wins.to_dict("records")}
+    body = []
+    for first in labels:
+        cells = [Cell(first, first)]
+        for second in labels:
+            row = counts.get((first, second))
+            text = f"{row['higher']} / {row['lower']} of {row['datasets']}" if row else NONE
+            cells.append(Cell(text, row["higher"] if row else None))
+        body.append(cells)
+    table.sections.append(body)
     return table
 
 

@@ -1,0 +1,175 @@
+"""Results as one page of Markdown with figures, for a repository."""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.analysis.numbers.findings import Findings, Request, find
+from bench.analysis.numbers.over_datasets import by_noise, count_wins
+from bench.analysis.plots.drawings import Drawing, Shown
+from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
+from bench.analysis.plots.saving import write_figure
+from bench.analysis.plots.style import RESOLUTION, looks, styled
+from bench.analysis.report.markup import Table, markdown
+from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
+from bench.analysis.report.reproduce import sweeps
+from bench.analysis.report.tables import fronts_table, losses_table, results_table, wins_table
+from bench.analysis.report.writing import CRITERIA
+from bench.errors import BenchError
+from bench.store.escaping import for_markdown
+from bench.store.files import write_atomically
+
+CAPTIONS = {  # by the name of a drawing, or what begins it
+    "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
+    "λ, with 95 % intervals; lines follow λ. Better is up and left.",
+    "dice": "Dice over test pairs, seeds averaged. Boxes are quartiles, whiskers deciles, dots "
+    "pairs beyond; the dashed line is the median of the unregistered pairs.",
+    "ranks": "Mean rank of each metric over data sets, 1 is best. A bar joins metrics that "
+    "Nemenyi's test does not tell apart.",
+}
+READING = (
+    "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
+    "validation pairs: {criterion}. Bold: best; underlined: second; ≈: not significantly different "
+    "from the best. Significant is p < 0.05 by Wilcoxon's signed-rank test over test pairs with "
+    "Holm's correction; intervals are of 95 % by a bootstrap over test pairs."
+)
+
+
+def write_document(request: Request, out: Path, images: Path) -> Findings:
+    """Writes the page and its figures.
+
+    Args:
+        request: What of.
+        out: The file, in Markdown.
+        images: Folder of its figures, PNG.
+
+    Raises:
+        StoreError: If there are no such runs, or tables are damaged.
+        BenchError: If nothing has finished.
+    """
+    found = find(request)
+    with styled():
+        drawings = draw(found)
+        text = compose(request, found, drawings, out, images)
+        images.mkdir(parents=True, exist_ok=True)
+        for drawing in drawings:
+            write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
+    write_atomically(out, text)
+    return found
+
+
+def draw(found: Findings) -> list[Drawing]:
+    """The figures of the page."""
+    named = ((entry.label, entry.metric) for one in found.comparisons for entry in one.entries)
+    shown = Shown(found.comparisons, found.rows, looks(named))
+    return [*smoothness(shown, [FRONT]), *boxes(shown), *ranks(shown)]
+
+
+def compose(
+    request: Request, found: Findings, drawings: Sequence[Drawing], out: Path, images: Path
+) -> str:
+    """The text of the page.
+
+    Raises:
+        BenchError: If nothing has finished.
+    """
+    if not found.comparisons:
+        raise BenchError(f"--results {request.results}: no registration has finished.")
+    parts = [
+        "# Results",
+        _origin(request, out, images),
+        READING.format(criterion=CRITERIA[request.select]),
+        *_answers(found),
+        *(_figure(drawing, out, images) for drawing in drawings),
+        *_datasets(request, found),
+        *_section("Equal smoothness", fronts_table(found.fronts)),
+        *_section("What noise costs", losses_table(found.losses)),
+        *_section("Over data sets, at equal smoothness", *_wins(found)),
+        *_section("Extractors", extractors_table(found.extractors)),
+        *_section("What is missing", missing_table(found.missing)),
+        *_section("Where the numbers come from", provenance_table(found.records)),
+        *_commands(found),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _origin(request: Request, out: Path, images: Path) -> str:
+    command = request.command.replace("report", "document", 1)
+    command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
+    folder = _link(request.results, out)
+    return (
+        f"This page is computed from the runs in [{folder}]({folder}) and written by a command; "
+        "edits to it are lost:\n\n"
+        f"    {command}"
+    )
+
+
+def _link(target: Path, out: Path) -> str:
+    return Path(os.path.relpath(target, out.parent)).as_posix()
+
+
+def _answers(found: Findings) -> Iterator[str]:
+    """The headlines, and what holds over data sets."""
+    names = {one.name for one in found.comparisons}
+    over = [said for said in found.conclusions if said.about not in names]
+    lines = [
+        f"- **{for_markdown(said.about)}**: {for_markdown(said.text)}"
+        for said in [*found.headlines, *over]
+    ]
+    if lines:
+        yield "## In short"
+        yield "\n".join(lines)
+
+
+def _figure(drawing: Drawing, out: Path, images: Path) -> str:
+    kind = next(name for name in CAPTIONS if drawing.name.startswith(name))
+    file = _link(images / f"{drawing.name}.png", out)
+    caption = CAPTIONS[kind]
+    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+
+
+def _datasets(request: Request, found: Findings) -> Iterator[str]:
+    """Main table and conclusions of each comparison."""
+    beside_papers = [] if request.published else ["published", "difference"]
+    rows = found.rows.drop(columns=beside_papers, errors="ignore")
+    said: dict[str, list[str]] = {}
+    for conclusion in found.conclusions:
+        said.setdefault(conclusion.about, []).append(conclusion.text)
+    for one in found.comparisons:
+        table = results_table(rows[rows["comparison"] == one.name], found.pairs, "results", "")
+        yield f"## {for_markdown(one.name)}"
+        yield markdown(_without_first(table))
+        if one.name in said:
+            yield "\n".join(f"- {for_markdown(text)}" for text in said[one.name])
+
+
+def _without_first(table: Table) -> Table:
+    """The table without its first column, which says the same in all rows."""
+    sections = [[row[1:] for row in section] for section in table.sections]
+    headings, texts, names = table.headings[1:], table.texts - 1, table.names - 1
+    return replace(table, headings=headings, texts=texts, names=names, sections=sections)
+
+
+def _section(title: str, *tables: Table) -> Iterator[str]:
+    filled = [table for table in tables if table.rows]
+    if filled:
+        yield f"## {title}"
+        yield from map(markdown, filled)
+
+
+def _wins(found: Findings) -> Iterator[Table]:
+    for about, group in by_noise(found.comparisons).items():
+        wins = count_wins(group, found.front_pairs)
+        if len(wins):
+            yield wins_table(about, wins)
+
+
+def _commands(found: Findings) -> Iterator[str]:
+    configs = {run: found.records.configs[run] for run in found.records.registrations}
+    lines = "\n".join(sweeps(configs.values()))
+    yield (
+        "<details><summary>The commands that run these again</summary>\n\n"
+        f"```\n{lines}\n```\n\n</details>"
+    )

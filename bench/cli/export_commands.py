@@ -1,0 +1,52 @@
+"""`python -m bench export` and `document`: results as small tables, and as a page of Markdown."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import counted
+from bench.store.escaping import for_terminal
+from bench.store.folder import Status
+
+RunsOption = Annotated[str, typer.Option(help="Only runs whose folders are named so.")]
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="Folder of the tables; former ones are replaced.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of results, or of exported tables; again for further ones."),
+    ] = None,
+    runs: RunsOption = "*",
+) -> None:
+    """Write results as a few small tables, from which report and document need no runs."""
+    from bench.analysis.report.export import export as write
+
+    found = write(results or [Path("results")], out, runs)
+    finished = counted(found.pop(Status.FINISHED, 0), "finished run")
+    others = "".join(f", {count} {status}" for status, count in sorted(found.items()))
+    print(for_terminal(f"{out}: {finished}{others}"))
+
+
+def document(
+    out: Annotated[Path, typer.Option(help="The page, in Markdown.")],
+    results: Annotated[Path, typer.Option(help="Folder of results, or of exported tables.")] = Path(
+        "results"
+    ),
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of its figures; by default images beside the page.")
+    ] = None,
+    runs: RunsOption = "*",
+    select: Annotated[
+        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+    ] = "val_dice",
+    published: Annotated[bool, typer.Option("--published", help="Add the papers' values.")] = False,
+) -> None:
+    """Write conclusions, tables and figures on the results as a page of Markdown."""
+    from bench.analysis.numbers.findings import Request
+    from bench.analysis.report.document import write_document
+
+    request = Request(results, runs, select=select, published=published)
+    found = write_document(request, out, images or out.parent / "images")
+    print(for_terminal(f"{out}: {counted(len(found.records.summaries), 'finished run')}"))
