@@ -3,8 +3,10 @@
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.noise import without_noise
 from bench.analysis.reading.records import Records
 from bench.errors import counted
+from bench.scores.registry import score_of
 from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -32,7 +34,8 @@ def find_missing(records: Records, comparisons: list[Comparison]) -> pd.DataFram
 def _split(comparisons: list[Comparison]) -> list[dict]:
     by_dataset: dict[str, list[str]] = {}
     for comparison in comparisons:
-        by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
+        if without_noise(comparison, comparisons) is None:  # noise is compared by what it costs
+            by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
     reason = "runs that cannot be compared, each group has tables: {}"
     return [
         {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
@@ -86,14 +89,15 @@ def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
 
 
 def _values(comparisons: list[Comparison]) -> list[dict]:
-    """Test pairs whose Dice could not be measured, and classes that no pair has."""
+    """Test pairs whose leading score could not be measured, and classes that no pair has."""
     rows = []
     for comparison in comparisons:
-        dice = comparison.scores("dice")
-        for label in dice:
-            lacking = int(dice[label].isna().sum())
+        scores, title = comparison.scores(comparison.lead), score_of(comparison.lead).title
+        for label in scores:
+            lacking = int(scores[label].isna().sum())
             if lacking:
-                reason = f"Dice of {lacking} of {len(dice)} test pairs is not a number; left out"
+                of = f"{lacking} of {len(scores)} test pairs"
+                reason = f"{title} of {of} is not a number; left out"
                 rows.append(
                     {
                         "what": "no value",

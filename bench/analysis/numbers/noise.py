@@ -23,10 +23,10 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
     """
     rows, tables = [], []
     for noisy in comparisons:
-        level = float(noisy.reading.get(ADDED, 0))
-        clean = next((one for one in comparisons if level and _same_but_noise(one, noisy)), None)
+        clean = without_noise(noisy, comparisons)
         if clean is None:
             continue
+        level = float(noisy.reading[ADDED])
         losses = clean.scores("dice") - noisy.scores("dice")
         losses = losses.dropna(axis=1, how="all")
         rougher = noisy.scores("sdlogj").mean() - clean.scores("sdlogj").mean()
@@ -43,11 +43,13 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
     return frame, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _same_but_noise(one: Comparison, noisy: Comparison) -> bool:
-    """Whether a comparison is on the same test pairs, read alike, without noise."""
+def without_noise(noisy: Comparison, comparisons: Sequence[Comparison]) -> Comparison | None:
+    """The comparison on the same test pairs, read alike, without noise; None if there is none."""
     without = {key: value for key, value in noisy.reading.items() if key != ADDED}
-    return (
-        one.dataset == noisy.dataset
-        and dict(one.reading) == without
-        and one.subjects.equals(noisy.subjects)
-    )
+    if not noisy.reading.get(ADDED):
+        return None
+    for one in comparisons:
+        alike = one.dataset == noisy.dataset and dict(one.reading) == without
+        if alike and one.subjects.equals(noisy.subjects):
+            return one
+    return None
