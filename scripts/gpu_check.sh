@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU is needed for, in one go: the tests marked gpu, the benchmarks, direct registration of
 # the hippocampus set, and networks at the papers' weights, for docs/benchmarks.md and
-# docs/results.md.
+# docs/results/.
 #
 #   scripts/gpu_check.sh HIPPOCAMPUS OUT
 #

@@ -21,6 +21,10 @@ from bench.errors import BenchError
 from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
+PAPERS = (
+    "The papers' Dice is of Czolbe et al., MIA 2023; compare it with Dice (published), of their "
+    "definition. Budgets and data may differ."
+)
 CAPTIONS = {  # by the name of a drawing, or what begins it
     "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
     "λ, with 95 % intervals; lines follow λ. Better is up and left.",
@@ -81,6 +85,7 @@ def compose(
         "# Results",
         _origin(request, out, images),
         READING.format(criterion=CRITERIA[request.select]),
+        *([PAPERS] if request.published else []),
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),
         *_datasets(request, found),

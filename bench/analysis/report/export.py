@@ -58,10 +58,10 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         pattern: Which runs, by the names of their folders (`fnmatch`).
 
     Returns:
-        How many runs there are by status, those left out among them.
+        How many runs there are by status, those left out among them, and damaged extractors.
 
     Raises:
-        StoreError: If there are no such runs, or the folder holds something else.
+        StoreError: If there are no such runs, two have one id, or the folder holds results.
     """
     if (out / RUNS).exists():
         raise StoreError(f"--out {out}: is a folder of results. Name another one for the tables.")
@@ -93,7 +93,9 @@ class _Tables:
     def add(self, folder: Path, records: Records) -> None:
         known = set(self.extractors)
         for extractor in _extractors(folder):
-            if extractor["extractor"] not in known:
+            if extractor["score"] == DAMAGED:
+                self.counts["damaged extractor"] = self.counts.get("damaged extractor", 0) + 1
+            elif extractor["extractor"] not in known:
                 self.extractors.setdefault(extractor["extractor"], []).append(extractor)
         by_run = dict(iter(records.pairs.groupby("run", sort=False)))
         for row in records.runs.reset_index(names="run").to_dict("records"):
@@ -161,6 +163,8 @@ class _Tables:
             first.append({"pair": str(number), **names, **scores})
             scores = {key: _written(row[key]) for key in EXPORTED}
             after.append({"run": run, "pair": str(number), **scores})
+        if run in self.scores:
+            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
         identifier = digest(first)
         self.pairs[identifier] = [{"pairs": identifier, **row} for row in first]
         self.scores[run] = after
@@ -236,8 +240,6 @@ def _extractors(folder: Path) -> Iterator[Row]:
     """The rows of the extractors of a folder of results, or of exported tables."""
     rows = read_extractors(folder) if is_exported(folder) else extractor_rows(folder)
     for row in rows.astype(object).where(rows.notna(), None).to_dict("records"):
-        if row["score"] == DAMAGED:
-            continue
         if is_exported(folder):
             yield _extractor_row(row)
             continue
