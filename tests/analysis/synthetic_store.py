@@ -6,6 +6,7 @@ import json
 import numpy as np
 import yaml
 
+from bench.config.identity import digest
 from bench.scores.registry import SCORES
 from bench.store.folder import SCHEMA
 
@@ -110,7 +111,7 @@ def start_run(results, settings, variant="v"):
     weight = weight if "regularizer" in uses else None
     folder = results / "runs" / name
     folder.mkdir(parents=True)
-    header = {"id": variant, "variant": variant, **names}
+    header = {"id": digest(name), "variant": variant, **names}
     header |= {"regularizer": "diffusion", "weight": weight, "seed": seed}
     (folder / "run.json").write_text(json.dumps(header))
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))

@@ -7,7 +7,9 @@ from synthetic_store import config, write_run
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.findings import Request, find
 from bench.analysis.numbers.fronts import COMMON, Front, compare_fronts
+from bench.analysis.numbers.over_datasets import OVER_ALL, count_wins
 from bench.analysis.reading.records import read_records
+from bench.analysis.report.tables import wins_table
 
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
@@ -196,3 +198,77 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
         write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
     (said,) = find(Request(few)).headlines
     assert said.text.endswith("; so few pairs tell no methods apart.")
+
+
+def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(results):
+    for weight, dice, smoothness in [(2.0, 0.3, 0.3), (1.0, 0.4, 0.5)]:
+        write_run(
+            results,
+            config(metric="mind", weight=weight),
+            dice + SPREAD,
+            val_dice=dice,
+            sdlogj=np.full(PAIRS, smoothness),
+            variant="mind",
+        )
+    (comparison,) = compare(read_records(results))
+    means, tests = compare_fronts(comparison)
+    assert set(means["label"]) == {"ncc", "mse"}
+    assert means["sdlogj"].tolist() == pytest.approx([0.08, 0.08])
+    assert len(tests) == 1
+    (said,) = (text for text in texts(results) if text.startswith("At equal smoothness"))
+    assert said.endswith("Significantly lower: mse (−0.028, p = 0.00049). Out of reach for mind.")
+
+
+def write_sets(results, wins):
+    """Data sets on which deepsim_seg is ahead of ncc at equal smoothness, or behind."""
+    for dataset, ahead in wins.items():
+        for metric, sign in (("ncc", 1), ("deepsim_seg", 1 + 0.1 * ahead)):
+            for weight, smoothness in ((1.0, 0.08), (2.0, 0.04)):
+                write_run(
+                    results,
+                    config(dataset, metric, weight),
+                    sign * (0.5 + SPREAD),
+                    sdlogj=np.full(PAIRS, smoothness),
+                    variant=metric,
+                )
+
+
+def test_sets_on_which_learned_features_are_ahead_are_counted(tmp_path):
+    write_sets(tmp_path, {"brain": 1, "demo": -1, "oasis": -1})
+    found = find(Request(tmp_path))
+    (said,) = (said.text for said in found.conclusions if said.about == OVER_ALL)
+    assert said == (
+        "At equal smoothness deepsim_seg has a significantly higher Dice than ncc on 1 and lower "
+        "on 2 of 3 data sets."
+    )
+    wins = count_wins(found.comparisons, found.front_pairs).set_index(["first", "second"])
+    assert wins.loc[("ncc", "deepsim_seg")].tolist() == [2, 1, 3]
+    assert wins.loc[("deepsim_seg", "ncc")].tolist() == [1, 2, 3]
+    (table,) = (wins_table(OVER_ALL, wins.reset_index()),)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["ncc", "–", "2 / 1 of 3"],
+        ["deepsim_seg", "1 / 2 of 3", "–"],
+    ]
+
+
+def test_one_data_set_counts_nothing_over_data_sets(tmp_path):
+    write_sets(tmp_path, {"brain": 1})
+    assert OVER_ALL not in {said.about for said in find(Request(tmp_path)).conclusions}
+
+
+def test_noise_is_ranked_by_itself_and_the_least_error_ranks_first(tmp_path):
+    nothing = np.full(PAIRS, np.nan)
+    for i, dataset in enumerate(("a", "b", "c", "d")):
+        for noise in (None, 0.1):
+            for j, metric in enumerate(("mse", "ncc", "mind")):
+                settings = config(dataset, metric)
+                settings["dataset"]["added_noise"] = noise
+                place = j if noise is None else -j
+                scores = {"dice": 0.5 + 0.1 * place * (1 + SPREAD)}
+                if i == 0:  # without labels
+                    scores = {"dice": nothing, "tre": 5 - place * (1 + SPREAD)}
+                write_run(tmp_path, settings, **scores, variant=f"{metric}{noise}")
+    found = [said for said in find(Request(tmp_path)).conclusions if "Mean ranks" in said.text]
+    assert [said.about for said in found] == [OVER_ALL, f"{OVER_ALL} (noise 0.1)"]
+    assert "Mean ranks over 4 data sets (at least 4): mind 1.0, ncc 2.0, mse 3.0." in found[0].text
+    assert "mse 1.0, ncc 2.0, mind 3.0." in found[1].text

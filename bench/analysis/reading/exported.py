@@ -142,7 +142,9 @@ def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) 
     if lacking:
         raise _fault(path, f"is no table of results: it lacks the column {lacking[0]}")
     for name in numbers or rows.columns.difference(list(texts)):
-        if not pd.api.types.is_numeric_dtype(rows[name]):
+        if rows.empty:
+            rows[name] = rows[name].astype(float)
+        elif not pd.api.types.is_numeric_dtype(rows[name]):
             broken = rows[name][pd.to_numeric(rows[name], errors="coerce").isna()].dropna()
             raise _fault(path, f"has {broken.iloc[0]!r} for a number of {name}")
     return rows

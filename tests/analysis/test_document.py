@@ -1,0 +1,132 @@
+"""Results as a page of Markdown; docs/results.md is what its command writes."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_store import config, start_run, write_run
+from test_export import SPREAD, write_store
+from typer.testing import CliRunner
+
+from bench.analysis.numbers.findings import Request
+from bench.analysis.report.document import write_document
+from bench.cli.commands import app
+from bench.errors import BenchError
+
+ROOT = Path(__file__).parents[2]
+COMMAND = re.compile(r"^    python -m bench (document .*)$", re.MULTILINE)
+PICTURE = re.compile(r"^!\[.+\]\((.+)\)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_store(folder / "results")
+    write_document(Request(folder / "results"), folder / "out.md", folder / "images")
+    return folder / "out.md"
+
+
+def sections(text):
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_results_are_what_their_command_writes(tmp_path, monkeypatch):
+    committed = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (command,) = COMMAND.findall(committed)
+    shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert Path("docs/results.md").read_text(encoding="utf-8") == committed
+    pictures = PICTURE.findall(committed)
+    assert pictures
+    for picture in pictures:
+        assert (Path("docs") / picture).exists()
+        assert (ROOT / "docs" / picture).exists()
+
+
+def test_page_answers_first_and_says_last_where_its_numbers_come_from(page):
+    assert list(sections(page.read_text())) == [
+        "In short",
+        "demo",
+        "demo (noise 0.2)",
+        "Equal smoothness",
+        "What noise costs",
+        "Extractors",
+        "What is missing",
+        "Where the numbers come from",
+    ]
+
+
+def test_each_data_set_has_its_table_and_conclusions(page):
+    clean = sections(page.read_text())["demo"]
+    rows = [line for line in clean.splitlines() if line.startswith("|")]
+    assert rows[0].startswith("| method | λ | seeds | pairs | Dice ↑ | Δ Dice |")
+    labels = [row.split("|")[1].strip() for row in rows[2:]]
+    assert labels[:2] == ["unregistered", "syn"]
+    assert set(labels[2:]) == {"ncc voxelmorph", "deepsim_seg voxelmorph", "mse", "mind", "nmi"}
+    said = [line for line in clean.splitlines() if line.startswith("- ")]
+    assert any("has the highest Dice" in line for line in said)
+    assert any(line.startswith("- Unregistered pairs have a Dice of 0.300") for line in said)
+    assert any(line.startswith("- syn has a Dice of 0.600; significantly higher") for line in said)
+    assert "Noise of 0.2 changes the Dice of" in sections(page.read_text())["demo (noise 0.2)"]
+
+
+def test_figures_are_beside_the_page(page):
+    pictures = PICTURE.findall(page.read_text())
+    assert pictures == ["images/smoothness.png", "images/dice.png"]
+    assert {path.name for path in (page.parent / "images").iterdir()} == {
+        "smoothness.png",
+        "dice.png",
+    }
+
+
+def test_provenance_counts_runs_times_and_commands(page):
+    last = sections(page.read_text())["Where the numbers come from"]
+    (row,) = [line for line in last.splitlines() if line.startswith("| – |")]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells == ["–", "–", "none", "–", "–", "13", "43 min", "16 s"]
+    commands = [line for line in last.splitlines() if line.startswith("python run.py")]
+    assert len(commands) == 5
+    assert sum("regularizer.weight=0.5,1,2" in line for line in commands) == 4
+
+
+def test_same_input_same_page(page, tmp_path):
+    again = tmp_path / "out.md"
+    shutil.copytree(page.parent / "results", tmp_path / "results")
+    write_document(Request(tmp_path / "results"), again, tmp_path / "images")
+    changed = again.read_text().replace(str(tmp_path), str(page.parent))
+    assert changed == page.read_text()
+    for picture in ("smoothness.png", "dice.png"):
+        one, other = (at.parent / "images" / picture for at in (page, again))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
+    nothing = np.full(len(SPREAD), np.nan)
+    for metric, error in (("ncc", 2.0), ("mse", 3.0)):
+        write_run(
+            tmp_path / "results",
+            config(metric=metric),
+            nothing,
+            tre=error * (1 + SPREAD),
+            dice_published=nothing,
+            hd95=nothing,
+        )
+    write_document(Request(tmp_path / "results"), tmp_path / "out.md", tmp_path / "images")
+    text = (tmp_path / "out.md").read_text()
+    assert "- **demo**: ncc registers best, with a TRE of 2.00" in text
+    assert "| ncc | 1 | 1 | 12 |" in text
+    assert not PICTURE.findall(text)
+    assert "Equal smoothness" not in sections(text)
+
+
+def test_nothing_finished_is_no_page(tmp_path):
+    start_run(tmp_path, config())
+    with pytest.raises(BenchError, match="no registration has finished"):
+        write_document(Request(tmp_path), tmp_path / "out.md", tmp_path / "images")
+    assert not (tmp_path / "out.md").exists()

@@ -1,0 +1,320 @@
+"""Results as tables: what was exported is read as the runs are, and damage is named."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_store import config, fail_run, start_run, write_run
+from typer.testing import CliRunner
+
+from bench.analysis.numbers.extractors import extractor_rows
+from bench.analysis.numbers.findings import Request, find
+from bench.analysis.reading.exported import read_exported
+from bench.analysis.reading.records import read_records
+from bench.analysis.report.export import EXPORTED, export
+from bench.analysis.report.overview import extractors_table
+from bench.analysis.report.reproduce import sweeps
+from bench.analysis.report.writing import write_report
+from bench.cli.commands import app
+from bench.errors import StoreError
+
+PAIRS = 12
+SPREAD = np.linspace(-0.1, 0.1, PAIRS)
+TABLES = {"runs.csv", "pairs.csv", "scores.csv", "settings.csv", "extractors.csv"}
+CLASSES = {"classes": {0: "background", 1: "a"}}
+EXTRACTOR = "demo-segmenter-seed0-1"
+
+
+def write_store(results):
+    """Two metrics under three λ and two noises, SyN, a skipped and an unfinished run."""
+    random = np.random.default_rng(0)
+    learned = {"task": "segmenter", "name": EXTRACTOR, "steps": 50, "scores": {"dice": 0.4321}}
+    for metric, gain in (("ncc", 0.2), ("deepsim_seg", 0.15)):
+        for noise in (None, 0.2):
+            for weight in (0.5, 1.0, 2.0):
+                settings = config(metric=metric, weight=weight)
+                settings["dataset"] |= {"added_noise": noise, **CLASSES}
+                settings["metric"] |= {"extractor": {"root": "/data/images", "steps": 50}}
+                dice = 0.5 + gain + SPREAD + random.normal(0, 0.01, PAIRS) - 0.1 * (noise or 0)
+                write_run(
+                    results,
+                    settings,
+                    dice - 0.01 / weight,
+                    val_dice=dice.mean() - 0.02 * (weight - 1) ** 2,
+                    sdlogj=0.05 / weight + random.normal(0, 0.001, PAIRS),
+                    variant=f"{metric}{noise or 0}",
+                    extractors=[learned] if metric == "deepsim_seg" else [],
+                )
+    syn = config(metric="syn")
+    syn["dataset"] |= CLASSES
+    syn["model"] = {"name": "syn", "uses": []}
+    write_run(results, syn, 0.6 + SPREAD, sdlogj=np.full(PAIRS, 0.04), variant="syn")
+    fail_run(results, config(metric="nmi"), "skipped", "nmi needs one channel", "skipped")
+    fail_run(results, config(metric="mse"), variant="failed")
+    start_run(results, config(metric="mind"), "begun")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    write_store(results)
+    return results
+
+
+@pytest.fixture(scope="module")
+def exported(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tables") / "answer"
+    export([store], out)
+    return out
+
+
+@pytest.fixture
+def tables(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_findings_are_those_of_the_runs(store, exported):
+    of_runs, of_tables = find(Request(store)), find(Request(exported))
+    assert of_tables.headlines == of_runs.headlines
+    assert of_tables.conclusions == of_runs.conclusions
+    assert len(of_tables.conclusions) > 8
+    known = [f"{name}{end}" for name in EXPORTED for end in ("", "_low", "_high", "_std")]
+    known = [name for name in known if name in of_tables.rows]
+    known += ["comparison", "label", "weight", "at_border", "gain", "gain_p", "extractor"]
+    exported_rows = of_runs.rows[~of_runs.rows["state"].isin(["failed", "interrupted"])]
+    pd.testing.assert_frame_equal(
+        of_tables.rows[known], exported_rows[known].reset_index(drop=True), rtol=1e-5
+    )
+    for one, other in zip(of_tables.comparisons, of_runs.comparisons, strict=True):
+        columns = ["weight", "seeds", "val_dice", "val_folding", "dice", "sdlogj"]
+        for entry, expected in zip(one.entries, other.entries, strict=True):
+            assert entry.choice.weight == expected.choice.weight
+            pd.testing.assert_frame_equal(entry.path[columns], expected.path[columns], rtol=1e-5)
+
+
+def test_configurations_make_the_same_commands_but_for_the_folder_of_the_data(store, exported):
+    of_runs = read_records(store).configs
+    of_tables = read_exported(exported).configs
+    changed = [{**c, "dataset": {**c["dataset"], "root": "PATH"}} for c in of_runs.values()]
+    finished = read_exported(exported).summaries
+    expected = [c for c, name in zip(changed, of_runs, strict=True) if name in finished]
+    lines = sweeps(of_tables[name] for name in finished)
+    assert lines == [line.replace("/data/images", "PATH") for line in sweeps(expected)]
+    assert any("regularizer.weight=0.5,1,2" in line for line in lines)
+    assert all("-m " in line for line in lines if "syn" not in line)
+
+
+def test_same_runs_same_bytes_also_from_exported_tables(store, exported, tmp_path):
+    export([store], tmp_path / "second")
+    assert set(contents(exported)) == TABLES
+    assert contents(tmp_path / "second") == contents(exported)
+    export([exported], tmp_path / "third")
+    assert contents(tmp_path / "third") == contents(exported)
+
+
+def test_numbers_have_six_digits_and_a_row_takes_few_bytes(exported):
+    scores = (exported / "scores.csv").read_text().splitlines()
+    cells = [cell for line in scores[1:] for cell in line.split(",")[2:] if cell]
+    assert max(len(cell.replace(".", "").strip("0")) for cell in cells) == 6
+    assert len(scores) == 1 + 13 * PAIRS
+    assert sum(map(len, scores)) / len(scores) < 100
+
+
+def test_folders_of_data_stay_where_they_are(exported):
+    text = b"".join(contents(exported).values()).decode()
+    assert "/data" not in text
+    assert "dataset,root,PATH" in text
+    assert "{root: PATH, steps: 50}" in text
+
+
+def test_skipped_runs_are_told_with_their_reason_and_unfinished_ones_left_out(exported):
+    found = find(Request(exported))
+    missing = found.missing.set_index("what")["reason"]
+    assert missing["skipped"] == "nmi needs one channel"
+    assert {"failed", "interrupted"} & set(missing.index) == set()
+    assert "state" in found.rows
+    assert set(read_exported(exported).runs["status"]) == {"finished", "skipped"}
+
+
+def test_report_is_made_without_the_runs(exported, tmp_path):
+    write_report(Request(exported), tmp_path / "report")
+    assert (tmp_path / "report" / "figures" / "smoothness.png").exists()
+    assert "Dice 0.43 (poor)" in (tmp_path / "report" / "tables" / "results.md").read_text()
+
+
+def test_runs_are_chosen_by_a_pattern(exported):
+    records = read_exported(exported, "demo-ncc-*")
+    assert len(records.summaries) == 6
+    assert set(records.pairs["run"]) == set(records.summaries)
+    with pytest.raises(StoreError, match=r"--runs none\*: none of the 14 runs in "):
+        read_exported(exported, "none*")
+
+
+def test_run_that_two_folders_hold_is_taken_from_the_first(store, tmp_path):
+    other = tmp_path / "other"
+    write_run(other, config(metric="ncc", weight=8.0), np.full(3, 0.5), variant="more")
+    shutil.copytree(store / "runs", other / "runs", dirs_exist_ok=True)
+    counts = export([store, other], tmp_path / "tables")
+    assert counts["finished"] == 14
+    assert len(read_exported(tmp_path / "tables").summaries) == 14
+
+
+def test_extractor_comes_from_its_folder_or_else_from_the_run(store, exported, tmp_path):
+    (row,) = extractor_rows(exported).to_dict("records")
+    assert (row["extractor"], row["steps"], row["value"]) == (EXTRACTOR, 50, 0.4321)
+    assert row["channels"] == []
+    results = tmp_path / "results"
+    shutil.copytree(store, results)
+    folder = results / "extractors" / EXTRACTOR
+    folder.mkdir(parents=True)
+    header = {"id": "1", "dataset": "demo", "task": "segmenter", "seed": 0}
+    summary = {**header, "schema": 5, "status": "finished", "steps": 50, "best_step": 40}
+    summary |= {"scores": {"dice": {"mean": 0.4321}}, "training_seconds": 61.0}
+    for name, content in (("run.json", header), ("summary.json", summary)):
+        (folder / name).write_text(json.dumps(content))
+    (folder / "config.yaml").write_text('{"extractor": {"channels": [4, 8]}}')
+    (folder / "environment.json").write_text('{"device": "NVIDIA H200"}')
+    export([results], tmp_path / "tables")
+    (line,) = pd.read_csv(tmp_path / "tables" / "extractors.csv").to_dict("records")
+    assert (line["device"], line["best_step"], line["channels"]) == ("NVIDIA H200", 40, "4 8")
+    shown = [extractors_table(extractor_rows(f)).rows for f in (results, tmp_path / "tables")]
+    assert [cell.text for cell in shown[0][0]] == [cell.text for cell in shown[1][0]]
+
+
+def test_untrained_extractor_stays_so(tmp_path):
+    random = [{"task": "segmenter", "steps": 0}]
+    write_run(tmp_path / "results", config(metric="deepsim_seg"), [0.5, 0.6], extractors=random)
+    export([tmp_path / "results"], tmp_path / "tables")
+    (summary,) = read_exported(tmp_path / "tables").summaries.values()
+    assert summary["extractors"] == random
+    assert extractor_rows(tmp_path / "tables").empty
+
+
+def test_without_labels_and_validation_the_tables_have_what_there_is(tmp_path):
+    nothing = np.full(PAIRS, np.nan)
+    scores = {name: nothing for name in ("dice_published", "hd95")}
+    for metric, error in (("ncc", 2.0), ("mse", 3.0)):
+        folder = write_run(
+            tmp_path / "results", config(metric=metric), nothing, tre=error * (1 + SPREAD), **scores
+        )
+        path = folder / "summary.json"
+        summary = json.loads(path.read_text())
+        path.write_text(json.dumps({**summary, "validation": {}}))
+    export([tmp_path / "results"], tmp_path / "tables")
+    assert "dice" not in (tmp_path / "tables" / "scores.csv").read_text().splitlines()[0]
+    found = find(Request(tmp_path / "tables"))
+    assert found.conclusions == find(Request(tmp_path / "results")).conclusions
+    assert found.headlines[0].text.startswith("ncc registers best, with a TRE of 2.00")
+
+
+def change(name, old, new, count=1):
+    def changed(folder):
+        path = folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, count))
+
+    return changed
+
+
+def drop_line(name, number):
+    def changed(folder):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:number] + lines[number + 1 :]))
+
+    return changed
+
+
+def twice(name, number):
+    def changed(folder):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join([*lines, lines[number]]))
+
+    return changed
+
+
+DAMAGES = {
+    "a table is gone": (lambda f: os.remove(f / "scores.csv"), "scores.csv: cannot be read (No"),
+    "a table is empty": (lambda f: (f / "pairs.csv").write_text(""), "pairs.csv: is no table of"),
+    "not text": (lambda f: (f / "runs.csv").write_bytes(b"\xff\xfe"), "runs.csv: is no table of"),
+    "another table": (
+        lambda f: shutil.copy(f / "scores.csv", f / "runs.csv"),
+        "runs.csv: is no table of results: it lacks the column",
+    ),
+    "no pairs": (change("scores.csv", "pair,", "number,"), "scores.csv: is no table of results: "),
+    "a cell too many": (change("scores.csv", "\n", ",1\n", 1), "scores.csv: is no table of"),
+    "a word": (change("scores.csv", ",0.1,", ",many,"), "scores.csv: has 'many' for a number of"),
+    "cut off": (drop_line("scores.csv", 5), "scores.csv: has not one row for each test pair of"),
+    "a row twice": (twice("scores.csv", 3), "scores.csv: has not one row for each test pair of"),
+    "a run twice": (twice("runs.csv", 3), "runs.csv: has run demo-"),
+    "other pairs": (drop_line("pairs.csv", 1), "scores.csv: has not one row for each test pair"),
+    "no pairs of a run": (
+        lambda f: (f / "pairs.csv").write_text((f / "pairs.csv").read_text().splitlines()[0]),
+        "pairs.csv: lacks the test pairs of demo-",
+    ),
+    "no settings": (
+        lambda f: (f / "settings.csv").write_text("settings,section,setting,value\n"),
+        "settings.csv: lacks settings ",
+    ),
+    "a setting that is none": (
+        change("settings.csv", "{policy: quantile}", "{policy: quantile"),
+        "settings.csv: has '{policy: quantile' for intensity",
+    ),
+    "a section without its name": (
+        change("settings.csv", "dataset,name,", "dataset,nam,", 99),
+        "settings.csv: has incomplete settings of demo-",
+    ),
+    "a newer schema": (
+        change("settings.csv", "schema,5", "schema,99", 9),
+        "is of schema 99, newer",
+    ),
+    "no extractors": (
+        lambda f: (f / "extractors.csv").write_text(
+            (f / "extractors.csv").read_text().splitlines()[0] + "\n"
+        ),
+        f"extractors.csv: lacks {EXTRACTOR} of demo-deepsim_seg",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_damaged_or_foreign_table_gets_one_line(tables, damage, said):
+    damage(tables)
+    with pytest.raises(StoreError) as error:
+        find(Request(tables))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
+    with pytest.raises(StoreError, match="is a folder of results"):
+        export([store], store)
+    start_run(tmp_path / "begun", config())
+    with pytest.raises(StoreError, match="has finished; there is nothing to export"):
+        export([tmp_path / "begun"], tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_two_runs_of_one_id_are_refused(tmp_path):
+    for name in ("one", "two"):
+        header = write_run(tmp_path / "results", config(), [0.5], variant=name) / "run.json"
+        header.write_text(json.dumps(json.loads(header.read_text()) | {"id": "same"}))
+    with pytest.raises(StoreError, match="Two runs have the id same"):
+        export([tmp_path / "results"], tmp_path / "tables")
+
+
+def test_command_counts_what_it_wrote_and_left_out(store, tmp_path):
+    out = tmp_path / "tables"
+    result = CliRunner().invoke(app, ["export", "--results", str(store), "--out", str(out)])
+    assert result.output.replace("\n", "").endswith(
+        "tables: 13 finished runs, 1 failed, 1 interrupted, 1 skipped"
+    )
+    assert {path.name for path in out.iterdir()} == TABLES
