@@ -12,12 +12,14 @@ from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import RESOLUTION, looks, styled
+from bench.analysis.report.export import EXPORTED
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.tables import fronts_table, losses_table, results_table, wins_table
 from bench.analysis.report.writing import CRITERIA
 from bench.errors import BenchError
+from bench.scores.registry import SCORES
 from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
@@ -138,7 +140,8 @@ def _figure(drawing: Drawing, out: Path, images: Path) -> str:
 def _datasets(request: Request, found: Findings) -> Iterator[str]:
     """Main table and conclusions of each comparison."""
     beside_papers = [] if request.published else ["published", "difference"]
-    rows = found.rows.drop(columns=beside_papers, errors="ignore")
+    left = [name for name in SCORES if name not in EXPORTED]
+    rows = found.rows.drop(columns=[*beside_papers, *left], errors="ignore")
     said: dict[str, list[str]] = {}
     for conclusion in found.conclusions:
         said.setdefault(conclusion.about, []).append(conclusion.text)
