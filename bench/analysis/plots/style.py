@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.plots.saving import write_figure
 from bench.analysis.reading.metrics import METRICS
 from bench.store.files import write_atomically
 
@@ -201,12 +200,14 @@ def draw_lines(
     """
     lines = ["label"] if unit is None else ["label", unit]
     places = rows.dropna(subset=[x, y]).groupby([*lines, x])[y].mean()
-    drawn = dict(tuple(places.reset_index().groupby(lines)))
-    order = list(looks)
-    for key in sorted(drawn, key=lambda one: (order.index(one[0]), *one[1:])):
-        look = looks[key[0]]
+    by_label = dict(tuple(places.reset_index().groupby("label")))
+    for label, look in looks.items():
+        if label not in by_label:
+            continue
+        of_label = by_label[label]
         style = {**marker(look), "linestyle": line_style(look), "linewidth": 1.2, **options}
-        panel.plot(drawn[key][x], drawn[key][y], **style)
+        for _, points in of_label.groupby(lines):
+            panel.plot(points[x], points[y], **style)
 
 
 def draw_points(panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look]) -> None:
@@ -256,10 +257,17 @@ def save(figure: Any, path: Path) -> None:
         figure: A matplotlib figure.
         path: Where, without a suffix.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-    write_figure(figure, path.with_suffix(".png"), dpi=RESOLUTION)
-    figure.set_layout_engine("none")  # it is laid out already; `savefig` would draw it once more
-    content = io.BytesIO()
-    FigureCanvasPdf(figure).print_pdf(content, metadata={"CreationDate": None})
-    write_atomically(path.with_suffix(".pdf"), content.getvalue())
+    figure.set_dpi(RESOLUTION)
+    canvas = FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")  # `savefig` would lay it out by drawing it once more
+    png, pdf = io.BytesIO(), io.BytesIO()
+    canvas.print_png(png)
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    for content, suffix in ((png, ".png"), (pdf, ".pdf")):
+        write_atomically(path.with_suffix(suffix), content.getvalue())
