@@ -1,6 +1,7 @@
 """Dice at equal smoothness, what noise costs, and the sentences on both: planted, and found."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_store import config, write_run
 
@@ -10,6 +11,8 @@ from bench.analysis.numbers.fronts import COMMON, Front, compare_fronts
 from bench.analysis.numbers.over_datasets import OVER_ALL, count_wins
 from bench.analysis.reading.records import read_records
 from bench.analysis.report.tables import wins_table
+from bench.analysis.report.writing import write_report
+from bench.scores.registry import SCORES
 
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
@@ -77,7 +80,7 @@ def test_methods_are_compared_where_the_smoothest_of_them_is(results):
     means, tests = compare_fronts(comparison)
     assert set(means["level"]) == {COMMON}
     assert means["sdlogj"].tolist() == pytest.approx([0.08, 0.08])  # of ncc, under its λ
-    dice = means.set_index("label")["dice"]
+    dice = means.set_index("label")["mean"]
     assert dice["ncc"] == pytest.approx(0.7)
     assert dice["mse"] == pytest.approx(0.6 + 0.12 * 3 / 5)
     (row,) = tests.to_dict("records")
@@ -89,7 +92,7 @@ def test_method_without_a_weight_sets_a_smoothness(results):
     write_syn(results, 0.65, 0.03)
     (comparison,) = compare(read_records(results))
     means, _ = compare_fronts(comparison)
-    beside = means[means["level"] == "syn"].set_index("label")["dice"]
+    beside = means[means["level"] == "syn"].set_index("label")["mean"]
     assert beside.to_dict() == pytest.approx({"syn": 0.65, "ncc": 0.45, "mse": 0.5})
 
 
@@ -238,8 +241,8 @@ def test_sets_on_which_learned_features_are_ahead_are_counted(tmp_path):
     found = find(Request(tmp_path))
     (said,) = (said.text for said in found.conclusions if said.about == OVER_ALL)
     assert said == (
-        "At equal smoothness deepsim_seg has a significantly higher Dice than ncc on 1 and lower "
-        "on 2 of 3 data sets."
+        "At equal smoothness deepsim_seg is significantly better than ncc on 1 and worse on 2 of 3 "
+        "data sets."
     )
     wins = count_wins(found.comparisons, found.front_pairs).set_index(["first", "second"])
     assert wins.loc[("ncc", "deepsim_seg")].tolist() == [2, 1, 3]
@@ -272,3 +275,71 @@ def test_noise_is_ranked_by_itself_and_the_least_error_ranks_first(tmp_path):
     assert [said.about for said in found] == [OVER_ALL, f"{OVER_ALL} (noise 0.1)"]
     assert "Mean ranks over 4 data sets (at least 4): mind 1.0, ncc 2.0, mse 3.0." in found[0].text
     assert "mse 1.0, ncc 2.0, mind 3.0." in found[1].text
+
+
+@pytest.fixture
+def landmarks(tmp_path):
+    """Runs on a data set with landmarks and no labels: ncc is the nearer one, by 0.5 pixels."""
+    for noise in (None, 0.2):
+        for metric, tre in (("ncc", 3.0), ("mse", 3.5)):
+            for weight, smoothness in ((0.5, 0.04), (1.0, 0.02)):
+                settings = config("histology", metric, weight)
+                if noise:
+                    settings["dataset"]["added_noise"] = noise
+                folder = write_run(
+                    tmp_path,
+                    settings,
+                    np.full(PAIRS, np.nan),
+                    val_loss=weight,
+                    tre=tre + SCALES[metric] * SPREAD + (metric == "mse") * (noise or 0) * 5,
+                    sdlogj=np.full(PAIRS, smoothness),
+                    variant=f"{metric}-{noise}",
+                )
+                without_labels(folder)
+    return tmp_path
+
+
+def without_labels(folder):
+    (folder / "classes.csv").unlink()
+    pairs = pd.read_csv(folder / "pairs.csv", dtype={"moving": str, "fixed": str})
+    overlap = [n + m for n in SCORES if SCORES[n].kind == "overlap" for m in ("", "_before")]
+    pairs[overlap] = np.nan
+    pairs.assign(tre_before=5.0).to_csv(folder / "pairs.csv", index=False)
+
+
+def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
+    found = find(Request(landmarks))
+    first, second = found.headlines
+    assert (first.about, second.about) == ("histology", "histology (noise 0.2)")
+    assert first.text.startswith("ncc registers best, with a TRE of 3.00 mm (95 % interval 2.9")
+    ending = "unregistered 5.00 mm); all others are significantly higher."
+    assert first.text.endswith(ending)
+    best, equal, gains = (said.text for said in found.conclusions if said.about == "histology")
+    assert best.startswith("ncc has the lowest TRE, 3.00 mm (")
+    assert "Significantly higher: mse (+0.50, p = " in best
+    assert equal.startswith("At equal smoothness (SD log J 0.0")
+    assert "ncc has the lowest TRE" in equal
+    begin = "Unregistered pairs have a TRE of 5.00 mm; significantly lower: mse (−1.50, −1.5"
+    assert gains.startswith(begin)
+    noise = [said.text for said in found.conclusions if said.text.startswith("Noise of 0.2")]
+    assert noise[0].startswith("Noise of 0.2 changes the TRE of ncc +0.00 (")
+    assert "mse +1.00 (" in noise[0]
+    assert noise[0].endswith("Significantly more than ncc lose mse.")
+    assert set(found.rows["n"]) == {PAIRS}
+    assert list(found.losses["loss"]) == pytest.approx([1.0, 0.0])
+
+
+def test_main_table_of_landmarks_leads_with_them_beside_that_of_labels(landmarks):
+    write_run(landmarks, config("demo"), 0.5 + SPREAD)
+    write_run(landmarks, config("demo", "mse"), 0.4 + SPREAD)
+    write_report(Request(landmarks), landmarks / "report")
+    text = (landmarks / "report" / "tables" / "results.md").read_text()
+    dice, tre = text.split("Test scores")[1:]
+    assert "| pairs | Dice ↑ | Δ Dice |" in dice
+    assert "| pairs | TRE [mm] ↓ | Δ TRE [mm] |" in tre
+    assert "Dice" not in tre
+    assert "histology" not in dice
+    assert "| **3.00 ± " in tre
+    assert "| −2.00 |" in tre
+    statistics = (landmarks / "report" / "tables" / "statistics.md").read_text()
+    assert "TRE on histology (noise 0.2), every two methods." in statistics

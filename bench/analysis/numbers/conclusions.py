@@ -19,9 +19,8 @@ from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.standing import Difference, Standing, against, too_few
 from bench.analysis.numbers.statistics import critical_difference
-from bench.analysis.numbers.wording import signed, signed_interval
+from bench.analysis.numbers.wording import signed
 from bench.errors import counted
-from bench.scores.registry import SCORES
 
 TOO_FEW = " No difference between so few can be significant."
 
@@ -63,10 +62,12 @@ def conclude(
         means, tests = _leading(one, rows, pairs)
         texts = [
             *_best("", measure, means, tests),
-            *_at_equal_smoothness(one, *(_of(frame, comparison=one.name) for frame in fronts)),
+            *_at_equal_smoothness(
+                one, measure, *(_of(frame, comparison=one.name) for frame in fronts)
+            ),
             *_over_unregistered(measure, _of(rows, comparison=one.name)),
             *_over_references(one, measure, means, tests),
-            *_under_noise(*(_of(frame, comparison=one.name) for frame in losses)),
+            *_under_noise(measure, *(_of(frame, comparison=one.name) for frame in losses)),
         ]
         found += [Conclusion(one.name, text) for text in texts]
     for about, group in by_noise(comparisons).items():
@@ -184,15 +185,13 @@ def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
 
 
 def _at_equal_smoothness(
-    one: Comparison, fronts: pd.DataFrame, tests: pd.DataFrame
+    one: Comparison, measure: Measure, fronts: pd.DataFrame, tests: pd.DataFrame
 ) -> Iterator[str]:
-    measure = Measure(SCORES["dice"])
     for level in dict.fromkeys(fronts["level"]) if len(fronts) else ():
         rows = _of(fronts, level=level)
         smoothness = rows["sdlogj"].iloc[0]
         own = _of(tests, level=level)
-        means = rows.set_index("label")[["dice", "low", "high", "n"]]
-        means = means.rename(columns={"dice": "mean"})
+        means = rows.set_index("label")[["mean", "low", "high", "n"]]
         if level == COMMON:
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
             lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
@@ -271,22 +270,27 @@ def _limits(measure: Measure, difference: Difference, name: str = "") -> list[st
     return [f"{name}{measure.change_limits(difference.low, difference.high)}"]
 
 
-def _under_noise(losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     if len(losses) < 2:
         return
     ordered = losses.sort_values("loss", kind="stable").set_index("label")
     least = str(ordered.index[0])
     listed, more = [], []
     for label, row in ordered.iterrows():
+        change, low, high = row["loss"], row["low"], row["high"]
+        if measure.direction == "max":
+            change, low, high = -change, -high, -low
         listed.append(
-            f"{label} {signed(-row['loss'])} ({signed_interval(-row['high'], -row['low'])}; "
+            f"{label} {measure.change(change)} ({measure.change_limits(low, high)}; "
             f"SD log J {signed(row['roughening'])})"
         )
         if label != least:
             difference = against(tests, str(label), least)
             if difference.significant and difference.mean > 0:
                 more.append(str(label))
-    text = f"Noise of {ordered['noise'].iloc[0]:g} changes the Dice of {', '.join(listed)}."
+    text = (
+        f"Noise of {ordered['noise'].iloc[0]:g} changes the {measure.title} of {', '.join(listed)}."
+    )
     yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
 
 
@@ -312,11 +316,11 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
         if not is_learned(str(first)) or not others:
             continue
         listed = [
-            f"{row['second']} on {row['higher']} and lower on {row['lower']} of {row['datasets']}"
+            f"{row['second']} on {row['better']} and worse on {row['worse']} of {row['datasets']}"
             for row in others
         ]
         yield (
-            f"At equal smoothness {first} has a significantly higher Dice than "
+            f"At equal smoothness {first} is significantly better than "
             f"{', than '.join(listed)} data sets."
         )
 

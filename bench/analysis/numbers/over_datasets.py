@@ -13,7 +13,7 @@ from bench.scores.registry import SCORES
 
 OVER_ALL = "Over data sets"
 LEARNED = "deepsim"  # begins the names of metrics that compare learned features
-WINS = ["first", "second", "higher", "lower", "datasets"]
+WINS = ["first", "second", "better", "worse", "datasets"]
 
 
 def is_learned(label: str) -> bool:
@@ -36,11 +36,13 @@ def lead_means(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
     Comparisons without the score, and labels that are not in all others, are left out.
     """
-    means = {}
-    for one in comparisons:
-        sign = -1 if SCORES[one.lead].best == "min" else 1
-        means[one.name] = sign * one.scores(one.lead).mean()
+    means = {one.name: _sign(one) * one.scores(one.lead).mean() for one in comparisons}
     return pd.DataFrame(means).T.dropna(how="all").dropna(axis=1)
+
+
+def _sign(comparison: Comparison) -> int:
+    """What makes larger values of the leading score better."""
+    return -1 if SCORES[comparison.lead].best == "min" else 1
 
 
 def mean_ranks(means: pd.DataFrame) -> pd.Series:
@@ -62,24 +64,23 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
         tests: The second frame of `compare_fronts`, of all comparisons.
 
     Returns:
-        Columns `WINS` for every two methods in both orders: `higher` and `lower`, the numbers of
-        data sets on which the Dice of `first` is significantly so, of `datasets` on which both are
-        compared. Empty with fewer than two such data sets.
+        Columns `WINS` for every two methods in both orders: `better` and `worse`, the numbers of
+        data sets on which `first` is significantly so by the leading score, of `datasets` on which
+        both are compared. Empty with fewer than two such data sets.
     """
     if tests.empty:
         return pd.DataFrame(columns=WINS)
-    names = [one.name for one in comparisons]
-    common = tests[(tests["level"] == COMMON) & tests["comparison"].isin(names)]
+    signs = {one.name: _sign(one) for one in comparisons}
+    common = tests[(tests["level"] == COMMON) & tests["comparison"].isin(signs)]
     common = common[~common["n"].map(too_few).astype(bool)]
+    common = common.assign(gain=common["difference"] * common["comparison"].map(signs))
     if common["comparison"].nunique() < 2:
         return pd.DataFrame(columns=WINS)
     swapped = common.rename(columns={"first": "second", "second": "first"})
-    swapped = swapped.assign(difference=-swapped["difference"])
+    swapped = swapped.assign(gain=-swapped["gain"])
     both = pd.concat([common, swapped], ignore_index=True)
     significant = both["p_holm"] < ALPHA
-    both = both.assign(
-        higher=significant & (both["difference"] > 0), lower=significant & (both["difference"] < 0)
-    )
-    grouped = both.groupby(["first", "second"], sort=False)
-    found = grouped[["higher", "lower"]].sum().assign(datasets=grouped.size())
+    better, worse = significant & (both["gain"] > 0), significant & (both["gain"] < 0)
+    grouped = both.assign(better=better, worse=worse).groupby(["first", "second"], sort=False)
+    found = grouped[["better", "worse"]].sum().assign(datasets=grouped.size())
     return found.reset_index()[WINS]

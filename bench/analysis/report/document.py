@@ -2,9 +2,11 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from bench.analysis.numbers.findings import Findings, Request, find
 from bench.analysis.numbers.over_datasets import by_noise, count_wins
@@ -91,8 +93,8 @@ def compose(
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),
         *_datasets(request, found),
-        *_section("Equal smoothness", fronts_table(found.fronts)),
-        *_section("What noise costs", losses_table(found.losses)),
+        *_section("Equal smoothness", *_by_score(fronts_table, found.fronts)),
+        *_section("What noise costs", *_by_score(losses_table, found.losses)),
         *_section("Over data sets, at equal smoothness", *_wins(found)),
         *_section("Extractors", extractors_table(found.extractors)),
         *_section("What is missing", missing_table(found.missing)),
@@ -165,6 +167,12 @@ def _section(title: str, *tables: Table) -> Iterator[str]:
     if filled:
         yield f"## {title}"
         yield from map(markdown, filled)
+
+
+def _by_score(table: Callable[[pd.DataFrame], Table], rows: pd.DataFrame) -> Iterator[Table]:
+    """A table for each leading score."""
+    for _, of_score in rows.groupby("score"):
+        yield table(of_score)
 
 
 def _wins(found: Findings) -> Iterator[Table]:

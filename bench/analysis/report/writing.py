@@ -26,10 +26,12 @@ from bench.analysis.report.tables import (
     class_table,
     fronts_table,
     losses_table,
+    named,
     results_table,
     statistics_table,
 )
 from bench.errors import StoreError, counted
+from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv
 from bench.store.files import CsvText, exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
@@ -120,14 +122,17 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "missing": missing_table(found.missing),
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
-        "main": results_table(rows, found.pairs, "results", caption),
+        "main": [
+            results_table(of_score, found.pairs, named("results", str(score)), caption)
+            for score, of_score in rows.groupby("lead", sort=True)
+        ],
         "headlines": {said.about: said.text for said in found.headlines},
         "conclusions": _by_subject(found.conclusions),
-        "fronts": fronts_table(found.fronts),
-        "losses": losses_table(found.losses),
+        "fronts": [fronts_table(rows) for _, rows in found.fronts.groupby("score")],
+        "losses": [losses_table(rows) for _, rows in found.losses.groupby("score")],
         "class_tables": classes,
         "statistics": list(_statistics(request, found)),
-        "friedman": list(_friedman(found.friedman)),
+        "friedman": list(_friedman(found)),
         "published": published if request.published else None,
     }
 
@@ -140,27 +145,25 @@ def _by_subject(conclusions: Sequence[Conclusion]) -> dict[str, list[str]]:
 
 
 def _statistics(request: Request, found: Findings) -> Sequence[Table]:
-    dice = found.pairs[found.pairs["score"] == "dice"]
-    return [
-        statistics_table(
-            table,
-            f"statistics-{file_name(str(name))}",
-            f"Dice on {name}, every two methods.",
-            request.published,
-        )
-        for name, table in dice.groupby("comparison", sort=False)
-        if table["n"].any()
-    ]
+    found_tables = []
+    for one in found.comparisons:
+        own = found.pairs["comparison"] == one.name
+        rows = found.pairs[own & (found.pairs["score"] == one.lead)]
+        if rows["n"].any():
+            caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
+            name = f"statistics-{file_name(one.name)}"
+            found_tables.append(statistics_table(rows, name, caption, request.published))
+    return found_tables
 
 
-def _friedman(rows: pd.DataFrame) -> Sequence[str]:
-    dice = rows[rows["score"] == "dice"]
+def _friedman(found: Findings) -> Sequence[str]:
+    leads = {one.name: one.lead for one in found.comparisons}
     return [
-        f"{row['comparison']}: Friedman's test over {row['labels']} methods on the Dice of "
-        f"{row['n']} test pairs ({row['left_out']} left out): χ² = {row['statistic']:.2f}, "
-        f"p = {row['p']:.2g}."
-        for row in dice.to_dict("records")
-        if row["p"] == row["p"]
+        f"{row['comparison']}: Friedman's test over {row['labels']} methods on the "
+        f"{SCORES[row['score']].title} of {row['n']} test pairs ({row['left_out']} left out): "
+        f"χ² = {row['statistic']:.2f}, p = {row['p']:.2g}."
+        for row in found.friedman.to_dict("records")
+        if row["p"] == row["p"] and row["score"] == leads[row["comparison"]]
     ]
 
 
@@ -172,7 +175,8 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
 
     pictures: dict[str, list[Picture]] = {}
     with styled():
-        for drawing in draw_all(found.comparisons, found.rows):
+        rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
+        for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
@@ -203,11 +207,11 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
     )
     (folder / "conclusions.md").write_text(said, encoding="utf-8")
     files: dict[str, list[Table]] = {
-        "results": [content["main"]],
+        "results": content["main"],
         "classes": content["class_tables"],
         "statistics": content["statistics"],
-        "equal_smoothness": [content["fronts"]],
-        "noise": [content["losses"]],
+        "equal_smoothness": content["fronts"],
+        "noise": content["losses"],
         "extractors": [content["extractors"]],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
