@@ -89,7 +89,7 @@ def test_findings_are_those_of_the_runs(store, exported):
     known = [f"{name}{end}" for name in EXPORTED for end in ("", "_low", "_high", "_std")]
     known = [name for name in known if name in of_tables.rows]
     known += ["comparison", "label", "weight", "at_border", "gain", "gain_p", "extractor"]
-    pd.testing.assert_frame_equal(of_tables.rows[known], of_runs.rows[known], rtol=1e-5)
+    pd.testing.assert_frame_equal(of_tables.rows[known], of_runs.rows[known], atol=1e-6)
     for one, other in zip(of_tables.comparisons, of_runs.comparisons, strict=True):
         columns = ["weight", "seeds", "val_dice", "val_folding", "dice", "sdlogj"]
         for entry, expected in zip(one.entries, other.entries, strict=True):
