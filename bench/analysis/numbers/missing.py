@@ -7,6 +7,7 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.reading.records import Records
 from bench.errors import counted
+from bench.scores.registry import SCORES
 from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -92,14 +93,16 @@ def _never_run(records: Records, swept: Iterable[tuple[str, str]]) -> list[dict]
 
 
 def _values(comparisons: list[Comparison]) -> list[dict]:
-    """Test pairs whose Dice could not be measured, and classes that no pair has."""
+    """Test pairs whose leading score could not be measured, and classes that no pair has."""
     rows = []
     for comparison in comparisons:
-        dice = comparison.scores("dice")
-        for label in dice:
-            lacking = int(dice[label].isna().sum())
+        scores, title = comparison.scores(comparison.lead), SCORES[comparison.lead].title
+        for label in scores:
+            lacking = int(scores[label].isna().sum())
             if lacking:
-                reason = f"Dice of {lacking} of {len(dice)} test pairs is not a number; left out"
+                reason = (
+                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; left out"
+                )
                 rows.append(
                     {
                         "what": "no value",
