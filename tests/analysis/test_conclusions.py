@@ -326,6 +326,7 @@ def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
     assert "mse +1.00 (" in noise[0]
     assert noise[0].endswith("Significantly more than ncc lose mse.")
     assert set(found.rows["n"]) == {PAIRS}
+    assert "no value" not in set(found.missing["what"])
     assert list(found.losses["loss"]) == pytest.approx([1.0, 0.0])
 
 

@@ -199,11 +199,10 @@ def _at_equal_smoothness(
                 yield text + (f" Out of reach for {_listed(lacking)}." if lacking else "")
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
-        yield (
-            f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
-            f"{measure.title} of {measure.value(means['mean'][level])}, others are "
-            f"{_sorted_out(measure, others)}."
-        )
+        text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
+        text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
+        few = TOO_FEW if too_few(means["n"].max()) else ""
+        yield f"{text}{_sorted_out(measure, others)}.{few}"
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
-from bench.analysis.numbers.paired import clusters_of, pairwise
+from bench.analysis.numbers.paired import bootstrap_of, pairwise
 
 SMOOTHNESS = "sdlogj"
 COMMON = "common"  # a smoothness that the fronts of most methods reach, if possible of all
@@ -85,7 +84,7 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
         of a level: the columns of `pairwise` after `comparison` and `level`. Holm's correction is
         within a level.
     """
-    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    bootstrap = bootstrap_of(comparison)
     fronts = _fronts(comparison)
     values, smoothness = comparison.scores(comparison.lead), comparison.scores(SMOOTHNESS).mean()
     found: list[tuple[str, float, dict[str, np.ndarray]]] = []

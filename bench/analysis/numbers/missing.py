@@ -8,7 +8,7 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.noise import without_noise
 from bench.analysis.reading.records import Records
 from bench.errors import counted
-from bench.scores.registry import score_of
+from bench.scores.registry import SCORES
 from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -98,12 +98,13 @@ def _values(comparisons: list[Comparison]) -> list[dict]:
     """Test pairs whose leading score could not be measured, and classes that no pair has."""
     rows = []
     for comparison in comparisons:
-        scores, title = comparison.scores(comparison.lead), score_of(comparison.lead).title
+        scores, title = comparison.scores(comparison.lead), SCORES[comparison.lead].title
         for label in scores:
             lacking = int(scores[label].isna().sum())
             if lacking:
-                of = f"{lacking} of {len(scores)} test pairs"
-                reason = f"{title} of {of} is not a number; left out"
+                reason = (
+                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; left out"
+                )
                 rows.append(
                     {
                         "what": "no value",

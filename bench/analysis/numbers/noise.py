@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.numbers.paired import clusters_of, pairwise
+from bench.analysis.numbers.paired import bootstrap_of, pairwise
 from bench.scores.registry import SCORES
 
 ADDED = "added_noise"
@@ -35,7 +34,7 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
         losses = losses.dropna(axis=1, how="all")
         losses = losses if SCORES[clean.lead].best == "max" else -losses
         rougher = noisy.scores("sdlogj").mean() - clean.scores("sdlogj").mean()
-        bootstrap = Bootstrap(clusters_of(noisy).codes)
+        bootstrap = bootstrap_of(noisy)
         for label in map(str, losses):
             values = losses[label]
             low, high = bootstrap.interval(values.to_numpy())

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.extractors import learned
-from bench.analysis.numbers.paired import clusters_of, gains
+from bench.analysis.numbers.paired import bootstrap_of, gains
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
@@ -33,7 +33,7 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
         NAME_unit where runs record a unit, and NAME_p70 where a quantile over pairs is asked for.
     """
     before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
-    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    bootstrap = bootstrap_of(comparison)
     lead = comparison.lead
     rows = [{"label": UNREGISTERED, **_scores(before, lead, bootstrap)}]
     gained = gains(comparison)

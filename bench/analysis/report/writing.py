@@ -149,7 +149,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
     for one in found.comparisons:
         own = found.pairs["comparison"] == one.name
         rows = found.pairs[own & (found.pairs["score"] == one.lead)]
-        if rows["n"].any():
+        if len(rows) and rows["n"].any():
             caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
             name = f"statistics-{file_name(one.name)}"
             found_tables.append(statistics_table(rows, name, caption, request.published))
