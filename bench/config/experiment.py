@@ -84,7 +84,7 @@ class Experiment:
                 raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
-            _check_extractor(place, section)
+            _check_extractor(place, section, sections["trainer"])
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
 
     def on(self, dataset: str, root: str | None) -> "Experiment":
@@ -155,8 +155,8 @@ class Experiment:
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
-        """The trainer's settings for an extractor: the run's, with the steps of its section."""
-        return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+        """The trainer's settings for an extractor: the run's, but for what its section says."""
+        return TrainerSettings.from_config(extractor_trainer(self["trainer"], extractor))
 
 
 def _check_sections(config: DictConfig) -> None:
@@ -202,7 +202,19 @@ def extractor_sections(
         yield from extractor_sections(term, f"{place}.terms.{name}")
 
 
-def _check_extractor(place: str, section: Any) -> None:
+def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `trainer` for an extractor: with its steps, and what it sets for itself."""
+    return {**trainer, **(extractor.get("trainer") or {}), "steps": extractor["steps"]}
+
+
+def extractor_augmentation(
+    augmentation: Mapping[str, Any], extractor: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The section `dataset.augmentation` for an extractor: with what it sets for itself."""
+    return {**augmentation, **(extractor.get("augmentation") or {})}
+
+
+def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> None:
     """Raises ConfigError unless an `extractor` section says what is to be trained, and where."""
     option = f"{place}.extractor"
     if not isinstance(section, Mapping) or "_target_" not in section:
@@ -218,3 +230,17 @@ def _check_extractor(place: str, section: Any) -> None:
             f"{option}.root={section['root']}: is the folder of another data set; name that one by "
             f"{option}.dataset. The folder of the run's data set is dataset.root."
         )
+    for key in ("trainer", "augmentation"):
+        if not isinstance(section.get(key) or {}, Mapping):
+            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, such as {{}}.")
+    if "trainer" in section:
+        if "steps" in (section["trainer"] or {}):
+            raise ConfigError(f"{option}.trainer.steps: set {option}.steps.")
+        try:
+            TrainerSettings.from_config({**trainer, **(section["trainer"] or {})})
+        except ConfigError as error:
+            given = set(section["trainer"] or {})
+            text = str(error)
+            if any(f"trainer.{name}" in text for name in given):
+                text = text.replace("trainer.", f"{option}.trainer.", 1)
+            raise ConfigError(text) from error
