@@ -28,6 +28,7 @@ REQUIRED = (
     "metric.name",
     "model.name",
 )
+OF_EXTRACTORS = ("steps", "early_stopping")  # settings of the trainer that extractors have as keys
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -203,8 +204,9 @@ def extractor_sections(
 
 
 def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `trainer` for an extractor: with its steps, and what it sets for itself."""
-    return {**trainer, **(extractor.get("trainer") or {}), "steps": extractor["steps"]}
+    """The section `trainer` for an extractor: with what it sets for itself."""
+    lengths = {key: extractor[key] for key in OF_EXTRACTORS if key in extractor}
+    return {**trainer, **(extractor.get("trainer") or {}), **lengths}
 
 
 def extractor_augmentation(
@@ -233,14 +235,22 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
     for key in ("trainer", "augmentation"):
         if not isinstance(section.get(key) or {}, Mapping):
             raise ConfigError(f"{option}.{key}={section[key]}: must be a section, such as {{}}.")
-    if "trainer" in section:
-        if "steps" in (section["trainer"] or {}):
-            raise ConfigError(f"{option}.trainer.steps: set {option}.steps.")
-        try:
-            TrainerSettings.from_config({**trainer, **(section["trainer"] or {})})
-        except ConfigError as error:
-            given = set(section["trainer"] or {})
-            text = str(error)
-            if any(f"trainer.{name}" in text for name in given):
-                text = text.replace("trainer.", f"{option}.trainer.", 1)
-            raise ConfigError(text) from error
+    twice = sorted(set(OF_EXTRACTORS) & set(section.get("trainer") or {}))
+    if twice:
+        raise ConfigError(f"{option}.trainer.{twice[0]}: set {option}.{twice[0]}.")
+    if "state_dict" not in section:
+        _check_training(option, section, trainer)
+
+
+def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
+    """Raises ConfigError if what an extractor sets of the trainer is out of range or unknown."""
+    settings = extractor_trainer(trainer, section)
+    try:
+        TrainerSettings.from_config({**settings, "steps": max(settings["steps"], 1)})
+    except ConfigError as error:
+        text = str(error)
+        for key in section.get("trainer") or {}:
+            text = text.replace(f"trainer.{key}", f"{option}.trainer.{key}")
+        for key in set(OF_EXTRACTORS) & set(section):
+            text = text.replace(f"trainer.{key}", f"{option}.{key}")
+        raise ConfigError(text) from error

@@ -27,7 +27,7 @@ NOT_IDENTIFYING = {
         "recompute",
     },
     "regularizer": {"scale"},
-    "extractor": {"dataset", "root", "trainer", "augmentation"},
+    "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs

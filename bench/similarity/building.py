@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.config.experiment import Experiment, extractor_augmentation
+from bench.config.experiment import OF_EXTRACTORS, Experiment, extractor_augmentation
 from bench.config.instantiation import build
 from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset
@@ -17,7 +17,7 @@ from bench.extractors.frozen import Extractor
 from bench.extractors.protocol import surrogate_network
 from bench.seeding import derive_seed
 
-OF_THE_SUITE = ("steps", "dataset", "root", "trainer", "augmentation")  # of an `extractor` section
+OF_THE_SUITE = (*OF_EXTRACTORS, "dataset", "root", "trainer", "augmentation")  # of `extractor`
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,8 @@ def test_extractor_is_shared_by_runs_that_differ_in_what_it_does_not_see(surroga
     same = ["regularizer.weight=3", "metric.levels=[1]", "trainer.steps=7", "trainer.devices=2"]
     assert {extractor(override) for override in same} == {extractor()}
     other = ["seed=1", "metric.extractor.steps=7", "metric.extractor.channels=[4]", "trainer.lr=1"]
-    other += ["metric.extractor.trainer={lr:2}", "metric.extractor.augmentation={rotation:1}"]
+    other += ["metric.extractor.early_stopping=3", "metric.extractor.trainer={lr:2}"]
+    other += ["metric.extractor.augmentation={rotation:1}"]
     assert len({extractor(override) for override in other} | {extractor()}) == len(other) + 1
 
 
@@ -270,10 +271,15 @@ def test_what_an_extractor_sets_for_itself_counts_by_what_it_amounts_to():
 
 def test_an_extractor_is_trained_by_the_settings_of_its_section():
     composed = experiment(
-        ["metric=deepsim_ae", "metric.extractor.steps=9", "metric.extractor.trainer={lr:2}"]
+        [
+            "metric=deepsim_ae",
+            "metric.extractor.steps=9",
+            "metric.extractor.early_stopping=3",
+            "metric.extractor.trainer={lr:2}",
+        ]
     )
     found = composed.extractor_settings(composed["metric"]["extractor"])
-    assert (found.steps, found.lr) == (9, 2)
+    assert (found.steps, found.early_stopping, found.lr) == (9, 3, 2)
     assert found.batch_size == composed.settings.batch_size
     assert composed.settings.lr != 2
 
@@ -308,6 +314,7 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         (["metric.extractor.trainer={lr:-1}"], "metric.extractor.trainer.lr=-1: must be a number"),
         (["metric.extractor.trainer={x:1}"], "Unknown metric.extractor.trainer.x. Known: accel"),
         (["metric.extractor.trainer={steps:1}"], "trainer.steps: set metric.extractor.steps"),
+        (["metric.extractor.early_stopping=0"], "metric.extractor.early_stopping=0: must be null"),
         (["metric.extractor.augmentation=x"], "metric.extractor.augmentation=x: must be a section"),
         (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
         (["metric.extractor=null"], r"metric.extractor=None: must be a section with _target_"),
