@@ -39,7 +39,9 @@ for part in $parts; do
         $python benchmarks/run.py --suite "$suite" --device "$device" --repeats "$repeats" \
           --filter "${FILTER:-}" --json "$out/$suite.json" | tee "$out/$suite.txt"
       done ;;
-    direct) $python run.py -m +experiment=direct_hippocampus model.batch=20 "${common[@]}" ;;
+    direct)
+      $python run.py -m +experiment=answer dataset=hippocampus dataset.added_noise=null seed=0 \
+        model.batch=20 "${common[@]}" ;;
     networks)
       $python run.py -m "metric=$metrics" dataset=hippocampus trainer=paper "trainer.steps=$steps" \
         "trainer.validate_every=$((steps < 500 ? steps : 500))" trainer.validation_pairs=16 \

@@ -28,6 +28,7 @@ REQUIRED = (
     "metric.name",
     "model.name",
 )
+OF_EXTRACTORS = ("steps", "early_stopping")  # settings of the trainer that extractors have as keys
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -84,7 +85,7 @@ class Experiment:
                 raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))
         for place, section in extractor_sections(sections["metric"]):
-            _check_extractor(place, section)
+            _check_extractor(place, section, sections["trainer"])
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
 
     def on(self, dataset: str, root: str | None) -> "Experiment":
@@ -155,8 +156,8 @@ class Experiment:
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
-        """The trainer's settings for an extractor: the run's, with the steps of its section."""
-        return TrainerSettings.from_config(self["trainer"], {"steps": extractor["steps"]})
+        """The trainer's settings for an extractor: the run's, but for what its section says."""
+        return TrainerSettings.from_config(extractor_trainer(self["trainer"], extractor))
 
 
 def _check_sections(config: DictConfig) -> None:
@@ -202,7 +203,20 @@ def extractor_sections(
         yield from extractor_sections(term, f"{place}.terms.{name}")
 
 
-def _check_extractor(place: str, section: Any) -> None:
+def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `trainer` for an extractor: with what it sets for itself."""
+    lengths = {key: extractor[key] for key in OF_EXTRACTORS if key in extractor}
+    return {**trainer, **(extractor.get("trainer") or {}), **lengths}
+
+
+def extractor_augmentation(
+    augmentation: Mapping[str, Any], extractor: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The section `dataset.augmentation` for an extractor: with what it sets for itself."""
+    return {**augmentation, **(extractor.get("augmentation") or {})}
+
+
+def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> None:
     """Raises ConfigError unless an `extractor` section says what is to be trained, and where."""
     option = f"{place}.extractor"
     if not isinstance(section, Mapping) or "_target_" not in section:
@@ -218,3 +232,25 @@ def _check_extractor(place: str, section: Any) -> None:
             f"{option}.root={section['root']}: is the folder of another data set; name that one by "
             f"{option}.dataset. The folder of the run's data set is dataset.root."
         )
+    for key in ("trainer", "augmentation"):
+        if not isinstance(section.get(key) or {}, Mapping):
+            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, such as {{}}.")
+    twice = sorted(set(OF_EXTRACTORS) & set(section.get("trainer") or {}))
+    if twice:
+        raise ConfigError(f"{option}.trainer.{twice[0]}: set {option}.{twice[0]}.")
+    if "state_dict" not in section:
+        _check_training(option, section, trainer)
+
+
+def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
+    """Raises ConfigError if what an extractor sets of the trainer is out of range or unknown."""
+    settings = extractor_trainer(trainer, section)
+    try:
+        TrainerSettings.from_config({**settings, "steps": max(settings["steps"], 1)})
+    except ConfigError as error:
+        text = str(error)
+        for key in section.get("trainer") or {}:
+            text = text.replace(f"trainer.{key}", f"{option}.trainer.{key}")
+        for key in set(OF_EXTRACTORS) & set(section):
+            text = text.replace(f"trainer.{key}", f"{option}.{key}")
+        raise ConfigError(text) from error

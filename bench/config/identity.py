@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.config.experiment import Experiment
+from bench.config.experiment import Experiment, extractor_augmentation, extractor_trainer
 from bench.config.outside import code_outside
 from bench.errors import ConfigError
 
@@ -27,7 +27,7 @@ NOT_IDENTIFYING = {
         "recompute",
     },
     "regularizer": {"scale"},
-    "extractor": {"dataset", "root"},
+    "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -68,10 +68,12 @@ def extractor_identity(
         file = extractor["state_dict"]
         content = None if file is None else file_digest(file)
         return _with_code(extractor) | {**extractor, "state_dict": content}
-    trainer = {**experiment["trainer"], "steps": extractor["steps"]}
+    trainer = extractor_trainer(experiment["trainer"], extractor)
+    dataset = dataset_identity(experiment, data)
+    dataset["augmentation"] = extractor_augmentation(dataset["augmentation"], extractor)
     return _with_code(extractor) | {
         "schema": SCHEMA,
-        "dataset": dataset_identity(experiment, data),
+        "dataset": dataset,
         "extractor": _identifying("extractor", extractor),
         "trainer": _identifying("trainer", trainer),
         "seed": experiment.seed,

@@ -39,7 +39,7 @@ def set_in_each_run(arguments: Sequence[str]) -> list[str]:
     """Arguments of a sweep over options of a group, whose settings are set in each run alone.
 
     Hydra composes the defaults of a multirun with every single value at first, and would refuse
-    one that the default option of its group does not know: `choice(VALUE)` is for the runs only.
+    one that the default option of its group does not know: a choice is for the runs only.
 
     Args:
         arguments: Of the command line, in any order.
@@ -52,7 +52,7 @@ def set_in_each_run(arguments: Sequence[str]) -> list[str]:
     if any(o is not None and o.key_or_group == "experiment" for o in found):
         swept |= set(GROUPS)
     return [
-        f"{o.key_or_group}=choice({o.get_value_element_as_str()})"
+        f"{o.key_or_group}={_choice(o.get_value_element_as_str())}"
         if o is not None
         and _sets_a_key(o)
         and not o.is_sweep_override()
@@ -60,6 +60,11 @@ def set_in_each_run(arguments: Sequence[str]) -> list[str]:
         else argument
         for argument, o in zip(arguments, found, strict=True)
     ]
+
+
+def _choice(value: str) -> str:
+    """A choice of one value; Hydra's `choice` refuses null, and equal runs are one."""
+    return "null,null" if value == "null" else f"choice({value})"
 
 
 def _parsed(parser: OverridesParser, argument: str) -> Override | None:

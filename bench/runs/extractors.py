@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from bench.config.identity import digest, extractor_identity
-from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingImages, read_images
 from bench.data.sources.pairs import evenly_spaced
 from bench.errors import StoreError
@@ -114,7 +113,7 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
     }
     training = TrainingImages(
         dataset,
-        Augmentation.from_config(experiment["dataset"]["augmentation"]),
+        learner.augmentation,
         experiment.seed,
         labels=learning.needs_labels,
     )

@@ -7,14 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.config.experiment import OF_EXTRACTORS, Experiment, extractor_augmentation
 from bench.config.instantiation import build
+from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
+from bench.errors import ConfigError
 from bench.extractors.frozen import Extractor
 from bench.extractors.protocol import surrogate_network
 from bench.seeding import derive_seed
 
-OF_THE_SUITE = ("steps", "dataset", "root")  # keys of an `extractor` section
+OF_THE_SUITE = (*OF_EXTRACTORS, "dataset", "root", "trainer", "augmentation")  # of `extractor`
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class Learner:
         network: The network, as it was built.
         setup: The experiment and the data that it learns on.
         section: Its `extractor` section there.
+        augmentation: What its training images go through.
     """
 
     network: nn.Module
     setup: Setup
     section: Mapping[str, Any]
+    augmentation: Augmentation
 
 
 def build_metric(setup: Setup, precision: torch.dtype) -> tuple[Any, list[Learner]]:
@@ -71,7 +76,8 @@ def _build(
         network = build_extractor(extractor, origin.dataset)
         if "steps" in extractor:
             surrogate_network(network)
-            learners.append(Learner(network, origin, extractor))
+            augmentation = _augmentation(origin.experiment, extractor, place)
+            learners.append(Learner(network, origin, extractor, augmentation))
         further["extractor"] = Extractor(network, precision)
     if "terms" in arguments:
         further["terms"] = {
@@ -80,6 +86,22 @@ def _build(
         }
     torch.manual_seed(derive_seed(experiment.seed, dataset.name, place))
     return build(arguments, "metric", **further)
+
+
+def _augmentation(experiment: Experiment, extractor: Mapping[str, Any], place: str) -> Augmentation:
+    """What an extractor's training images go through.
+
+    Raises:
+        ConfigError: If an option is unknown or out of range.
+    """
+    whole = experiment["dataset"]["augmentation"]
+    try:
+        return Augmentation.from_config(extractor_augmentation(whole, extractor))
+    except ConfigError as error:
+        if not extractor.get("augmentation"):
+            raise
+        text = str(error).replace("dataset.augmentation", f"{place}.extractor.augmentation")
+        raise ConfigError(text) from error
 
 
 def build_extractor(section: Mapping[str, Any], dataset: PreparedDataset) -> nn.Module:

@@ -189,11 +189,15 @@ class Folder:
     def start(self, header: dict[str, Any], config: str, environment: dict[str, Any]) -> None:
         """Makes the folder, or goes on with it; forgets an earlier failure.
 
+        For the process that holds the folder: what a killed one was writing is cleared away.
+
         Raises:
             StoreError: If a newer version of this program wrote it.
         """
         self.refuse_newer()
         self.path.mkdir(parents=True, exist_ok=True)
+        for half_written in self.path.glob("*.partial"):
+            half_written.unlink()
         if self.summary() is None:
             self.file(SUMMARY).unlink(missing_ok=True)  # one that cannot be read
         write_json(self.file(HEADER), header)

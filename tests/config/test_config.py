@@ -252,7 +252,36 @@ def test_extractor_is_shared_by_runs_that_differ_in_what_it_does_not_see(surroga
     same = ["regularizer.weight=3", "metric.levels=[1]", "trainer.steps=7", "trainer.devices=2"]
     assert {extractor(override) for override in same} == {extractor()}
     other = ["seed=1", "metric.extractor.steps=7", "metric.extractor.channels=[4]", "trainer.lr=1"]
+    other += ["metric.extractor.early_stopping=3", "metric.extractor.trainer={lr:2}"]
+    other += ["metric.extractor.augmentation={rotation:1}"]
     assert len({extractor(override) for override in other} | {extractor()}) == len(other) + 1
+
+
+def test_what_an_extractor_sets_for_itself_counts_by_what_it_amounts_to():
+    def extractor(*overrides):
+        composed = experiment(["metric=deepsim_ae", *overrides])
+        return digest(extractor_identity(composed, composed["metric"]["extractor"], DATA))
+
+    assert extractor("metric.extractor.trainer={lr:2}") == extractor("trainer.lr=2")
+    assert extractor("metric.extractor.trainer={lr:${trainer.lr}}") == extractor()
+    assert extractor("metric.extractor.augmentation={rotation:1}") == extractor(
+        "dataset.augmentation.rotation=1"
+    )
+
+
+def test_an_extractor_is_trained_by_the_settings_of_its_section():
+    composed = experiment(
+        [
+            "metric=deepsim_ae",
+            "metric.extractor.steps=9",
+            "metric.extractor.early_stopping=3",
+            "metric.extractor.trainer={lr:2}",
+        ]
+    )
+    found = composed.extractor_settings(composed["metric"]["extractor"])
+    assert (found.steps, found.early_stopping, found.lr) == (9, 3, 2)
+    assert found.batch_size == composed.settings.batch_size
+    assert composed.settings.lr != 2
 
 
 def test_extractor_settings_are_part_of_the_runs_identity():
@@ -281,6 +310,12 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
     [
         (["metric.extractor.steps=-1"], "metric.extractor.steps=-1: must be a whole number of at"),
         (["metric.extractor.steps=1.5"], "metric.extractor.steps=1.5: must be a whole number"),
+        (["metric.extractor.trainer=3"], "metric.extractor.trainer=3: must be a section"),
+        (["metric.extractor.trainer={lr:-1}"], "metric.extractor.trainer.lr=-1: must be a number"),
+        (["metric.extractor.trainer={x:1}"], "Unknown metric.extractor.trainer.x. Known: accel"),
+        (["metric.extractor.trainer={steps:1}"], "trainer.steps: set metric.extractor.steps"),
+        (["metric.extractor.early_stopping=0"], "metric.extractor.early_stopping=0: must be null"),
+        (["metric.extractor.augmentation=x"], "metric.extractor.augmentation=x: must be a section"),
         (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
         (["metric.extractor=null"], r"metric.extractor=None: must be a section with _target_"),
         (["metric.extractor.dataset=[a]"], r"metric.extractor.dataset=\['a'\]: must be the name"),

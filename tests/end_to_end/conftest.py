@@ -25,6 +25,7 @@ ROOT = HERE.parents[1]
 SUBJECTS = "dataset.subjects_per_split={train:4,val:2,test:2}"
 TRAINING = [
     "model.channels=[4,8]",
+    "dataset.recommended.short.channels={autoencoder:[4,8],segmenter:[4,8]}",
     "trainer.steps=6",
     "trainer.validate_every=5",
     "trainer.batch_size=2",

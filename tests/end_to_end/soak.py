@@ -32,7 +32,7 @@ SWEEP = [
 ]  # fmt: skip
 NETWORKS = [
     *SWEEP, "metric=mse,ncc,deepsim_ae", "model.channels=[4,6,8]", "trainer.validate_every=20",
-    "trainer.checkpoint_every=5",
+    "trainer.checkpoint_every=5", "metric.extractor.channels=[4,6,8]",
 ]  # fmt: skip
 DIRECT = [
     *SWEEP, "model=direct", "metric=mse,deepsim_ae", "metric.extractor.channels=[4,6,8]",

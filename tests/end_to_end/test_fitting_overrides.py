@@ -49,3 +49,10 @@ def test_runs_that_all_fit_stay_as_they_are_once() -> None:
     assert fit_to_options([["trainer.lr=0.1"], ["trainer.lr=1e-1"]]) == ([["trainer.lr=0.1"]], [])
     order = [["trainer.steps=7", "trainer=paper"], ["trainer=paper", "trainer.steps=7"]]
     assert fit_to_options(order) == (order, [])
+
+
+def test_a_setting_that_only_one_option_knows_may_be_null(results: Path, run) -> None:
+    chosen = ["-m", "metric=deepsim_ae,mse", "metric.extractor.early_stopping=null", "plan=true"]
+    outcome = run(*chosen, *DEMO, at(results))
+    assert outcome.code == 0, outcome.err
+    assert "2 missing" in outcome.out.splitlines()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from conf_options import setup_of, tiny_experiment
 from torch import nn
 
+from bench.data.batches.augmentation import Augmentation
 from bench.errors import ConfigError
 from bench.extractors.contrastive import Contrastive
 from bench.runs.extractors import obtain_extractor
@@ -268,7 +269,8 @@ def test_short_training_lowers_the_loss_on_other_images(ndim, tiny_datasets, tmp
     dataset, section = tiny_datasets[ndim], experiment["metric"]["extractor"]
     torch.manual_seed(0)
     network = build_extractor(section, dataset)
-    obtain_extractor(Learner(network, setup_of(experiment, dataset), section))
+    augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+    obtain_extractor(Learner(network, setup_of(experiment, dataset), section, augmentation))
     (folder,) = list_folders(tmp_path, EXTRACTORS)
     assert folder.path.name.startswith(f"{dataset.name}-contrastive-seed0-")
     summary = folder.summary()

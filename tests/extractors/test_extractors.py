@@ -13,6 +13,7 @@ from conf_options import setup_of, tiny_experiment
 from torch import nn
 
 from bench.config.identity import file_digest
+from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError
 from bench.extractors.autoencoder import Autoencoder
@@ -186,7 +187,9 @@ def test_frozen_extractor_has_no_gradients_of_its_own_and_ignores_dropout():
 def learner_of(experiment, dataset):
     """A network of the experiment's extractor, with where it learns."""
     section = experiment["metric"]["extractor"]
-    return Learner(build_extractor(section, dataset), setup_of(experiment, dataset), section)
+    augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+    network = build_extractor(section, dataset)
+    return Learner(network, setup_of(experiment, dataset), section, augmentation)
 
 
 def test_extractor_is_trained_once_and_then_read(tiny_datasets, tmp_path):

@@ -22,7 +22,8 @@ METRICS = {
     "deepsim_csr": "contrastive",
     "deepsim_seg": "segmenter",
 }
-TRAINING = ["model.channels=[4,6,8]", "trainer.accelerator=cpu", "trainer.progress=false"]
+CHANNELS = "dataset.recommended.short.channels={autoencoder:[4,6,8],segmenter:[4,6,8]}"
+TRAINING = ["model.channels=[4,6,8]", CHANNELS, "trainer.accelerator=cpu", "trainer.progress=false"]
 TRAINING += ["trainer.precision=float32", "tracker=none"]
 
 

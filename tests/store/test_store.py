@@ -113,6 +113,14 @@ def test_failure_is_recorded_and_forgotten_by_the_next_start(folder, error, stat
     assert "error" not in describe(folder)
 
 
+def test_what_a_killed_process_was_writing_is_cleared_away_by_the_next_start(folder):
+    folder.start(HEADER, "seed: 0\n", {})
+    for name in (FAILURE, SUMMARY):
+        folder.file(f"{name}.partial").write_text("{")
+    folder.start(HEADER, "seed: 0\n", {})
+    assert not list(folder.path.glob("*.partial"))
+
+
 def test_failure_before_the_start_writes_nothing(folder):
     folder.fail(Diverged("early"))
     assert folder.status() == "missing"
