@@ -8,17 +8,9 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.measure import Measure
-from bench.analysis.numbers.over_datasets import (
-    by_noise,
-    count_wins,
-    is_learned,
-    lead_means,
-    mean_ranks,
-)
-from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
+from bench.analysis.numbers.over_datasets import by_noise, conclude_over
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.standing import Difference, Standing, against, too_few
-from bench.analysis.numbers.statistics import critical_difference
 from bench.analysis.numbers.wording import signed
 from bench.errors import counted
 
@@ -71,8 +63,7 @@ def conclude(
         ]
         found += [Conclusion(one.name, text) for text in texts]
     for about, group in by_noise(comparisons).items():
-        found += [Conclusion(about, text) for text in _ranks(lead_means(group))]
-        found += [Conclusion(about, text) for text in _wins(count_wins(group, fronts[1]))]
+        found += [Conclusion(about, text) for text in conclude_over(group, fronts[1])]
     return found
 
 
@@ -291,37 +282,6 @@ def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) ->
         f"Noise of {ordered['noise'].iloc[0]:g} changes the {measure.title} of {', '.join(listed)}."
     )
     yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
-
-
-def _ranks(means: pd.DataFrame) -> Iterator[str]:
-    """Mean ranks over data sets, and who is within the critical difference of the first."""
-    if not enough_for_ranks(means):
-        return
-    ranks = mean_ranks(means)
-    difference = critical_difference(means.shape[1], len(means))
-    within = [str(label) for label in ranks.index[1:] if ranks[label] - ranks.iloc[0] <= difference]
-    listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
-    text = (
-        f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. The "
-        f"critical difference is {difference:.1f} (Nemenyi, 5 %)"
-    )
-    yield text + (f"; within it of the first: {', '.join(within)}." if within else ".")
-
-
-def _wins(wins: pd.DataFrame) -> Iterator[str]:
-    """On how many data sets learned features are ahead of other metrics at equal smoothness."""
-    for first, rows in wins.groupby("first", sort=False):
-        others = rows[~rows["second"].map(is_learned)].to_dict("records")
-        if not is_learned(str(first)) or not others:
-            continue
-        listed = [
-            f"{row['second']} on {row['better']} and worse on {row['worse']} of {row['datasets']}"
-            for row in others
-        ]
-        yield (
-            f"At equal smoothness {first} is significantly better than "
-            f"{', than '.join(listed)} data sets."
-        )
 
 
 def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What holds over data sets, those with the same added noise taken together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -8,7 +8,9 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.noise import ADDED
 from bench.analysis.numbers.paired import ALPHA
+from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
 from bench.analysis.numbers.standing import too_few
+from bench.analysis.numbers.statistics import critical_difference
 from bench.scores.registry import SCORES
 
 OVER_ALL = "Over data sets"
@@ -84,3 +86,45 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
     grouped = both.assign(better=better, worse=worse).groupby(["first", "second"], sort=False)
     found = grouped[["better", "worse"]].sum().assign(datasets=grouped.size())
     return found.reset_index()[WINS]
+
+
+def conclude_over(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> Iterator[str]:
+    """Sentences on what holds over data sets.
+
+    Args:
+        comparisons: Those that are taken together.
+        tests: The second frame of `compare_fronts`, of all comparisons.
+    """
+    yield from _ranks(lead_means(comparisons))
+    yield from _wins(count_wins(comparisons, tests))
+
+
+def _ranks(means: pd.DataFrame) -> Iterator[str]:
+    """Mean ranks over data sets, and who is within the critical difference of the first."""
+    if not enough_for_ranks(means):
+        return
+    ranks = mean_ranks(means)
+    difference = critical_difference(means.shape[1], len(means))
+    within = [str(label) for label in ranks.index[1:] if ranks[label] - ranks.iloc[0] <= difference]
+    listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
+    text = (
+        f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. The "
+        f"critical difference is {difference:.1f} (Nemenyi, 5 %)"
+    )
+    yield text + (f"; within it of the first: {', '.join(within)}." if within else ".")
+
+
+def _wins(wins: pd.DataFrame) -> Iterator[str]:
+    """On how many data sets learned features are ahead of other metrics at equal smoothness."""
+    for first, rows in wins.groupby("first", sort=False):
+        others = rows[~rows["second"].map(is_learned)].to_dict("records")
+        if not is_learned(str(first)) or not others:
+            continue
+        listed = [
+            f"{row['second']} on {row['better']} and worse on {row['worse']} of {row['datasets']}"
+            for row in others
+        ]
+        yield (
+            f"At equal smoothness {first} is significantly better than "
+            f"{', than '.join(listed)} data sets."
+        )

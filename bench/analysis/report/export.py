@@ -127,11 +127,7 @@ class _Tables:
             **{key: summary.get(key) for key in ("variant", "steps", "best_step")},
             "scale": regularizer.get("scale"),
             "noise": config["dataset"].get("added_noise"),
-            **{
-                n: validation.get(n.removeprefix(VALIDATION))
-                for n in RUN_NUMBERS
-                if VALIDATION in n
-            },
+            **{VALIDATION + key: validation.get(key) for key in ("dice", "folding", "similarity")},
             "training_seconds": summary.get("training_seconds"),
             "settings": " ".join(self._section(group, sections[group]) for group in sections),
             "extractors": " ".join(learned),
@@ -189,17 +185,14 @@ class _Tables:
     def texts(self) -> dict[str, str]:
         """The tables, by the names of their files."""
         runs = [self.runs[name] for name in sorted(self.runs)]
-        known = {"pairs": self.pairs, "scores": self.scores}
-        before, after = (_filled(_sorted(rows)) for rows in known.values())
+        no_extractors = ",".join((*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)) + "\n"
         extractors = _sorted(self.extractors)
         return {
             RUNS_TABLE: as_csv(runs),
-            PAIRS_TABLE: as_csv(before),
-            SCORES_TABLE: as_csv(after),
+            PAIRS_TABLE: as_csv(_filled(_sorted(self.pairs))),
+            SCORES_TABLE: as_csv(_filled(_sorted(self.scores))),
             SETTINGS_TABLE: as_csv(_sorted(self.settings)),
-            EXTRACTORS_TABLE: as_csv(extractors)
-            if extractors
-            else ",".join((*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)) + "\n",
+            EXTRACTORS_TABLE: as_csv(extractors) if extractors else no_extractors,
         }
 
 
