@@ -46,6 +46,10 @@ CRITERIA = {
     "val_loss": "least validation loss without the regularizer",
     "val_dice_bounded": "largest validation Dice among those with little folding",
 }
+CAPTIONS = {  # of the main tables, by the score that methods are judged by
+    "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
+    "tre": "The same of data sets that have landmarks and no labels.",
+}
 PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
     "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
@@ -109,7 +113,6 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
 
 
 def _tables(request: Request, found: Findings) -> dict[str, Any]:
-    caption = "Test scores at the chosen λ, means over test pairs ± standard deviation."
     papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
     beside_papers = [] if request.published else ["published", "difference"]
@@ -123,7 +126,7 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
         "main": [
-            results_table(of_score, found.pairs, named("results", str(score)), caption)
+            results_table(of_score, found.pairs, named("results", str(score)), CAPTIONS[str(score)])
             for score, of_score in rows.groupby("lead", sort=True)
         ],
         "headlines": {said.about: said.text for said in found.headlines},
