@@ -24,11 +24,11 @@ def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) ->
     for folder, row in zip(folders, rows, strict=True):
         variants = families.setdefault(_family(row), {})
         variants.setdefault(str(row.get("variant")), folder)
-    said = {
-        family: tell_apart({name: _settings(folder) for name, folder in variants.items()})
-        for family, variants in families.items()
-        if len(variants) > 1
-    }
+    said = {}
+    for family, variants in families.items():
+        if len(variants) > 1:
+            settings = {name: _settings(folder) for name, folder in variants.items()}
+            said[family] = tell_apart({name: found for name, found in settings.items() if found})
     return [said.get(_family(row), {}).get(str(row.get("variant")), "") for row in rows]
 
 
@@ -37,6 +37,7 @@ def _family(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _settings(folder: Folder) -> dict[str, Any]:
+    """The settings of a run; empty if they cannot be read."""
     from bench.analysis.reading.records import (  # pandas, which few lists of runs need
         read_config,
         reading_settings,
