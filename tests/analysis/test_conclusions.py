@@ -186,6 +186,13 @@ def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
     )
 
 
+def test_headline_says_where_the_unregistered_pairs_are_better(tmp_path):
+    for metric, dice in (("mse", 0.2), ("ncc", 0.1)):
+        write_run(tmp_path, config(metric=metric), dice + SCALES[metric] * SPREAD)
+    (said,) = find(Request(tmp_path)).headlines
+    assert "test pairs; unregistered 0.300, which is better); all others" in said.text
+
+
 def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
     for metric, sign in (("mse", 1), ("ncc", -1), ("vgg", 1)):
         wave = sign * 0.01 * np.sin(np.arange(PAIRS))
@@ -335,12 +342,14 @@ def test_main_table_of_landmarks_leads_with_them_beside_that_of_labels(landmarks
     write_run(landmarks, config("demo", "mse"), 0.4 + SPREAD)
     write_report(Request(landmarks), landmarks / "report")
     text = (landmarks / "report" / "tables" / "results.md").read_text()
-    dice, tre = text.split("Test scores")[1:]
+    dice, tre = text.split("The same of data sets that have landmarks and no labels.")
     assert "| pairs | Dice ↑ | Δ Dice |" in dice
     assert "| pairs | TRE [mm] ↓ | Δ TRE [mm] |" in tre
     assert "Dice" not in tre
     assert "histology" not in dice
     assert "| **3.00 ± " in tre
     assert "| −2.00 |" in tre
+    page = (landmarks / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Box plots of TRE over test pairs. histology: medians mse 3.50, ncc 3.00" in page
     statistics = (landmarks / "report" / "tables" / "statistics.md").read_text()
     assert "TRE on histology (noise 0.2), every two methods." in statistics

@@ -121,7 +121,8 @@ def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
     text = (tmp_path / "out.md").read_text()
     assert "- **demo**: ncc registers best, with a TRE of 2.00" in text
     assert "| ncc | 1 | 1 | 12 |" in text
-    assert not PICTURE.findall(text)
+    assert PICTURE.findall(text) == ["images/tre.png"]
+    assert "*TRE over test pairs, seeds averaged." in text
     assert "Equal smoothness" not in sections(text)
 
 

@@ -1,6 +1,7 @@
 """Figures show the numbers they are given; how they look is looked at."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -235,3 +236,16 @@ def lines_in(content):
 
     visit(json.loads(content))
     return found
+
+
+def test_figures_have_room_for_the_legend_of_many_variants(tmp_path):
+    for i in range(14):
+        settings = config(steps=100 * (i + 1), validate_every=10 * (i + 1), lr=1e-3 * (i + 1))
+        write_run(tmp_path, settings, [0.5, 0.6], variant=f"v{i}")
+    (comparison,) = compare(read_records(tmp_path))
+    shown = looks((entry.label, entry.metric) for entry in comparison.entries)
+    figure = draw_classes(comparison, shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout that has no room
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 1

@@ -93,7 +93,10 @@ def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
     before = _column(rows, measure.score.name)[UNREGISTERED]
     text = f"{standing.best} registers best, with a {measure.title} of "
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
-    text += f"unregistered {measure.value(before)})"
+    text += f"unregistered {measure.value(before)}"
+    if measure.score.is_better(before, standing.mean["mean"]):
+        text += ", which is better"
+    text += ")"
     if too_few(standing.mean["n"]):
         return f"{text}; so few pairs tell no methods apart"
     if not standing.alike:

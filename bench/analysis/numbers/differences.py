@@ -20,23 +20,24 @@ def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) ->
     Returns:
         Such as `noise 0.2`; empty if there are no others, or if a configuration cannot be read.
     """
-    families: dict[tuple[Any, ...], dict[str, Folder]] = {}
+    families: dict[tuple[str, ...], dict[str, Folder]] = {}
     for folder, row in zip(folders, rows, strict=True):
         variants = families.setdefault(_family(row), {})
         variants.setdefault(str(row.get("variant")), folder)
-    said: dict[tuple[Any, ...], dict[str, str]] = {
-        family: tell_apart({name: _settings(folder) for name, folder in variants.items()})
-        for family, variants in families.items()
-        if len(variants) > 1
-    }
+    said = {}
+    for family, variants in families.items():
+        if len(variants) > 1:
+            settings = {name: _settings(folder) for name, folder in variants.items()}
+            said[family] = tell_apart({name: found for name, found in settings.items() if found})
     return [said.get(_family(row), {}).get(str(row.get("variant")), "") for row in rows]
 
 
-def _family(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ALIKE)
+def _family(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in ALIKE)
 
 
 def _settings(folder: Folder) -> dict[str, Any]:
+    """The settings of a run; empty if they cannot be read."""
     from bench.analysis.reading.records import (  # pandas, which few lists of runs need
         read_config,
         reading_settings,

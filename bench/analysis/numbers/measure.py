@@ -33,6 +33,11 @@ class Measure:
         return self.score.title
 
     @property
+    def heading(self) -> str:
+        """Its name with its unit."""
+        return self.score.heading(self.unit)
+
+    @property
     def direction(self) -> str:
         """What is best, `max` or `min`."""
         return self.score.best or "max"

@@ -25,6 +25,7 @@ FURTHER: tuple[Marker, ...] = (  # of the second and further variants of a metri
 DASHES = ((), (5, 2), (2, 1.5), (8, 2, 2, 2), (5, 1.5, 1, 1.5, 1, 1.5))  # on and off
 HATCHES = ("", "/////", ".....", "xxxxx", "-----")
 RESOLUTION = 150  # dots per inch
+LEGEND_LINES, LEGEND_LINE = 4, 0.2  # lines that figures have room for; inches of a further one
 EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
 MANY_TICKS = 6  # more are written upwards
@@ -141,12 +142,12 @@ def add_title(panel: Any, text: str) -> None:
 
 
 def add_legend(figure: Any, handles: Sequence[Any]) -> None:
-    """Puts one legend below all panels, in as many columns as fit."""
+    """Puts one legend below all panels, in as many columns as fit; of many lines, on more paper."""
     longest = max(len(handle.get_label()) for handle in handles)
-    columns = int(figure.get_figwidth() / (0.5 + 0.085 * longest))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(max(columns, 1), len(handles))
-    )
+    columns = min(max(int(figure.get_figwidth() / (0.5 + 0.085 * longest)), 1), len(handles))
+    lines = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - LEGEND_LINES))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def line_handle(label: str, look: Look) -> Any:

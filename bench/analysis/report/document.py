@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.numbers.comparisons import LEADING
 from bench.analysis.numbers.findings import Findings, Request, find
 from bench.analysis.numbers.over_datasets import by_noise, count_wins
 from bench.analysis.plots.drawings import Drawing, Shown
@@ -29,11 +30,14 @@ PAPERS = (
     "The papers' Dice is of Czolbe et al., MIA 2023; compare it with Dice (published), of their "
     "definition. Budgets and data may differ."
 )
+BOXES = (
+    "{title} over test pairs, seeds averaged. Boxes are quartiles, whiskers deciles, dots pairs "
+    "beyond; the dashed line is the median of the unregistered pairs."
+)
 CAPTIONS = {  # by the name of a drawing, or what begins it
     "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
     "λ, with 95 % intervals; lines follow λ. Better is up and left.",
-    "dice": "Dice over test pairs, seeds averaged. Boxes are quartiles, whiskers deciles, dots "
-    "pairs beyond; the dashed line is the median of the unregistered pairs.",
+    **{score: BOXES.format(title=SCORES[score].title) for score in LEADING},
     "ranks": "Mean rank of each metric over data sets, 1 is best. A bar joins metrics that "
     "Nemenyi's test does not tell apart.",
 }
