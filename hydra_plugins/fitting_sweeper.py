@@ -10,12 +10,13 @@ from hydra.core.override_parser.types import Override
 class FittingSweeper(BasicSweeper):
     """Runs all combinations, as `bench.config.multirun.fit_to_options` leaves them."""
 
-    @staticmethod
-    def split_arguments(
-        overrides: list[Override], max_batch_size: int | None
+    def split_arguments(  # type: ignore[override]  # static there
+        self, overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         """The overrides of all runs, in batches."""
-        from bench.config.multirun import fit_to_options
+        from bench.config.multirun import fit_to_options, of_the_file
 
-        runs, _ = fit_to_options(BasicSweeper.split_arguments(overrides, None)[0])
-        return list(BasicSweeper.split_overrides_to_chunks(runs, max_batch_size))
+        assert self.config is not None
+        runs = BasicSweeper.split_arguments(overrides, None)[0]
+        fitting, _ = fit_to_options(runs, of_the_file(self.config))
+        return list(BasicSweeper.split_overrides_to_chunks(fitting, max_batch_size))

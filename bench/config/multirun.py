@@ -1,7 +1,7 @@
 """The configurations of the runs of a sweep."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,7 +22,14 @@ def combinations(config: DictConfig) -> list[list[str]]:
     Raises:
         HydraException: If an option that is chosen does not exist.
     """
-    return fit_to_options(product(config))[0]
+    return fit_to_options(product(config), of_the_file(config))[0]
+
+
+def of_the_file(config: DictConfig) -> set[str]:
+    """The keys that the file of an experiment sets in its runs, and the command line does not."""
+    params = config.hydra.sweeper.get("params") or {}
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    return set(params) - {override.key_or_group for override in given}
 
 
 def product(config: DictConfig) -> list[list[str]]:
@@ -75,14 +82,18 @@ def _parsed(parser: OverridesParser, argument: str) -> Override | None:
         return None
 
 
-def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[str]]:
+def fit_to_options(
+    runs: Sequence[Sequence[str]], of_a_file: Collection[str] = ()
+) -> tuple[list[list[str]], list[str]]:
     """Leaves out of each run what its options do not know, if other options of the sweep do.
 
     `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor.
-    Runs that are equal are one. What no option knows stays, for Hydra to refuse.
+    Runs that are equal are one. What no option knows stays, for Hydra to refuse, unless it is the
+    file of an experiment that sets it.
 
     Args:
         runs: The overrides of each run.
+        of_a_file: The keys that the file of an experiment sets.
 
     Returns:
         The overrides that remain of each run, and a line for each key that is left out of some.
@@ -98,17 +109,17 @@ def fit_to_options(runs: Sequence[Sequence[str]]) -> tuple[list[list[str]], list
     for key in dict.fromkeys(o.key_or_group for run in parsed for o in run if _sets_a_key(o)):
         group = key.partition(".")[0]
         options = list(dict.fromkeys(f"{group}={run[group]}" for run in chosen if group in run))
-        if len(options) < 2:
+        if len(options) < 2 and key not in of_a_file:
             continue
         for option in options:
             if option not in compositions:
                 compositions[option] = compose([option])
         without = [option for option in options if not _knows(compositions[option], key)]
-        if without and len(without) < len(options):
+        knowing = [option for option in options if option not in without]
+        if without and (knowing or key in of_a_file):
             lacking[key] = set(without)
-            knowing = [option for option in options if option not in without]
             lines.append(
-                f"{key} applies to {', '.join(knowing)}; {', '.join(without)} "
+                f"{key} applies to {', '.join(knowing) or 'none of these'}; {', '.join(without)} "
                 f"{'goes' if len(without) == 1 else 'go'} without it."
             )
     found: dict[tuple[Any, ...], list[str]] = {}

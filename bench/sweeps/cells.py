@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.identity import digest
 from bench.config.instantiation import build
-from bench.config.multirun import experiments, fit_to_options, product
+from bench.config.multirun import experiments, fit_to_options, of_the_file, product
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
@@ -59,7 +59,7 @@ def cells(config: DictConfig) -> list[Cell]:
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
-    runs, lines = fit_to_options(product(config))
+    runs, lines = fit_to_options(product(config), of_the_file(config))
     for line in lines:
         print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]

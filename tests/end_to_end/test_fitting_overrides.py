@@ -56,3 +56,20 @@ def test_a_setting_that_only_one_option_knows_may_be_null(results: Path, run) ->
     outcome = run(*chosen, *DEMO, at(results))
     assert outcome.code == 0, outcome.err
     assert "2 missing" in outcome.out.splitlines()
+
+
+def test_what_the_file_of_an_experiment_sets_is_left_out_where_no_metric_knows_it(
+    results: Path, run
+) -> None:
+    settings = [
+        "regularizer.scale=1",
+        "seed=0",
+        "dataset.added_noise=null",
+        "model.steps=[1,1,1,1]",
+    ]
+    data = [option for option in DEMO if not option.startswith("model.")]
+    outcome = run("-m", "+experiment=answer", "metric=mse", *settings, *data, at(results))
+    assert outcome.code == 0, outcome.err
+    line = "metric.levels applies to none of these; metric=mse goes without it."
+    assert outcome.out.splitlines().count(line) == 1
+    assert len(run_folders(results)) == 1
