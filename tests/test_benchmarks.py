@@ -12,6 +12,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import checksums
 import loading
 import overhead
+import report
 import train
 from train import METRICS, make_data, make_steps
 
@@ -45,6 +46,16 @@ def test_loop_and_bare_steps_are_timed(monkeypatch):
     monkeypatch.setattr(overhead, "CHANNELS", (4, 8, 8))
     times = overhead.measure(2, (32, 40), steps=1, repeats=1)
     assert all(seconds > 0 for seconds in times)
+
+
+def test_report_of_made_up_runs_is_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "DATASETS", ("demo",))
+    monkeypatch.setattr(report, "METRICS", ("mse",))
+    assert report.write_runs(tmp_path, pairs=3, seeds=1) == 3 * 5
+    assert all(seconds > 0 for seconds in report.measure(tmp_path))
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "15 finished runs of 15" in text
+    assert "demo (noise 0.2)" in text
 
 
 def test_random_volumes_are_a_data_set(tmp_path):

@@ -39,8 +39,13 @@ def runs(
     context.obj = results
     if context.invoked_subcommand is not None:
         return
+    from bench.analysis.numbers.differences import differences
+
     folders = _folders(results)
     rows = [describe(folder) for folder in folders]
+    for row, settings in zip(rows, differences(folders, rows), strict=True):
+        if settings:
+            row["settings"] = settings
     if format is Format.json:
         print(json.dumps(rows, indent=1))
     elif format is Format.csv:

@@ -94,7 +94,9 @@ def _title(summary: Mapping[str, Any]) -> str:
 
 def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     """Prints one line per run: status, what was run, mean scores."""
-    names = ["status", "dataset", "metric", "model", "weight", "seed", *scores, "written", "id"]
+    differing = ["settings"] if any("settings" in row for row in rows) else []
+    names = ["status", "dataset", "metric", "model", *differing, "weight", "seed", *scores]
+    names += ["written", "id"]
     titles = [name.removesuffix("_published") + "*" * name.endswith("_published") for name in names]
     cells = [[_plain(row.get(name), name) for name in names] for row in rows]
     console = Console(highlight=False)
@@ -173,7 +175,7 @@ def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
 
 def _plain(value: Any, name: str) -> str:
     if value is None:
-        return "–"
+        return "" if name == "settings" else "–"
     if name == "written":
         return ago(value)
     if name in SCORES:

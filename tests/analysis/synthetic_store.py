@@ -134,4 +134,5 @@ def write_rows(path, rows):
 def summarize(values):
     known = values[np.isfinite(values)]
     std = float(known.std(ddof=1)) if len(known) > 1 else None
-    return {"mean": float(known.mean()), "std": std, "n": len(known)}
+    mean = float(known.mean()) if len(known) else None
+    return {"mean": mean, "std": std, "n": len(known)}

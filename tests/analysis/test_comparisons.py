@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from synthetic_store import config, fail_run, start_run, write_run
 
 from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.findings import Request, find
 from bench.analysis.numbers.missing import find_missing
 from bench.analysis.reading.records import read_records
 from bench.errors import ConfigError, StoreError
@@ -61,8 +63,8 @@ def test_pairs_are_matched_by_their_subjects_not_by_their_order(tmp_path):
     ("different", "words"),
     [
         ({"schema": 1}, "schema 1"),
-        ({"data": "0" * 64}, "data 00000000"),
-        ({"moving": ["007", "008"]}, "2 test pairs"),
+        ({"data": "0" * 64}, "files 1"),
+        ({"moving": ["007", "008"]}, "test pairs 1"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_split_and_said_to_be(tmp_path, different, words):
@@ -76,6 +78,46 @@ def test_runs_that_cannot_be_compared_are_split_and_said_to_be(tmp_path, differe
     assert any(words in own.name for own in comparisons)
     (split,) = missing(tmp_path).query("what == 'split'").to_dict("records")
     assert all(own.name in split["reason"] for own in comparisons)
+
+
+def test_groups_of_a_data_set_are_named_by_what_differs(tmp_path):
+    write_run(tmp_path, config(), [0.1, 0.2])
+    small, large = config(), config()
+    small["dataset"] |= {"shape": [64, 64], "added_noise": 0.2}
+    large["dataset"] |= {"shape": [512, 512], "cropped": True, "added_noise": 0.2}
+    write_run(tmp_path, small, [0.1, 0.2], variant="small")
+    write_run(tmp_path, large, [0.1, 0.2], variant="large")
+    others = config()
+    others["dataset"]["root"] = "/data/others"
+    write_run(tmp_path, others, [0.1, 0.2], data="0" * 64, variant="others")
+    write_run(tmp_path, config(), [0.1, 0.2, 0.3], variant="more")
+    assert [own.name for own in compared(tmp_path)] == [
+        "demo (2 test pairs, files of data)",
+        "demo (2 test pairs, files of others)",
+        "demo (3 test pairs)",
+        "demo (noise 0.2, shape 512x512, …)",
+        "demo (noise 0.2, shape 64x64, …)",
+    ]
+
+
+def test_what_a_sweep_had_and_nobody_ran_is_missing_and_nothing_else(tmp_path):
+    write_run(tmp_path, config("demo", "mse"), [0.1, 0.2])
+    write_run(tmp_path, config("brain", "ncc"), [0.1, 0.2])
+    assert "no run" not in set(find(Request(tmp_path)).missing["what"])
+    sweep = {
+        "overrides": {"task": ["dataset=demo,brain", "metric=mse,ncc", "model=direct,syn"]},
+        "sweeper": {"params": {"seed": "0,1"}},
+        "runtime": {"choices": {"dataset": "demo", "metric": "ncc", "model": "voxelmorph"}},
+    }
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": sweep}))
+    rows = find(Request(tmp_path)).missing.query("what == 'no run'")
+    assert dict(zip(rows["dataset"], rows["reason"], strict=True)) == {
+        "demo": "in the last sweep, and not run: syn, ncc",
+        "brain": "in the last sweep, and not run: mse, syn",
+    }
+    (tmp_path / "multirun.yaml").write_text("hydra: null")
+    with pytest.raises(StoreError, match=r"multirun.yaml: is no record of a sweep. Delete it."):
+        find(Request(tmp_path))
 
 
 def test_data_read_in_another_way_are_other_data(tmp_path):
@@ -176,10 +218,9 @@ def test_what_is_missing_is_listed(tmp_path):
     assert found["skipped", "brain", "ncc", 1.0] == "needs two axes"
     assert found["interrupted", "demo", "ncc", 4.0].startswith("stopped before")
     assert found["no seed", "demo", "ncc", ""] == "of 2 seeds, 1 under λ = 2"
-    assert found["no run", "demo", "", ""] == "not run here, but on other data: mse"
     assert found["no value", "demo", "ncc", ""].startswith("Dice of 1 of 2 test pairs")
     assert found["no value", "demo", "", ""] == "class ghost is absent from all test pairs"
-    assert ("no run", "brain", "", "") not in found
+    assert "no run" not in set(rows["what"])
 
 
 def test_nothing_finished_nothing_compared(tmp_path):

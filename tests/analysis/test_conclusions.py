@@ -1,6 +1,7 @@
 """Dice at equal smoothness, what noise costs, and the sentences on both: planted, and found."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_store import config, write_run
 
@@ -8,6 +9,8 @@ from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.findings import Request, find
 from bench.analysis.numbers.fronts import COMMON, Front, compare_fronts
 from bench.analysis.reading.records import read_records
+from bench.analysis.report.writing import write_report
+from bench.scores.registry import SCORES
 
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
@@ -75,7 +78,7 @@ def test_methods_are_compared_where_the_smoothest_of_them_is(results):
     means, tests = compare_fronts(comparison)
     assert set(means["level"]) == {COMMON}
     assert means["sdlogj"].tolist() == pytest.approx([0.08, 0.08])  # of ncc, under its λ
-    dice = means.set_index("label")["dice"]
+    dice = means.set_index("label")["mean"]
     assert dice["ncc"] == pytest.approx(0.7)
     assert dice["mse"] == pytest.approx(0.6 + 0.12 * 3 / 5)
     (row,) = tests.to_dict("records")
@@ -87,7 +90,7 @@ def test_method_without_a_weight_sets_a_smoothness(results):
     write_syn(results, 0.65, 0.03)
     (comparison,) = compare(read_records(results))
     means, _ = compare_fronts(comparison)
-    beside = means[means["level"] == "syn"].set_index("label")["dice"]
+    beside = means[means["level"] == "syn"].set_index("label")["mean"]
     assert beside.to_dict() == pytest.approx({"syn": 0.65, "ncc": 0.45, "mse": 0.5})
 
 
@@ -114,16 +117,54 @@ def test_noise_costs_what_was_planted(results):
 
 def test_sentences_say_who_is_best_and_by_how_much(results):
     write_syn(results, 0.65, 0.03)
-    best, equal, beside, gains = texts(results)
+    best, equal, beside, gains, over_syn = texts(results)
     assert best.startswith("mse has the highest Dice, 0.720 (95 % interval 0.6")
     assert "12 test pairs). Significantly lower: ncc (−0.020, p = 0.0015), syn (−0.070" in best
     assert equal.startswith("At equal smoothness (SD log J 0.080) ncc has the highest Dice, 0.700")
-    assert beside == (
-        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are lower: "
-        "mse (−0.150, p = 0.0015), ncc (−0.200, p = 0.0015)."
+    assert beside.startswith(
+        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are "
+        "significantly lower: mse (−0.150, −0.1"
     )
-    assert gains.startswith("Unregistered pairs have a Dice of 0.300: mse (+0.420, +0.3")
-    assert gains.endswith("raise it significantly.")
+    assert beside.endswith(", p = 0.0015).")
+    begin = "Unregistered pairs have a Dice of 0.300; significantly higher: mse (+0.420, +0.3"
+    assert gains.startswith(begin)
+    assert gains.endswith(", p = 0.0015).")
+    assert over_syn.startswith("syn has a Dice of 0.650; significantly higher: mse (+0.070, +0.06")
+    assert "ncc (+0.050, +0.0" in over_syn
+
+
+def test_metrics_are_measured_by_each_method_without_one(results):
+    write_syn(results, 0.71 - 0.2 * SPREAD, 0.03)
+    (said,) = (text for text in texts(results) if text.startswith("syn has a Dice of 0.710"))
+    better, _, worse = said.partition("; significantly lower: ")
+    assert "significantly higher: mse (+0.010, " in better
+    assert worse.startswith("ncc (−0.010, ")
+
+
+def test_only_method_is_measured_by_the_unregistered_pairs(tmp_path):
+    write_run(tmp_path, config(), 0.5 + SPREAD)
+    (said,) = find(Request(tmp_path)).headlines
+    begin = "ncc raises Dice from 0.300 unregistered to 0.500 (+0.200, 95 % interval +0.1"
+    assert said.text.startswith(begin)
+    ending = ", p = 0.00049, 12 test pairs); there is no other method to compare it with."
+    assert said.text.endswith(ending)
+    (gain,) = texts(tmp_path)
+    assert gain.startswith("Unregistered pairs have a Dice of 0.300; significantly higher: ncc (")
+
+
+@pytest.mark.parametrize(
+    ("dice", "words"),
+    [
+        (0.3 + SPREAD, " test pairs); that is not significant; there is no other method"),
+        (0.1 + SPREAD, "ncc lowers Dice from 0.300 unregistered to 0.100 (−0.200, "),
+        (0.5 + SPREAD[:3], "; so few pairs cannot show a significant change."),
+        ([0.5], "ncc changes Dice from 0.300 unregistered to 0.500 (+0.200, 1 test pair); so few"),
+    ],
+)
+def test_what_the_only_method_changes_is_said_as_it_is(tmp_path, dice, words):
+    write_run(tmp_path, config(), dice)
+    (said,) = find(Request(tmp_path)).headlines
+    assert words in said.text
 
 
 def test_few_pairs_conclude_nothing(tmp_path):
@@ -143,6 +184,13 @@ def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
     )
 
 
+def test_headline_says_where_the_unregistered_pairs_are_better(tmp_path):
+    for metric, dice in (("mse", 0.2), ("ncc", 0.1)):
+        write_run(tmp_path, config(metric=metric), dice + SCALES[metric] * SPREAD)
+    (said,) = find(Request(tmp_path)).headlines
+    assert "test pairs; unregistered 0.300, which is better); all others" in said.text
+
+
 def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
     for metric, sign in (("mse", 1), ("ncc", -1), ("vgg", 1)):
         wave = sign * 0.01 * np.sin(np.arange(PAIRS))
@@ -158,3 +206,74 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
         write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
     (said,) = find(Request(few)).headlines
     assert said.text.endswith("; so few pairs tell no methods apart.")
+
+
+@pytest.fixture
+def landmarks(tmp_path):
+    """Runs on a data set with landmarks and no labels: ncc is the nearer one, by 0.5 pixels."""
+    for noise in (None, 0.2):
+        for metric, tre in (("ncc", 3.0), ("mse", 3.5)):
+            for weight, smoothness in ((0.5, 0.04), (1.0, 0.02)):
+                settings = config("histology", metric, weight)
+                if noise:
+                    settings["dataset"]["added_noise"] = noise
+                folder = write_run(
+                    tmp_path,
+                    settings,
+                    np.full(PAIRS, np.nan),
+                    val_loss=weight,
+                    tre=tre + SCALES[metric] * SPREAD + (metric == "mse") * (noise or 0) * 5,
+                    sdlogj=np.full(PAIRS, smoothness),
+                    variant=f"{metric}-{noise}",
+                )
+                without_labels(folder)
+    return tmp_path
+
+
+def without_labels(folder):
+    (folder / "classes.csv").unlink()
+    pairs = pd.read_csv(folder / "pairs.csv", dtype={"moving": str, "fixed": str})
+    overlap = [n + m for n in SCORES if SCORES[n].kind == "overlap" for m in ("", "_before")]
+    pairs[overlap] = np.nan
+    pairs.assign(tre_before=5.0).to_csv(folder / "pairs.csv", index=False)
+
+
+def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
+    found = find(Request(landmarks))
+    first, second = found.headlines
+    assert (first.about, second.about) == ("histology", "histology (noise 0.2)")
+    assert first.text.startswith("ncc registers best, with a TRE of 3.00 mm (95 % interval 2.9")
+    ending = "unregistered 5.00 mm); all others are significantly higher."
+    assert first.text.endswith(ending)
+    best, equal, gains = (said.text for said in found.conclusions if said.about == "histology")
+    assert best.startswith("ncc has the lowest TRE, 3.00 mm (")
+    assert "Significantly higher: mse (+0.50, p = " in best
+    assert equal.startswith("At equal smoothness (SD log J 0.0")
+    assert "ncc has the lowest TRE" in equal
+    begin = "Unregistered pairs have a TRE of 5.00 mm; significantly lower: mse (−1.50, −1.5"
+    assert gains.startswith(begin)
+    noise = [said.text for said in found.conclusions if said.text.startswith("Noise of 0.2")]
+    assert noise[0].startswith("Noise of 0.2 changes the TRE of ncc +0.00 (")
+    assert "mse +1.00 (" in noise[0]
+    assert noise[0].endswith("Significantly more than ncc lose mse.")
+    assert set(found.rows["n"]) == {PAIRS}
+    assert "no value" not in set(found.missing["what"])
+    assert list(found.losses["loss"]) == pytest.approx([1.0, 0.0])
+
+
+def test_main_table_of_landmarks_leads_with_them_beside_that_of_labels(landmarks):
+    write_run(landmarks, config("demo"), 0.5 + SPREAD)
+    write_run(landmarks, config("demo", "mse"), 0.4 + SPREAD)
+    write_report(Request(landmarks), landmarks / "report")
+    text = (landmarks / "report" / "tables" / "results.md").read_text()
+    dice, tre = text.split("The same of data sets that have landmarks and no labels.")
+    assert "| pairs | Dice ↑ | Δ Dice |" in dice
+    assert "| pairs | TRE [mm] ↓ | Δ TRE [mm] |" in tre
+    assert "Dice" not in tre
+    assert "histology" not in dice
+    assert "| **3.00 ± " in tre
+    assert "| −2.00 |" in tre
+    page = (landmarks / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Box plots of TRE over test pairs. histology: medians mse 3.50, ncc 3.00" in page
+    statistics = (landmarks / "report" / "tables" / "statistics.md").read_text()
+    assert "TRE on histology (noise 0.2), every two methods." in statistics

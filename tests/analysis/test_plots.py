@@ -1,5 +1,8 @@
 """Figures show the numbers they are given; how they look is looked at."""
 
+import json
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,3 +210,42 @@ def test_added_figure_is_drawn_with_the_others(comparison, tmp_path, monkeypatch
     bars = drawn["medians-hippocampus"].figure.axes[0].patches
     expected = [np.median(dice + np.array([0.0, 0.01, -0.01, 0.02])) for dice in DICE.values()]
     assert [bar.get_height() for bar in bars] == pytest.approx(expected)
+
+
+def test_every_variant_of_a_metric_can_be_drawn_in_the_page(tmp_path):
+    for i in range(6):
+        write_run(tmp_path, config(steps=100 * (i + 1)), [0.5, 0.6], variant=f"v{i}")
+    (comparison,) = compare(read_records(tmp_path))
+    shown = looks((entry.label, entry.metric) for entry in comparison.entries)
+    lines = [line for line in lines_in(plot_front(comparison, shown, "sdlogj", "front").content)]
+    assert len({tuple(line.get("line_dash", ())) for line in lines}) == 5
+    assert all(isinstance(n, int) for line in lines for n in line.get("line_dash", ()))
+
+
+def lines_in(content):
+    """The attributes of the line glyphs of a plot."""
+    found = []
+
+    def visit(node):
+        if isinstance(node, dict):
+            if node.get("name") == "Line" and "attributes" in node:
+                found.append(node["attributes"])
+            node = list(node.values())
+        for part in node if isinstance(node, list) else []:
+            visit(part)
+
+    visit(json.loads(content))
+    return found
+
+
+def test_figures_have_room_for_the_legend_of_many_variants(tmp_path):
+    for i in range(14):
+        settings = config(steps=100 * (i + 1), validate_every=10 * (i + 1), lr=1e-3 * (i + 1))
+        write_run(tmp_path, settings, [0.5, 0.6], variant=f"v{i}")
+    (comparison,) = compare(read_records(tmp_path))
+    shown = looks((entry.label, entry.metric) for entry in comparison.entries)
+    figure = draw_classes(comparison, shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout that has no room
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 1

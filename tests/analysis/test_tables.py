@@ -9,6 +9,7 @@ from bench.analysis.report.tables import class_table, rank, results_table, sprea
 ROWS = pd.DataFrame(
     {
         "comparison": ["demo"] * 4 + ["brain"] * 3,
+        "lead": "dice",
         "label": ["unregistered", "mse", "ncc", "vgg", "unregistered", "mse", "ncc"],
         "weight": [np.nan, 0.02, 0.5, np.nan, np.nan, 1, 2],
         "at_border": [None, False, True, None, None, False, False],
@@ -18,7 +19,6 @@ ROWS = pd.DataFrame(
         "dice_std": [0.1, 0.1, 0.1, np.nan, 0.1, np.nan, 0.1],
         "hd95": [1.0, 2.0, 3.0, np.nan, 9.0, 5.0, 4.0],
         "gain": [np.nan, -0.3, -0.2, np.nan, np.nan, 0.4, 0.3],
-        "state": [None, None, None, "skipped: 2D only", None, None, None],
     }
 )
 PAIRS = pd.DataFrame(
@@ -70,13 +70,11 @@ def test_what_does_not_differ_significantly_from_the_best_is_marked(table):
     assert not cells(table, "brain", "ncc")["Dice ↑"].tied
 
 
-def test_cells_say_what_is_left_out_at_the_border_or_skipped(table):
+def test_cells_say_what_is_left_out_and_at_the_border(table):
     row = cells(table, "demo", "ncc")
     assert (row["pairs"].text, row["λ"].text) == ("3 of 4", "0.5 (border)")
     assert row["Δ Dice"].text == "−0.200"
-    skipped = cells(table, "demo", "vgg")
-    assert skipped["state"].text == "skipped: 2D only"
-    assert skipped["Dice ↑"].text == "–"
+    assert cells(table, "demo", "vgg")["Dice ↑"].text == "–"
     assert cells(table, "brain", "mse")["Dice ↑"].text == "0.500"
 
 

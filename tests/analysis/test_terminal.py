@@ -1,5 +1,10 @@
+import json
 from pathlib import Path
 
+from synthetic_store import config, write_run
+from typer.testing import CliRunner
+
+from bench.cli import run_commands
 from bench.cli.terminal import print_runs, print_summary
 from bench.scores.registry import SCORES
 
@@ -68,3 +73,33 @@ def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
     for cell in ("deepsim_seg", "hippocampus", "0.25", "0.679", "0123abcd"):
         assert cell in printed
     assert "cafe failed: loss is nan at step 7" in printed
+
+
+def test_runs_that_would_look_alike_are_told_apart(tmp_path):
+    write_run(tmp_path, config(), [0.5], variant="plain")
+    noisy, long = config(), config(steps=1000)
+    noisy["dataset"]["added_noise"] = 0.2
+    long["model"]["channels"] = [16, 32]
+    write_run(tmp_path, noisy, [0.5], variant="noisy")
+    write_run(tmp_path, config("brain"), [0.5], variant="alone")
+    runs = CliRunner().invoke(run_commands.app, ["--results", str(tmp_path)]).output
+    found = {line.split("│")[-2].strip(): line for line in runs.splitlines() if "│" in line}
+    assert "noise 0.2" in found["noisy"]
+    assert "noise" not in found["plain"] + found["alone"]
+    write_run(tmp_path, long, [0.5], variant="long")
+    rows = json.loads(
+        CliRunner()
+        .invoke(run_commands.app, ["--results", str(tmp_path), "--format", "json"])
+        .output
+    )
+    settings = {row["id"]: row.get("settings") for row in rows}
+    assert settings["alone"] is None
+    assert settings["long"] == "model channels 16 32, …"
+    assert settings["noisy"] == "noise 0.2, model channels 8 16, …"
+
+
+def test_only_what_differs_is_listed(tmp_path):
+    write_run(tmp_path, config(), [0.5])
+    write_run(tmp_path, config(weight=2.0), [0.5])
+    runs = CliRunner().invoke(run_commands.app, ["--results", str(tmp_path)]).output
+    assert "settings" not in runs

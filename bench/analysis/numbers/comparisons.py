@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.numbers.naming import comparison_names, variant_labels
+from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.metrics import method_of, metric_order
 from bench.analysis.reading.records import (
@@ -23,6 +23,7 @@ from bench.scores.registry import SCORES
 from bench.store.folder import CLASSES, HISTORY, ROBUSTNESS
 
 KEY = ["moving", "fixed"]
+LEADING = ("dice", "tre")  # the first of them that test pairs have is what methods are judged by
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Entry:
     histories: pd.DataFrame
     robustness: pd.DataFrame
     path: pd.DataFrame
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it uses no metric, such as affine and SyN: metrics are measured by it."""
+        return self.metric == self.choice.runs[0].get("model")
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -81,6 +87,12 @@ class Comparison:
     units: Mapping[str, str]
     subjects: pd.DataFrame
     entries: list[Entry]
+
+    @cached_property
+    def lead(self) -> str:
+        """The score that answers which method registers better: Dice; TRE where no pair has it."""
+        known = [n for n in LEADING if any(e.means[n].notna().any() for e in self.entries)]
+        return known[0] if known else LEADING[0]
 
     def scores(self, name: str) -> pd.DataFrame:
         """One score, test pairs by labels: the mean over seeds, NaN if it is NaN for one."""
@@ -114,10 +126,11 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     numbered = _number_pairs(records.pairs)
     readings = {run: reading_settings(config) for run, config in records.configs.items()}
     keys = {
-        str(run): _key(records.summaries[str(run)], readings[str(run)], rows)
+        str(run): _ground(records.summaries[str(run)], readings[str(run)], rows)
         for run, rows in numbered.groupby("run", sort=False)
     }
-    names = comparison_names({key: readings[run] for run, key in keys.items()})
+    roots = {key: records.configs[run]["dataset"].get("root") or "" for run, key in keys.items()}
+    names = comparison_names({key: readings[run] for run, key in keys.items()}, roots)
     comparisons = []
     for key in sorted(names, key=lambda name: names[name]):
         runs = [run for run, of_run in keys.items() if of_run == key]
@@ -131,16 +144,15 @@ def _number_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(pair=ordered.groupby("run").cumcount())
 
 
-def _key(
-    summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame
-) -> tuple[str, ...]:
+def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
     subjects = rows[KEY].to_numpy().tolist()
-    return (
+    return Ground(
         summary["dataset"],
-        f"schema {summary['schema']}",
-        f"data {str(summary.get('data'))[:8]}",
-        f"read as {digest(reading)}",
-        f"{len(subjects)} test pairs {digest(subjects)[:4]}",
+        summary["schema"],
+        str(summary.get("data")),
+        digest(reading),
+        len(subjects),
+        digest(subjects),
     )
 
 

@@ -1,21 +1,22 @@
 """What a report concludes, in sentences: each rests on a test over the same test pairs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
-from bench.analysis.numbers.paired import ALPHA, clusters_of
+from bench.analysis.numbers.measure import Measure
 from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
-from bench.analysis.numbers.standing import Standing, against, too_few
-from bench.analysis.numbers.statistics import critical_difference, holm, wilcoxon
-from bench.analysis.numbers.wording import signed, signed_interval
+from bench.analysis.numbers.results import UNREGISTERED
+from bench.analysis.numbers.standing import Difference, Standing, against, too_few
+from bench.analysis.numbers.statistics import critical_difference
+from bench.analysis.numbers.wording import signed
+from bench.errors import counted
 
 OVER_ALL = "Over data sets"
+TOO_FEW = " No difference between so few can be significant."
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def conclude(
     fronts: tuple[pd.DataFrame, pd.DataFrame],
     losses: tuple[pd.DataFrame, pd.DataFrame],
 ) -> list[Conclusion]:
-    """The conclusions on Dice: of each comparison, then over data sets.
+    """The conclusions on the leading score: of each comparison, then over data sets.
 
     "Significantly" means p < 0.05 by Wilcoxon's signed-rank test with Holm's correction.
 
@@ -51,11 +52,14 @@ def conclude(
     """
     found: list[Conclusion] = []
     for one in comparisons:
+        measure = Measure.leading(one)
+        means, tests = _leading(one, rows, pairs)
         texts = [
-            *_best("", *_dice_of(one, rows, pairs)),
-            *_at_equal_smoothness(*(_of(frame, comparison=one.name) for frame in fronts)),
-            *_gains(one),
-            *_under_noise(*(_of(frame, comparison=one.name) for frame in losses)),
+            *_best("", measure, means, tests),
+            *_at_equal_smoothness(measure, *(_of(frame, comparison=one.name) for frame in fronts)),
+            *_over_unregistered(measure, _of(rows, comparison=one.name)),
+            *_over_references(one, measure, means, tests),
+            *_under_noise(measure, *(_of(frame, comparison=one.name) for frame in losses)),
         ]
         found += [Conclusion(one.name, text) for text in texts]
     found += [Conclusion(OVER_ALL, text) for text in _over_data_sets(comparisons)]
@@ -74,20 +78,53 @@ def headlines(
     """
     found = []
     for one in comparisons:
-        standing = Standing.of(*_dice_of(one, rows, pairs))
-        if standing is None:
-            continue
-        text = f"{standing.best} registers best, with a Dice of {standing.mean['mean']:.3f}"
-        text += f" ({standing.numbers}; unregistered {one.before('dice').mean():.3f})"
-        if too_few(standing.mean["n"]):
-            text += "; so few pairs tell no methods apart"
-        elif not standing.alike:
-            text += "; all others are significantly lower"
-        else:
-            text += f"; {_listed(standing.alike)} cannot be told from it"
-            text += ", all others are significantly lower" if standing.lower else ""
-        found.append(Conclusion(one.name, f"{text}."))
+        measure = Measure.leading(one)
+        standing = Standing.of(*_leading(one, rows, pairs), measure.direction)
+        of_one = _of(rows, comparison=one.name)
+        text = _of_many(measure, standing, of_one) if standing else _of_single(measure, of_one)
+        if text:
+            found.append(Conclusion(one.name, f"{text}."))
     return found
+
+
+def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
+    """Who registers best, and who cannot be told from it."""
+    before = _column(rows, measure.score.name)[UNREGISTERED]
+    text = f"{standing.best} registers best, with a {measure.title} of "
+    text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
+    text += f"unregistered {measure.value(before)}"
+    if measure.score.is_better(before, standing.mean["mean"]):
+        text += ", which is better"
+    text += ")"
+    if too_few(standing.mean["n"]):
+        return f"{text}; so few pairs tell no methods apart"
+    if not standing.alike:
+        return f"{text}; all others are significantly {measure.worse}"
+    text += f"; {_listed(standing.alike)} cannot be told from it"
+    return text + (f", all others are significantly {measure.worse}" if standing.worse else "")
+
+
+def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
+    """What the only method changes; empty if it has no value."""
+    if not _gains(rows):
+        return ""
+    ((label, gain),) = _gains(rows).items()
+    means = _column(rows, measure.score.name)
+    before, after = measure.value(means[UNREGISTERED]), measure.value(means[label])
+    pairs = int(_column(rows, "n")[label])
+    facts = [measure.change(gain.mean), *_limits(measure, gain, "95 % interval ")]
+    if too_few(pairs):
+        verb, ending = "changes", "so few pairs cannot show a significant change"
+    else:
+        facts.append(_p(gain.p))
+        verb = "raises" if gain.mean > 0 else "lowers"
+        ending = "there is no other method to compare it with"
+        if not gain.significant:
+            verb, ending = "changes", f"that is not significant; {ending}"
+    said = ", ".join([*facts, counted(pairs, "test pair")])
+    return (
+        f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}); {ending}"
+    )
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -95,98 +132,155 @@ def _listed(labels: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _dice_of(
+def _leading(
     one: Comparison, rows: pd.DataFrame, pairs: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Mean Dice of the entries of a comparison, and the tests of every two."""
-    means = _of(rows, comparison=one.name).set_index("label")
-    means = means.reindex(columns=["dice", "dice_low", "dice_high", "n"])
+    """Means of the leading score of a comparison's entries, and the tests of every two."""
+    columns = [one.lead, f"{one.lead}_low", f"{one.lead}_high", "n"]
+    means = _of(rows, comparison=one.name).set_index("label").reindex(columns=columns)
     means.columns = pd.Index(["mean", "low", "high", "n"])
-    tests = _of(pairs, comparison=one.name, score="dice")
+    tests = _of(pairs, comparison=one.name, score=one.lead)
     return means.loc[[entry.label for entry in one.entries]], tests
 
 
-def _best(where: str, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
-    """Who has the highest mean, who cannot be told from it, and who is lower.
+def _certainty(measure: Measure, mean: Mapping[str, float]) -> str:
+    """Interval and number of test pairs of a mean."""
+    return f"{measure.limits(mean['low'], mean['high'])}, {mean['n']:.0f} test pairs"
+
+
+def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+    """Who has the best mean, who cannot be told from it, and who is worse.
 
     Args:
         where: What begins the sentence.
+        measure: What is compared.
         means: By label: `mean`, `low`, `high`, `n`.
         tests: Of `pairwise`.
     """
-    standing = Standing.of(means, tests)
+    standing = Standing.of(means, tests, measure.direction)
     if standing is None:
         return
     behind = standing.behind
-    text = f"{where}{standing.best} has the highest Dice, {standing.mean['mean']:.3f} "
-    text += f"({standing.numbers})."
+    text = f"{where}{standing.best} has the {measure.best} {measure.title}, "
+    text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)})."
     if too_few(standing.mean["n"]):
-        text += " No difference between so few can be significant."
+        text += TOO_FEW
     elif standing.alike:
-        alike = [f"{label} ({signed(behind[label][0])})" for label in standing.alike]
-        text += f" Not significantly lower: {', '.join(alike)}."
-    if standing.lower:
-        lower = [f"{n} ({signed(behind[n][0])}, {_p(behind[n][1])})" for n in standing.lower]
-        text += f" Significantly lower: {', '.join(lower)}."
+        alike = [f"{label} ({measure.change(behind[label].mean)})" for label in standing.alike]
+        text += f" Not significantly {measure.worse}: {', '.join(alike)}."
+    if standing.worse:
+        worse = [
+            f"{label} ({measure.change(behind[label].mean)}, {_p(behind[label].p)})"
+            for label in standing.worse
+        ]
+        text += f" Significantly {measure.worse}: {', '.join(worse)}."
     yield text
 
 
-def _at_equal_smoothness(fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+def _at_equal_smoothness(
+    measure: Measure, fronts: pd.DataFrame, tests: pd.DataFrame
+) -> Iterator[str]:
     for level in dict.fromkeys(fronts["level"]) if len(fronts) else ():
         rows = _of(fronts, level=level)
         smoothness = rows["sdlogj"].iloc[0]
         own = _of(tests, level=level)
-        means = rows.set_index("label")[["dice", "low", "high", "n"]]
-        means = means.rename(columns={"dice": "mean"})
+        means = rows.set_index("label")[["mean", "low", "high", "n"]]
         if level == COMMON:
-            yield from _best(f"At equal smoothness (SD log J {smoothness:.3f}) ", means, own)
+            where = f"At equal smoothness (SD log J {smoothness:.3f}) "
+            yield from _best(where, measure, means, own)
             continue
-        words: dict[str, list[str]] = {"higher": [], "lower": [], "not significantly different": []}
-        for label in (label for label in means.index if label != level):
-            difference, p = against(own, str(label), str(level))
-            kind = "higher" if difference > 0 else "lower"
-            kind = kind if p < ALPHA else "not significantly different"
-            words[kind].append(f"{label} ({signed(difference)}, {_p(p)})")
-        said = "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in words.items() if labels)
-        yield (
-            f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a Dice of "
-            f"{means['mean'][level]:.3f}, others are {said}."
-        )
+        others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
+        text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
+        text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
+        few = TOO_FEW if too_few(means["n"].max()) else ""
+        yield f"{text}{_sorted_out(measure, others)}.{few}"
 
 
-def _gains(one: Comparison) -> Iterator[str]:
+def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     """Who is better than no registration."""
-    gains = one.scores("dice").sub(one.before("dice"), axis=0).dropna(axis=1, how="all")
-    if gains.empty or too_few(len(gains)):
+    gains = _gains(rows)
+    few = too_few(rows["n"].max())
+    if not gains or (few and len(gains) > 1):
         return
-    bootstrap = Bootstrap(clusters_of(one).codes)
-    tested = holm(np.array([wilcoxon(gains[label].dropna().to_numpy()) for label in gains]))
-    words: dict[str, list[str]] = {}
-    for label, p in zip(gains, tested, strict=True):
-        low, high = bootstrap.interval(gains[label].to_numpy())
-        mean = gains[label].mean()
-        change = "raise" if mean > 0 else "lower"
-        kind = f"{change} it significantly" if p < ALPHA else "do not change it significantly"
-        words.setdefault(kind, []).append(f"{label} ({signed(mean)}, {signed_interval(low, high)})")
-    said = "; ".join(f"{', '.join(labels)} {kind}" for kind, labels in words.items())
-    yield f"Unregistered pairs have a Dice of {one.before('dice').mean():.3f}: {said}."
+    before = _column(rows, measure.score.name)[UNREGISTERED]
+    text = f"Unregistered pairs have a {measure.title} of {measure.value(before)}; "
+    yield f"{text}{_sorted_out(measure, gains)}.{TOO_FEW if few else ''}"
 
 
-def _under_noise(losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+def _gains(rows: pd.DataFrame) -> dict[str, Difference]:
+    """By label, what a method gains over the unregistered pairs."""
+    columns = ["gain", "gain_low", "gain_high", "gain_p"]
+    known = rows.dropna(subset=["gain"]).set_index("label")[columns]
+    return {
+        str(label): Difference(*map(float, row))
+        for label, row in zip(known.index, known.to_numpy(), strict=True)
+    }
+
+
+def _column(rows: pd.DataFrame, name: str) -> dict[str, float]:
+    """A column of `result_rows` of one comparison, by label."""
+    return dict(zip(rows["label"], rows[name].astype(float), strict=True))
+
+
+def _over_references(
+    one: Comparison, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
+) -> Iterator[str]:
+    """Which metrics are better than each method that uses none, such as affine and SyN."""
+    known = means.dropna(subset=["mean"])
+    if known.empty or too_few(known["n"].max()):
+        return
+    references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
+    metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]
+    for reference in references if metrics else ():
+        others = {label: against(tests, label, reference) for label in metrics}
+        mean = measure.value(known["mean"][reference])
+        yield f"{reference} has a {measure.title} of {mean}; {_sorted_out(measure, others)}."
+
+
+def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
+    """Labels with their differences: those significantly better, worse, and not different."""
+    words: dict[str, list[str]] = {
+        f"significantly {measure.better}": [],
+        f"significantly {measure.worse}": [],
+        "not significantly different": [],
+    }
+    better, worse, alike = words
+    for label, difference in others.items():
+        above = (difference.mean > 0) == (measure.direction == "max")
+        kind = alike if not difference.significant else better if above else worse
+        facts = [measure.change(difference.mean), *_limits(measure, difference)]
+        words[kind].append(f"{label} ({', '.join([*facts, _p(difference.p)])})")
+    return "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in words.items() if labels)
+
+
+def _limits(measure: Measure, difference: Difference, name: str = "") -> list[str]:
+    """The interval of a difference, with what it is called; none if it is not known."""
+    if difference.low != difference.low:
+        return []
+    return [f"{name}{measure.change_limits(difference.low, difference.high)}"]
+
+
+def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     if len(losses) < 2:
         return
     ordered = losses.sort_values("loss", kind="stable").set_index("label")
     least = str(ordered.index[0])
     listed, more = [], []
     for label, row in ordered.iterrows():
+        change, low, high = row["loss"], row["low"], row["high"]
+        if measure.direction == "max":
+            change, low, high = -change, -high, -low
         listed.append(
-            f"{label} {signed(-row['loss'])} ({signed_interval(-row['high'], -row['low'])}; "
+            f"{label} {measure.change(change)} ({measure.change_limits(low, high)}; "
             f"SD log J {signed(row['roughening'])})"
         )
-        difference, p = against(tests, str(label), least) if label != least else (0.0, 1.0)
-        if p < ALPHA and difference > 0:
-            more.append(str(label))
-    text = f"Noise of {ordered['noise'].iloc[0]:g} changes the Dice of {', '.join(listed)}."
+        if label != least:
+            difference = against(tests, str(label), least)
+            if difference.significant and difference.mean > 0:
+                more.append(str(label))
+    text = (
+        f"Noise of {ordered['noise'].iloc[0]:g} changes the {measure.title} of {', '.join(listed)}."
+    )
     yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
 
 

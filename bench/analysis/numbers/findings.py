@@ -15,7 +15,7 @@ from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
-from bench.analysis.reading.expected import of_experiment
+from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.records import Records, collect, read_records
 from bench.store.folder import list_folders
 
@@ -60,7 +60,8 @@ class Findings:
         records: The runs.
         comparisons: What may be compared.
         missing: Of `find_missing`, and the runs that an experiment lacks.
-        rows: Of `result_rows` and `without_result`.
+        rows: Of `result_rows`.
+        unfinished: Of `without_result`.
         classes: Of `class_rows`, a frame for each comparison that has classes.
         pairs: Of `compare_pairwise`.
         friedman: Of `compare_all`.
@@ -75,6 +76,7 @@ class Findings:
     comparisons: list[Comparison]
     missing: pd.DataFrame
     rows: pd.DataFrame
+    unfinished: pd.DataFrame
     classes: list[pd.DataFrame]
     pairs: pd.DataFrame
     friedman: pd.DataFrame
@@ -97,18 +99,15 @@ def find(request: Request) -> Findings:
     else:
         records = read_records(request.results, request.runs)
     lacking = pd.DataFrame(columns=COLUMNS)
+    asked: Sequence[tuple[str, str]] = []
     if request.experiment is not None:
         records, not_run = of_experiment(records, request.experiment)
         lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
+    elif request.runs == "*":
+        asked = swept(request.results)
     comparisons = compare(records, request.select)
-    rows = stack(
-        [
-            frame
-            for one in comparisons
-            for frame in (result_rows(one), without_result(records, one))
-        ],
-        ["comparison", "dataset", "label"],
-    )
+    columns = ["comparison", "dataset", "lead", "label"]
+    rows = stack([result_rows(one) for one in comparisons], columns)
     pairs = stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"])
     at_equal_smoothness = [compare_fronts(one) for one in comparisons]
     fronts = stack([means for means, _ in at_equal_smoothness], FRONT_COLUMNS)
@@ -117,8 +116,9 @@ def find(request: Request) -> Findings:
     return Findings(
         records,
         comparisons,
-        stack([find_missing(records, comparisons), lacking], COLUMNS),
+        stack([find_missing(records, comparisons, asked), lacking], COLUMNS),
         rows,
+        stack([without_result(records, one) for one in comparisons], [*columns, "state"]),
         [frame for one in comparisons if len(frame := class_rows(one))],
         pairs,
         stack([compare_all(one) for one in comparisons], ["comparison", "score"]),

@@ -1,17 +1,18 @@
-"""Dice at equal smoothness: what is left of a difference where no field is rougher than another."""
+"""Scores at equal smoothness: what is left of differences where no field is rougher than others."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
-from bench.analysis.numbers.paired import clusters_of, pairwise
+from bench.analysis.numbers.paired import bootstrap_of, pairwise
 
 SMOOTHNESS = "sdlogj"
 COMMON = "common"  # a smoothness that the fronts of all methods reach
-FRONT_COLUMNS = ["comparison", "level", "sdlogj", "label", "n", "dice", "low", "high", "area"]
+FRONT_COLUMNS = [
+    *("comparison", "score", "level", "sdlogj", "label", "n", "mean", "low", "high", "area"),
+]
 
 
 @dataclass(frozen=True)
@@ -20,41 +21,41 @@ class Front:
 
     Attributes:
         smoothness: (n,) mean SD log J of each λ, ascending: from the smoothest fields.
-        dice: (pairs, n) Dice of each test pair under each λ, the mean over seeds.
+        values: (pairs, n) score of each test pair under each λ, the mean over seeds.
     """
 
     smoothness: np.ndarray
-    dice: np.ndarray
+    values: np.ndarray
 
     @classmethod
-    def of(cls, entry: Entry) -> "Front":
+    def of(cls, entry: Entry, score: str = "dice") -> "Front":
         """The front of an entry of a comparison."""
-        grouped = entry.tested.groupby(["weight", "pair"])[[SMOOTHNESS, "dice"]]
+        grouped = entry.tested.groupby(["weight", "pair"])[[SMOOTHNESS, score]]
         means = grouped.mean().where(grouped.count().eq(grouped.size(), axis=0))
         smoothness = means[SMOOTHNESS].groupby("weight").mean()
-        dice = means["dice"].unstack("weight")
+        values = means[score].unstack("weight")
         order = np.argsort(smoothness.to_numpy(), kind="stable")
-        return cls(smoothness.to_numpy()[order], dice.to_numpy()[:, order])
+        return cls(smoothness.to_numpy()[order], values.to_numpy()[:, order])
 
     def reaches(self, smoothness: float) -> bool:
         """Whether it has smoother and rougher fields, between which to interpolate."""
         return bool(self.smoothness[0] <= smoothness <= self.smoothness[-1])
 
     def at(self, smoothness: float) -> np.ndarray:
-        """(pairs,) Dice at a mean SD log J, linear between neighbouring λ.
+        """(pairs,) score at a mean SD log J, linear between neighbouring λ.
 
         Args:
             smoothness: One that the front reaches.
         """
         above = int(np.searchsorted(self.smoothness, smoothness))
         if self.smoothness[above] == smoothness:
-            return self.dice[:, above]
+            return self.values[:, above]
         low, high = self.smoothness[above - 1 : above + 1]
         share = (smoothness - low) / (high - low)
-        return (1 - share) * self.dice[:, above - 1] + share * self.dice[:, above]
+        return (1 - share) * self.values[:, above - 1] + share * self.values[:, above]
 
     def mean_between(self, low: float, high: float) -> np.ndarray:
-        """(pairs,) mean Dice from one SD log J to a larger one: the area under the front, by its
+        """(pairs,) mean score from one SD log J to a larger one: the area under the front, by its
         width.
 
         Args:
@@ -76,14 +77,15 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     compared with the fronts that reach it.
 
     Returns:
-        Means with their 95 % intervals: columns `comparison`, `level`, `sdlogj`, `label`, `n` (test
-        pairs), `dice`, `low`, `high`, and `area`, the mean Dice over the smoothness that all fronts
-        reach (`common` only); and every two methods of a level: the columns of `pairwise` after
-        `comparison` and `level`. Holm's correction is within a level.
+        Means of the leading score with their 95 % intervals: columns `comparison`, `score` (its
+        name), `level`, `sdlogj`, `label`, `n` (test pairs), `mean`, `low`, `high`, and `area`, the
+        mean over the smoothness that all fronts reach (`common` only); and every two methods of a
+        level: the columns of `pairwise` after `comparison` and `level`. Holm's correction is within
+        a level.
     """
-    bootstrap = Bootstrap(clusters_of(comparison).codes)
+    bootstrap = bootstrap_of(comparison)
     fronts = _fronts(comparison)
-    dice, smoothness = comparison.scores("dice"), comparison.scores(SMOOTHNESS).mean()
+    values, smoothness = comparison.scores(comparison.lead), comparison.scores(SMOOTHNESS).mean()
     found: list[tuple[str, float, dict[str, np.ndarray]]] = []
     span = _common_span(fronts)
     if span:
@@ -94,18 +96,19 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
         reaching = {name: front for name, front in fronts.items() if front.reaches(level)}
         if entry.choice.weight is None and level > 0 and reaching:
             columns = {name: front.at(level) for name, front in reaching.items()}
-            columns[entry.label] = dice[entry.label].to_numpy()
+            columns[entry.label] = values[entry.label].to_numpy()
             found.append((entry.label, level, columns))
     rows, tables = [], []
     for name, level, columns in found:
-        for label, values in columns.items():
-            low, high = bootstrap.interval(values)
+        for label, of_pairs in columns.items():
+            low, high = bootstrap.interval(of_pairs)
             area = np.nan
             if name == COMMON and span and span[0] < span[1]:
                 area = float(np.nanmean(fronts[label].mean_between(*span)))
-            n = int(np.count_nonzero(~np.isnan(values)))
-            mean = float(np.nanmean(values)) if n else np.nan
-            rows.append([comparison.name, name, level, label, n, mean, low, high, area])
+            n = int(np.count_nonzero(~np.isnan(of_pairs)))
+            mean = float(np.nanmean(of_pairs)) if n else np.nan
+            facts = [comparison.name, comparison.lead, name, level, label]
+            rows.append([*facts, n, mean, low, high, area])
         table = pairwise(pd.DataFrame(columns), bootstrap)
         table.insert(0, "level", name)
         table.insert(0, "comparison", comparison.name)
@@ -124,9 +127,12 @@ def _common_span(fronts: dict[str, Front]) -> tuple[float, float] | None:
 
 
 def _fronts(comparison: Comparison) -> dict[str, Front]:
-    """By label, of the methods that ran under several λ and have a smoothness."""
+    """By label, of the methods that ran under several λ and have a smoothness and the score."""
     found = {}
     for entry in comparison.entries:
-        if entry.tested["weight"].nunique() > 1 and entry.tested[SMOOTHNESS].notna().all():
-            found[entry.label] = Front.of(entry)
+        known = (
+            entry.tested[SMOOTHNESS].notna().all() and entry.tested[comparison.lead].notna().any()
+        )
+        if entry.tested["weight"].nunique() > 1 and known:
+            found[entry.label] = Front.of(entry, comparison.lead)
     return found

@@ -1,10 +1,13 @@
 """What a report lacks: runs that did not finish, seeds and metrics that were not run."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.reading.records import Records
 from bench.errors import counted
+from bench.scores.registry import SCORES
 from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -14,18 +17,21 @@ UNFINISHED = {
 }
 
 
-def find_missing(records: Records, comparisons: list[Comparison]) -> pd.DataFrame:
+def find_missing(
+    records: Records, comparisons: list[Comparison], swept: Iterable[tuple[str, str]] = ()
+) -> pd.DataFrame:
     """Everything that a reader of the report must know is not in it.
 
     Args:
         records: From `read_records`.
         comparisons: From `compare`.
+        swept: Of `swept`, data sets and metrics that a sweep had.
 
     Returns:
         Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value` or `split`.
     """
     rows = [*_split(comparisons), *_unfinished(records), *_seeds(comparisons)]
-    rows += [*_metrics(records, comparisons), *_values(comparisons)]
+    rows += [*_never_run(records, swept), *_values(comparisons)]
     return pd.DataFrame(rows, columns=COLUMNS).astype(object).where(lambda v: v.notna(), "")
 
 
@@ -72,28 +78,31 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
     return rows
 
 
-def _metrics(records: Records, comparisons: list[Comparison]) -> list[dict]:
-    """Metrics that have run on another data set, and were not even tried on this one."""
-    metrics = dict.fromkeys(entry.metric for one in comparisons for entry in one.entries)
+def _never_run(records: Records, swept: Iterable[tuple[str, str]]) -> list[dict]:
+    """Metrics that a sweep had on a data set, and that were not even tried there."""
     tried = set(zip(records.runs["dataset"], records.runs["method"], strict=True))
-    rows = []
-    for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons):
-        lacking = [metric for metric in metrics if (dataset, metric) not in tried]
-        if lacking:
-            reason = f"not run here, but on other data: {', '.join(lacking)}"
-            rows.append({"what": "no run", "dataset": dataset, "reason": reason})
-    return rows
+    lacking: dict[str, list[str]] = {}
+    for dataset, metric in swept:
+        if (dataset, metric) not in tried:
+            lacking.setdefault(dataset, []).append(metric)
+    reason = "in the last sweep, and not run: {}"
+    return [
+        {"what": "no run", "dataset": dataset, "reason": reason.format(", ".join(metrics))}
+        for dataset, metrics in lacking.items()
+    ]
 
 
 def _values(comparisons: list[Comparison]) -> list[dict]:
-    """Test pairs whose Dice could not be measured, and classes that no pair has."""
+    """Test pairs whose leading score could not be measured, and classes that no pair has."""
     rows = []
     for comparison in comparisons:
-        dice = comparison.scores("dice")
-        for label in dice:
-            lacking = int(dice[label].isna().sum())
+        scores, title = comparison.scores(comparison.lead), SCORES[comparison.lead].title
+        for label in scores:
+            lacking = int(scores[label].isna().sum())
             if lacking:
-                reason = f"Dice of {lacking} of {len(dice)} test pairs is not a number; left out"
+                reason = (
+                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; left out"
+                )
                 rows.append(
                     {
                         "what": "no value",

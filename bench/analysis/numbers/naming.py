@@ -1,64 +1,144 @@
 """How a report calls what it compares: no longer than it takes to tell it apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
+from bench.errors import counted
+
 SHOWN_SETTINGS = 2
-READING = 3  # where the key of a comparison says how its data were read
 WORDS = {"added_noise": "noise", "_target_": "class"}  # of settings, where their names are not
+LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number along each axis
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What runs must have in common to be compared.
+
+    Attributes:
+        dataset: Name of the data set.
+        schema: Version of the store.
+        data: Hash of the content of the data.
+        reading: Hash of how they were read.
+        pairs: Number of the test pairs.
+        subjects: Hash of their subjects.
+    """
+
+    dataset: str
+    schema: int
+    data: str
+    reading: str
+    pairs: int
+    subjects: str
 
 
 def comparison_names(
-    readings: Mapping[tuple[str, ...], Mapping[str, Any]],
-) -> dict[tuple[str, ...], str]:
+    readings: Mapping[Ground, Mapping[str, Any]], roots: Mapping[Ground, str]
+) -> dict[Ground, str]:
     """The data set, and in parentheses what tells comparisons on one data set apart.
 
+    The settings are said in which they were read differently; then, as far as names are still the
+    same, how many test pairs there are, which folder the files are in, the version of the store.
+    Files and test pairs that nothing else tells apart are numbered.
+
     Args:
-        readings: By key, how the data set was read.
+        readings: How the data set was read.
+        roots: Folder of its files; empty if it has none.
     """
-    by_dataset: dict[str, list[tuple[str, ...]]] = {}
-    for key in readings:
-        by_dataset.setdefault(key[0], []).append(key)
+    by_dataset: dict[str, list[Ground]] = {}
+    for ground in readings:
+        by_dataset.setdefault(ground.dataset, []).append(ground)
     names = {}
-    for dataset, keys in by_dataset.items():
-        differing = [i for i in range(len(keys[0])) if len({key[i] for key in keys}) > 1]
-        settings = tell_apart({key[READING]: readings[key] for key in keys})
-        for key in keys:
-            parts = [settings[key[i]] if i == READING else key[i] for i in differing]
-            parts = [part for part in parts if part]
-            names[key] = f"{dataset} ({', '.join(parts)})" if parts else dataset
+    for dataset, grounds in by_dataset.items():
+        settings = tell_apart({ground.reading: readings[ground] for ground in grounds})
+        parts = {ground: [settings[ground.reading]] for ground in grounds}
+        folders = {ground: PurePath(roots[ground]).name for ground in grounds}
+        for words in (
+            {ground: counted(ground.pairs, "test pair") for ground in grounds},
+            {ground: f"files of {folders[ground]}" for ground in grounds},
+            {ground: f"schema {ground.schema}" for ground in grounds},
+            _numbers("files", {ground: ground.data for ground in grounds}),
+            _numbers("test pairs", {ground: ground.subjects for ground in grounds}),
+        ):
+            for alike in _alike(parts):
+                if len({words[ground] for ground in alike}) > 1:
+                    for ground in alike:
+                        parts[ground].append(words[ground])
+        for ground, said in parts.items():
+            known = ", ".join(filter(None, said))
+            names[ground] = f"{dataset} ({known})" if known else dataset
     return names
 
 
+def _alike(parts: Mapping[Ground, Sequence[str]]) -> list[list[Ground]]:
+    """Those that are still called the same."""
+    groups: dict[tuple[str, ...], list[Ground]] = {}
+    for ground, said in parts.items():
+        groups.setdefault(tuple(said), []).append(ground)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _numbers(what: str, values: Mapping[Ground, str]) -> dict[Ground, str]:
+    """What has no words, numbered."""
+    order = sorted(set(values.values()))
+    return {ground: f"{what} {order.index(value) + 1}" for ground, value in values.items()}
+
+
 def tell_apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The one or two settings in which things differ, or their names if they differ in more.
+    """The settings in which things differ, such as `noise 0.2`; what is null is not said.
+
+    Of more than two the most telling are said, then `…`, see `telling`.
 
     Args:
         settings: Flat settings by name.
 
     Returns:
-        By name, such as `noise 0.2`; what is null is not said. Empty if there is one thing only,
-        and for the one in which all of them are null.
+        By name; empty if there is one thing only, and for one in which all of them are null.
     """
-    if len(settings) == 1:
-        return dict.fromkeys(settings, "")
-    keys = sorted({key for values in settings.values() for key in values})
-    differing = [k for k in keys if len({str(values.get(k)) for values in settings.values()}) > 1]
-    if not 0 < len(differing) <= SHOWN_SETTINGS:
-        return {name: name for name in settings}
-    return {
-        name: ", ".join(
-            worded(key, str(values[key])) for key in differing if values.get(key) is not None
-        )
-        for name, values in settings.items()
+    shown, more = telling(settings)
+    found = {}
+    for name, values in settings.items():
+        said = [worded(key, values[key]) for key in sorted(shown) if values.get(key) is not None]
+        found[name] = ", ".join([*said, "…"] if said and more else said)
+    return found
+
+
+def telling(settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], bool]:
+    """The settings in which things differ: two, or as many as it takes to tell them apart.
+
+    Args:
+        settings: Flat settings by name.
+
+    Returns:
+        Their names, those first that split the things into most groups, and whether there are more.
+    """
+    keys = sorted({key for of_one in settings.values() for key in of_one})
+    values = {
+        key: {name: str(of_one.get(key)) for name, of_one in settings.items()} for key in keys
     }
+    left = [key for key in keys if len(set(values[key].values())) > 1]
+    shown: list[str] = []
+
+    def groups(chosen: list[str]) -> int:
+        return len({tuple(values[key][name] for key in chosen) for name in settings})
+
+    enough = groups(left)
+    while left and (len(shown) < SHOWN_SETTINGS or groups(shown) < enough):
+        best = max(left, key=lambda key: (groups([*shown, key]), "_target_" not in key))
+        left.remove(best)
+        shown.append(best)
+    return shown, bool(left)
 
 
-def worded(setting: str, value: str) -> str:
-    """A setting and its value in words: `added_noise` of `0.2` is `noise 0.2`."""
+def worded(setting: str, value: Any) -> str:
+    """A setting and its value in words: `added_noise` of 0.2 is `noise 0.2`."""
     name = WORDS.get(setting) or " ".join(setting.replace(".", " ").replace("_", " ").split())
+    if isinstance(value, list):
+        between = "x" if setting.rpartition(".")[2] in LENGTHS else " "
+        return f"{name} {between.join(map(str, value))}"
     said = {"True": f"with {name}", "False": f"without {name}", "None": f"without {name}"}
-    return said.get(value, f"{name} {value}")
+    return said.get(str(value), f"{name} {value}")
 
 
 def variant_labels(
@@ -89,38 +169,24 @@ def variant_labels(
 def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The settings in which variants differ, such as `steps 100`.
 
-    Of more than two the most telling are said: those that split the variants into most groups, as
-    many as it takes, then `…`. Variants that no setting tells apart are numbered.
+    Of more than two the most telling are said, then `…`, see `telling`. Variants that no setting
+    tells apart are numbered.
 
     Args:
         settings: Flat settings by variant.
     """
-    keys = sorted({key for of_one in settings.values() for key in of_one})
-    values = {
-        key: {name: str(of_one.get(key)) for name, of_one in settings.items()} for key in keys
-    }
-    left = [key for key in keys if len(set(values[key].values())) > 1]
-    shown: list[str] = []
-
-    def groups(chosen: list[str]) -> int:
-        return len({tuple(values[key][name] for key in chosen) for name in settings})
-
-    count, enough = len(left), groups(left)
-    while left and (len(shown) < SHOWN_SETTINGS or groups(shown) < enough):
-        best = max(left, key=lambda key: (groups([*shown, key]), "_target_" not in key))
-        left.remove(best)
-        shown.append(best)
+    shown, more = telling(settings)
     short = {key: key.partition(".")[2] for key in shown}
     if len(set(short.values())) < len(short):
         short = {key: key for key in shown}
     said = {
         name: " ".join(
             [
-                *(worded(short[key], values[key][name]) for key in shown),
-                *["…"] * (count > len(shown)),
+                *(worded(short[key], of_one.get(key)) for key in shown),
+                *["…"] * more,
             ]
         )
-        for name in settings
+        for name, of_one in settings.items()
     }
     return _numbered(said)
 

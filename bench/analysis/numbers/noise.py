@@ -4,22 +4,25 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.numbers.paired import clusters_of, pairwise
+from bench.analysis.numbers.paired import bootstrap_of, pairwise
+from bench.scores.registry import SCORES
 
 ADDED = "added_noise"
-NOISE_COLUMNS = ["comparison", "clean", "noise", "label", "n", "loss", "low", "high", "roughening"]
+NOISE_COLUMNS = [
+    *("comparison", "score", "clean", "noise", "label", "n", "loss", "low", "high", "roughening"),
+]
 
 
 def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How much Dice each method loses under noise, λ chosen under each noise by itself.
+    """How much of the leading score each method loses under noise, λ chosen under each by itself.
 
     Returns:
-        Columns `comparison` and `clean` (names of the comparisons with and without noise), `noise`
-        (standard deviation), `label`, `n` (test pairs), `loss` of mean Dice with its 95 % interval
-        `low` to `high`, and `roughening`, the gain in mean SD log J; and every two methods: the
-        columns of `pairwise`, of losses, after `comparison`.
+        Columns `comparison` and `clean` (names of the comparisons with and without noise), `score`
+        (its name), `noise` (standard deviation), `label`, `n` (test pairs), `loss`, by which its
+        mean becomes worse, with the 95 % interval `low` to `high`, and `roughening`, the gain in
+        mean SD log J; and every two methods: the columns of `pairwise`, of losses, after
+        `comparison`.
     """
     rows, tables = [], []
     for noisy in comparisons:
@@ -27,14 +30,15 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
         clean = next((one for one in comparisons if level and _same_but_noise(one, noisy)), None)
         if clean is None:
             continue
-        losses = clean.scores("dice") - noisy.scores("dice")
+        losses = clean.scores(clean.lead) - noisy.scores(clean.lead)
         losses = losses.dropna(axis=1, how="all")
+        losses = losses if SCORES[clean.lead].best == "max" else -losses
         rougher = noisy.scores("sdlogj").mean() - clean.scores("sdlogj").mean()
-        bootstrap = Bootstrap(clusters_of(noisy).codes)
+        bootstrap = bootstrap_of(noisy)
         for label in map(str, losses):
             values = losses[label]
             low, high = bootstrap.interval(values.to_numpy())
-            facts = [noisy.name, clean.name, level, label, int(values.notna().sum())]
+            facts = [noisy.name, clean.lead, clean.name, level, label, int(values.notna().sum())]
             rows.append([*facts, values.mean(), low, high, rougher[label]])
         table = pairwise(losses, bootstrap)
         table.insert(0, "comparison", noisy.name)

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.extractors import learned
-from bench.analysis.numbers.paired import clusters_of
+from bench.analysis.numbers.paired import bootstrap_of, gains
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
@@ -24,33 +24,35 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     Every score is averaged over seeds for each test pair, then over the pairs that have it.
 
     Returns:
-        Columns `comparison`, `dataset`, `label`, `metric`, `model`, `weight`, `at_border`, `blind`,
-        `seeds`, `n` and `left_out` (test pairs with and without Dice), `gain` (mean change of Dice
-        against the unregistered pairs), `seed_std` (deviation of the mean Dice over seeds),
-        `training_seconds`, `extractor` (how well it learned, in words), `published` and
+        Columns `comparison`, `dataset`, `lead` (the score that methods are judged by), `label`,
+        `metric`, `model`, `weight`, `at_border`, `blind`, `seeds`, `n` and `left_out` (test pairs
+        with and without that score), `seed_std` (deviation of its mean over seeds), those of
+        `gains`, `training_seconds`, `extractor` (how well it learned, in words), `published` and
         `difference` (the papers' Dice, and how far `dice_published` is above it); and for each
         score NAME, NAME_std over pairs, NAME_low and NAME_high (95 % interval of the mean), NAME_n,
         NAME_unit where runs record a unit, and NAME_p70 where a quantile over pairs is asked for.
     """
     before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
-    bootstrap = Bootstrap(clusters_of(comparison).codes)
-    rows = [{"label": UNREGISTERED, **_scores(before, bootstrap)}]
+    bootstrap = bootstrap_of(comparison)
+    lead = comparison.lead
+    rows = [{"label": UNREGISTERED, **_scores(before, lead, bootstrap)}]
+    gained = gains(comparison)
     columns = {name: comparison.scores(name) for name in SCORES}
     for entry in comparison.entries:
-        scores = _scores({name: columns[name][entry.label] for name in SCORES}, bootstrap)
-        gain = (columns["dice"][entry.label] - comparison.before("dice")).mean()
-        rows.append({**_facts(comparison, entry), "gain": gain, **scores})
+        scores = _scores({name: columns[name][entry.label] for name in SCORES}, lead, bootstrap)
+        rows.append({**_facts(comparison, entry), **gained.loc[entry.label], **scores})
     frame = pd.DataFrame(rows)
     frame["difference"] = frame["dice_published"] - frame["published"]
     frame.insert(0, "comparison", comparison.name)
     frame.insert(1, "dataset", comparison.dataset)
+    frame.insert(2, "lead", lead)
     for name, unit in comparison.units.items():
         frame[f"{name}_unit"] = unit
     return frame
 
 
 def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
-    by_seed = entry.pairs.groupby("seed")["dice"].mean()
+    by_seed = entry.pairs.groupby("seed")[comparison.lead].mean()
     seconds = [run.get("training_seconds", math.nan) for run in entry.choice.runs]
     return {
         "label": entry.label,
@@ -67,7 +69,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scores(columns: dict[str, pd.Series], bootstrap: Bootstrap) -> dict[str, float]:
+def _scores(columns: dict[str, pd.Series], lead: str, bootstrap: Bootstrap) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, column in columns.items():
         values = column.dropna().to_numpy()
@@ -83,7 +85,8 @@ def _scores(columns: dict[str, pd.Series], bootstrap: Bootstrap) -> dict[str, fl
         if score.quantile is not None and len(values):
             quantile = float(np.quantile(values, score.quantile))
             found[f"{name}_{score.quantile_name}"] = quantile
-    return {"n": found["dice_n"], "left_out": len(bootstrap.clusters) - found["dice_n"], **found}
+    n = found[f"{lead}_n"]
+    return {"n": n, "left_out": len(bootstrap.clusters) - n, **found}
 
 
 def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:

@@ -6,66 +6,81 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.numbers.paired import ALPHA
-from bench.analysis.numbers.wording import interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the mean of one method is above another's, on the same test pairs.
+
+    Attributes:
+        mean: Mean difference.
+        low: Lower limit of its 95 % interval; NaN if it is not known.
+        high: Upper limit.
+        p: Of Wilcoxon's signed-rank test, corrected by Holm's method.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is significant at 5 %."""
+        return self.p < ALPHA
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Who has the highest mean, who cannot be told from it, and who is lower.
+    """Who has the best mean, who cannot be told from it, and who is worse.
 
     Attributes:
         best: Its label.
         mean: Its mean, with the limits of its interval and the number of test pairs.
-        behind: By label of the others, by descending mean: their mean less the best, and p.
+        behind: By label of the others, from the better to the worse: their mean less the best.
     """
 
     best: str
     mean: Mapping[str, float]
-    behind: Mapping[str, tuple[float, float]]
+    behind: Mapping[str, Difference]
 
     @classmethod
-    def of(cls, means: pd.DataFrame, tests: pd.DataFrame) -> "Standing | None":
+    def of(cls, means: pd.DataFrame, tests: pd.DataFrame, direction: str) -> "Standing | None":
         """None if fewer than two have a mean.
 
         Args:
             means: By label: `mean`, `low`, `high`, `n`.
             tests: Of `pairwise`.
+            direction: What is best, `max` or `min`.
         """
         known = means.dropna(subset=["mean"])
-        known = known.sort_values("mean", ascending=False, kind="stable")
+        known = known.sort_values("mean", ascending=direction == "min", kind="stable")
         if len(known) < 2:
             return None
         best, *others = map(str, known.index)
-        behind = {}
-        for label in others:
-            difference, p = against(tests, best, label)
-            behind[label] = (-difference, p)
+        behind = {label: against(tests, label, best) for label in others}
         first = {str(name): float(value) for name, value in known.iloc[0].items()}
         return cls(best, first, behind)
 
     @property
     def alike(self) -> list[str]:
-        """Those that are not significantly lower."""
-        return [label for label, (_, p) in self.behind.items() if not p < ALPHA]
+        """Those that are not significantly worse."""
+        return [label for label, difference in self.behind.items() if not difference.significant]
 
     @property
-    def lower(self) -> list[str]:
-        """Those that are significantly lower."""
-        return [label for label, (_, p) in self.behind.items() if p < ALPHA]
-
-    @property
-    def numbers(self) -> str:
-        """Interval and number of test pairs of the best."""
-        low, high = self.mean["low"], self.mean["high"]
-        return f"95 % interval {interval(low, high)}, {self.mean['n']:.0f} test pairs"
+    def worse(self) -> list[str]:
+        """Those that are significantly worse."""
+        return [label for label, difference in self.behind.items() if difference.significant]
 
 
-def against(tests: pd.DataFrame, first: str, second: str) -> tuple[float, float]:
-    """Mean difference, first less second, and its corrected p, of the rows of `pairwise`."""
+def against(tests: pd.DataFrame, first: str, second: str) -> Difference:
+    """The first method less the second, of the rows of `pairwise`."""
     for row in tests.to_dict("records"):
-        if {row["first"], row["second"]} == {first, second}:
-            sign = 1 if row["first"] == first else -1
-            return sign * row["difference"], row["p_holm"]
+        mean, low, high = row["difference"], row["low"], row["high"]
+        if (row["first"], row["second"]) == (first, second):
+            return Difference(mean, low, high, row["p_holm"])
+        if (row["first"], row["second"]) == (second, first):
+            return Difference(-mean, -high, -low, row["p_holm"])
     raise KeyError(f"{first} and {second} were not compared")
 
 

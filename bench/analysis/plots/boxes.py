@@ -1,4 +1,4 @@
-"""Box plots of Dice over test pairs."""
+"""Box plots of the leading score over test pairs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.measure import Measure
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.plots.style import Look, add_title, is_dark, new_figure
 
@@ -14,14 +15,14 @@ WEIGHTS = {"best": ("black", "bold"), "second": ("black", "normal"), "": ("0.45"
 
 
 def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Any:
-    """Dice of every metric, a panel for each comparison.
+    """The leading score of every metric, a panel for each comparison.
 
     Boxes are quartiles, lines medians, whiskers deciles, dots pairs beyond. The label of the
-    largest mean is bold, of the second black, the others grey. The dashed line is the median of
+    best mean is bold, of the second black, the others grey. The dashed line is the median of
     the unregistered pairs.
 
     Args:
-        comparisons: With labels.
+        comparisons: With values of their leading scores.
         looks: Of the labels.
     """
     columns = min(len(comparisons), 2)
@@ -38,18 +39,19 @@ def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> 
 
 
 def _draw(panel: Any, comparison: Comparison, looks: Mapping[str, Look]) -> None:
-    scores = comparison.scores("dice")
+    scores = comparison.scores(comparison.lead)
     labels = [str(label) for label in scores]
-    rows = scores.melt(var_name="label", value_name="dice")
-    draw_boxes_by_label(panel, rows, looks, x="dice", y="label", order=labels, width=0.62)
-    panel.axvline(comparison.before("dice").median(), color="0.3", linestyle="--", linewidth=0.9)
+    rows = scores.melt(var_name="label", value_name="value")
+    draw_boxes_by_label(panel, rows, looks, x="value", y="label", order=labels, width=0.62)
+    median = comparison.before(comparison.lead).median()
+    panel.axvline(median, color="0.3", linestyle="--", linewidth=0.9)
     panel.set_yticks(range(len(labels)), labels)
-    marks = rank(scores.mean(), "dice")
+    marks = rank(scores.mean(), comparison.lead)
     ticks = zip(panel.get_yticklabels(), labels, strict=True) if marks else ()
     for tick, label in ticks:
         color, weight = WEIGHTS[marks.get(label, "")]
         tick.set(color=color, fontweight=weight)
-    panel.set_xlabel("Dice")
+    panel.set_xlabel(Measure.leading(comparison).heading)
     panel.set_ylabel("")
     add_title(panel, comparison.name)
 

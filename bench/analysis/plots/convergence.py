@@ -39,9 +39,7 @@ def draw_convergence(comparison: Comparison, looks: Mapping[str, Look]) -> Any:
     panels = figure.subplots(len(AXES), len(curves), squeeze=False, sharey="col")
     for line, axis in zip(panels, AXES, strict=True):
         for panel, name in zip(line, curves, strict=True):
-            draw_lines(
-                panel, rows, axis, name, looks, units="seed", estimator=None, markevery=every
-            )
+            draw_lines(panel, rows, axis, name, looks, unit="seed", markevery=every)
             panel.set_xlabel(AXES[axis])
             panel.set_ylabel(CURVES[name])
     figure.suptitle(comparison.name)

@@ -17,14 +17,15 @@ def listed(values: pd.Series, digits: int = 3) -> str:
     return ", ".join(texts) if len(texts) <= MOST else f"from {texts[0]} to {texts[-1]}"
 
 
-def of_boxes(comparisons: Iterable[Comparison]) -> str:
-    """Medians of the boxes."""
+def of_boxes(comparisons: Iterable[Comparison], score: str) -> str:
+    """Medians of the boxes of a score."""
+    digits = SCORES[score].digits
     texts = [
-        f"{one.name}: medians {listed(one.scores('dice').median())}, unregistered "
-        f"{one.before('dice').median():.3f}."
+        f"{one.name}: medians {listed(one.scores(score).median(), digits)}, unregistered "
+        f"{one.before(score).median():.{digits}f}."
         for one in comparisons
     ]
-    return f"Box plots of Dice over test pairs. {' '.join(texts)}"
+    return f"Box plots of {SCORES[score].title} over test pairs. {' '.join(texts)}"
 
 
 def of_smoothness(rows: pd.DataFrame, dice: str, smoothness: Sequence[str]) -> str:

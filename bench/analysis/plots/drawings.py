@@ -48,6 +48,14 @@ class Shown:
     rows: pd.DataFrame
     looks: Mapping[str, Look]
 
+    def judged_by(self, score: str) -> list[Comparison]:
+        """Those comparisons whose leading score is this one, and that have it."""
+        return [
+            one
+            for one in self.comparisons
+            if one.lead == score and one.scores(score).notna().any(axis=None)
+        ]
+
     @property
     def labelled(self) -> list[Comparison]:
         """Those comparisons that have Dice."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.comparisons import LEADING, Comparison
 from bench.analysis.numbers.ranking import enough_for_ranks
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.plots import descriptions
@@ -86,24 +86,26 @@ def smoothness(shown: Shown) -> Iterator[Drawing]:
 
 
 def boxes(shown: Shown) -> Iterator[Drawing]:
-    """Dice over test pairs."""
-    several = [one for one in shown.labelled if len(one.subjects) > 1]
-    if not several:
-        return
-    names = {one.name for one in several}
-    missing = shown.rows[shown.rows["comparison"].isin(names) & shown.rows["dice"].isna()]
-    yield Drawing(
-        "dice",
-        "Dice over test pairs, seeds averaged. Boxes are quartiles, lines medians, whiskers "
-        "deciles, dots pairs (in the files those beyond); the dashed line is the median of the "
-        "unregistered pairs. In the files the label of the largest mean is bold."
-        + left_out(missing),
-        draw_boxes(several, shown.looks),
-        "Dice over test pairs",
-        descriptions.of_boxes(several),
-        [plot_boxes(one, shown.looks, f"boxes-{file_name(one.name)}") for one in several],
-        legend(several, shown.looks),
-    )
+    """The leading score over test pairs: Dice, and TRE of data sets without labels."""
+    for score in LEADING:
+        several = [one for one in shown.judged_by(score) if len(one.subjects) > 1]
+        if not several:
+            continue
+        names = {one.name for one in several}
+        missing = shown.rows[shown.rows["comparison"].isin(names) & shown.rows[score].isna()]
+        title = SCORES[score].title
+        yield Drawing(
+            score,
+            f"{title} over test pairs, seeds averaged. Boxes are quartiles, lines medians, "
+            "whiskers deciles, dots pairs (in the files those beyond); the dashed line is the "
+            "median of the unregistered pairs. In the files the label of the best mean is bold."
+            + left_out(missing),
+            draw_boxes(several, shown.looks),
+            f"{title} over test pairs",
+            descriptions.of_boxes(several, score),
+            [plot_boxes(one, shown.looks, f"boxes-{file_name(one.name)}") for one in several],
+            legend(several, shown.looks),
+        )
 
 
 def ranks(shown: Shown) -> Iterator[Drawing]:

@@ -1,5 +1,6 @@
 """How figures look: one colour and one marker for each metric, everywhere."""
 
+import io
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.plots.saving import write_figure
 from bench.analysis.reading.metrics import METRICS
+from bench.store.files import write_atomically
 
 Marker = str | tuple[int, int, int]  # as matplotlib takes it; a tuple is a star with so many tips
 
@@ -24,6 +25,7 @@ FURTHER: tuple[Marker, ...] = (  # of the second and further variants of a metri
 DASHES = ((), (5, 2), (2, 1.5), (8, 2, 2, 2), (5, 1.5, 1, 1.5, 1, 1.5))  # on and off
 HATCHES = ("", "/////", ".....", "xxxxx", "-----")
 RESOLUTION = 150  # dots per inch
+LEGEND_LINES, LEGEND_LINE = 4, 0.2  # lines that figures have room for; inches of a further one
 EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
 MANY_TICKS = 6  # more are written upwards
@@ -140,12 +142,12 @@ def add_title(panel: Any, text: str) -> None:
 
 
 def add_legend(figure: Any, handles: Sequence[Any]) -> None:
-    """Puts one legend below all panels, in as many columns as fit."""
+    """Puts one legend below all panels, in as many columns as fit; of many lines, on more paper."""
     longest = max(len(handle.get_label()) for handle in handles)
-    columns = int(figure.get_figwidth() / (0.5 + 0.085 * longest))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(max(columns, 1), len(handles))
-    )
+    columns = min(max(int(figure.get_figwidth() / (0.5 + 0.085 * longest)), 1), len(handles))
+    lines = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - LEGEND_LINES))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def line_handle(label: str, look: Look) -> Any:
@@ -178,7 +180,13 @@ def marker(look: Look) -> dict[str, Any]:
 
 
 def draw_lines(
-    panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+    panel: Any,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    looks: Mapping[str, Look],
+    unit: str | None = None,
+    **options: Any,
 ) -> None:
     """Draws a line with markers for each label.
 
@@ -188,20 +196,19 @@ def draw_lines(
         x: Column to the right.
         y: Column upwards.
         looks: Of the labels.
-        options: Of `seaborn.lineplot`.
+        unit: A column that tells apart the lines of one label.
+        options: Of `plot`.
     """
-    import seaborn
-
-    seaborn.lineplot(
-        rows.reset_index(drop=True),
-        x=x,
-        y=y,
-        **_by_label(rows, looks),
-        dashes={label: look.dash or "" for label, look in looks.items()},
-        errorbar=None,
-        ax=panel,
-        **{"linewidth": 1.2, "markersize": 6, **EDGE, **options},
-    )
+    lines = ["label"] if unit is None else ["label", unit]
+    places = rows.dropna(subset=[x, y]).groupby([*lines, x])[y].mean()
+    by_label = dict(tuple(places.reset_index().groupby("label")))
+    for label, look in looks.items():
+        if label not in by_label:
+            continue
+        of_label = by_label[label]
+        style = {**marker(look), "linestyle": line_style(look), "linewidth": 1.2, **options}
+        for _, points in of_label.groupby(lines):
+            panel.plot(points[x], points[y], **style)
 
 
 def draw_points(panel: Any, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look]) -> None:
@@ -251,6 +258,17 @@ def save(figure: Any, path: Path) -> None:
         figure: A matplotlib figure.
         path: Where, without a suffix.
     """
-    write_figure(figure, path.with_suffix(".png"), dpi=RESOLUTION)
-    figure.set_layout_engine("none")  # it is laid out already
-    write_figure(figure, path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    figure.set_dpi(RESOLUTION)
+    canvas = FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")  # `savefig` would lay it out by drawing it once more
+    png, pdf = io.BytesIO(), io.BytesIO()
+    canvas.print_png(png)
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    for content, suffix in ((png, ".png"), (pdf, ".pdf")):
+        write_atomically(path.with_suffix(suffix), content.getvalue())

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from bench.analysis.reading.records import (
     Records,
@@ -13,10 +16,14 @@ from bench.analysis.reading.records import (
     used_sections,
 )
 from bench.config.composition import register_resolvers
+from bench.config.experiment import USES
 from bench.config.groups import CONF
 from bench.config.identity import digest
-from bench.config.multirun import combinations, experiments
+from bench.config.multirun import combinations, experiments, product
 from bench.errors import ConfigError, StoreError
+
+SWEEP = "multirun.yaml"  # Hydra's record of the last sweep, in the folder of results
+MADE_OF = ("dataset", "metric", "model")
 
 
 def identity(config: Mapping[str, Any]) -> str:
@@ -45,6 +52,39 @@ def expected_runs(name: str) -> list[dict[str, Any]]:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", [f"+experiment={name}"], return_hydra_config=True)
         return [experiment.config for experiment in experiments(combinations(config))]
+
+
+def swept(results: Path) -> list[tuple[str, str]]:
+    """What the last sweep into a folder of results ran on what, as Hydra recorded it.
+
+    Returns:
+        Data sets and methods (metrics, or models that use none); empty without a record.
+
+    Raises:
+        StoreError: If the record cannot be read.
+    """
+    from hydra.errors import HydraException
+
+    record = results / SWEEP
+    if not record.exists():
+        return []
+    try:
+        config = OmegaConf.load(record)
+        defaults = config.hydra.runtime.choices
+        sweep = product(DictConfig(config))
+        runs = [dict(said.partition("=")[::2] for said in run) for run in sweep]
+    except (OSError, ValueError, AttributeError, yaml.YAMLError, HydraException) as error:
+        raise StoreError(f"{record}: is no record of a sweep. Delete it.") from error
+    chosen = [{group: run.get(group, defaults[group]) for group in MADE_OF} for run in runs]
+    found = [(run["dataset"], _method(run["model"], run["metric"])) for run in chosen]
+    return list(dict.fromkeys(found))
+
+
+def _method(model: str, metric: str) -> str:
+    """The metric, or the model where its option uses none."""
+    file = CONF / "model" / f"{model}.yaml"
+    option = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return metric if "metric" in option.get("uses", USES) else model
 
 
 def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:

@@ -39,6 +39,7 @@ RUN_COLUMNS = (
 TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
+NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
 REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
@@ -208,8 +209,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     lacking = [name for name in OF_TESTS if path.name == ROBUSTNESS and name not in rows]
     if lacking:
         raise ValueError(f"{path.name} lacks the column {lacking[0]}")
-    for name in rows.columns.difference(list(TEXTS)) if path.name in OF_NUMBERS else ():
-        if not pd.api.types.is_numeric_dtype(rows[name]):
+    for name, dtype in rows.dtypes.items() if path.name in OF_NUMBERS else ():
+        if name not in TEXTS and dtype.kind not in NUMBERS:
             broken = rows[name][pd.to_numeric(rows[name], errors="coerce").isna()].dropna()
             raise ValueError(f"{path.name} has {broken.iloc[0]!r} for a number of {name}")
     return rows

@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -69,11 +71,18 @@ def _option(group: str, section: Mapping[str, Any]) -> str:
         return str(section["name"])
 
     def difference(name: str) -> tuple[bool, int]:
-        option = yaml.safe_load(files[name].read_text(encoding="utf-8"))
+        option = _content(files[name])
         other_class = option.get("_target_") != section.get("_target_")
         return other_class, len(set(option) ^ set(section))
 
     return min(files, key=difference)
+
+
+@cache
+def _content(path: Path) -> dict[str, Any]:
+    """What an option's file says."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _overrides(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.numbers.comparisons import LEADING
 from bench.analysis.numbers.paired import tied_with
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
@@ -19,27 +20,33 @@ HEADINGS = {
     "weight": "λ",
     "seeds": "seeds",
     "n": "pairs",
-    "gain": "Δ Dice",
     "published": "papers' Dice",
     "difference": "Dice (published) − papers'",
     "training_seconds": "training",
     "extractor": "extractor's score",
-    "state": "state",
 }
-FIRST = ("comparison", "label", "state", "weight", "seeds", "n")
-FOLLOWING = {"dice": ["gain"], "dice_published": ["published", "difference"]}  # what a score with
+FIRST = ("comparison", "label", "weight", "seeds", "n")
+FOLLOWING = {"dice_published": ["published", "difference"]}  # what a score with
 QUANTILES = {  # columns of quantiles over pairs, and their scores
     f"{name}_{score.quantile_name}": name for name, score in SCORES.items() if score.quantile
 }
 
 
 def _columns(rows: pd.DataFrame) -> list[str]:
-    """The columns that are filled: facts, then scores, those by published definitions behind."""
-    scores = sorted(SCORES, key=lambda n: 2 if _is_cost(n) else n.endswith("_published"))
+    """The columns that are filled: facts, the leading score, others, published definitions."""
+    lead = _lead(rows)
+    order = {name: 2 if _is_cost(name) else name.endswith("_published") for name in SCORES}
+    scores = sorted(SCORES, key=lambda name: -1 if name == lead else order[name])
     further = {score: [quantile] for quantile, score in QUANTILES.items()} | FOLLOWING
+    further[lead] = ["gain", *further.get(lead, [])]
     behind = [column for name in scores for column in (name, *further.get(name, []))]
     wanted = [*FIRST, *behind, "training_seconds", "extractor"]
     return [name for name in wanted if name in rows and rows[name].notna().any()]
+
+
+def _lead(rows: pd.DataFrame) -> str:
+    """The score that the methods of a table are judged by; none of the papers'."""
+    return str(rows["lead"].iloc[0]) if "lead" in rows and len(rows) else ""
 
 
 def _is_cost(name: str) -> bool:
@@ -48,12 +55,14 @@ def _is_cost(name: str) -> bool:
 
 def _heading(column: str, rows: pd.DataFrame) -> str:
     """What heads a column; the unit stands in the cells if data sets differ in it."""
-    name = QUANTILES.get(column, column)
+    name = _lead(rows) if column == "gain" else QUANTILES.get(column, column)
     if name not in SCORES:
         return HEADINGS[column]
     units = _units(name, rows)
     score = SCORES[name]
     unit = None if not units else units[0] if len(units) == 1 else ""
+    if column == "gain":
+        return f"Δ {score.heading(unit)}"
     return f"{score.heading(unit, column in QUANTILES)} {ARROWS[score.best]}".rstrip()
 
 
@@ -62,6 +71,11 @@ def _units(column: str, rows: pd.DataFrame) -> list[str]:
     if known is None:
         return []
     return list(dict.fromkeys(known[rows[column].notna()].fillna(SCORES[column].unit)))
+
+
+def named(name: str, score: str) -> str:
+    """Name of a table of what is judged by a score, with the score if it is not the usual one."""
+    return name if score == LEADING[0] else f"{name}-{score}"
 
 
 def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: str) -> Table:
@@ -76,7 +90,7 @@ def results_table(rows: pd.DataFrame, pairs: pd.DataFrame, name: str, caption: s
     columns = _columns(rows)
     mixed = {column for column in columns if column in SCORES and len(_units(column, rows)) > 1}
     headings = [_heading(column, rows) for column in columns]
-    table = Table(name, caption, headings, 2 + ("state" in columns), names=1)
+    table = Table(name, caption, headings, texts=2, names=1)
     for comparison, of_one in rows.groupby("comparison", sort=False):
         marks = {
             score: rank(of_one.set_index("label")[score].drop(UNREGISTERED, errors="ignore"), score)
@@ -119,7 +133,7 @@ def _cell(
 ) -> Cell:
     value, label = row[column], row["label"]
     if value is None or value != value:
-        return Cell("" if column == "state" else NONE)
+        return Cell(NONE)
     if column in SCORES:
         text = spread(value, row.get(f"{column}_std"), SCORES[column].digits)
         if with_unit:
@@ -142,7 +156,9 @@ def _text(row: dict[str, Any], column: str, value: Any) -> str:
         return f"{value:.0f}"
     if column == "published":
         return f"{value:.3f}"
-    if column in ("gain", "difference"):
+    if column == "gain":
+        return signed(value, SCORES[row["lead"]].digits)
+    if column == "difference":
         return signed(value)
     return duration(value) if column == "training_seconds" else str(value)
 
@@ -181,21 +197,24 @@ def class_table(rows: pd.DataFrame, name: str) -> Table:
 
 
 def fronts_table(fronts: pd.DataFrame) -> Table:
-    """Dice at equal smoothness.
+    """The leading score at equal smoothness.
 
     Args:
-        fronts: Of `compare_fronts`, of all comparisons.
+        fronts: Of `compare_fronts`, of comparisons that have one leading score.
     """
+    score = SCORES[fronts["score"].iloc[0]]
+    arrow = ARROWS[score.best]
     caption = (
-        "Dice at equal smoothness: between neighbouring λ, at the mean SD log J of the smoothest "
-        "method that all reach (common), or of a method without λ. Area: mean Dice over the "
-        "smoothness that all methods reach."
+        f"{score.title} at equal smoothness: between neighbouring λ, at the mean SD log J of the "
+        "smoothest method that all reach (common), or of a method without λ. Area: mean "
+        f"{score.title} over the smoothness that all methods reach."
     )
-    headings = ["data set", "smoothness of", "method", "SD log J", "pairs", "Dice ↑"]
-    headings += ["95 % interval", "area ↑"]
-    table = Table("equal_smoothness", caption, headings, texts=3, names=2)
+    headings = ["data set", "smoothness of", "method", "SD log J", "pairs"]
+    headings += [f"{score.title} {arrow}", "95 % interval", f"area {arrow}"]
+    digits = score.digits
+    table = Table(named("equal_smoothness", score.name), caption, headings, texts=3, names=2)
     for _, rows in fronts.groupby(["comparison", "level"], sort=False):
-        marks = rank(rows.set_index("label")["dice"], "dice")
+        marks = rank(rows.set_index("label")["mean"], score.name)
         body = []
         for row in rows.to_dict("records"):
             area = row["area"] == row["area"]
@@ -206,9 +225,11 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
                     Cell(row["label"], row["label"]),
                     Cell(f"{row['sdlogj']:.4f}", row["sdlogj"]),
                     Cell(str(row["n"]), row["n"]),
-                    Cell(f"{row['dice']:.3f}", row["dice"], marks.get(row["label"], "")),
-                    _interval(row),
-                    Cell(f"{row['area']:.3f}", row["area"]) if area else Cell(NONE),
+                    Cell(
+                        spread(row["mean"], None, digits), row["mean"], marks.get(row["label"], "")
+                    ),
+                    _interval(row, digits),
+                    Cell(spread(row["area"], None, digits), row["area"]) if area else Cell(NONE),
                 ]
             )
         table.sections.append(body)
@@ -219,11 +240,14 @@ def losses_table(losses: pd.DataFrame) -> Table:
     """What noise costs.
 
     Args:
-        losses: Of `noise_losses`.
+        losses: Of `noise_losses`, of comparisons that have one leading score.
     """
-    caption = "Dice lost to noise, on the same test pairs, each with its chosen λ."
-    headings = ["data set", "method", "noise", "pairs", "Dice lost ↓", "95 % interval"]
-    table = Table("noise", caption, [*headings, "SD log J gained"], texts=2, names=1)
+    score = SCORES[losses["score"].iloc[0]]
+    caption = f"{score.title} lost to noise, on the same test pairs, each with its chosen λ."
+    headings = ["data set", "method", "noise", "pairs", f"{score.title} lost ↓", "95 % interval"]
+    table = Table(
+        named("noise", score.name), caption, [*headings, "SD log J gained"], texts=2, names=1
+    )
     for _, rows in losses.groupby("comparison", sort=False):
         ordered = rows.set_index("label")["loss"].sort_values(kind="stable")
         marks = dict(zip(ordered.index[:2], ("best", "second"), strict=False))
@@ -234,8 +258,12 @@ def losses_table(losses: pd.DataFrame) -> Table:
                     Cell(row["label"], row["label"]),
                     Cell(f"{row['noise']:g}", row["noise"]),
                     Cell(str(row["n"]), row["n"]),
-                    Cell(f"{row['loss']:.3f}", row["loss"], marks.get(row["label"], "")),
-                    _interval(row),
+                    Cell(
+                        spread(row["loss"], None, score.digits),
+                        row["loss"],
+                        marks.get(row["label"], ""),
+                    ),
+                    _interval(row, score.digits),
                     _signed(row["roughening"], 4),
                 ]
                 for row in rows.to_dict("records")
@@ -274,11 +302,11 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
     return table
 
 
-def _interval(row: Mapping[Hashable, Any]) -> Cell:
-    """The limits of a mean Dice."""
+def _interval(row: Mapping[Hashable, Any], digits: int) -> Cell:
+    """The limits of a mean."""
     if row["low"] != row["low"]:
         return Cell(NONE)
-    return Cell(interval(row["low"], row["high"]), row["low"])
+    return Cell(interval(row["low"], row["high"], digits), row["low"])
 
 
 def _signed(value: float, digits: int) -> Cell:

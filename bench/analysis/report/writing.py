@@ -1,8 +1,10 @@
 """Writes a report: tables, figures and a page, in place of the former one."""
 
+import gc
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,12 @@ from bench.analysis.report.tables import (
     class_table,
     fronts_table,
     losses_table,
+    named,
     results_table,
     statistics_table,
 )
 from bench.errors import StoreError, counted
+from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv
 from bench.store.files import CsvText, exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
@@ -39,10 +43,15 @@ PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
 NO_TESTS = pd.DataFrame()
 EXAMPLES = "Examples"
+LARGE = 50_000  # objects more than before, at which the garbage collector looks for garbage
 CRITERIA = {
     "val_dice": "largest validation Dice",
     "val_loss": "least validation loss without the regularizer",
     "val_dice_bounded": "largest validation Dice among those with little folding",
+}
+CAPTIONS = {  # of the main tables, by the score that methods are judged by
+    "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
+    "tre": "The same of data sets that have landmarks and no labels.",
 }
 PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
@@ -74,7 +83,31 @@ def write_report(request: Request, out: Path) -> Findings:
             f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
             "another one."
         )
-    found = find(request)
+    with _seldom_collected():
+        found = find(request)
+        _replace(request, found, out)
+    return found
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Lets the garbage collector look seldom, and not at what is there already.
+
+    What is read of a thousand runs are hundreds of thousands of objects that stay; looking through
+    them for garbage, again and again, took an eighth of a report's time.
+    """
+    gc.freeze()
+    threshold = gc.get_threshold()
+    gc.set_threshold(LARGE, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+
+
+def _replace(request: Request, found: Findings, out: Path) -> None:
+    """Writes a report to the side, and puts it in place of the former one."""
     with held(out.with_name(f".{out.name}.lock"), f"the report {out}", "--out DIR"):
         recover(out)
         partial = out.with_name(f".{out.name}.partial")
@@ -86,7 +119,6 @@ def write_report(request: Request, out: Path) -> Findings:
             exchange(partial, out)
         else:
             put_in_place(partial, out)
-    return found
 
 
 def _write(request: Request, found: Findings, folder: Path) -> None:
@@ -107,7 +139,6 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
 
 
 def _tables(request: Request, found: Findings) -> dict[str, Any]:
-    caption = "Test scores at the chosen λ, means over test pairs ± standard deviation."
     papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
     beside_papers = [] if request.published else ["published", "difference"]
@@ -120,14 +151,17 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "missing": missing_table(found.missing),
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
-        "main": results_table(rows, found.pairs, "results", caption),
+        "main": [
+            results_table(of_score, found.pairs, named("results", str(score)), CAPTIONS[str(score)])
+            for score, of_score in rows.groupby("lead", sort=True)
+        ],
         "headlines": {said.about: said.text for said in found.headlines},
         "conclusions": _by_subject(found.conclusions),
-        "fronts": fronts_table(found.fronts),
-        "losses": losses_table(found.losses),
+        "fronts": [fronts_table(rows) for _, rows in found.fronts.groupby("score")],
+        "losses": [losses_table(rows) for _, rows in found.losses.groupby("score")],
         "class_tables": classes,
         "statistics": list(_statistics(request, found)),
-        "friedman": list(_friedman(found.friedman)),
+        "friedman": list(_friedman(found)),
         "published": published if request.published else None,
     }
 
@@ -140,27 +174,25 @@ def _by_subject(conclusions: Sequence[Conclusion]) -> dict[str, list[str]]:
 
 
 def _statistics(request: Request, found: Findings) -> Sequence[Table]:
-    dice = found.pairs[found.pairs["score"] == "dice"]
-    return [
-        statistics_table(
-            table,
-            f"statistics-{file_name(str(name))}",
-            f"Dice on {name}, every two methods.",
-            request.published,
-        )
-        for name, table in dice.groupby("comparison", sort=False)
-        if table["n"].any()
-    ]
+    found_tables = []
+    for one in found.comparisons:
+        own = found.pairs["comparison"] == one.name
+        rows = found.pairs[own & (found.pairs["score"] == one.lead)]
+        if len(rows) and rows["n"].any():
+            caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
+            name = f"statistics-{file_name(one.name)}"
+            found_tables.append(statistics_table(rows, name, caption, request.published))
+    return found_tables
 
 
-def _friedman(rows: pd.DataFrame) -> Sequence[str]:
-    dice = rows[rows["score"] == "dice"]
+def _friedman(found: Findings) -> Sequence[str]:
+    leads = {one.name: one.lead for one in found.comparisons}
     return [
-        f"{row['comparison']}: Friedman's test over {row['labels']} methods on the Dice of "
-        f"{row['n']} test pairs ({row['left_out']} left out): χ² = {row['statistic']:.2f}, "
-        f"p = {row['p']:.2g}."
-        for row in dice.to_dict("records")
-        if row["p"] == row["p"]
+        f"{row['comparison']}: Friedman's test over {row['labels']} methods on the "
+        f"{SCORES[row['score']].title} of {row['n']} test pairs ({row['left_out']} left out): "
+        f"χ² = {row['statistic']:.2f}, p = {row['p']:.2g}."
+        for row in found.friedman.to_dict("records")
+        if row["p"] == row["p"] and row["score"] == leads[row["comparison"]]
     ]
 
 
@@ -172,7 +204,8 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
 
     pictures: dict[str, list[Picture]] = {}
     with styled():
-        for drawing in draw_all(found.comparisons, found.rows):
+        rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
+        for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
@@ -203,11 +236,11 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
     )
     (folder / "conclusions.md").write_text(said, encoding="utf-8")
     files: dict[str, list[Table]] = {
-        "results": [content["main"]],
+        "results": content["main"],
         "classes": content["class_tables"],
         "statistics": content["statistics"],
-        "equal_smoothness": [content["fronts"]],
-        "noise": [content["losses"]],
+        "equal_smoothness": content["fronts"],
+        "noise": content["losses"],
         "extractors": [content["extractors"]],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],

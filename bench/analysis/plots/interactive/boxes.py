@@ -1,4 +1,4 @@
-"""Box plots of Dice with their test pairs."""
+"""Box plots of the leading score with their test pairs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.measure import Measure
 from bench.analysis.plots.boxes import WHISKERS
 from bench.analysis.plots.interactive.canvas import (
     Plot,
@@ -28,18 +29,19 @@ def plot_boxes(comparison: Comparison, looks: Mapping[str, Look], name: str) -> 
     """Quartiles, median and deciles of each method, with a point for each test pair.
 
     Args:
-        comparison: With Dice.
+        comparison: With values of its leading score.
         looks: Of the labels.
         name: Of its place in the page.
     """
     from bokeh.models import ColumnDataSource, Range1d, Scatter, Span
 
-    scores = comparison.scores("dice").dropna(axis=1, how="all")
+    measure = Measure.leading(comparison)
+    scores = comparison.scores(comparison.lead).dropna(axis=1, how="all")
     rows = Range1d(len(scores.columns) - 0.4, -0.6)
-    canvas = new_canvas("Dice", "", 90 + 34 * len(scores.columns), y_range=rows)
+    canvas = new_canvas(measure.heading, "", 90 + 34 * len(scores.columns), y_range=rows)
     set_ticks(canvas.yaxis[0], {row: str(label) for row, label in enumerate(scores)})
     canvas.ygrid.grid_line_color = None
-    median = float(comparison.before("dice").median())
+    median = float(comparison.before(comparison.lead).median())
     canvas.add_layout(
         Span(location=median, dimension="height", line_color="#444444", line_dash="dashed")
     )
@@ -51,14 +53,15 @@ def plot_boxes(comparison: Comparison, looks: Mapping[str, Look], name: str) -> 
         aside = (np.asarray(known.index) * GOLDEN) % 1 - 0.5  # a pair has one place in all boxes
         source = ColumnDataSource(
             {
-                "dice": known.round(4).tolist(),
+                "value": known.round(4).tolist(),
                 "row": (row + BOX * aside).round(3).tolist(),
                 "moving": subjects["moving"].tolist(),
                 "fixed": subjects["fixed"].tolist(),
             }
         )
-        drawn.append(canvas.add_glyph(source, Scatter(x="dice", y="row", **POINT), name=label))
-    facts = {"moving": "@moving", "fixed": "@fixed", "Dice": "@dice{0.000}"}
+        drawn.append(canvas.add_glyph(source, Scatter(x="value", y="row", **POINT), name=label))
+    digits = "0" * measure.score.digits
+    facts = {"moving": "@moving", "fixed": "@fixed", measure.title: f"@value{{0.{digits}}}"}
     add_hover(canvas, drawn, facts)
     return finished(canvas, name, comparison.name)
 

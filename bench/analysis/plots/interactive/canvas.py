@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis.plots.style import SETTINGS, Look, outline
 
 HEIGHT = 340  # pixels
+LINE_WIDTH = 1.5  # pixels
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def add_line(canvas: Any, label: str, look: Look, source: Any, x: str, y: str) -
     """Draws a line through the points of a source."""
     from bokeh.models import Line
 
-    style = {"line_color": look.color, "line_width": 1.5, "line_dash": list(look.dash)}
+    dash = [max(1, round(LINE_WIDTH * length)) for length in look.dash]  # bokeh takes whole pixels
+    style = {"line_color": look.color, "line_width": LINE_WIDTH, "line_dash": dash}
     canvas.add_glyph(source, Line(x=x, y=y, **style), name=label)
 
 
