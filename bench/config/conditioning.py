@@ -40,17 +40,18 @@ class WeightRange:
 
 
 def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
-    """A section `model` whose `lambda_range` is set if its network is conditioned on λ.
+    """A section `model` whose `lambda_range` is set.
 
     Args:
-        model: The section.
+        model: The section, of a network that is conditioned.
         tuned: λ that is usual for the data set and metric.
 
     Raises:
         ConfigError: If `conditioned` or `lambda_range` cannot be used.
     """
-    if _condition(model) is None:
-        return dict(model)
+    condition = model["conditioned"]
+    if condition != "lambda":
+        raise ConfigError(f"model.conditioned={condition}: must be lambda or null.")
     given = model.get("lambda_range")
     ends = [factor * tuned for factor in USUAL] if given is None else given
     if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
@@ -68,14 +69,7 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
 
 def weight_range(model: Mapping[str, Any]) -> WeightRange | None:
     """The λ that a network is conditioned on; None if it is not."""
-    return WeightRange(*model["lambda_range"]) if _condition(model) else None
-
-
-def _condition(model: Mapping[str, Any]) -> str | None:
-    given = model.get("conditioned")
-    if given not in (None, "lambda"):
-        raise ConfigError(f"model.conditioned={given}: must be lambda or null.")
-    return given
+    return WeightRange(*model["lambda_range"]) if model.get("conditioned") else None
 
 
 def _is_number(value: Any) -> bool:

@@ -45,8 +45,8 @@ def retest(
     summary = folder.finished()
     if weight is not None and weight != summary["weight"]:
         job = load_run(folder, trust, weight)
-        chosen = sorted(set(levels))
-        return pd.DataFrame([row for level in chosen for row in _rows(job, corruption, level)])
+        each = sorted(set(levels))
+        return pd.DataFrame([row for level in each for row in _rows(job, corruption, level)])
     with folder.claim(wait=True):
         known = known_rows(folder)
         done = known.loc[known["corruption"] == corruption, "level"].unique()

@@ -8,7 +8,7 @@ from bench.runs.run import Run
 from bench.runs.shared import obtain
 from bench.store.environment import environment
 from bench.store.files import write_atomically
-from bench.store.folder import BEST, Folder
+from bench.store.folder import BEST, HISTORY, Folder
 from bench.store.tracking import Tracker
 from bench.tasks.task import Job
 from bench.training.devices import device_name, single_device
@@ -19,7 +19,7 @@ TOLD = ("steps", "best_step", "training_seconds")  # of the network, by its runs
 
 
 def obtain_network(run: Run, job: Job) -> dict[str, Any]:
-    """Copies the weights of a run's network from the store; trains and stores them first.
+    """Copies a run's network and its history from the store; trains and stores them first.
 
     Returns:
         `name`, its folder's, and how it was trained: `steps`, `best_step`, `training_seconds`.
@@ -29,7 +29,8 @@ def obtain_network(run: Run, job: Job) -> dict[str, Any]:
     identity, folder = network
     summary = obtain(folder, "the network", lambda: _train(run, job, identity, folder))
     print(f"{run.folder.name}: takes the network {folder.name}")
-    write_atomically(run.folder.file(BEST), folder.file(BEST).read_bytes())
+    for name in (BEST, HISTORY):
+        write_atomically(run.folder.file(name), folder.file(name).read_bytes())
     return {"name": folder.name, **{key: summary[key] for key in TOLD}}
 
 

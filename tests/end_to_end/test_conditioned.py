@@ -81,9 +81,8 @@ def test_sweep_trains_one_network_and_tests_it_under_each_weight(
         assert summary["steps"] == 6
         assert "training_seconds" not in summary
         assert len(read_rows(folder / "validation.csv")) == 2
-        best = (folder / "best.safetensors").read_bytes()
-        assert best == (network / "best.safetensors").read_bytes()
-        assert not (folder / "history.csv").exists()
+        for name in ("best.safetensors", "history.csv"):
+            assert (folder / name).read_bytes() == (network / name).read_bytes()
     assert len({summary["variant"] for summary in summaries}) == 1
     dice = {summary["validation"]["regularization"] for summary in summaries}
     assert len(dice) == 3  # each under its λ
@@ -95,6 +94,8 @@ def test_sweep_trains_one_network_and_tests_it_under_each_weight(
     assert (only_network(swept) / "best.safetensors").stat().st_mtime_ns == written
     report = bench("report", "--results", str(swept))
     assert report.code == 0, report.err
+    assert "4 finished runs" in report.out
+    assert "missing" not in report.out
 
 
 def test_plan_counts_one_training(results: Path, run: Command) -> None:

@@ -5,7 +5,11 @@ from typing import Any
 
 SHOWN_SETTINGS = 2
 READING = 3  # where the key of a comparison says how its data were read
-WORDS = {"added_noise": "noise", "_target_": "class"}  # of settings, where their names are not
+WORDS = {
+    "added_noise": "noise",
+    "_target_": "class",
+    "conditioned": "learned λ",
+}  # of settings, where their names are not
 
 
 def comparison_names(

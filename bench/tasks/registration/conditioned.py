@@ -21,12 +21,12 @@ VALIDATED = (-1, -0.5, 0, 0.5, 1)  # places in the range, in turn of validation 
 
 
 class ConditionedTraining(NetworkTraining):
-    """Minimizes (D(I∘Φ, J) + λ R(Φ)) / (1 + λ / λ₀) over the training pairs, each under some λ.
+    """Minimizes D(I∘Φ, J) + λ R(Φ) over the training pairs, each under a λ that is drawn.
 
-    log λ is uniform over the range but for a fifth of the draws, which are one of its ends. λ₀ is
-    the middle of the range, so that gradients are of like size for all λ. A sample has the same λ
-    whatever the step at which the training was resumed. Source: Hoopes et al., IPMI 2021, whose
-    loss (1 - l) D + l R is this one for λ = l / (1 - l) and λ₀ = 1.
+    log λ is uniform over the range but for a fifth of the draws, which are one of its ends. A
+    sample has the same λ whatever the step at which the training was resumed. D weighs the same for
+    all λ: divided by 1 + λ, as by Hoopes et al., IPMI 2021, the loss would neglect large λ
+    (docs/methods.md has what that costs).
 
     Args:
         name: How messages call it.
@@ -79,5 +79,8 @@ class ConditionedTraining(NetworkTraining):
         u, regularized = displacement_of(network(pair.moving, pair.fixed, weight))
         moved = pair.at(u)
         similarity, regularization = self.objective.each(moved, regularized)
-        loss = (similarity + weight * regularization) / (1 + weight / self.weights.middle)
-        return moved, {"loss": loss, "similarity": similarity, "regularization": regularization}
+        return moved, {
+            "loss": similarity + weight * regularization,
+            "similarity": similarity,
+            "regularization": regularization,
+        }
