@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from bench.cli.data_commands import app as data
 from bench.cli.export_commands import document, export
 from bench.cli.messages import FULL_ERROR, explain
-from bench.cli.register_command import Trust, register, score
+from bench.cli.register_command import Trust, Weight, register, score
 from bench.cli.run_commands import app as runs
 from bench.cli.surroundings import prepare_surroundings
 from bench.errors import BenchError, ConfigError, counted
@@ -101,10 +101,14 @@ def robustness(
         str, typer.Option(help="What disturbs the images: noise, blur, bias, contrast.")
     ] = "noise",
     levels: Annotated[str | None, typer.Option(help="How much of it, such as 0,0.05,0.1.")] = None,
+    weight: Weight = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Test trained networks again on disturbed images; the report draws what comes out."""
+    """Test trained networks again on disturbed images; the report draws what comes out.
+
+    What another λ than the run's gives is printed only.
+    """
     from bench.cli.run_commands import find_run
     from bench.cli.terminal import print_robustness
     from bench.inspection.corruptions import LEVELS, check_corruption
@@ -113,7 +117,7 @@ def robustness(
     check_corruption(corruption, ())
     chosen = parse_levels(levels) if levels else LEVELS[corruption]
     folders = [find_run(results, name) for name in run]
-    print_robustness({f.path.name: retest(f, corruption, chosen, trust) for f in folders})
+    print_robustness({f.path.name: retest(f, corruption, chosen, trust, weight) for f in folders})
 
 
 Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")]

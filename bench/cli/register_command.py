@@ -15,6 +15,10 @@ Trust = Annotated[
         "--trust", help="The run is yours: build the classes outside the suite that it names."
     ),
 ]
+Weight = Annotated[
+    float | None,
+    typer.Option(help="λ, for the network of a run of model.conditioned=lambda; as the run."),
+]
 ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "auto": "auto"}
 
 
@@ -35,6 +39,7 @@ def register(
     format: Annotated[
         str | None, typer.Option(help="Of the displacement: ants, learn2reg, voxels.")
     ] = None,
+    weight: Weight = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; as the run.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
@@ -63,7 +68,7 @@ def register(
     for name, path in {**given, "fixed-labels": fixed_labels}.items():
         if path is not None and not path.exists():
             raise ConfigError(f"--{name} {path}: no such file.")
-    registrar = Registrar(folder, accelerator, trust)
+    registrar = Registrar(folder, accelerator, trust, weight)
     for pair in pairs:
         target = out if csv is None else out / pair.folder
         registered = registrar.register(pair, target, format)

@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from bench.config.composition import compose
+from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
+from bench.config.conditioning import WeightRange, weight_range, with_range
 from bench.config.groups import CONF, GROUPS, options
 from bench.config.settings import TrainerSettings
 from bench.config.trained import with_trained_network
@@ -77,6 +78,9 @@ class Experiment:
                 f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
                 "values from 0.005 to 2."
             )
+        if sections["model"].get("conditioned") is not None:
+            sections["model"] = with_range(sections["model"], _tuned_weight(config))
+            _check_in_range(weight, sections["model"])
         seed = sections["seed"]
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ConfigError(f"seed={seed}: must be a whole number of at least 0.")
@@ -138,6 +142,11 @@ class Experiment:
         return float(self.config["regularizer"]["weight"])
 
     @property
+    def conditioned(self) -> WeightRange | None:
+        """The λ that the network learns as its input; None if it learns one λ, or there is none."""
+        return weight_range(self.config["model"])
+
+    @property
     def results(self) -> Path:
         """Folder that everything is written to."""
         return Path(self.config["results_dir"])
@@ -170,6 +179,23 @@ def _check_sections(config: DictConfig) -> None:
         section, _, key = place.rpartition(".")
         if key not in list(config[section] if section else config):
             raise ConfigError(f"{place} is missing. Set it, or take ~{place} away.")
+
+
+def _tuned_weight(config: DictConfig) -> float:
+    """λ that is usual for the data set and metric; what runs record has no table of them."""
+    table = "tuned_weights" in config
+    return (tabulated_weight(config) if table else None) or UNTUNED_WEIGHT
+
+
+def _check_in_range(weight: float, model: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a network that is conditioned on λ does not learn this one."""
+    weights = weight_range(model)
+    if weights is not None and weight not in weights:
+        raise ConfigError(
+            f"regularizer.weight={weight:g}: is outside of what a network of "
+            f"model.conditioned=lambda learns here, λ of {weights}. Choose one of these, or train "
+            "one on another model.lambda_range."
+        )
 
 
 def _check_uses(uses: Any) -> None:

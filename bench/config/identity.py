@@ -30,6 +30,7 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
+CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
 PARTS = (
     "task",
@@ -111,6 +112,20 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
     return identity | {"dataset": dataset_identity(experiment, data)}
 
 
+def network_identity(
+    experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
+) -> dict[str, Any]:
+    """What determines the weights of a network that is conditioned on λ.
+
+    All that determines the numbers of its runs but λ and what is done at test time; arguments as
+    of `run_identity`.
+    """
+    identity = run_identity(experiment, data, extractors)
+    identity["regularizer"] = {k: v for k, v in identity["regularizer"].items() if k != "weight"}
+    identity["model"] = {k: v for k, v in identity["model"].items() if k != "refine"}
+    return identity
+
+
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
     model = _model_identity(experiment["model"], of_trained)
@@ -127,11 +142,12 @@ def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str
 
 def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, Any]:
     """A folder that a method reads counts by its files, wherever it lies; a network that another
-    run has trained by that run's id or variant."""
+    run has trained by that run's id or variant. One that learns a single λ has no range of them."""
     if "folder" in section:
         return {**section, "folder": folder_digest(section["folder"])}
     trained = section.get("trained")
-    others = {key: value for key, value in section.items() if key != "trained"}
+    unused = {"trained"} if section.get("conditioned") else {"trained", *CONDITIONING}
+    others = {key: value for key, value in section.items() if key not in unused}
     return {**others, "trained": trained[of_trained]} if trained else others
 
 
@@ -194,6 +210,15 @@ def _with_extractor_ids(
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
+    return _name(experiment, f"{experiment.weight:g}", run_id)
+
+
+def network_name(experiment: Experiment, identity: str) -> str:
+    """Name of the folder of a network that is conditioned on λ, likewise."""
+    return _name(experiment, "lambda", identity)
+
+
+def _name(experiment: Experiment, weight: str, identity: str) -> str:
     uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["dataset"]["name"]]
     if "metric" in uses:
@@ -201,5 +226,5 @@ def run_name(experiment: Experiment, run_id: str) -> str:
     if "metric" not in uses or model != DEFAULT_MODEL:
         parts.append(model)
     if "regularizer" in uses:
-        parts.append(f"{experiment.weight:g}")
-    return "-".join([*parts, f"seed{experiment.seed}", run_id])
+        parts.append(weight)
+    return "-".join([*parts, f"seed{experiment.seed}", identity])

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,32 +11,42 @@ from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import load_run
 from bench.store.files import ALTERED, is_as_written, write_checked_csv
 from bench.store.folder import PAIRS, ROBUSTNESS, Folder
+from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import score_pairs
 
 
 def retest(
-    folder: Folder, corruption: str, levels: Sequence[float], trust: bool = False
+    folder: Folder,
+    corruption: str,
+    levels: Sequence[float],
+    trust: bool = False,
+    weight: float | None = None,
 ) -> pd.DataFrame:
     """Registers a run's test pairs with disturbed images and scores them on its labels.
 
     Levels that have been tested are not tested again. Rows are added to the run's
-    `robustness.csv`; one that is damaged is thrown away.
+    `robustness.csv`; one that is damaged is thrown away. What another λ gives is not added.
 
     Args:
         folder: A finished run.
         corruption: Of `bench.inspection.corruptions`.
         levels: How much of it.
         trust: Whether classes outside the suite are built from what the run has recorded.
+        weight: λ for a network that takes it; None for the run's.
 
     Returns:
         Rows of these levels: `corruption`, `level`, `moving`, `fixed` and scores.
 
     Raises:
-        ConfigError: If there is no such corruption or level.
+        ConfigError: If there is no such corruption or level, or the run did not learn λ.
         StoreError: If the run has not finished, or its data are no longer what it was trained on.
     """
     check_corruption(corruption, tuple(levels))
-    folder.finished()
+    summary = folder.finished()
+    if weight is not None and weight != summary["weight"]:
+        job = load_run(folder, trust, weight)
+        each = sorted(set(levels))
+        return pd.DataFrame([row for level in each for row in _rows(job, corruption, level)])
     with folder.claim(wait=True):
         known = known_rows(folder)
         done = known.loc[known["corruption"] == corruption, "level"].unique()
@@ -43,27 +54,28 @@ def retest(
         if missing:
             job = load_run(folder, trust)
         for level in missing:
-            disturb = functools.partial(corrupt, corruption, level)
-            rows = [
-                {"corruption": corruption, "level": level}
-                | {name: case.rows[PAIRS][0][name] for name in ("moving", "fixed")}
-                | dict(case.scores)
-                for case in score_pairs(
-                    job.method,
-                    job.objective,
-                    job.dataset,
-                    job.device,
-                    disturb=disturb,
-                    masks=job.masks,
-                )
-            ]
-            known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+            rows = pd.DataFrame(_rows(job, corruption, level))
+            known = pd.concat([known, rows], ignore_index=True)
             write_checked_csv(
                 folder.file(ROBUSTNESS),
                 [{str(k): v for k, v in row.items()} for row in known.to_dict("records")],
             )
     chosen = known[(known["corruption"] == corruption) & known["level"].isin(list(levels))]
     return chosen.sort_values("level", kind="stable")
+
+
+def _rows(job: RegistrationJob, corruption: str, level: float) -> list[dict[str, Any]]:
+    """Scores of the test pairs with images disturbed so."""
+    disturb = functools.partial(corrupt, corruption, level)
+    cases = score_pairs(
+        job.method, job.objective, job.dataset, job.device, disturb=disturb, masks=job.masks
+    )
+    return [
+        {"corruption": corruption, "level": level}
+        | {name: case.rows[PAIRS][0][name] for name in ("moving", "fixed")}
+        | dict(case.scores)
+        for case in cases
+    ]
 
 
 def known_rows(folder: Folder) -> pd.DataFrame:

@@ -11,13 +11,17 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.models.checks import is_count, require
+from bench.models.conditioned import Conditioned
 from bench.models.direct import Direct
 from bench.models.flow import finish_network
 from bench.models.method import Method
 from bench.models.refined import Refined
 from bench.seeding import derive_seed
 
-OF_THE_SUITE = ("name", "uses", "integrate", "flow_std", "refine", "affine", "trained")
+OF_THE_SUITE = (
+    *("name", "uses", "integrate", "flow_std", "refine", "affine", "trained"),
+    *("conditioned", "lambda_range"),
+)
 
 
 def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
@@ -43,13 +47,15 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
                 f"model.affine={affine}: is for methods that train nothing, and "
                 f"model={section['name']} is a network. Leave it out, or align the images before."
             )
-        return finish_network(model, section.get("integrate", 0), section.get("flow_std"))
+        network = finish_network(model, section.get("integrate", 0), section.get("flow_std"))
+        weights = setup.experiment.conditioned
+        return network if weights is None else Conditioned(network, weights)
     if not callable(getattr(model, "register", None)):
         raise ConfigError(
             f"model._target_={section['_target_']}: is neither a torch.nn.Module nor has it a "
             "method register(pair, objective). See docs/methods.md."
         )
-    for key in ("integrate", "refine"):
+    for key in ("integrate", "refine", "conditioned"):
         if section.get(key):
             raise ConfigError(
                 f"model.{key}={section[key]}: is for networks, and model={section['name']} is "

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from bench.models.conditioned import Conditioned, at_weight
 from bench.models.flow import Integration, displacement_of
 from bench.models.method import Objective
 from bench.pair import Pair
@@ -13,17 +14,20 @@ class NetworkMethod:
     """Registers by one forward pass, in the precision that the network was trained in.
 
     Args:
-        network: (moving, fixed) -> u, or `bench.models.flow.Integrated`; put into eval mode.
+        network: (moving, fixed) -> u, or `bench.models.flow.Integrated`, or one that takes λ
+            besides; put into eval mode.
         precision: Precision of its layers.
     """
 
     def __init__(self, network: nn.Module, precision: torch.dtype) -> None:
         self.network = network.eval()
+        plain = network.network if isinstance(network, Conditioned) else network
+        self.squarings = plain.squarings if isinstance(plain, Integration) else None
         self.precision = precision
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels."""
-        u, _ = self._predict(pair)
+        u, _ = self._predict(pair, objective)
         return u
 
     def inverse(self, pair: Pair, objective: Objective) -> Tensor | None:
@@ -31,15 +35,16 @@ class NetworkMethod:
 
         It is defined on the moving image's grid.
         """
-        if not isinstance(self.network, Integration):
+        if self.squarings is None:
             return None
-        _, velocity = self._predict(pair)
-        return integrate(-velocity, self.network.squarings)
+        _, velocity = self._predict(pair, objective)
+        return integrate(-velocity, self.squarings)
 
     @torch.no_grad()
-    def _predict(self, pair: Pair) -> tuple[Tensor, Tensor]:
+    def _predict(self, pair: Pair, objective: Objective) -> tuple[Tensor, Tensor]:
         """Displacement, and the velocity that it comes from if there is one."""
-        device = pair.moving.device.type
+        device, images = pair.moving.device.type, (pair.moving, pair.fixed)
+        weight = at_weight(self.network, pair.moving, objective.weight)
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            u, velocity = displacement_of(self.network(pair.moving, pair.fixed))
+            u, velocity = displacement_of(self.network(*images, *weight))
         return u.detach(), velocity.detach()  # a view of a parameter keeps its gradient in no_grad

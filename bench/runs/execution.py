@@ -12,6 +12,7 @@ from bench.config.instantiation import build
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Interrupted
 from bench.runs.extractors import obtain_extractors
+from bench.runs.networks import obtain_network
 from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores import registry
@@ -118,7 +119,7 @@ def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterat
 
 
 def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
-    """Trains what is to be trained, or validates what is not; what the summary says of it."""
+    """Trains what is to be trained, or validates what is not or for all λ; what is said of it."""
     experiment, folder = run.setup.experiment, run.folder
     device = single_device(experiment.settings)
     trained = experiment.trained
@@ -132,6 +133,11 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(run, task, job, progress)}
+    if experiment.conditioned:
+        network = obtain_network(run, job)
+        job.make_ready(folder.file(BEST))
+        told = {"steps": network.pop("steps"), "best_step": network.pop("best_step")}
+        return {**told, "network": network, "validation": _validate(run, task, job, progress)}
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:

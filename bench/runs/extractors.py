@@ -13,9 +13,10 @@ from bench.errors import StoreError
 from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.record import carry_out
+from bench.runs.shared import obtain
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
-from bench.store.checkpoints import damage, load_network
+from bench.store.checkpoints import load_network
 from bench.store.environment import environment
 from bench.store.folder import BEST, EXTRACTORS, Folder
 from bench.store.tracking import Tracker
@@ -45,16 +46,8 @@ def obtain_extractor(learner: Learner) -> dict[str, Any]:
     found = {"task": surrogate_network(learner.network).task, "steps": 0}
     if learner.section["steps"] > 0:
         identity, folder = _place(learner)
-        if not _is_whole(folder):
-            with folder.claim(wait=True):
-                if not _is_whole(folder):
-                    if folder.summary() is not None:
-                        reason = _damage(folder)
-                        print(f"{folder.path}: is damaged ({reason}); the extractor is made again")
-                        folder.forget()
-                    _train(learner, identity, folder)
+        summary = obtain(folder, "the extractor", lambda: _train(learner, identity, folder))
         load_network(folder.file(BEST), learner.network)
-        summary = folder.summary() or {}
         scores = {name: score["mean"] for name, score in summary["scores"].items()}
         found |= {"name": folder.path.name, "steps": summary["steps"], "scores": scores}
     learner.network.eval().requires_grad_(False)
@@ -77,16 +70,6 @@ def read_extractors(learners: Iterable[Learner]) -> None:
                 )
             load_network(folder.file(BEST), learner.network)
         learner.network.eval().requires_grad_(False)
-
-
-def _is_whole(folder: Folder) -> bool:
-    """Whether an extractor is there, its files as they were written."""
-    return folder.summary() is not None and _damage(folder) is None
-
-
-def _damage(folder: Folder) -> str | None:
-    """What is wrong with a trained extractor, in words; older ones say so of their weights only."""
-    return folder.altered_file(folder.summary() or {}) or damage(folder.file(BEST))
 
 
 def _place(learner: Learner) -> tuple[dict[str, Any], Folder]:

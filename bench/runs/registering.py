@@ -130,14 +130,21 @@ class Registrar:
         folder: The run. Its data need not be at hand.
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
         trust: Whether classes outside the suite are built from what the run has recorded.
+        weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If the run has not finished, or something of it is missing.
-        ConfigError: If it names a class that is not trusted.
+        ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
 
-    def __init__(self, folder: Folder, accelerator: str | None = None, trust: bool = False) -> None:
-        self.job = load_method(folder, accelerator, trust)
+    def __init__(
+        self,
+        folder: Folder,
+        accelerator: str | None = None,
+        trust: bool = False,
+        weight: float | None = None,
+    ) -> None:
+        self.job = load_method(folder, accelerator, trust, weight)
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)

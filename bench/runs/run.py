@@ -5,10 +5,17 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bench.config.identity import digest, run_identity, run_name, variant_identity
+from bench.config.identity import (
+    digest,
+    network_identity,
+    network_name,
+    run_identity,
+    run_name,
+    variant_identity,
+)
 from bench.data.setup import Setup
 from bench.store.files import write_json
-from bench.store.folder import DATA, RUNS, Folder
+from bench.store.folder import DATA, NETWORKS, RUNS, Folder
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,18 @@ class Run:
         model = {**experiment["model"], "refine": 0}
         plain = experiment.with_config({**experiment.config, "model": model})
         return Run.of(replace(self.setup, experiment=plain))
+
+    def network(self) -> tuple[dict[str, Any], Folder] | None:
+        """What identifies the network that this run shares with those of other λ, and its folder.
+
+        None if it shares none.
+        """
+        experiment = self.setup.experiment
+        if experiment.conditioned is None or experiment.trained:
+            return None
+        identity = network_identity(experiment, self.setup.data, self.setup.extractor_ids())
+        name = network_name(experiment, digest(identity))
+        return identity, Folder(experiment.results / NETWORKS / name)
 
     @property
     def config(self) -> str:

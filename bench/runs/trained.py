@@ -1,15 +1,17 @@
 """What finished runs have made: their methods and metrics, on the data they were made for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import yaml
 from omegaconf import OmegaConf
 
+from bench.config.conditioning import weight_range
 from bench.config.experiment import Experiment
 from bench.config.recorded import check_recorded
 from bench.data.setup import Setup
-from bench.errors import StoreError
+from bench.errors import ConfigError, StoreError
 from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
 from bench.store.files import read_json
@@ -26,18 +28,19 @@ from bench.tasks.registration.registration import RegistrationJob
 TRUSTING = "pass --trust"
 
 
-def load_run(folder: Folder, trust: bool = False) -> RegistrationJob:
+def load_run(folder: Folder, trust: bool = False, weight: float | None = None) -> RegistrationJob:
     """A finished registration, ready to register: trained network or other method, metric.
 
     Args:
         folder: The run.
         trust: Whether classes outside the suite are built from what it has recorded.
+        weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted.
+        ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
-    setup = load_setup(folder, trust)
+    setup = load_setup(folder, trust, weight)
     within_mask = setup.experiment.config.get("task", {}).get("within_mask")
     masks = Masks(setup) if within_mask else None
     job = RegistrationJob(setup, build_parts(setup), masks=masks)
@@ -47,7 +50,10 @@ def load_run(folder: Folder, trust: bool = False) -> RegistrationJob:
 
 
 def load_method(
-    folder: Folder, accelerator: str | None = None, trust: bool = False
+    folder: Folder,
+    accelerator: str | None = None,
+    trust: bool = False,
+    weight: float | None = None,
 ) -> RegistrationJob:
     """A finished registration, ready to register new images; its data need not be at hand.
 
@@ -55,12 +61,13 @@ def load_method(
         folder: A finished run; nothing is trained and nothing written.
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
         trust: Whether classes outside the suite are built from what it has recorded.
+        weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If it has not finished, is no registration, or something of it is missing.
-        ConfigError: If it names a class that is not trusted.
+        ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
-    config = _finished_config(folder, trust)
+    config = _finished_config(folder, trust, weight)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
     content = read_json(folder.file(DATA))
     if content is None:
@@ -85,18 +92,19 @@ def ready_parts(setup: Setup, device: torch.device) -> Parts:
     return parts
 
 
-def load_setup(folder: Folder, trust: bool = False) -> Setup:
+def load_setup(folder: Folder, trust: bool = False, weight: float | None = None) -> Setup:
     """The experiment of a finished registration and its data.
 
     Args:
         folder: The run.
         trust: Whether classes outside the suite are built from what it has recorded.
+        weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted.
+        ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
-    config = _finished_config(folder, trust)
+    config = _finished_config(folder, trust, weight)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
     if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
@@ -106,12 +114,12 @@ def load_setup(folder: Folder, trust: bool = False) -> Setup:
     return setup
 
 
-def _finished_config(folder: Folder, trust: bool) -> dict[str, Any]:
+def _finished_config(folder: Folder, trust: bool, weight: float | None = None) -> dict[str, Any]:
     """The resolved configuration of a finished registration, with its results where it lies now.
 
     Raises:
         StoreError: If it has not finished, is damaged, or is no registration.
-        ConfigError: If it names a class that is not trusted.
+        ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
     summary = folder.finished()
     if summary.get("task", "registration") != "registration":
@@ -119,4 +127,20 @@ def _finished_config(folder: Folder, trust: bool) -> dict[str, Any]:
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
+    if weight is not None:
+        _check_learned(weight, config["model"], folder.path.name)
+        config["regularizer"] = {**config["regularizer"], "weight": weight}
     return config
+
+
+def _check_learned(weight: float, model: Mapping[str, Any], name: str) -> None:
+    """Raises ConfigError unless a run's network takes λ, and learned this one."""
+    weights = weight_range(model)
+    if weights is None:
+        raise ConfigError(
+            f"--weight {weight:g}: {name} knows one λ only. Give a run of model.conditioned=lambda."
+        )
+    if weight not in weights:
+        raise ConfigError(
+            f"--weight {weight:g}: the network of {name} learned λ of {weights}. Give one of these."
+        )

@@ -1,4 +1,4 @@
-"""Results on disk: one folder per run or extractor, finished only when its summary is there."""
+"""Results on disk: a folder per run, extractor or network, finished when its summary is there."""
 
 import csv
 import shutil
@@ -27,7 +27,7 @@ from bench.store.files import (
 )
 from bench.store.locks import held, is_held
 
-RUNS, EXTRACTORS, WEIGHTS = "runs", "extractors", "weights"
+RUNS, EXTRACTORS, NETWORKS, WEIGHTS = "runs", "extractors", "networks", "weights"
 HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
 CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
     "config.yaml",
@@ -79,7 +79,7 @@ class Standing(NamedTuple):
 
 
 class Folder:
-    """The folder of one run or one extractor.
+    """The folder of one run, one extractor or one network for all λ.
 
     Args:
         path: Where it is; its name is readable and ends in the hash.
@@ -332,7 +332,7 @@ def _is_score(content: Any) -> bool:
 
 
 def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
-    """The folders of all runs (or extractors) under a results folder, by name."""
+    """The folders of all runs (or extractors, or networks) under a results folder, by name."""
     base = results / kind
     if not base.is_dir():
         return []

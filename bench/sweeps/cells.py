@@ -35,6 +35,8 @@ class Cell:
         reason: Why it failed or is skipped, or what it lacks.
         folder: Where it is recorded; None as long as its data have not been read.
         surrogates: Extractors that it waits for, by name; they are trained once for all.
+        network: Where the network for all λ is or will be, if it shares one and its data are known.
+        waits: Whether that network is trained by an earlier run of the sweep, or was before.
     """
 
     overrides: list[str]
@@ -43,6 +45,8 @@ class Cell:
     reason: str = ""
     folder: Folder | None = None
     surrogates: list[str] = field(default_factory=list)
+    network: Folder | None = None
+    waits: bool = False
 
     @property
     def names(self) -> dict[str, Any]:
@@ -69,10 +73,15 @@ def cells(config: DictConfig) -> list[Cell]:
 
 def _same(cell: Cell) -> Any:
     """What cells of one run have in common."""
-    if cell.folder is not None:
-        return cell.folder.path
-    config = cell.experiment.config
-    regularizer = {key: v for key, v in config["regularizer"].items() if key != "scale"}
+    return _whole(cell.folder, cell.experiment, "scale")
+
+
+def _whole(folder: Folder | None, experiment: Experiment, *besides: str) -> Any:
+    """A folder, or as long as it is not known the configuration but for the regularizer's keys."""
+    if folder is not None:
+        return folder.path
+    config = experiment.config
+    regularizer = {key: v for key, v in config["regularizer"].items() if key not in besides}
     return digest({**config, "regularizer": regularizer})
 
 
@@ -85,6 +94,7 @@ def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
 def look_up(found: Iterable[Cell]) -> None:
     """Sets where each cell stands; reads no images and trains nothing."""
     look = _looking_once()
+    found = list(found)
     for cell in found:
         refused = _refused(cell.experiment)
         if refused is not None:
@@ -100,6 +110,18 @@ def look_up(found: Iterable[Cell]) -> None:
             ]
             continue
         _find_run(cell, setup)
+    _share_networks(found)
+
+
+def _share_networks(found: Iterable[Cell]) -> None:
+    """Lets of those cells that share a network the first train it, unless it is there."""
+    shared = set()
+    for cell in found:
+        if cell.experiment.conditioned and cell.status not in NOTHING_LEFT:
+            key = _whole(cell.network, cell.experiment, "scale", "weight")
+            is_there = cell.network is not None and cell.network.summary() is not None
+            cell.waits = key in shared or is_there
+            shared.add(key)
 
 
 def _looking_once() -> Look:
@@ -148,10 +170,15 @@ def _refused(experiment: Experiment) -> str | None:
 
 def _find_run(cell: Cell, setup: Setup) -> None:
     experiment = cell.experiment
-    cell.folder = Run.of(setup).folder
+    run = Run.of(setup)
+    cell.folder, network = run.folder, run.network()
+    if network is not None:
+        _, cell.network = network
     status, cell.reason, _ = cell.folder.standing()
     if status is Status.INTERRUPTED:
-        status = Status.RESUMABLE if cell.folder.is_resumable() else Status.MISSING
+        places = [cell.folder, *([cell.network] if cell.network else [])]
+        resumable = any(folder.is_resumable() for folder in places)
+        status = Status.RESUMABLE if resumable else Status.MISSING
     cell.status = status
     if status in NOTHING_LEFT:
         return
@@ -171,15 +198,15 @@ def _find_run(cell: Cell, setup: Setup) -> None:
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
     """Seconds that a run still takes, from finished runs; None if there is no guide.
 
-    Of a network, its training; of a method that trains nothing, the registration of its pairs.
+    Of a run that trains, its training; of another one, the registration of its pairs.
     """
     if cell.status in NOTHING_LEFT:
         return 0.0
-    if "trainer" not in cell.experiment.uses:
+    if "trainer" not in cell.experiment.uses or cell.waits:
         return _time_of_registrations(cell, summaries)
     steps = cell.experiment.settings.steps
     if cell.status is Status.RESUMABLE and cell.folder:
-        steps -= cell.folder.steps_done()
+        steps -= (cell.network or cell.folder).steps_done()
     rates = sorted(
         summary["training_seconds"] / summary["steps"]
         for summary in _alike(cell, [summary for summary in summaries if _has_trained(summary)])

@@ -1,15 +1,18 @@
 """Weights beyond those of a sweep, for metrics whose best one lies at the border."""
 
+import math
 from collections.abc import Sequence
 
 from bench.analysis.numbers.selection import choose
+from bench.config.conditioning import WeightRange
 from bench.sweeps.cells import Cell, summaries_of
 
 
 def beyond(cells: Sequence[Cell]) -> list[list[str]]:
     """The overrides of runs with one more λ, wherever the chosen one is the least or largest tried.
 
-    The new λ is as far from the border as the border is from its neighbour, as a ratio.
+    The new λ is as far from the border as the border is from its neighbour, as a ratio; with a
+    network of all λ it stays within those that are learned.
 
     Args:
         cells: The runs of a sweep, all looked up.
@@ -26,14 +29,21 @@ def beyond(cells: Sequence[Cell]) -> list[list[str]]:
         neighbour = choice.weights[1 if choice.weight == choice.weights[0] else -2]
         if not choice.weight or not neighbour:
             continue  # λ = 0 has no ratio to anything
-        weight = float(f"{choice.weight * choice.weight / neighbour:.6g}")
+        further = float(f"{choice.weight * choice.weight / neighbour:.6g}")
         for cell in cells:
             summary = cell.folder.summary() if cell.folder else None
             if summary and cell.experiment.weight == choice.weight:
                 names = (summary["dataset"], summary["metric"], summary.get("variant", ""))
-                if names == (dataset, metric, variant):
+                weight = _learned(further, cell.experiment.conditioned)
+                is_new = not math.isclose(weight, choice.weight, rel_tol=1e-5)
+                if names == (dataset, metric, variant) and is_new:
                     found.append(_with_weight(cell.overrides, weight))
     return [list(overrides) for overrides in dict.fromkeys(map(tuple, found))]
+
+
+def _learned(weight: float, weights: WeightRange | None) -> float:
+    """λ, or the nearest one that a network of all λ has learned."""
+    return weight if weights is None else min(max(weight, weights.low), weights.high)
 
 
 def _with_weight(overrides: Sequence[str], weight: float) -> list[str]:

@@ -15,7 +15,7 @@ from bench.analysis.reading.metrics import method_of
 from bench.errors import counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import RUNS, Status, list_folders
+from bench.store.folder import NETWORKS, RUNS, Status, list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant
@@ -24,7 +24,12 @@ Key = tuple[str, str | None, str]  # data set, metric and variant
 def print_plan(cells: Sequence[Cell]) -> None:
     """Prints every run with where it stands, extractors to train, and the time it will take."""
     results = cells[0].experiment.results
-    known = [s for folder in list_folders(results, RUNS) if (s := folder.summary())]
+    known = [
+        summary
+        for kind in (RUNS, NETWORKS)
+        for folder in list_folders(results, kind)
+        if (summary := folder.summary())
+    ]
     table = Table(title=f"{len(cells)} run{'s' * (len(cells) > 1)}", title_justify="left")
     for heading in (
         "status",
@@ -63,6 +68,10 @@ def print_plan(cells: Sequence[Cell]) -> None:
     if surrogates:
         line = f"extractors to train first: {', '.join(surrogates)}"
         console.print(for_rich(line), soft_wrap=True)
+    networks = [_network(c) for c in cells if _trains_for_all(c)]
+    if networks:
+        line = f"networks to train first, each once for all λ: {', '.join(networks)}"
+        console.print(for_rich(line), soft_wrap=True)
     waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
     told = [time for time in waiting if time is not None]
     line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
@@ -79,6 +88,17 @@ def print_plan(cells: Sequence[Cell]) -> None:
     if sizes:
         megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6
         console.print(f"disk: about {megabytes:.0f} MB, as earlier runs took")
+
+
+def _trains_for_all(cell: Cell) -> bool:
+    """Whether a run will train a network that other runs share."""
+    return bool(cell.experiment.conditioned) and not cell.waits and cell.status not in NOTHING_LEFT
+
+
+def _network(cell: Cell) -> str:
+    """What a shared network is called: by its folder, or as long as that is not known its data."""
+    names = cell.names
+    return cell.network.name if cell.network else f"{names['metric']} on {names['dataset']}"
 
 
 def print_sweep(cells: Sequence[Cell]) -> None:

@@ -57,7 +57,7 @@ class Job(Protocol):
         """Numbers of cases that `validate` and `test` have, by `validation` and `test`."""
 
     def validate(self, known: Sequence[Row]) -> Iterator[Row]:
-        """Scores validation cases of a method that trains nothing, a row for each.
+        """Scores validation cases of what no training validates, a row for each.
 
         Args:
             known: Rows of an earlier start of the run; not computed again.

@@ -194,6 +194,16 @@ def test_settings_of_a_training_leave_out_weight_seed_and_places():
     assert training_settings(config(steps=200))["trainer.steps"] == 200
 
 
+def test_a_network_of_all_weights_differs_in_those_it_learned():
+    plain, learned = config(), config()
+    for one in (plain, learned):
+        one["model"] |= {"conditioned": None, "lambda_range": None}
+    assert training_settings(plain) == training_settings(config())
+    learned["model"] |= {"conditioned": "lambda", "lambda_range": [0.025, 1.6]}
+    known = training_settings(learned)
+    assert known == {**training_settings(plain), "model.conditioned": "0.025 to 1.6"}
+
+
 def test_reading_a_store_needs_no_torch():
     code = "import sys, bench.analysis.reading.records; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,11 @@ from typing import Any
 from bench.errors import counted
 
 SHOWN_SETTINGS = 2
-WORDS = {"added_noise": "noise", "_target_": "class"}  # of settings, where their names are not
+WORDS = {  # of settings, where their names are not
+    "added_noise": "noise",
+    "_target_": "class",
+    "conditioned": "learned λ",
+}
 LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number along each axis
 
 

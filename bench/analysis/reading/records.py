@@ -11,8 +11,9 @@ import yaml
 
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.rows import TEXTS, read_rows
+from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
-from bench.config.identity import NOT_IDENTIFYING
+from bench.config.identity import CONDITIONING, NOT_IDENTIFYING
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
@@ -42,7 +43,7 @@ OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
 REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
-NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained"}}
+NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -242,6 +243,9 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     trained = config["model"].get("trained")
     if trained:
         found["model.trained"] = trained["on"]
+    learned = weight_range(config["model"])
+    if learned is not None:
+        found["model.conditioned"] = str(learned)
     for part in ("augmentation", "pairs"):
         found |= _flat(config["dataset"][part], f"dataset.{part}")
     return found

@@ -16,6 +16,7 @@ from bench.data.cache.prepared import check_axes
 from bench.data.setup import Setup
 from bench.errors import BenchError, ConfigError, Unsupported
 from bench.models.building import build_model
+from bench.models.conditioned import at_weight
 from bench.models.flow import displacement_of
 from bench.models.method import Objective, reason_against, reason_against_objective
 from bench.pair import Pair
@@ -163,7 +164,8 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
     images = f"{dataset.ndim}D images of shape {shape} with {dataset.channels} channel(s)"
     network.eval()
     try:
-        u, regularized = displacement_of(network(pair.moving, pair.fixed))
+        weight = at_weight(network, pair.moving, setup.experiment.weight)
+        u, regularized = displacement_of(network(pair.moving, pair.fixed, *weight))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise Unsupported(

@@ -14,6 +14,7 @@ from bench.data.sources.pairs import evenly_spaced
 from bench.errors import ConfigError, counted
 from bench.extractors.protocol import surrogate_network
 from bench.models.building import finish_method
+from bench.models.conditioned import Conditioned
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
@@ -23,6 +24,7 @@ from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
 from bench.store.folder import CLASSES, LANDMARKS, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe
+from bench.tasks.registration.conditioned import ConditionedTraining
 from bench.tasks.registration.figure import draw_pair
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.testing import OUTSIDE, TOGETHER, batches, register, score_pairs
@@ -111,14 +113,12 @@ class RegistrationJob:
         experiment, dataset = self.setup.experiment, self.dataset
         augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
         sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
-        return NetworkTraining(
-            self.name,
-            network,
-            {"network": {**experiment["model"], **sizes}},
-            self.objective,
-            TrainingPairs(dataset, augmentation, experiment.seed),
-            self.masks,
-        )
+        description = {"network": {**experiment["model"], **sizes}}
+        pairs = TrainingPairs(dataset, augmentation, experiment.seed)
+        others = (description, self.objective, pairs, self.masks)
+        if isinstance(network, Conditioned):
+            return ConditionedTraining(self.name, network, *others)
+        return NetworkTraining(self.name, network, *others)
 
     def make_ready(self, best: Path) -> None:
         """Reads the best weights of a network; moves metric and network to the device."""
@@ -133,15 +133,17 @@ class RegistrationJob:
             self.method = self.model
 
     def counts(self) -> Mapping[str, int]:
-        """Numbers of pairs that are validated without a training, and tested."""
-        validates = not self.setup.experiment.trained and self.trainable is None
+        """Numbers of pairs that are validated after or without a training, and tested."""
+        experiment = self.setup.experiment
+        learns_one_weight = self.trainable is not None and experiment.conditioned is None
+        validates = not experiment.trained and not learns_one_weight
         return {
             "validation": len(self._validation_pairs()) if validates else 0,
             "test": len(self.dataset.pairs("test")),
         }
 
     def _validation_pairs(self) -> Sequence[tuple[int, int]]:
-        """Pairs on which λ is chosen, without a training; none where no λ is used."""
+        """Pairs on which λ is chosen after or without a training; none where no λ is used."""
         experiment = self.setup.experiment
         if "regularizer" not in experiment.uses or not self.dataset.members("val"):
             return []

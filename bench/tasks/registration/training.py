@@ -71,14 +71,22 @@ class NetworkTraining:
         rows: list[dict[str, float]] = []
         for first in range(0, len(pairs), settings.batch_size):
             pair = read_pairs(self.dataset, pairs[first : first + settings.batch_size], device)
-            u, regularized = displacement_of(network(pair.moving, pair.fixed))
-            losses = self.objective.losses(pair.at(u), regularized)
-            values = {name: float(value) for name, value in losses.items()}
+            moved, losses = self._validated(network, pair, first)
             rows += [
-                {**values, **validation_scores(pair.at(u).one(i), self.dataset, self.masks)}
-                for i in range(len(u))
+                {name: float(values[i]) for name, values in losses.items()}
+                | validation_scores(moved.one(i), self.dataset, self.masks)
+                for i in range(len(moved.u))
             ]
         return validation_means(rows)
+
+    def _validated(
+        self, network: Callable[..., Tensor], pair: Pair, first: int
+    ) -> tuple[Pair, dict[str, Tensor]]:
+        """A batch of validation pairs, from number `first`, registered; losses (B,) of each."""
+        u, regularized = displacement_of(network(pair.moving, pair.fixed))
+        moved = pair.at(u)
+        losses = self.objective.losses(moved, regularized)
+        return moved, {name: value.expand(len(u)) for name, value in losses.items()}
 
 
 def validation_scores(

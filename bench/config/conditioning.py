@@ -1,0 +1,76 @@
+"""The range of λ that one network learns: `model.conditioned=lambda`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import ConfigError
+
+USUAL = (1 / 8, 8)  # of the tuned λ
+TOLERANCE = 1e-5  # relative: λ of a grid are products that are rounded
+
+
+@dataclass(frozen=True)
+class WeightRange:
+    """The λ that a network is conditioned on.
+
+    Attributes:
+        low: The least, above 0.
+        high: The largest.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """The geometric mean of the ends."""
+        return math.sqrt(self.low * self.high)
+
+    def at(self, place: float) -> float:
+        """λ at a place on the logarithmic scale, -1 for the least and 1 for the largest."""
+        return self.middle * (self.high / self.low) ** (place / 2)
+
+    def __contains__(self, weight: float) -> bool:
+        return self.low * (1 - TOLERANCE) <= weight <= self.high * (1 + TOLERANCE)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
+    """A section `model` whose `lambda_range` is set.
+
+    Args:
+        model: The section, of a network that is conditioned.
+        tuned: λ that is usual for the data set and metric.
+
+    Raises:
+        ConfigError: If `conditioned` or `lambda_range` cannot be used.
+    """
+    condition = model["conditioned"]
+    if condition != "lambda":
+        raise ConfigError(f"model.conditioned={condition}: must be lambda or null.")
+    given = model.get("lambda_range")
+    ends = [factor * tuned for factor in USUAL] if given is None else given
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
+        raise ConfigError(
+            f"model.lambda_range={given}: must be the least and the largest λ, such as [0.02,1.6]."
+        )
+    low, high = ends
+    if not 0 < low < high < math.inf:
+        raise ConfigError(
+            f"model.lambda_range={given}: must ascend from above 0, since λ is learned on a "
+            f"logarithmic scale. Give the least and the largest λ, such as [0.02,1.6]."
+        )
+    return {**model, "lambda_range": [float(low), float(high)]}
+
+
+def weight_range(model: Mapping[str, Any]) -> WeightRange | None:
+    """The λ that a network is conditioned on; None if it is not."""
+    return WeightRange(*model["lambda_range"]) if model.get("conditioned") else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

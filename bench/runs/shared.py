@@ -1,0 +1,35 @@
+"""What several runs need and one of them makes: in a folder, once, under a lock."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.store.checkpoints import damage
+from bench.store.folder import BEST, Folder
+
+
+def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, Any]:
+    """The summary of what is stored in a folder; it is trained first if it is missing or damaged.
+
+    Args:
+        folder: Where it is, or will be.
+        what: It is, for messages.
+        train: Makes it, in the folder that is claimed then.
+    """
+    if not _is_whole(folder):
+        with folder.claim(wait=True):
+            if not _is_whole(folder):
+                if folder.summary() is not None:
+                    print(f"{folder.path}: is damaged ({_damage(folder)}); {what} is made again")
+                    folder.forget()
+                train()
+    return folder.summary() or {}
+
+
+def _is_whole(folder: Folder) -> bool:
+    """Whether it is there, its files as they were written."""
+    return folder.summary() is not None and _damage(folder) is None
+
+
+def _damage(folder: Folder) -> str | None:
+    """What is wrong with what was trained, in words; older ones say so of their weights only."""
+    return folder.altered_file(folder.summary() or {}) or damage(folder.file(BEST))

@@ -1,0 +1,122 @@
+"""Networks that take λ: they start as the plain ones, and each item has its λ."""
+
+import copy
+
+import pytest
+import torch
+from conf_options import setup_of, tiny_experiment
+from torch import nn
+
+from bench.config.conditioning import WeightRange
+from bench.errors import ConfigError
+from bench.models import MonaiNetwork
+from bench.models.building import build_model
+from bench.models.conditioned import Conditioned, Modulation
+from bench.models.flow import displacement_of
+from bench.models.method import Objective
+from bench.models.network import NetworkMethod
+from bench.pair import Pair
+from bench.spatial import integrate
+
+CONDITIONED = "model.conditioned=lambda"
+WEIGHT = torch.tensor([0.01, 0.1])
+
+
+def images(ndim, batch=2):
+    generator = torch.Generator().manual_seed(0)
+    shape = (17, 22) if ndim == 2 else (10, 13, 15)
+    return torch.rand(2, batch, 1, *shape, generator=generator).unbind()
+
+
+def built(datasets, ndim, *overrides):
+    experiment = tiny_experiment(ndim, "metric=mse", *overrides)
+    return build_model(experiment["model"], setup_of(experiment, datasets[ndim]))
+
+
+def trained(network):
+    """A conditioned network whose last layer is no longer zero."""
+    torch.manual_seed(1)
+    nn.init.normal_(network.reading[-1].weight, std=0.3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_it_starts_as_the_plain_network_bit_for_bit(ndim, precision, tiny_datasets):
+    options = ["model.norm=true", "model.flow_std=1"]
+    plain = built(tiny_datasets, ndim, *options)
+    network = built(tiny_datasets, ndim, *options, CONDITIONED)
+    moving, fixed = images(ndim)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        expected = plain(moving, fixed)
+        found = network(moving, fixed, WEIGHT)
+    assert expected.abs().max() > 0.01
+    assert torch.equal(found, expected)
+
+
+def test_what_reads_the_weight_learns_from_the_first_step(tiny_datasets):
+    network = built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1")
+    network(*images(2), WEIGHT).square().sum().backward()
+    assert network.reading[-1].weight.grad.abs().max() > 0
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_each_item_has_its_weight(ndim, tiny_datasets):
+    network = trained(built(tiny_datasets, ndim, CONDITIONED, "model.flow_std=1"))
+    moving, fixed = images(ndim)
+    both = network(moving, fixed, WEIGHT)
+    for i in range(2):
+        part = slice(i, i + 1)
+        alone = network(moving[part], fixed[part], WEIGHT[part])
+        torch.testing.assert_close(both[part], alone)
+    other = network(moving, fixed, WEIGHT.flip(0))
+    assert (both - other).abs().amax((1, 2)).min() > 1e-3
+
+
+def test_every_stage_is_modulated_and_the_head_is_not(tiny_datasets):
+    network = built(tiny_datasets, 2, CONDITIONED)
+    names = [name for name, m in network.named_modules() if isinstance(m, Modulation)]
+    assert len(names) == 6
+    assert sum("encoder" in name for name in names) == 3
+    assert sum("decoder" in name for name in names) == 3
+    assert [m.channels for m in network.modulations] == [4, 6, 8, 8, 6, 4]
+
+
+def test_copies_are_modulated_by_themselves(tiny_datasets):
+    network = trained(built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1"))
+    before = network(*images(2), WEIGHT)
+    other = copy.deepcopy(network)
+    nn.init.zeros_(other.reading[-1].weight)
+    assert not torch.equal(other(*images(2), WEIGHT), before)
+    assert torch.equal(network(*images(2), WEIGHT), before)
+
+
+def test_method_registers_under_the_weight_of_its_objective(tiny_datasets):
+    network = trained(built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1", "model.integrate=4"))
+    moving, fixed = images(2, batch=1)
+    method, pair = NetworkMethod(network, torch.float32), Pair(moving, fixed)
+    for weight in (0.01, 0.1):
+        objective = Objective(None, None, weight)
+        u, velocity = displacement_of(network(moving, fixed, torch.tensor([weight])))
+        assert torch.equal(method.register(pair, objective), u)
+        assert torch.equal(method.inverse(pair, objective), integrate(-velocity, 4))
+    low, high = (method.register(pair, Objective(None, None, w)) for w in (0.01, 0.1))
+    assert not torch.equal(low, high)
+
+
+def test_network_without_a_place_for_the_weight_is_refused():
+    with pytest.raises(ConfigError) as refused:
+        Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1))
+    assert str(refused.value) == (
+        "model.conditioned=lambda: MonaiNetwork has no place where λ could come in, which are "
+        "stages of bench.models.unet. Use model=voxelmorph."
+    )
+
+
+def test_middle_of_the_range_reads_as_zero_and_its_ends_as_one():
+    network = Conditioned.__new__(Conditioned)
+    nn.Module.__init__(network)
+    network.weights = WeightRange(0.25, 4)
+    places = network._places(torch.tensor([0.25, 0.5, 1, 4]))
+    torch.testing.assert_close(places, torch.tensor([-1, -0.5, 0, 1]))
