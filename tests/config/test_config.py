@@ -249,7 +249,7 @@ def test_extractor_is_shared_by_runs_that_differ_in_what_it_does_not_see(surroga
         composed = experiment([f"metric=deepsim_{surrogate}", *overrides])
         return digest(extractor_identity(composed, composed["metric"]["extractor"], DATA))
 
-    same = ["regularizer.weight=3", "metric.levels=[1]", "trainer.steps=7", "trainer.devices=2"]
+    same = ["regularizer.weight=3", "metric.levels=[1,2]", "trainer.steps=7", "trainer.devices=2"]
     assert {extractor(override) for override in same} == {extractor()}
     other = ["seed=1", "metric.extractor.steps=7", "metric.extractor.channels=[4]", "trainer.lr=1"]
     other += ["metric.extractor.early_stopping=3", "metric.extractor.trainer={lr:2}"]

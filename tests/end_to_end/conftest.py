@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -186,9 +187,14 @@ def run_process(
         capture_output=True,
         text=True,
         timeout=200,
-        preexec_fn=before,
+        preexec_fn=before or _interruptible,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def _interruptible() -> None:
+    """Takes SIGINT, which shells let the commands ignore that they start in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def at(results: Path) -> str:

@@ -182,6 +182,7 @@ def test_extractor_of_another_data_set_is_trained_there_and_shared(
     cells: Path, results: Path, run: Command
 ) -> None:
     command = ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.extractor.steps=6"]
+    command += ["metric.extractor.channels=[4,8]"]
     transfer = ["metric.extractor.dataset=phc_u373", f"metric.extractor.root={cells}"]
     outcome = run(*command, *transfer, *DEMO, at(results))
     assert outcome.code == 0, outcome.err

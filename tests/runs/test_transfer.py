@@ -22,8 +22,7 @@ METRICS = {
     "deepsim_csr": "contrastive",
     "deepsim_seg": "segmenter",
 }
-CHANNELS = "dataset.recommended.short.channels={autoencoder:[4,6,8],segmenter:[4,6,8]}"
-TRAINING = ["model.channels=[4,6,8]", CHANNELS, "trainer.accelerator=cpu", "trainer.progress=false"]
+TRAINING = ["model.channels=[4,6,8]", "trainer.accelerator=cpu", "trainer.progress=false"]
 TRAINING += ["trainer.precision=float32", "tracker=none"]
 
 
@@ -84,7 +83,7 @@ def test_origin_follows_what_the_other_data_set_recommends(cells, results):
     assert origin.dataset.ids[:2] == ["01/t000", "01/t001"]
     assert chosen["metric"]["extractor"]["norm"] is False
     assert extractor["norm"] is True
-    assert (extractor["steps"], extractor["channels"]) == (150, [4, 6, 8])
+    assert (extractor["steps"], extractor["channels"]) == (2000, [16, 32, 64])
     assert (chosen["trainer"]["lr"], origin.experiment["trainer"]["lr"]) == (1e-3, 5e-4)
     assert origin.experiment["trainer"]["batch_size"] == 3
     assert origin.experiment.seed == chosen.seed
@@ -142,7 +141,7 @@ def test_run_with_a_transferred_extractor_is_another_run(cells, tiny_datasets, r
         run_id(),
         run_id(*from_cells(changed)),
         run_id(*from_cells(cells), "metric.extractor.steps=9"),
-        run_id(*from_cells(cells), "metric.levels=[1]"),
+        run_id(*from_cells(cells), "metric.levels=[1,2]"),
         run_id(*from_cells(cells), "seed=1"),
     ]
     assert len({transferred, *others}) == 1 + len(others)
