@@ -71,11 +71,15 @@ def test_damaged_extractor_is_listed_as_such_and_one_without_a_value_as_unknown(
     other = folder.with_name("demo-autoencoder-seed0-3")
     shutil.copytree(folder, other)
     (other / "summary.json").write_text(json.dumps({**summary, "files": {"config.yaml": 1}}))
+    nameless = other.with_name("demo-autoencoder-seed0-4")
+    shutil.copytree(other, nameless)
+    (nameless / "run.json").write_text('{"id": ')
     out = results.parent / "report"
     write_report(Request(results), out)
     table = (out / "tables" / "extractors.md").read_text()
     assert "| demo | segmenter | 4 8 | 0.1 | 0 | 50 | 40 | 61 s | Dice unknown |" in table
     assert "| demo | segmenter | – | 0 | 0 | – | – | – | damaged |" in table
+    assert "| demo-autoencoder-seed0-4 | – | – | 0 | – | – | – | – | damaged |" in table
 
 
 def test_scores_are_averaged_over_seeds_and_random_features_are_called_so():

@@ -94,8 +94,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
     table.sections.append(
         [
             [
-                Cell(row["dataset"], row["dataset"]),
-                Cell(row["task"], row["task"]),
+                Cell(row["dataset"] or row["extractor"], row["dataset"]),
+                Cell(row["task"] or NONE, row["task"]),
                 Cell(" ".join(map(str, row["channels"] or [])) or NONE),
                 Cell(f"{row['noise'] or 0:g}", row["noise"] or 0),
                 *(_number(row[name]) for name in ("seed", "steps", "best_step")),
