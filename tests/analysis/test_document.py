@@ -126,6 +126,20 @@ def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
     assert "Equal smoothness" not in sections(text)
 
 
+def test_page_and_figures_need_a_place_and_are_not_written_half(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for out, images, said in (
+        ("folder", "images", "--out .*folder: is a folder. Name the page, such as .*results.md"),
+        ("page.md", "file", "--images .*file: is a file. Name a folder"),
+    ):
+        with pytest.raises(BenchError, match=said):
+            write_document(
+                Request(ROOT / "docs" / "results" / "answer"), tmp_path / out, tmp_path / images
+            )
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
 def test_nothing_finished_is_no_page(tmp_path):
     start_run(tmp_path, config())
     with pytest.raises(BenchError, match="no registration has finished"):

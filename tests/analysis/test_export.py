@@ -314,3 +314,10 @@ def test_command_counts_what_it_wrote_and_left_out(store, tmp_path):
         "tables: 13 finished runs, 1 failed, 1 interrupted, 1 skipped"
     )
     assert {path.name for path in out.iterdir()} == TABLES
+
+
+def test_tables_take_no_file_s_place(store, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"--out .*file: is a file. Name a folder"):
+        export([store], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -59,8 +59,12 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
 
     Raises:
         StoreError: If there are no such runs, or tables are damaged.
-        BenchError: If nothing has finished.
+        BenchError: If nothing has finished, or the page or its figures have no place.
     """
+    if out.is_dir():
+        raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
+    if images.exists() and not images.is_dir():
+        raise BenchError(f"--images {images}: is a file. Name a folder.")
     found = find(request)
     with styled():
         drawings = draw(found)

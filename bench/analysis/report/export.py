@@ -61,8 +61,10 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         How many runs there are by status, those left out among them, and damaged extractors.
 
     Raises:
-        StoreError: If there are no such runs, two have one id, or the folder holds results.
+        StoreError: If there are no such runs, two have one id, or `out` is a file or holds results.
     """
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"--out {out}: is a file. Name a folder.")
     if (out / RUNS).exists():
         raise StoreError(f"--out {out}: is a folder of results. Name another one for the tables.")
     tables = _Tables()
