@@ -13,7 +13,7 @@ from bench.errors import StoreError
 from bench.extractors.protocol import StartsFromImages, surrogate_network
 from bench.extractors.training import SurrogateTraining
 from bench.runs.record import carry_out
-from bench.runs.shared import obtain
+from bench.runs.shared import obtain, trained
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network
@@ -119,13 +119,7 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         scores = {name: value for name, value in fitted.best.items() if name != "loss"}
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         print(f"{surrogate.name}: best at step {fitted.best_step}, validation {shown}")
-        return {
-            "steps": fitted.steps,
-            "best_step": fitted.best_step,
-            "scores": {name: {"mean": v, "std": None, "n": None} for name, v in scores.items()},
-            "validation_loss": fitted.best["loss"],
-            "training_seconds": fitted.seconds,
-        }
+        return trained(fitted)
 
     folder.start(
         header, json.dumps(identity, indent=1), environment(device_name(experiment.settings))

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.runs.record import carry_out
 from bench.runs.run import Run
-from bench.runs.shared import obtain
+from bench.runs.shared import obtain, trained
 from bench.store.environment import environment
 from bench.store.files import write_atomically
 from bench.store.folder import BEST, HISTORY, Folder
@@ -45,15 +45,7 @@ def _train(run: Run, job: Job, identity: dict[str, Any], folder: Folder) -> None
         device = single_device(experiment.settings)
         reset_peak(device)
         fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
-        scores = {name: value for name, value in fitted.best.items() if name != "loss"}
-        return {
-            "steps": fitted.steps,
-            "best_step": fitted.best_step,
-            "scores": {name: {"mean": v, "std": None, "n": None} for name, v in scores.items()},
-            "validation_loss": fitted.best["loss"],
-            "training_seconds": fitted.seconds,
-            "training_memory": peak(device),
-        }
+        return trained(fitted) | {"training_memory": peak(device)}
 
     folder.start(
         header, json.dumps(identity, indent=1), environment(device_name(experiment.settings))

@@ -5,6 +5,7 @@ from typing import Any
 
 from bench.store.checkpoints import damage
 from bench.store.folder import BEST, Folder
+from bench.training.trainee import Fitted
 
 
 def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, Any]:
@@ -23,6 +24,18 @@ def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, An
                     folder.forget()
                 train()
     return folder.summary() or {}
+
+
+def trained(fitted: Fitted) -> dict[str, Any]:
+    """What the summary of a stored training says: its length and its best validation scores."""
+    scores = {name: value for name, value in fitted.best.items() if name != "loss"}
+    return {
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "scores": {name: {"mean": v, "std": None, "n": None} for name, v in scores.items()},
+        "validation_loss": fitted.best["loss"],
+        "training_seconds": fitted.seconds,
+    }
 
 
 def _is_whole(folder: Folder) -> bool:
