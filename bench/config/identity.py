@@ -30,6 +30,7 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
+NEWER = ("early_stopping",)  # options of extractors that were added to the schema
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
 PARTS = (
@@ -109,6 +110,8 @@ def run_identity(
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """What runs have in common among which λ is chosen: all but λ and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
+    if "metric" in identity:
+        identity["metric"] = _with_set_extractors(identity["metric"])
     return identity | {"dataset": dataset_identity(experiment, data)}
 
 
@@ -205,6 +208,19 @@ def _with_extractor_ids(
             name: _with_extractor_ids(term, extractors, f"{place}.terms.{name}")
             for name, term in found["terms"].items()
         }
+    return found
+
+
+def _with_set_extractors(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric whose extractors lack options that are null and that older runs do not have: the
+    extractors are the same, so the runs are of the same variant."""
+    found = dict(metric)
+    if isinstance(extractor := found.get("extractor"), Mapping):
+        found["extractor"] = {
+            key: value for key, value in extractor.items() if value is not None or key not in NEWER
+        }
+    if "terms" in found:
+        found["terms"] = {name: _with_set_extractors(term) for name, term in found["terms"].items()}
     return found
 
 

@@ -14,6 +14,7 @@ from bench.data import Demo
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.runs.extractors import obtain_extractors
+from bench.runs.run import Run
 from bench.store.folder import BEST, EXTRACTORS, list_folders
 from bench.tasks.registration.assembly import build_parts
 
@@ -265,3 +266,22 @@ def test_segmenter_cannot_come_from_unlabelled_data(volumes):
     words = r"its extractor learns from labels, and nifti has none\. Choose another metric or data"
     with pytest.raises(Unsupported, match=words):
         build_on(volumes, "labelled", "unlabelled")
+
+
+def test_a_newer_option_of_extractors_that_is_null_changes_no_variant(tiny_datasets):
+    def header(option, **settings):
+        chosen = tiny_experiment(
+            2, "metric=deepsim_seg", f"metric.extractor.early_stopping={option}"
+        )
+        extractor = {**chosen["metric"]["extractor"], **settings}
+        if option == "null":
+            del extractor["early_stopping"]
+        older = chosen.with_config(
+            {**chosen.config, "metric": {**chosen["metric"], "extractor": extractor}}
+        )
+        newer, older = (Run.of(setup_of(one, tiny_datasets[2])).header for one in (chosen, older))
+        return [newer[key] == older[key] for key in ("id", "variant")]
+
+    assert header("null") == [True, True]
+    assert header("null", steps=3) == [False, False]
+    assert header("5", early_stopping=4) == [False, False]
