@@ -68,9 +68,10 @@ def print_plan(cells: Sequence[Cell]) -> None:
     if surrogates:
         line = f"extractors to train first: {', '.join(surrogates)}"
         console.print(for_rich(line), soft_wrap=True)
-    networks = [_network(c) for c in cells if _trains_for_all(c)]
+    networks = Counter(_network(c) for c in cells if _trains_for_all(c))
     if networks:
-        line = f"networks to train first, each once for all λ: {', '.join(networks)}"
+        named = (name if n == 1 else f"{name} ({n})" for name, n in networks.items())
+        line = f"networks to train first, each once for all λ: {', '.join(named)}"
         console.print(for_rich(line), soft_wrap=True)
     waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
     told = [time for time in waiting if time is not None]

@@ -201,6 +201,17 @@ def test_runs_that_cannot_be_told_apart_are_refused(tmp_path):
         compared(tmp_path)
 
 
+def test_no_seed_is_missing_of_a_method_that_trains_nothing(tmp_path):
+    untrained = {"name": "direct", "uses": ["metric", "regularizer"]}
+    for metric, extractors in (("mse", []), ("deepsim_ae", [{"name": "a", "task": "autoencoder"}])):
+        settings = config("demo", metric, weight=1.0, seed=0) | {"model": untrained}
+        write_run(tmp_path, settings, [0.5, 0.6], variant=metric, extractors=extractors)
+    for seed in (0, 1):
+        write_run(tmp_path, config(weight=1.0, seed=seed), [0.5, 0.6])
+    rows = missing(tmp_path)
+    assert list(rows[rows["what"] == "no seed"]["metric"]) == ["deepsim_ae direct"]
+
+
 def test_what_is_missing_is_listed(tmp_path):
     write_run(tmp_path, config(weight=1.0, seed=0), [0.5, np.nan])
     write_run(tmp_path, config(weight=1.0, seed=1), [0.5, 0.5])

@@ -59,6 +59,11 @@ class Entry:
         return self.metric == self.choice.runs[0].get("model")
 
     @property
+    def is_trained(self) -> bool:
+        """Whether its runs trained a network, of the model or of the metric, from a seed."""
+        return any(run.get("steps") or run.get("extractors") for run in self.choice.runs)
+
+    @property
     def several(self) -> bool:
         """Whether it ran under more than one λ."""
         return len(self.choice.weights) > 1

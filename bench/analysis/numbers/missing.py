@@ -63,11 +63,11 @@ def _unfinished(records: Records) -> list[dict]:
 
 
 def _seeds(comparisons: list[Comparison]) -> list[dict]:
-    """Weights that were run with fewer seeds than the comparison has."""
+    """Weights that were run with fewer seeds than the comparison has, of methods that train."""
     rows = []
     for comparison in comparisons:
         most = max(entry.path["seeds"].max() for entry in comparison.entries)
-        for entry in comparison.entries:
+        for entry in filter(lambda entry: entry.is_trained, comparison.entries):
             fewer = entry.path[entry.path["seeds"] < most]
             counts = [
                 f"{seeds:.0f}" + (f" under λ = {weight:g}" if weight == weight else "")
