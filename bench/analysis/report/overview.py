@@ -10,13 +10,14 @@ from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
+from bench.errors import counted
 
 SHORT = 8  # characters of a commit
 
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
-    caption = f"{len(missing)} thing{'s' * (len(missing) != 1)} that the report lacks."
+    caption = f"{counted(len(missing), 'missing result')}."
     headings = ["what", "data set", "method", "λ", "seed", "reason"]
     table = Table("missing", caption, headings, texts=6)
     table.sections.append(
