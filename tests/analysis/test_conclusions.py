@@ -119,7 +119,7 @@ def test_noise_costs_what_was_planted(results):
 
 def test_sentences_say_who_is_best_and_by_how_much(results):
     write_syn(results, 0.65, 0.03)
-    best, equal, beside, gains, over_syn = texts(results)
+    best, equal, beside, gains, border, over_syn = texts(results)
     assert best.startswith("mse has the highest Dice, 0.720 (95 % interval 0.6")
     assert "12 test pairs). Significantly lower: ncc (−0.020, p = 0.0015), syn (−0.070" in best
     assert equal.startswith("At equal smoothness (SD log J 0.080) ncc has the highest Dice, 0.700")
@@ -131,6 +131,7 @@ def test_sentences_say_who_is_best_and_by_how_much(results):
     begin = "Unregistered pairs have a Dice of 0.300; significantly higher: mse (+0.420, +0.3"
     assert gains.startswith(begin)
     assert gains.endswith(", p = 0.0015).")
+    assert border.startswith("The best λ of those tried is the smallest or largest of them with ")
     assert over_syn.startswith("syn has a Dice of 0.650; significantly higher: mse (+0.070, +0.06")
     assert "ncc (+0.050, +0.0" in over_syn
 
@@ -180,7 +181,7 @@ def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
     write_syn(results, 0.45, 0.06)
     (said,) = find(Request(results)).headlines
     assert said.about == "demo"
-    assert said.text.startswith("mse registers best, with a Dice of 0.720 (95 % interval 0.")
+    assert said.text.startswith("mse has the highest mean Dice, 0.720 (95 % interval 0.")
     assert said.text.endswith(
         ", 12 test pairs; unregistered 0.300); all others are significantly lower."
     )
@@ -190,7 +191,10 @@ def test_headline_says_where_the_unregistered_pairs_are_better(tmp_path):
     for metric, dice in (("mse", 0.2), ("ncc", 0.1)):
         write_run(tmp_path, config(metric=metric), dice + SCALES[metric] * SPREAD)
     (said,) = find(Request(tmp_path)).headlines
-    assert "test pairs; unregistered 0.300, which is better); all others" in said.text
+    assert said.text.startswith(
+        "unregistered pairs have the highest mean Dice, of methods mse, 0.2"
+    )
+    assert "test pairs; unregistered 0.300); all others" in said.text
 
 
 def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
@@ -198,7 +202,7 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
         wave = sign * 0.01 * np.sin(np.arange(PAIRS))
         write_run(tmp_path, config(metric=metric), 0.5 + SPREAD + wave - 0.2 * (metric == "vgg"))
     (said,) = find(Request(tmp_path)).headlines
-    first, _, second = said.text.partition(" registers best")
+    first, _, second = said.text.partition(" has the highest mean Dice")
     assert {first, "mse", "ncc"} == {"mse", "ncc"}
     other = ({"mse", "ncc"} - {first}).pop()
     ending = f"; {other} cannot be told from it, all others are significantly lower."
@@ -208,6 +212,29 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
         write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
     (said,) = find(Request(few)).headlines
     assert said.text.endswith("; so few pairs tell no methods apart.")
+
+
+def test_pairs_that_are_too_few_for_so_many_tests_tell_nothing_apart(tmp_path):
+    for number, metric in enumerate(("mse", "ncc", "nmi", "mind", "vgg", "dice")):
+        steps = 0.001 * number * np.arange(1, 10)
+        write_run(tmp_path, config(metric=metric), 0.8 - steps, variant=metric)
+    (said,) = find(Request(tmp_path)).headlines
+    assert said.text.endswith("; so few pairs tell no methods apart.")  # 15 tests of 9 pairs
+    two = tmp_path / "two"
+    for metric in ("mse", "ncc"):
+        write_run(two, config(metric=metric), 0.8 - 0.01 * (metric == "ncc") * np.arange(1, 10))
+    (said,) = find(Request(two)).headlines
+    assert said.text.endswith("; all others are significantly lower.")
+
+
+def test_methods_whose_best_weight_is_an_end_of_those_tried_are_named(tmp_path):
+    for metric, best in (("mse", 4.0), ("ncc", 2.0)):
+        for weight in (1.0, 2.0, 4.0):
+            settings = config(metric=metric, weight=weight)
+            good = 0.8 if weight == best else 0.5
+            write_run(tmp_path, settings, 0.5 + SPREAD, val_dice=good, variant=metric)
+    (said,) = (text for text in texts(tmp_path) if text.startswith("The best λ"))
+    assert " with mse: " in said
 
 
 def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(results):
@@ -248,8 +275,8 @@ def test_sets_on_which_learned_features_are_ahead_are_counted(tmp_path):
     found = find(Request(tmp_path))
     (said,) = (said.text for said in found.conclusions if said.about == OVER_ALL)
     assert said == (
-        "At equal smoothness deepsim_seg is significantly better than ncc on 1 and worse on 2 of 3 "
-        "data sets."
+        "At equal smoothness, on data sets with pairs enough to tell, deepsim_seg is significantly "
+        "better than ncc on 1 of 3; worse than ncc on 2 of 3."
     )
     wins = count_wins(found.comparisons, found.front_pairs).set_index(["first", "second"])
     assert wins.loc[("ncc", "deepsim_seg")].tolist() == [2, 1, 3]
@@ -318,10 +345,11 @@ def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
     found = find(Request(landmarks))
     first, second = found.headlines
     assert (first.about, second.about) == ("histology", "histology (noise 0.2)")
-    assert first.text.startswith("ncc registers best, with a TRE of 3.00 mm (95 % interval 2.9")
+    assert first.text.startswith("ncc has the lowest mean TRE, 3.00 mm (95 % interval 2.9")
     ending = "unregistered 5.00 mm); all others are significantly higher."
     assert first.text.endswith(ending)
-    best, equal, gains = (said.text for said in found.conclusions if said.about == "histology")
+    said = [said.text for said in found.conclusions if said.about == "histology"]
+    best, equal, gains, _ = said
     assert best.startswith("ncc has the lowest TRE, 3.00 mm (")
     assert "Significantly higher: mse (+0.50, p = " in best
     assert equal.startswith("At equal smoothness (SD log J 0.0")

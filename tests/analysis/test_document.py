@@ -119,7 +119,7 @@ def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
         )
     write_document(Request(tmp_path / "results"), tmp_path / "out.md", tmp_path / "images")
     text = (tmp_path / "out.md").read_text()
-    assert "- **demo**: ncc registers best, with a TRE of 2.00" in text
+    assert "- **demo**: ncc has the lowest mean TRE, 2.00" in text
     assert "| ncc | 1 | 1 | 12 |" in text
     assert PICTURE.findall(text) == ["images/tre.png"]
     assert "*TRE over test pairs, seeds averaged." in text

@@ -58,6 +58,7 @@ def conclude(
                 one, measure, *(_of(frame, comparison=one.name) for frame in fronts)
             ),
             *_over_unregistered(measure, _of(rows, comparison=one.name)),
+            *_at_borders(_of(rows, comparison=one.name)),
             *_over_references(one, measure, means, tests),
             *_under_noise(measure, *(_of(frame, comparison=one.name) for frame in losses)),
         ]
@@ -89,15 +90,15 @@ def headlines(
 
 
 def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
-    """Who registers best, and who cannot be told from it."""
+    """Who has the best mean, and who cannot be told from it."""
     before = _column(rows, measure.score.name)[UNREGISTERED]
-    text = f"{standing.best} registers best, with a {measure.title} of "
-    text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
-    text += f"unregistered {measure.value(before)}"
+    best, title = measure.best, measure.title
+    text = f"{standing.best} has the {best} mean {title}, "
     if measure.score.is_better(before, standing.mean["mean"]):
-        text += ", which is better"
-    text += ")"
-    if too_few(standing.mean["n"]):
+        text = f"unregistered pairs have the {best} mean {title}, of methods {standing.best}, "
+    text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
+    text += f"unregistered {measure.value(before)})"
+    if standing.undecidable:
         return f"{text}; so few pairs tell no methods apart"
     if not standing.alike:
         return f"{text}; all others are significantly {measure.worse}"
@@ -164,7 +165,7 @@ def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
     behind = standing.behind
     text = f"{where}{standing.best} has the {measure.best} {measure.title}, "
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)})."
-    if too_few(standing.mean["n"]):
+    if standing.undecidable:
         text += TOO_FEW
     elif standing.alike:
         alike = [f"{label} ({measure.change(behind[label].mean)})" for label in standing.alike]
@@ -195,19 +196,29 @@ def _at_equal_smoothness(
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
         text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
-        few = TOO_FEW if too_few(means["n"].max()) else ""
+        few = TOO_FEW if too_few(means["n"].max(), len(own)) else ""
         yield f"{text}{_sorted_out(measure, others)}.{few}"
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     """Who is better than no registration."""
     gains = _gains(rows)
-    few = too_few(rows["n"].max())
+    few = too_few(rows["n"].max(), len(gains))
     if not gains or (few and len(gains) > 1):
         return
     before = _column(rows, measure.score.name)[UNREGISTERED]
     text = f"Unregistered pairs have a {measure.title} of {measure.value(before)}; "
     yield f"{text}{_sorted_out(measure, gains)}.{TOO_FEW if few else ''}"
+
+
+def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
+    """Whose λ may not be the best that there is."""
+    labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
+    if labels:
+        yield (
+            f"The best λ of those tried is the smallest or largest of them with {_listed(labels)}: "
+            "beyond it they may be better."
+        )
 
 
 def _gains(rows: pd.DataFrame) -> dict[str, Difference]:
@@ -230,7 +241,7 @@ def _over_references(
 ) -> Iterator[str]:
     """Which metrics are better than each method that uses none, such as affine and SyN."""
     known = means.dropna(subset=["mean"])
-    if known.empty or too_few(known["n"].max()):
+    if known.empty or too_few(known["n"].max(), len(tests)):
         return
     references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
     metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]

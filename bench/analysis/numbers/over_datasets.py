@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
@@ -36,10 +37,18 @@ def by_noise(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
 def lead_means(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Means of the leading score, by comparison and label, larger is better.
 
-    Comparisons without the score, and labels that are not in all others, are left out.
+    Comparisons without the score, labels that are not in all others, and methods without a metric
+    are left out.
     """
-    means = {one.name: _sign(one) * one.scores(one.lead).mean() for one in comparisons}
-    return pd.DataFrame(means).T.dropna(how="all").dropna(axis=1)
+    return _all_means(comparisons).dropna(how="all").dropna(axis=1)
+
+
+def _all_means(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    means = {}
+    for one in comparisons:
+        metrics = [entry.label for entry in one.entries if not entry.is_reference]
+        means[one.name] = _sign(one) * one.scores(one.lead)[metrics].mean()
+    return pd.DataFrame(means).T
 
 
 def _sign(comparison: Comparison) -> int:
@@ -74,7 +83,9 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
         return pd.DataFrame(columns=WINS)
     signs = {one.name: _sign(one) for one in comparisons}
     common = tests[(tests["level"] == COMMON) & tests["comparison"].isin(signs)]
-    common = common[~common["n"].map(too_few).astype(bool)]
+    tests_of = common["comparison"].map(common["comparison"].value_counts())
+    few = [too_few(n, count) for n, count in zip(common["n"], tests_of, strict=True)]
+    common = common[~np.array(few, dtype=bool)]
     common = common.assign(gain=common["difference"] * common["comparison"].map(signs))
     if common["comparison"].nunique() < 2:
         return pd.DataFrame(columns=WINS)
@@ -95,11 +106,13 @@ def conclude_over(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> Ite
         comparisons: Those that are taken together.
         tests: The second frame of `compare_fronts`, of all comparisons.
     """
-    yield from _ranks(lead_means(comparisons))
+    means = lead_means(comparisons)
+    others = [str(label) for label in _all_means(comparisons) if label not in means]
+    yield from _ranks(means, others)
     yield from _wins(count_wins(comparisons, tests))
 
 
-def _ranks(means: pd.DataFrame) -> Iterator[str]:
+def _ranks(means: pd.DataFrame, others: Sequence[str]) -> Iterator[str]:
     """Mean ranks over data sets, and who is within the critical difference of the first."""
     if not enough_for_ranks(means):
         return
@@ -111,7 +124,8 @@ def _ranks(means: pd.DataFrame) -> Iterator[str]:
         f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. The "
         f"critical difference is {difference:.1f} (Nemenyi, 5 %)"
     )
-    yield text + (f"; within it of the first: {', '.join(within)}." if within else ".")
+    text += f"; within it of the first: {', '.join(within)}." if within else "."
+    yield text + (f" Not run on all of them: {', '.join(others)}." if others else "")
 
 
 def _wins(wins: pd.DataFrame) -> Iterator[str]:
@@ -120,11 +134,11 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
         others = rows[~rows["second"].map(is_learned)].to_dict("records")
         if not is_learned(str(first)) or not others:
             continue
-        listed = [
-            f"{row['second']} on {row['better']} and worse on {row['worse']} of {row['datasets']}"
-            for row in others
-        ]
+        better, worse = (
+            ", ".join(f"{r['second']} on {r[side]} of {r['datasets']}" for r in others if r[side])
+            for side in ("better", "worse")
+        )
         yield (
-            f"At equal smoothness {first} is significantly better than "
-            f"{', than '.join(listed)} data sets."
+            f"At equal smoothness, on data sets with pairs enough to tell, {first} is "
+            f"significantly better than {better or 'none'}; worse than {worse or 'none'}."
         )

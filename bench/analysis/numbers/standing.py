@@ -38,11 +38,13 @@ class Standing:
         best: Its label.
         mean: Its mean, with the limits of its interval and the number of test pairs.
         behind: By label of the others, from the better to the worse: their mean less the best.
+        undecidable: Whether so few test pairs can make no difference significant.
     """
 
     best: str
     mean: Mapping[str, float]
     behind: Mapping[str, Difference]
+    undecidable: bool
 
     @classmethod
     def of(cls, means: pd.DataFrame, tests: pd.DataFrame, direction: str) -> "Standing | None":
@@ -60,7 +62,7 @@ class Standing:
         best, *others = map(str, known.index)
         behind = {label: against(tests, label, best) for label in others}
         first = {str(name): float(value) for name, value in known.iloc[0].items()}
-        return cls(best, first, behind)
+        return cls(best, first, behind, too_few(first["n"], len(tests)))
 
     @property
     def alike(self) -> list[str]:
@@ -84,6 +86,11 @@ def against(tests: pd.DataFrame, first: str, second: str) -> Difference:
     raise KeyError(f"{first} and {second} were not compared")
 
 
-def too_few(pairs: float) -> bool:
-    """Whether Wilcoxon's test cannot be significant, even if all differences have one sign."""
-    return 2 / 2**pairs >= ALPHA
+def too_few(pairs: float, tests: int = 1) -> bool:
+    """Whether no difference can be significant, even if it has one sign on all test pairs.
+
+    Args:
+        pairs: Number of test pairs.
+        tests: Number of tests that Holm's method corrects for.
+    """
+    return tests * 2 / 2**pairs >= ALPHA

@@ -120,12 +120,12 @@ def ranks(shown: Shown) -> Iterator[Drawing]:
         ranked = lead_means(group)
         if not enough_for_ranks(ranked):
             continue
-        lacking = {e.label for one in group for e in one.entries} - set(ranked)
+        metrics = {e.label for one in group for e in one.entries if not e.is_reference}
         yield Drawing(
             file_name(about.replace(OVER_ALL, "ranks")),
             f"{about}: mean rank of each metric by mean test Dice, or TRE without labels; 1 is "
             "best. A bar joins metrics that Nemenyi's test does not tell apart."
-            + said(dict.fromkeys(sorted(lacking), "not on every data set")),
+            + said(dict.fromkeys(sorted(metrics - set(ranked)), "not on every data set")),
             draw_ranks(ranked, shown.looks),
             "Ranks over data sets",
             descriptions.of_ranks(mean_ranks(ranked)),

@@ -43,9 +43,11 @@ CAPTIONS = {  # by the name of a drawing, or what begins it
 }
 READING = (
     "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
-    "validation pairs: {criterion}. Bold: best; underlined: second; ≈: not significantly different "
-    "from the best. Significant is p < 0.05 by Wilcoxon's signed-rank test over test pairs with "
-    "Holm's correction; intervals are of 95 % by a bootstrap over test pairs."
+    "validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; ≈: "
+    "not significantly different from the best. Significant is p < 0.05 by Wilcoxon's signed-rank "
+    "test over test pairs with Holm's correction; intervals are of 95 % by a bootstrap over test "
+    "pairs. "
+    "Seconds compare methods on one device only; the last section says on which each was run."
 )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.numbers.extractors import grade
+from bench.analysis.numbers.extractors import FLOORS, grade
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.durations import duration
+from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.errors import counted
@@ -64,8 +65,8 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
 def provenance_table(records: Records) -> Table:
     """What the finished registrations ran on, and how long."""
     caption = "Version, commit and device of all runs; times are sums over runs and test pairs."
-    headings = ["version", "commit", "device", "PyTorch", "days", "runs", "trained", "registered"]
-    table = Table("provenance", caption, headings, texts=5)
+    headings = ["version", "commit", "device", "PyTorch", "days", "data sets", "methods", "runs"]
+    table = Table("provenance", caption, [*headings, "trained", "registered"], texts=7)
     seconds = records.pairs.groupby("run")["seconds"].sum()
     used: dict[tuple[str, ...], list[str]] = {}
     for run in records.registrations:
@@ -81,6 +82,9 @@ def provenance_table(records: Records) -> Table:
         trained = sum(records.summaries[run].get("training_seconds") or 0 for run in runs)
         cells = [Cell(text, text) for text in facts_of]
         cells.append(Cell(" to ".join(dict.fromkeys([*known[:1], *known[-1:]])) or NONE))
+        summaries = [records.summaries[run] for run in runs]
+        for named in ([s["dataset"] for s in summaries], sorted(map(method_of, summaries))):
+            cells.append(Cell(", ".join(dict.fromkeys(named))))
         cells += [Cell(str(len(runs)), len(runs)), _time(trained or None)]
         body.append([*cells, _time(float(seconds[runs].sum()))])
     table.sections.append(body)
@@ -89,7 +93,12 @@ def provenance_table(records: Records) -> Table:
 
 def extractors_table(extractors: pd.DataFrame) -> Table:
     """How well extractors learned, of `extractor_rows`."""
-    caption = "Extractors, and how well they learned their task, on validation images."
+    caption = (
+        "Extractors, and how well they learned their task, on validation images: Dice of "
+        "segmenters, root mean squared error of autoencoders, share of places that contrastive "
+        f"ones matched. Poor are a Dice below {FLOORS['dice']:g} and a share below "
+        f"{FLOORS['matched']:g}."
+    )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
     table = Table("extractors", caption, [*headings, "score"], texts=3)
     table.sections.append(

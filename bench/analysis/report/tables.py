@@ -9,7 +9,7 @@ from bench.analysis.numbers.comparisons import LEADING
 from bench.analysis.numbers.paired import tied_with
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
-from bench.analysis.numbers.wording import interval, signed, signed_interval
+from bench.analysis.numbers.wording import MINUS, interval, signed, signed_interval
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.report.markup import NONE, Cell, Table
@@ -261,7 +261,7 @@ def losses_table(losses: pd.DataFrame) -> Table:
                     Cell(f"{row['noise']:g}", row["noise"]),
                     Cell(str(row["n"]), row["n"]),
                     Cell(
-                        spread(row["loss"], None, score.digits),
+                        spread(row["loss"], None, score.digits).replace("-", MINUS),
                         row["loss"],
                         marks.get(row["label"], ""),
                     ),
