@@ -207,6 +207,18 @@ def test_every_two_metrics_are_compared_on_the_pairs_both_have():
     assert tied_with("b", rows.reset_index()) == set()
 
 
+def test_methods_without_a_metric_are_corrected_for_apart():
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(random.normal(0.7, 0.1, (30, 4)), columns=["a", "b", "c", "syn"])
+    among = pairwise(frame[["a", "b", "c"]], single(30)).set_index(["first", "second"])
+    rows = pairwise(frame, single(30), ["syn"]).set_index(["first", "second"])
+    assert list(rows.loc[among.index, "p_holm"]) == list(among["p_holm"])
+    apart = rows.drop(among.index)
+    assert list(apart["p_holm"]) == pytest.approx(list(holm(apart["p"].to_numpy())))
+    assert set(rows["tests"]) == {3}
+    assert set(pairwise(frame, single(30))["tests"]) == {6}
+
+
 def test_one_metric_has_nobody_to_compare_with():
     rows = pairwise(pd.DataFrame({"a": [0.1, 0.2]}), single(2))
     assert rows.empty

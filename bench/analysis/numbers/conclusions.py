@@ -10,7 +10,7 @@ from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.measure import Measure
 from bench.analysis.numbers.over_datasets import by_noise, conclude_over
 from bench.analysis.numbers.results import UNREGISTERED
-from bench.analysis.numbers.standing import Difference, Standing, against, too_few
+from bench.analysis.numbers.standing import Difference, Standing, against, fewest_tests, too_few
 from bench.analysis.numbers.wording import signed
 from bench.errors import counted
 
@@ -196,7 +196,7 @@ def _at_equal_smoothness(
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
         text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
-        few = TOO_FEW if too_few(means["n"].max(), len(own)) else ""
+        few = TOO_FEW if too_few(means["n"].max(), fewest_tests(own, str(level))) else ""
         yield f"{text}{_sorted_out(measure, others)}.{few}"
 
 
@@ -241,11 +241,11 @@ def _over_references(
 ) -> Iterator[str]:
     """Which metrics are better than each method that uses none, such as affine and SyN."""
     known = means.dropna(subset=["mean"])
-    if known.empty or too_few(known["n"].max(), len(tests)):
-        return
     references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
     metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]
     for reference in references if metrics else ():
+        if too_few(known["n"].max(), fewest_tests(tests, reference)):
+            continue
         others = {label: against(tests, label, reference) for label in metrics}
         mean = measure.value(known["mean"][reference])
         yield f"{reference} has a {measure.title} of {mean}; {_sorted_out(measure, others)}."

@@ -82,7 +82,7 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
         name), `level`, `sdlogj`, `label`, `n` (test pairs), `mean`, `low`, `high`, and `area`, the
         mean over the smoothness that all these fronts reach (`common` only); and every two methods
         of a level: the columns of `pairwise` after `comparison` and `level`. Holm's correction is
-        within a level.
+        within a level, apart for the method whose level it is.
     """
     bootstrap = bootstrap_of(comparison)
     fronts = _fronts(comparison)
@@ -111,7 +111,7 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
             mean = float(np.nanmean(of_pairs)) if n else np.nan
             facts = [comparison.name, comparison.lead, name, level, label]
             rows.append([*facts, n, mean, low, high, area])
-        table = pairwise(pd.DataFrame(columns), bootstrap)
+        table = pairwise(pd.DataFrame(columns), bootstrap, [name])
         table.insert(0, "level", name)
         table.insert(0, "comparison", comparison.name)
         tables.append(table)

@@ -83,8 +83,7 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
         return pd.DataFrame(columns=WINS)
     signs = {one.name: _sign(one) for one in comparisons}
     common = tests[(tests["level"] == COMMON) & tests["comparison"].isin(signs)]
-    tests_of = common["comparison"].map(common["comparison"].value_counts())
-    few = [too_few(n, count) for n, count in zip(common["n"], tests_of, strict=True)]
+    few = [too_few(n, count) for n, count in zip(common["n"], common["tests"], strict=True)]
     common = common[~np.array(few, dtype=bool)]
     common = common.assign(gain=common["difference"] * common["comparison"].map(signs))
     if common["comparison"].nunique() < 2:

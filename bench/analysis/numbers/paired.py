@@ -1,5 +1,6 @@
 """Statistics of a comparison: every pair of metrics on the same test pairs."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from itertools import combinations
 
@@ -35,18 +36,22 @@ def _bootstrap(codes: tuple[int, ...]) -> Bootstrap:
     return Bootstrap(np.array(codes))
 
 
-def pairwise(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+def pairwise(
+    scores: pd.DataFrame, bootstrap: Bootstrap, references: Collection[str] = ()
+) -> pd.DataFrame:
     """Compares every two labels on the test pairs that both have a value for.
 
     Args:
         scores: Test pairs by labels; seeds are averaged already, and are no further samples.
         bootstrap: Over the clusters of the test pairs.
+        references: Labels whose rows are corrected apart from the others', so that how metrics
+            compare does not depend on what else is in the table.
 
     Returns:
         A row for each two labels: `first`, `second`, `n`, `left_out` (test pairs), mean
         `difference` (first less second) with its 95 % interval `low` to `high`, `p` of Wilcoxon's
-        signed-rank test, `p_holm` corrected over the rows, `rank_biserial`, and `cohens_d` of the
-        published test.
+        signed-rank test, `p_holm` corrected over as many `tests`, `rank_biserial`, and `cohens_d`
+        of the published test.
     """
     rows = []
     for first, second in combinations(scores, 2):
@@ -70,14 +75,22 @@ def pairwise(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         )
     columns = ["first", "second", "n", "left_out", "difference", "low", "high", "p"]
     frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "cohens_d"])
-    frame.insert(columns.index("p") + 1, "p_holm", holm(frame["p"].to_numpy(dtype=float)))
+    apart = frame["first"].isin(references) | frame["second"].isin(references)
+    families = frame["p"].astype(float).groupby(apart)
+    corrected = families.transform(lambda p: holm(p.to_numpy()))
+    frame.insert(columns.index("p") + 1, "p_holm", corrected)
+    frame.insert(columns.index("p") + 2, "tests", families.transform("size"))
     return frame
 
 
 def compare_pairwise(comparison: Comparison) -> pd.DataFrame:
-    """`pairwise` for every tested score; Holm's correction is within a score."""
+    """`pairwise` for every tested score; Holm's correction is within a score, apart for rows with
+    methods that use no metric."""
     bootstrap = bootstrap_of(comparison)
-    tables = {name: pairwise(comparison.scores(name), bootstrap) for name in compared_scores()}
+    references = [entry.label for entry in comparison.entries if entry.is_reference]
+    tables = {
+        name: pairwise(comparison.scores(name), bootstrap, references) for name in compared_scores()
+    }
     stacked = pd.concat(tables, names=["score"]).reset_index("score").reset_index(drop=True)
     stacked.insert(0, "comparison", comparison.name)
     return stacked

@@ -62,7 +62,7 @@ class Standing:
         best, *others = map(str, known.index)
         behind = {label: against(tests, label, best) for label in others}
         first = {str(name): float(value) for name, value in known.iloc[0].items()}
-        return cls(best, first, behind, too_few(first["n"], len(tests)))
+        return cls(best, first, behind, too_few(first["n"], fewest_tests(tests, best)))
 
     @property
     def alike(self) -> list[str]:
@@ -84,6 +84,11 @@ def against(tests: pd.DataFrame, first: str, second: str) -> Difference:
         if (row["first"], row["second"]) == (second, first):
             return Difference(-mean, -high, -low, row["p_holm"])
     raise KeyError(f"{first} and {second} were not compared")
+
+
+def fewest_tests(tests: pd.DataFrame, label: str) -> int:
+    """Over how few tests those of a method are corrected, of the rows of `pairwise`."""
+    return int(tests.loc[tests[["first", "second"]].isin([label]).any(axis=1), "tests"].min())
 
 
 def too_few(pairs: float, tests: int = 1) -> bool:

@@ -45,9 +45,9 @@ READING = (
     "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
     "validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; ≈: "
     "not significantly different from the best. Significant is p < 0.05 by Wilcoxon's signed-rank "
-    "test over test pairs with Holm's correction; intervals are of 95 % by a bootstrap over test "
-    "pairs. "
-    "Seconds compare methods on one device only; the last section says on which each was run."
+    "test over test pairs with Holm's correction, among metrics and, apart, against methods that "
+    "use none; intervals are of 95 % by a bootstrap over test pairs. Seconds compare methods on "
+    "one device only; the last section says on which each was run."
 )
 
 
