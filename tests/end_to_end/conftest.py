@@ -36,7 +36,13 @@ TRAINING = [
 DEMO = ["dataset=demo", "dataset.shape=[32,40]", SUBJECTS, *TRAINING]
 DEMO3D = ["dataset=demo3d", "dataset.shape=[16,24,16]", SUBJECTS, *TRAINING]
 VOLUME = (12, 14, 10)
-LOOK_AT_FIGURES = ("test_runs", "test_channels", "test_figures_of_runs", "test_tracking")
+LOOK_AT_FIGURES = (
+    "test_runs",
+    "test_channels",
+    "test_figures_of_runs",
+    "test_tracking",
+    "test_tensorboard",
+)
 
 
 @dataclass(frozen=True)
