@@ -273,6 +273,19 @@ def subject(number: int, shape: Sequence[int] = VOLUME) -> tuple[np.ndarray, np.
 
 
 @pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """Six volumes with labels, and their table."""
+    root = tmp_path / "volumes"
+    rows = ["image,labels,split"]
+    for number, split in enumerate(["train", "train", "val", "val", "test", "test"]):
+        for kind, array in zip(("image", "labels"), subject(number), strict=True):
+            write_volume(root / f"{kind}{number}.nii.gz", array)
+        rows.append(f"image{number}.nii.gz,labels{number}.nii.gz,{split}")
+    (root / "subjects.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture
 def decathlon(tmp_path: Path) -> Path:
     """Ten subjects in the Decathlon's layout."""
     root = tmp_path / "decathlon"
