@@ -50,9 +50,9 @@ def findings(results: Path) -> Iterator[tuple[str, str]]:
     yield from _packages()
     yield "device", _device()
     yield "results", _place(results)
-    yield from _datasets()
     key = "a key is stored" if has_credentials() else "no key is stored"
     yield "W&B", f"{_mode()}; {key}"
+    yield from _datasets()
 
 
 def _packages() -> Iterator[tuple[str, str]]:

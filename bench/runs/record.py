@@ -62,9 +62,9 @@ def _show(
     for name, path in figures.items():
         tracker.image(name, path)
     for table in summary.get("tables", [])[:1]:  # a row per test case
-        import pandas
+        from bench.analysis.reading.rows import read_rows
 
-        tracker.table(Path(table).stem, pandas.read_csv(folder.file(table)))
+        tracker.table(Path(table).stem, read_rows(folder.file(table)))
     weights = folder.file(BEST)
     if weights.exists():
         tracker.checkpoint([path for path in (weights, folder.file(CONFIG)) if path.exists()])

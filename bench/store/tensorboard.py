@@ -79,7 +79,7 @@ class TensorBoardTracker(Tracker):
 
 
 def _short(cell: Any) -> str:
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)  # nan: not measured
 
 
 def _is_number(value: Any) -> bool:

@@ -77,7 +77,8 @@ class WandbTracker(Tracker):
     def table(self, name: str, frame: Any) -> None:
         import wandb
 
-        self._run.log({name: wandb.Table(dataframe=frame)})
+        cells = frame.astype(object).where(frame.notna(), None)
+        self._run.log({name: wandb.Table(dataframe=cells)})
 
     def checkpoint(self, paths: Sequence[Path]) -> None:
         if not self._artifacts:

@@ -81,6 +81,7 @@ def test_wheel_holds_the_configuration_the_readmes_and_nothing_of_the_tests(whee
     assert {path.name for path in wheel.iterdir()} == {"bench", "hydra_plugins", info}
 
 
+@pytest.mark.timeout(600)
 def test_wheel_runs_and_reports_where_it_is_called(wheel: Path, tmp_path: Path) -> None:
     done = call(wheel, tmp_path, "registration-bench-run", *DEMO, "trainer.steps=20")
     assert (done.code, done.err) == (0, "")

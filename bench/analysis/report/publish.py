@@ -49,7 +49,7 @@ def publish(
     )
     tracker = open_tracker(settings, request.results, tracked)
     for name, frame in TABLES.items():
-        tracker.table(name, getattr(found, frame).astype(object))
+        tracker.table(name, getattr(found, frame))
     for path in sorted((folder / "figures").glob("*.png")):
         tracker.image(path.stem, path)
     tracker.close()
