@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.reading.rows import read_rows
 from bench.config.experiment import Experiment
 from bench.scores.registry import SCORES
 from bench.store.folder import BEST, CONFIG, Folder
@@ -62,8 +63,6 @@ def _show(
     for name, path in figures.items():
         tracker.image(name, path)
     for table in summary.get("tables", [])[:1]:  # a row per test case
-        from bench.analysis.reading.rows import read_rows
-
         tracker.table(Path(table).stem, read_rows(folder.file(table)))
     weights = folder.file(BEST)
     if weights.exists():

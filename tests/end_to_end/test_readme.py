@@ -150,7 +150,7 @@ def test_every_command_runs(
         words = shlex.split(line, comments=True)
         if words[0] == "python3" or words[0].startswith("PYTHONPATH"):
             continue  # run by .ci/run, and by the tests above
-        meant["DIR"] = folders.get(words[3], volumes)
+        meant["DIR"] = next((folders[word] for word in words if word in folders), volumes)
         words = [re.sub(r"^(.*=)?([A-Z]+)$", lambda m: _meant(m, meant), word) for word in words]
         if words[1] == "run.py" and "--help" not in words and "plan=true" not in words:
             words += LONG
