@@ -1,32 +1,36 @@
-"""The command line of run.py: Hydra's, with our help and one line per error."""
+"""The command line of run.py and `registration-bench-run`: Hydra's, one line per error."""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from bench import __version__
 from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.surroundings import prepare_surroundings
-from bench.cli.terminal import print_outcome
+from bench.cli.terminal import print_next_steps, print_outcome
 from bench.config.command_line import understood
 from bench.config.composition import register_resolvers
-from bench.config.groups import GROUPS, options
+from bench.config.groups import CONF, GROUPS, RUN, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
 from bench.store.escaping import for_terminal
+from bench.store.folder import list_folders
 from bench.sweeps.callback import Failed, Planned, check_sweep, command, refuse_chdir
 from bench.sweeps.gpus import deal_gpu
 from bench.training.interrupts import sigterm_interrupts
 
-HELP = """Runs one experiment: trains a registration network under one metric and tests it.
+HELP = f"""Runs one experiment: trains a registration network under one metric and tests it.
 
-  python run.py                                         the embedded demo
-  python run.py metric=ncc dataset=hippocampus          one experiment
-  python run.py -m metric=mse,ncc regularizer.scale=0.5,1,2 seed=0,1   a sweep
+  {RUN}                                         the embedded demo
+  {RUN} metric=ncc dataset=hippocampus          one experiment
+  {RUN} -m metric=mse,ncc regularizer.scale=0.5,1,2 seed=0,1   a sweep
 """
 SETTINGS = {
     "seed=N": "separates repetitions (default 0)",
@@ -43,6 +47,8 @@ SETTINGS = {
     "regularizer.scale=X": "a factor on that default",
     "trainer.steps=N": "any other value of the configuration, by its path",
     "--cfg job": "prints the composed configuration",
+    "--version": "prints the version",
+    "--shell-completion install=bash": "prints what completes options in bash; also zsh, fish",
     "--hydra-help": "prints Hydra's options",
 }
 
@@ -55,23 +61,28 @@ def run_job(config: DictConfig) -> None:
     """
     from bench.runs.lookup import run
 
-    hydra = HydraConfig.get()
-    in_sweep = hydra.mode == RunMode.MULTIRUN
-    if hydra.runtime.choices["hydra/launcher"] == "local":
-        deal_gpu(hydra.job.num)
+    launched = HydraConfig.get()
+    in_sweep = launched.mode == RunMode.MULTIRUN
+    if launched.runtime.choices["hydra/launcher"] == "local":
+        deal_gpu(launched.job.num)
     try:
-        refuse_chdir(hydra.job)
+        refuse_chdir(launched.job)
         check_sweep(config)
-        refuse_contradiction(hydra.overrides.task)
+        refuse_contradiction(launched.overrides.task)
         if config.plan:
             from bench.sweeps.tables import print_plan
 
             print_plan(_single_cell(config))
             return
-        print_outcome(run(config, in_sweep))
+        outcome = run(config, in_sweep)
+        print_outcome(outcome)
+        results = Path(config.results_dir)
+        first = outcome.summary is not None and not (in_sweep or outcome.before)
+        if first and len(list_folders(results)) == 1:
+            print_next_steps(results)
     except Exception as error:
         if in_sweep:
-            overrides = " ".join(hydra.overrides.task)
+            overrides = " ".join(launched.overrides.task)
             print(for_terminal(f"failed: {overrides}: {explain(error)}"), file=sys.stderr)
             if config.on_failure == "continue":
                 raise
@@ -87,8 +98,8 @@ def _single_cell(config: DictConfig) -> list[Any]:
     return cells
 
 
-def launch(main: Callable[[], Any]) -> None:
-    """Runs a Hydra application: answers --help, and reports what goes wrong in one line.
+def main() -> None:
+    """Runs an experiment or a sweep: answers --help, and reports what goes wrong in one line.
 
     With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
     """
@@ -96,18 +107,24 @@ def launch(main: Callable[[], Any]) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help()
         return
+    if "--version" in sys.argv[1:]:
+        print(f"registration-bench {__version__}")
+        return
     register_resolvers()
     with_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra then hands exceptions on instead of printing them
     announced = False
+    application = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(
+        run_job
+    )
     try:
         arguments = set_in_each_run(_overrides_last(understood(sys.argv[1:])))
         with sigterm_interrupts(), command(arguments) as given:
             try:
-                _call(main, arguments)
+                _call(application, arguments)
                 while further := given.further_runs():
                     for others in further:
-                        _call(main, others)
+                        _call(application, others)
             finally:
                 announced = given.close()
     except Planned:
@@ -123,12 +140,12 @@ def launch(main: Callable[[], Any]) -> None:
         _exit(explain(error))
 
 
-def _call(main: Callable[[], Any], arguments: Sequence[str]) -> None:
+def _call(application: Callable[[], Any], arguments: Sequence[str]) -> None:
     """Calls a Hydra application with arguments, which it takes from `sys.argv` only."""
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:
-        main()
+        application()
     finally:
         sys.argv = before
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from bench import __version__
 from bench.cli.data_commands import app as data
+from bench.cli.doctor import doctor
 from bench.cli.export_commands import document, export
 from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, Weight, register, score
@@ -30,17 +32,30 @@ class Commands(TyperGroup):
             raise BenchError(explain(error)) from error
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(cls=Commands, no_args_is_help=True, help=__doc__)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
+app.command()(doctor)
 app.command()(register)
 app.command()(score)
 app.command()(export)
 app.command()(document)
 
 
+def print_version(asked: bool) -> None:
+    """Prints the version, if asked, and ends the command."""
+    if asked:
+        print(f"registration-bench {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def bench() -> None:
+def bench(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
     """Commands on results and data sets."""
 
 

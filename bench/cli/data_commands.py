@@ -8,7 +8,7 @@ import typer
 from bench.config.command_line import understood
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.config.groups import headline, option_files
+from bench.config.groups import headline, option_files, options, readme
 from bench.config.overrides import quoted
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
@@ -17,7 +17,12 @@ from bench.store.escaping import for_rich
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
-Name = Annotated[str, typer.Argument(help="A data set of conf/dataset/.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
+    ),
+]
 Root = Annotated[Path | None, typer.Option("--root", help="Its folder, as dataset.root.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Overrides = Annotated[
@@ -38,6 +43,8 @@ def list_datasets() -> None:
         count = is_ready(make_source(experiment))
         ready = f"[bold]ready, {counted(count, 'subject')}[/]" if count is not None else "not there"
         facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
+        if (described := readme(path.stem)).is_file():
+            facts.append(f"see {described}")
         if "root" in experiment["dataset"]:
             facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
         console.print(f"[bold]{path.stem:<16}[/]{ready}")

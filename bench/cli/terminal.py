@@ -1,5 +1,6 @@
 """Tables on the terminal."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from rich.table import Table
 
 from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import method_of
+from bench.config.groups import RUN
 from bench.config.identity import DEFAULT_MODEL
+from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, Score, names_of, score_of
@@ -33,6 +36,23 @@ def print_outcome(outcome: Outcome) -> None:
     if damage:
         sys.stdout.flush()
         print(f"{name} is damaged: {damage}", file=sys.stderr)
+
+
+def print_next_steps(results: Path) -> None:
+    """Prints three commands that go on from a first run.
+
+    Args:
+        results: Folder of the results.
+    """
+    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    words = [f"results_dir={quoted(str(results))}"] if where else []
+    sweep = shlex.join(["metric=mse,ncc,mind", "seed=0,1", *words])
+    for command, what in (
+        (f"{RUN} -m {sweep}", "compares metrics"),
+        (f"python -m bench report{where}", "tables, figures, statistics, a page"),
+        ("python -m bench data list", "further data sets, and where yours go"),
+    ):
+        print(for_terminal(f"next: {command:<46}  # {what}"))
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:

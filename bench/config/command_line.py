@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from bench.config.groups import GROUPS, options
+from bench.config.groups import GROUPS, RUN, options
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -135,4 +135,4 @@ def _no_setting(argument: str, before: str) -> str:
             f"{argument}: is no setting. A data set's folder is dataset.root={quoted(argument)}, "
             f"or --root {shlex.quote(argument)} after `python -m bench data`."
         )
-    return f"{argument}: is no setting, which are KEY=VALUE. `python run.py --help` lists them."
+    return f"{argument}: is no setting, which are KEY=VALUE. `{RUN} --help` lists them."

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-CONF = Path(__file__).parents[2] / "conf"
+PACKAGE = Path(__file__).parents[1]
+IN_WHEEL = (PACKAGE / "conf").is_dir()  # a wheel has within the package what a clone has beside it
+CONF, READMES = ((PACKAGE if IN_WHEEL else PACKAGE.parent) / name for name in ("conf", "datasets"))
+RUN = "registration-bench-run" if IN_WHEEL else "python run.py"  # the command of one experiment
 GROUPS = ("task", "dataset", "metric", "regularizer", "model", "trainer", "tracker")
 
 
@@ -14,6 +17,12 @@ def option_files(group: str) -> list[Path]:
 def options(group: str) -> dict[str, str]:
     """Each option of a group with the one-line comment that heads its file."""
     return {path.stem: headline(path) for path in option_files(group)}
+
+
+def readme(dataset: str) -> Path:
+    """The file that says how a data set is obtained and laid out."""
+    path = READMES / dataset / "README.md"
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def headline(path: Path) -> str:

@@ -29,7 +29,7 @@ from bench.store.folder import (
     Status,
 )
 from bench.store.progress import Progress
-from bench.store.tracking import Tracker
+from bench.store.tracker import Tracker
 from bench.tasks.task import Job, Task, TestCase
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit

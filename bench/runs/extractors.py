@@ -19,7 +19,7 @@ from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network
 from bench.store.environment import environment
 from bench.store.folder import BEST, EXTRACTORS, Folder
-from bench.store.tracking import Tracker
+from bench.store.tracker import Tracker
 from bench.training.devices import device_name
 
 STARTING_IMAGES = 16

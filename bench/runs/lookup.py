@@ -16,7 +16,7 @@ from bench.data.setup import Setup
 from bench.errors import Busy, DamagedCache, Unsupported
 from bench.runs.run import Run
 from bench.store.folder import Folder, Status
-from bench.store.tracking import chosen_mode
+from bench.store.tracking import check_tracker
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
 
 def _run(config: DictConfig, in_sweep: bool) -> Outcome:
     experiment = Experiment.from_config(config)
-    if experiment["tracker"]["name"] != "none":
-        chosen_mode(experiment["tracker"]["mode"])  # said before anything is trained
+    check_tracker(experiment["tracker"])  # said before anything is trained
     unwritable = why_unwritable(experiment.results)
     if unwritable and not experiment.results.is_dir():
         raise unwritable

@@ -9,7 +9,7 @@ from bench.runs.shared import obtain, trained
 from bench.store.environment import environment
 from bench.store.files import write_atomically
 from bench.store.folder import BEST, HISTORY, Folder
-from bench.store.tracking import Tracker
+from bench.store.tracker import Tracker
 from bench.tasks.task import Job
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit

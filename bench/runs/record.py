@@ -1,13 +1,19 @@
 """Whatever is trained or tested in a folder: tracked, recorded when finished, or why it failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.reading.rows import read_rows
 from bench.config.experiment import Experiment
-from bench.store.folder import Folder
-from bench.store.tracking import Tracker, open_tracker
+from bench.scores.registry import SCORES
+from bench.store.folder import BEST, CONFIG, Folder
+from bench.store.tracker import Tracked, Tracker
+from bench.store.tracking import open_tracker
 
+GOALS = {"train_loss": "min", "val_loss": "min"} | {
+    f"val_{name}": score.best for name, score in SCORES.items() if score.best is not None
+}
 Work = Callable[[Tracker], dict[str, Any]]
 
 
@@ -34,21 +40,13 @@ def carry_out(
     Returns:
         The summary as it is recorded.
     """
-    tracker = open_tracker(
-        experiment["tracker"],
-        experiment.results,
-        run_id=header["id"],
-        name=folder.name,
-        job_type=kind,
-        config=config,
-    )
+    facts = {key: value for key, value in header.items() if key not in ("id", "variant")}
+    tracked = Tracked(header["id"], folder.name, kind, config, facts, GOALS)
+    tracker = open_tracker(experiment["tracker"], experiment.results, tracked)
     try:
         summary = {**header, **work(tracker)}
         folder.finish(summary)
-        for name, path in (figures or {}).items():
-            tracker.image(name, path)
-        means = {name: score["mean"] for name, score in summary["scores"].items()}
-        tracker.summarize({**summary, **means})
+        _show(tracker, folder, summary, figures or {})
         tracker.close()
     except BaseException as error:
         if isinstance(error, Exception):
@@ -56,3 +54,24 @@ def carry_out(
         tracker.close(failed=True)
         raise
     return folder.summary() or summary
+
+
+def _show(
+    tracker: Tracker, folder: Folder, summary: Mapping[str, Any], figures: Mapping[str, Path]
+) -> None:
+    """Shows a tracker what has been recorded."""
+    for name, path in figures.items():
+        tracker.image(name, path)
+    for table in summary.get("tables", [])[:1]:  # a row per test case
+        tracker.table(Path(table).stem, read_rows(folder.file(table)))
+    weights = folder.file(BEST)
+    if weights.exists():
+        tracker.checkpoint([path for path in (weights, folder.file(CONFIG)) if path.exists()])
+    means = {name: score["mean"] for name, score in summary["scores"].items()}
+    training = {**summary, **summary.get("network", {})}
+    seconds = {
+        "train_seconds": training.get("training_seconds"),
+        "register_seconds": means.get("seconds"),
+    }
+    known = {name: value for name, value in seconds.items() if value is not None}
+    tracker.summarize({**summary, **means, **known})

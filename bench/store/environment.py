@@ -33,7 +33,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit that is checked out, with `+` if files differ from it; None outside git."""
+    """The commit of the suite, with `+` if files differ from it; None if git does not track it."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -42,6 +42,7 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # a wheel may lie in another repository
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from bench.analysis.numbers.selection import CRITERIA
 from bench.errors import ConfigError
-from bench.store.tracking import GROUP
+from bench.store.weights_and_biases import GROUP
 from bench.sweeps.cells import Cell, cells, look_up, sweep_name
 
 SWEEPERS = ("BasicSweeper", "FittingSweeper")  # which run all combinations

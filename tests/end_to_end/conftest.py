@@ -36,7 +36,13 @@ TRAINING = [
 DEMO = ["dataset=demo", "dataset.shape=[32,40]", SUBJECTS, *TRAINING]
 DEMO3D = ["dataset=demo3d", "dataset.shape=[16,24,16]", SUBJECTS, *TRAINING]
 VOLUME = (12, 14, 10)
-LOOK_AT_FIGURES = ("test_runs", "test_channels", "test_figures_of_runs", "test_tracking")
+LOOK_AT_FIGURES = (
+    "test_runs",
+    "test_channels",
+    "test_figures_of_runs",
+    "test_tracking",
+    "test_tensorboard",
+)
 
 
 @dataclass(frozen=True)
@@ -264,6 +270,19 @@ def subject(number: int, shape: Sequence[int] = VOLUME) -> tuple[np.ndarray, np.
     labels = (distance < 4).astype(np.uint8) + (distance < 2)
     image = 40.0 * labels + random.uniform(0, 10, size=shape)
     return image.astype(np.float32), labels.astype(np.uint8)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """Six volumes with labels, and their table."""
+    root = tmp_path / "volumes"
+    rows = ["image,labels,split"]
+    for number, split in enumerate(["train", "train", "val", "val", "test", "test"]):
+        for kind, array in zip(("image", "labels"), subject(number), strict=True):
+            write_volume(root / f"{kind}{number}.nii.gz", array)
+        rows.append(f"image{number}.nii.gz,labels{number}.nii.gz,{split}")
+    (root / "subjects.csv").write_text("\n".join(rows))
+    return root
 
 
 @pytest.fixture

@@ -9,12 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO, ROOT, Outcome, at, only_run, read_summary
+from .conftest import (
+    DEMO,
+    ROOT,
+    TRAINING,
+    Command,
+    Outcome,
+    at,
+    only_run,
+    read_summary,
+    run_folders,
+    with_cache,
+)
 
 EXAMPLE = re.compile(
     r"^```python\n(?P<code># (?P<file>my_\w+\.py)\n.*?)^```\n\n +(?P<command>PYTHONPATH=\. .*?)\n",
     re.MULTILINE | re.DOTALL,
 )
+
+COMMAND = re.compile(r"^    (?P<line>(?:PYTHONPATH=\S+ )?\S*python3? .*)$", re.MULTILINE)
+NEXT = re.compile(r"^ *(next: .*)$", re.MULTILINE)
+LONG = ["plan=true"]  # what is added to experiments that take more than seconds
+
+
+def commands() -> list[str]:
+    """The indented commands of README.md, in order."""
+    return [match["line"] for match in COMMAND.finditer((ROOT / "README.md").read_text())]
 
 
 def examples() -> dict[tuple[str, str, str], str]:
@@ -59,3 +79,97 @@ def test_example_runs_as_it_is_shown(
     assert summary["weight"] == float(
         re.findall(r"weight=(\S+)|$", command)[0] or summary["weight"]
     )
+
+
+@pytest.fixture
+def call(run: Command, bench: Command) -> Command:
+    """A command as the documentation writes it."""
+
+    def command(*words: str) -> Outcome:
+        programs = {("python", "run.py"): run, ("python", "-m", "bench"): bench}
+        for program, function in programs.items():
+            if words[: len(program)] == program:
+                return function(*words[len(program) :])
+        raise AssertionError(f"{words}: no command of the suite")
+
+    return command
+
+
+@pytest.fixture
+def place(tmp_path: Path, demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a new user, whose results are yet to come."""
+    monkeypatch.chdir(tmp_path)
+    with_cache(tmp_path / "results", demo_cache)
+    return tmp_path
+
+
+def test_first_command_ends_with_the_next_ones(
+    place: Path, demo_cache: Path, call: Command
+) -> None:
+    first, tests = commands()[:2]
+    assert first.endswith(" && .venv/bin/python run.py")
+    assert tests.endswith(" && .venv/bin/python -m pytest -q -n 2")  # which .ci/run runs
+    done = call("python", "run.py", *DEMO)
+    assert (done.code, done.err) == (0, "")
+    shown = NEXT.findall((ROOT / "README.md").read_text())
+    assert NEXT.findall(done.out) == shown
+    assert len(shown) == 3
+    for line in shown:
+        words = shlex.split(line.removeprefix("next: "), comments=True)
+        outcome = call(*words, *(LONG if "run.py" in words else []))
+        assert outcome.code == 0, outcome.err
+    assert (place / "results" / "report" / "index.html").is_file()
+    again = call("python", "run.py", *DEMO)
+    assert "has finished before" in again.out
+    assert not NEXT.search(again.out)
+    with_cache(place / "my results", demo_cache)
+    elsewhere = call("python", "run.py", *DEMO, at(place / "my results"))
+    report = f"next: python -m bench report --results '{place}/my results'"
+    assert report in elsewhere.out
+
+
+@pytest.mark.timeout(900)
+def test_every_command_runs(
+    place: Path, volumes: Path, decathlon: Path, call: Command, bench: Command
+) -> None:
+    """Those that take more than seconds are planned; one's data set is trained and registered."""
+    done = call(
+        *["python", "run.py", "dataset=nifti", "dataset.name=mine", f"dataset.root={volumes}"],
+        *["metric=ncc", *TRAINING],
+    )
+    assert done.code == 0, done.err
+    name = only_run(place / "results").name.rpartition("-")[2]
+    pairs = volumes / "new.csv"
+    pairs.write_text("moving,fixed\nimage4.nii.gz,image5.nii.gz\nimage5.nii.gz,image4.nii.gz\n")
+    assert bench("register", name, "--csv", str(pairs), "--out", "fields").code == 0
+    images = {"A": volumes / "image4.nii.gz", "B": volumes / "image5.nii.gz"}
+    meant = {"PATH": decathlon, "RUN": name, **images, "NAME": "nifti", "TOOL": "tool"}
+    folders = {"data": volumes, "export": "tables", "register": "registered", "score": "fields"}
+    ran = []
+    for line in dict.fromkeys(shlex.join(shlex.split(line, comments=True)) for line in commands()):
+        words = shlex.split(line)
+        if words[0] == "python3" or words[0].startswith("PYTHONPATH"):
+            continue  # run by .ci/run, and by the tests above
+        meant["DIR"] = next((folders[word] for word in words if word in folders), volumes)
+        words = [re.sub(r"^(.*=)?([A-Z]+)$", lambda m: _meant(m, meant), word) for word in words]
+        if words[1] == "run.py" and "--help" not in words and "plan=true" not in words:
+            words += LONG
+        if "score" in words:
+            words += [f"dataset.root={volumes}", "tracker=none"]
+        outcome = call(*words)
+        assert outcome.code == 0, (line, outcome.err)
+        assert outcome.err == "", line
+        ran.append(line)
+    assert len(ran) > 15
+    assert len(run_folders(place / "results")) == 2  # the run, and the fields that were scored
+    for written in ("tables/runs.csv", "registered/warped.nii.gz", "results/report/index.html"):
+        assert (place / written).is_file(), written
+    assert {path.stem for path in (place / "results" / "data").iterdir()} == {
+        "mine-check",
+        "mine-preview",
+    }
+
+
+def _meant(match: re.Match[str], meant: dict[str, object]) -> str:
+    """A word of README.md, its placeholder replaced."""
+    return (match[1] or "") + str(meant.get(match[2], match[2]))

@@ -14,22 +14,7 @@ from .conftest import (
     only_run,
     read_rows,
     read_summary,
-    subject,
-    write_volume,
 )
-
-
-@pytest.fixture
-def volumes(tmp_path: Path) -> Path:
-    """Six volumes with labels, and their table."""
-    root = tmp_path / "volumes"
-    rows = ["image,labels,split"]
-    for number, split in enumerate(["train", "train", "val", "val", "test", "test"]):
-        for kind, array in zip(("image", "labels"), subject(number), strict=True):
-            write_volume(root / f"{kind}{number}.nii.gz", array)
-        rows.append(f"image{number}.nii.gz,labels{number}.nii.gz,{split}")
-    (root / "subjects.csv").write_text("\n".join(rows))
-    return root
 
 
 def test_a_run_registers_one_pair_and_many(

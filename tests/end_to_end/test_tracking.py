@@ -37,6 +37,8 @@ class Tracked:
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    goals: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, list[str]] = field(default_factory=dict)
     exit_code: int | None = None
 
 
@@ -79,6 +81,12 @@ def read_tracked(path: Path) -> Tracked:
             tracked.history.append(items(record.history.item))
         elif kind == "summary":
             tracked.summary |= items(record.summary.update)
+        elif kind == "metric":
+            kept = record.metric.summary
+            tracked.goals[record.metric.name] = "max" if kept.max else "min" if kept.min else ""
+        elif kind == "artifact":
+            entries = record.artifact.manifest.contents
+            tracked.artifacts[record.artifact.name] = [entry.path for entry in entries]
         elif kind == "exit":
             tracked.exit_code = record.exit.exit_code
     return tracked
@@ -133,6 +141,39 @@ def test_run_is_tracked_with_configuration_history_and_summary(results: Path, ru
     assert record.summary["scores/dice/mean"] == pytest.approx(dice)
     assert record.summary["best_step"] == summary["best_step"]
     assert record.summary["registration/_type"] == "image-file"
+    assert list(record.run.tags) == ["registration", "demo", "mse", "voxelmorph"]
+    assert (record.goals["val_dice"], record.goals["val_loss"]) == ("max", "min")
+    assert record.summary["train_seconds"] == pytest.approx(summary["training_seconds"])
+    seconds = summary["scores"]["seconds"]["mean"]
+    assert record.summary["register_seconds"] == pytest.approx(seconds)
+    assert record.artifacts.keys() == {f"run-{summary['id']}-pairs"}
+
+
+def test_test_pairs_are_a_table(results: Path, run: Command) -> None:
+    assert run("metric=mse", *TINY, *TRACKED, at(results)).code == 0
+    [path] = results.glob("wandb/offline-run-*/files/media/table/pairs*.json")
+    table = json.loads(path.read_text())
+    rows = read_rows(only_run(results) / "pairs.csv")
+    assert table["columns"] == list(rows[0])
+    assert len(table["data"]) == len(rows) == 2
+    for name in ("moving", "fixed"):
+        place = table["columns"].index(name)
+        assert [row[place] for row in table["data"]] == [row[name] for row in rows]
+    dice = [row[table["columns"].index("dice")] for row in table["data"]]
+    assert dice == pytest.approx([float(row["dice"]) for row in rows])
+
+
+def test_weights_are_an_artifact_where_that_is_asked_for(
+    results: Path, tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    outcome = run("metric=mse", *TINY, *TRACKED, "tracker.artifacts=true", at(results))
+    assert (outcome.code, outcome.err) == (0, "")
+    (record,) = all_tracked(results).values()
+    files = record.artifacts[only_run(results).name]
+    assert sorted(files) == ["best.safetensors", "config.yaml"]
+    line = run("metric=mse", *TINY, *TRACKED, "tracker.artifacts=1", at(results)).line
+    assert line == "tracker.artifacts=1: must be true or false."
 
 
 def test_extractor_is_a_run_of_its_own(results: Path, run: Command) -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from bench.errors import ConfigError
-from bench.store.tracking import Tracker, chosen_mode, open_tracker
+from bench.store.tracker import Tracked, Tracker
+from bench.store.tracking import open_tracker
+from bench.store.weights_and_biases import chosen_mode
 
 
 @pytest.fixture(autouse=True)
@@ -48,5 +50,5 @@ def test_other_modes_are_refused(mode, monkeypatch):
 
 def test_disabled_tracker_keeps_nothing(tmp_path):
     settings = {"name": "wandb", "mode": "disabled", "group": None}
-    assert type(open_tracker(settings, tmp_path, "i", "n", "j", {})) is Tracker
+    assert type(open_tracker(settings, tmp_path, Tracked("i", "n", "j", {}))) is Tracker
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from typing import Any
 from bench.analysis.numbers.findings import Findings, Request
 from bench.config.composition import compose
 from bench.config.identity import digest
+from bench.store.tracker import Tracked
 from bench.store.tracking import open_tracker
 
 TABLES = {"results": "rows", "statistics": "pairs", "missing": "missing"}
@@ -40,16 +41,15 @@ def publish(
         "entity": entity or used.get("entity"),
         "group": group,
     }
-    tracker = open_tracker(
-        settings,
-        request.results,
+    tracked = Tracked(
         run_id=f"report-{digest([request.command, *found.records.summaries])}",
         name=f"report on {group}",
         job_type="report",
         config={"command": request.command, "runs": list(found.records.summaries)},
     )
+    tracker = open_tracker(settings, request.results, tracked)
     for name, frame in TABLES.items():
-        tracker.table(name, getattr(found, frame).astype(object))
+        tracker.table(name, getattr(found, frame))
     for path in sorted((folder / "figures").glob("*.png")):
         tracker.image(path.stem, path)
     tracker.close()

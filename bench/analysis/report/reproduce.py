@@ -11,7 +11,7 @@ import yaml
 from bench.analysis.reading.records import TASK, used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.config.groups import GROUPS, option_files
+from bench.config.groups import GROUPS, RUN, option_files
 from bench.config.identity import NOT_IDENTIFYING, digest
 from bench.config.overrides import quoted
 
@@ -47,7 +47,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
             said = [f"model.trained={quoted(trained['run'])}"]
             config = {**defaults[choices], **{group: config[group] for group in groups}}
         overrides = [*choices, *said, *_overrides(config, defaults[choices])]
-        lines.append("python run.py " + " ".join(shlex.quote(override) for override in overrides))
+        lines.append(f"{RUN} " + " ".join(shlex.quote(override) for override in overrides))
     return lines
 
 
@@ -77,7 +77,8 @@ def _sweep(line: str, alike: Sequence[Mapping[str, Any]]) -> str:
         name = word.partition("=")[0]
         if name in values:
             words[i] = f"{name}={','.join(f'{value:g}' for value in values[name])}"
-    return " ".join(words) if len(alike) == 1 else " ".join([*words[:2], "-m", *words[2:]])
+    line = " ".join(words)
+    return line if len(alike) == 1 else line.replace(RUN, f"{RUN} -m", 1)
 
 
 def _names_task(config: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from bench.config.groups import readme
 from bench.data.cache.preparing import check_subjects
 from bench.data.check import check
 from bench.data.getting.archive import unpack
@@ -67,20 +68,17 @@ def obtain(
     """
     if source.root is None:
         raise DataError(
-            f"dataset {source.name} holds your files: lay them out as datasets/{source.name}/"
-            f"README.md says, then run `python -m bench data check {source.name} --root DIR`."
+            f"dataset {source.name} holds your files: lay them out as {readme(source.name)} says, "
+            f"then run `python -m bench data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
         which = "--archive is given, too. Give one of them."
         if archive is None:
-            which = f"it is not made of a clone. {about.get('manual') or 'See its README.'}"
+            which = f"it is not made of a clone. {_by_hand(source, about)}"
         raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}")
     given = archive or clone
     if given is None and not about.get("url") and is_ready(source) is None:
-        raise DataError(
-            f"dataset {source.name} cannot be downloaded. "
-            f"{about.get('manual') or 'See its README.'}"
-        )
+        raise DataError(f"dataset {source.name} cannot be downloaded. {_by_hand(source, about)}")
     root = Path(source.root)
     root.mkdir(parents=True, exist_ok=True)
     with held(root / ".prepare.lock", f"the folder {root}", "dataset.root=DIR"):
@@ -121,6 +119,12 @@ def obtain(
                 _pin(about["url"], fetched, root)
             fetched.unlink()
     return listed(source)
+
+
+def _by_hand(source: Source, about: Mapping[str, Any]) -> str:
+    """How a data set is got without a download."""
+    named = f"datasets/{source.name}/README.md"  # by its place in a clone
+    return str(about.get("manual") or f"See {named}.").replace(named, str(readme(source.name)))
 
 
 def _download(about: Mapping[str, Any], root: Path) -> Path:
