@@ -1,0 +1,85 @@
+"""Figures of perception: one run, and metrics by distortions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.plots.registered import draw_image
+from bench.scores.registry import APPEARANCES, DISTORTIONS
+
+CHANCE = 0.5
+COLUMNS = {  # of images.csv and of the heat map, by what they are called
+    **{f"2afc_{name}": name for name in DISTORTIONS},
+    **{f"geometry_{name}": f"geometry under {name}" for name in APPEARANCES},
+}
+
+
+def draw_perceived(
+    path: Path,
+    shown: Mapping[str, np.ndarray],
+    images: pd.DataFrame,
+    on_path: pd.DataFrame,
+    title: str,
+) -> None:
+    """Draws one run: distorted images, 2AFC with intervals, and D along the true path.
+
+    Args:
+        path: PNG file to write.
+        shown: Planes (C, H, W) from 0 to 1, by what they are called.
+        images: Rows of images.csv.
+        on_path: Rows of distances.csv on the true path; may be empty.
+        title: Written above.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.3 * max(len(shown), 8), 6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
+    panels = above.subplots(1, len(shown), squeeze=False)[0]
+    for panel, (name, plane) in zip(panels, shown.items(), strict=True):
+        draw_image(panel, plane, 0, 1)
+        panel.set_title(name)
+        panel.set_axis_off()
+        panel.set_aspect("equal")
+    scores, course = below.subplots(1, 2)
+    _draw_scores(scores, images)
+    _draw_course(course, on_path)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_scores(panel: Any, images: pd.DataFrame) -> None:
+    """Mean 2AFC of each distortion, all pairs of levels and adjacent ones, with intervals."""
+    bootstrap = Bootstrap(np.arange(len(images)))
+    known = [name for name in COLUMNS if name in images and images[name].notna().any()]
+    for place, name in enumerate(known):
+        low, high = bootstrap.interval(images[name].to_numpy(float))
+        panel.plot([low, high], [place, place], color="#6baed6", linewidth=3)
+        panel.plot(images[name].mean(), place, "o", color="#17559f", label="all pairs" * (not place))
+        adjacent = name.replace("2afc_", "2afc_adjacent_")
+        if adjacent != name:
+            label = "adjacent levels" * (not place)
+            panel.plot(images[adjacent].mean(), place, "d", color="#f88d3c", label=label)
+    panel.axvline(CHANCE, color="0.7", linewidth=0.8)
+    panel.set_yticks(range(len(known)), [COLUMNS[name] for name in known])
+    panel.invert_yaxis()
+    panel.set_xlim(-0.02, 1.02)
+    panel.set_xlabel("2AFC")
+    panel.legend(frameon=False)
+
+
+def _draw_course(panel: Any, rows: pd.DataFrame) -> None:
+    """D along the path, from the least to the largest value of each image."""
+    panel.set_xlabel("t, share of the true path")
+    panel.set_ylabel("D, from least to largest")
+    if rows.empty:
+        return
+    courses = rows.pivot_table(index="subject", columns="order", values="distance")
+    least = courses.min(axis=1)
+    scaled = courses.sub(least, axis=0).div((courses.max(axis=1) - least).clip(lower=1e-12), axis=0)
+    for _, course in scaled.iterrows():
+        panel.plot(course.index, course, color="0.8", linewidth=0.8)
+    panel.plot(scaled.columns, scaled.mean(), color="#17559f")
