@@ -17,8 +17,7 @@ from torch import Tensor
 from bench.spatial import integrate, warp
 
 Distort = Callable[[Tensor, float], Tensor]
-MOVEMENTS = 2  # during an acquisition
-DEGREES, VOXELS = 10.0, 10.0  # the most by which a head moves at strength 1
+DEGREES, VOXELS = 10.0, 10.0  # the most by which a subject moves at strength 1
 ORDER = 3  # of the polynomial that the logarithm of a bias field is
 SMOOTHNESS = 0.1  # width of the Gaussian that smooths a deformation, of the shortest axis
 
@@ -65,11 +64,12 @@ def _gamma(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
 
 
 def _motion(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
-    degrees, translation = (random.uniform(-1, 1, (MOVEMENTS, 3)) for _ in range(2))
+    """One movement, after some more than half of the lines, or before some less than half."""
+    degrees, translation = (random.uniform(-1, 1, (1, 3)) for _ in range(2))
     if len(shape) == 2:  # within the plane, whose axes are the last two
         degrees[:, 1:] = 0
         translation[:, 0] = 0
-    times = (np.arange(MOVEMENTS) + random.uniform(0.7, 1.3, MOVEMENTS)) / (MOVEMENTS + 1)
+    times = 0.5 + random.choice([-1, 1]) * random.uniform(0.01, 0.08, 1)
 
     def arguments(strength: float) -> tuple[str, dict[str, Any]]:
         return "Motion", {

@@ -39,22 +39,34 @@ class Perception:
         images: Most subjects, evenly spaced; None takes all.
         levels: PSNR in dB of the distortions, falling.
         distortions: Those that are graded, of `bench.scores.registry.DISTORTIONS`.
+        deformations: Sizes of those under changes of appearance, ascending: root mean squares of
+            the velocity in voxels. The true path leads along the last.
     """
 
     tables = (IMAGES, DISTANCES)
 
     def __init__(
-        self, images: int | None, levels: Sequence[float], distortions: Sequence[str]
+        self,
+        images: int | None,
+        levels: Sequence[float],
+        distortions: Sequence[str],
+        deformations: Sequence[float],
     ) -> None:
-        if images is not None and (isinstance(images, bool) or not _is_count(images)):
-            raise ConfigError(f"task.images={images}: must be a whole number of at least 1, or null.")
-        if not _falls(levels):
+        if images is not None and not _is_count(images):
+            raise ConfigError(
+                f"task.images={images}: must be a whole number of at least 1, or null for all."
+            )
+        if not _rises(levels, -1):
             raise ConfigError(
                 f"task.levels={levels}: must be at least two PSNR in dB that fall, from the weakest "
                 "distortion to the strongest, such as [40,36,32,28,24]."
             )
-        named = isinstance(distortions, list) and len(set(map(str, distortions))) == len(distortions)
-        if not named or not distortions or not set(distortions) <= set(DISTORTIONS):
+        if not _rises(deformations):
+            raise ConfigError(
+                f"task.deformations={deformations}: must be at least two sizes in voxels that rise, "
+                "such as [0.5,1,2,4]."
+            )
+        if not isinstance(distortions, list) or not _are_distortions(distortions):
             raise ConfigError(
                 f"task.distortions={distortions}: must be a list of some of "
                 f"{', '.join(DISTORTIONS)}."
@@ -62,6 +74,7 @@ class Perception:
         self.images = images
         self.levels = levels
         self.distortions = distortions
+        self.deformations = deformations
 
     def assemble(self, setup: Setup) -> "PerceptionJob":
         """Builds the metric, and tries it on one image.
@@ -76,7 +89,7 @@ class Perception:
         metric, learners = make_metric(setup)
         name = setup.experiment["metric"]["name"]
         reason = reason_against(metric, dataset.ndim, dataset.channels, labels=False)
-        reason = reason or reason_without_landmarks(metric, has_landmarks=False)
+        reason = reason or reason_without_landmarks(metric, False)
         if reason:
             raise _without_labels(name)
         for learner in learners:
@@ -93,17 +106,23 @@ class Perception:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _falls(levels: Any) -> bool:
-    """Whether levels are at least two finite numbers above 0 that fall."""
-    numbers = isinstance(levels, list) and all(
-        isinstance(level, int | float) and not isinstance(level, bool) for level in levels
-    )
-    if not numbers or len(levels) < 2 or not 0 < levels[-1] <= levels[0] < math.inf:
+def _rises(values: Any, sign: int = 1) -> bool:
+    """Whether values are two or more finite numbers above 0 that rise, or for sign -1 fall."""
+    if not isinstance(values, list) or len(values) < 2:
         return False
-    return all(first > second for first, second in zip(levels, levels[1:], strict=False))
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return False
+    steps = zip(values, values[1:], strict=False)
+    in_order = all(sign * (second - first) > 0 for first, second in steps)
+    return in_order and all(0 < value < math.inf for value in values)
+
+
+def _are_distortions(names: Sequence[Any]) -> bool:
+    known = [name for name in names if isinstance(name, str) and name in DISTORTIONS]
+    return 0 < len(names) == len(set(known))
 
 
 def _without_labels(metric: str) -> Unsupported:
@@ -184,8 +203,9 @@ class PerceptionJob:
         tested = [other for other in self.dataset.members("test") if other != member]
         others = evenly_spaced(tested, REPEATS)
         images = read_images(self.dataset, [member, *others], torch.device("cpu"), FIXED)
-        reference = Reference(images[0], subject, self.task.levels, self.seed, self.device)
-        return reference, images[1:]
+        task = self.task
+        sizes = task.levels, task.deformations
+        return Reference(images[0], subject, *sizes, self.seed, self.device), list(images[1:])
 
     @torch.no_grad()
     def _measured(self, series: Series, reference: Reference) -> Iterator[Row]:

@@ -15,10 +15,9 @@ from bench.tasks.perception.distortions import ALL, deformed, displacement, smoo
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
 
 GRADED, GEOMETRY, JND, PATH = "graded", "geometry", "jnd", "path"
-DEFORMATION = "deformation"
 STEPS = 20  # along the true path
 REPEATS = 5  # of a scan, and as many other subjects
-GAIN = 0.2  # most of the logarithm of what a scan multiplies intensities by
+GAIN = 0.5  # most of the logarithm of what a scan multiplies intensities by
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class Reference:
         image: (C, *S), of any intensities.
         subject: Its name, for messages and for what is drawn at random.
         levels: PSNR in dB of the distortions, falling; against the range of the image.
+        deformations: Sizes of those that are hidden, ascending: root mean squares of the velocity
+            in voxels.
         seed: Determines what is drawn.
         device: Where pairs are put.
 
@@ -60,6 +61,7 @@ class Reference:
         image: Tensor,
         subject: str,
         levels: Sequence[float],
+        deformations: Sequence[float],
         seed: int,
         device: torch.device,
     ) -> None:
@@ -73,6 +75,7 @@ class Reference:
         self.image = self._unit(image)
         self.shape = tuple(image.shape[1:])
         self.subject, self.seed, self.device = subject, seed, device
+        self.sizes = deformations
         self.errors = [squared_error(level) for level in levels]
 
     def _unit(self, image: Tensor) -> Tensor:
@@ -107,19 +110,14 @@ class Reference:
         """Deformations of growing size, each under a change of appearance that is drawn anew.
 
         All have the same mean squared error to the image, twice that of the last deformation: the
-        more there is of deformation, the less of the change.
+        more there is of deformation, the less of the change. Those that the change cannot bring to
+        that error are left out.
         """
         velocity = smooth_velocity(self._random(GEOMETRY, name), self.shape)
-        kind, wanted = ALL[name], 2 * self.errors[-1]
+        images = [deformed(self.image, velocity, size) for size in self.sizes]
+        kind, wanted = ALL[name], 2 * error(images[-1], self.image)
         order, found, pairs = [], [], []
-        sizes = strengths(
-            lambda image, strength: deformed(image, velocity, strength),
-            self.image,
-            self.errors,
-            ALL[DEFORMATION].most,
-        )
-        for level, size in enumerate(sizes, start=1):
-            image = deformed(self.image, velocity, size)
+        for level, (size, image) in enumerate(zip(self.sizes, images, strict=True), start=1):
             change = kind.draw(self._random(GEOMETRY, name, level), self.shape)
             reached = strengths(change, image, [wanted], kind.most, self.image)
             if reached:
@@ -144,25 +142,13 @@ class Reference:
         return Series(JND, "", different, [0.0] * len(pairs), pairs)
 
     def path(self) -> Series:
-        """The image on its way to a scan of itself under a deformation of the last level's error.
-
-        Empty if no deformation makes that error.
-        """
-        velocity = smooth_velocity(self._random(PATH), self.shape)
-        found = strengths(
-            lambda image, strength: deformed(image, velocity, strength),
-            self.image,
-            self.errors[-1:],
-            ALL[DEFORMATION].most,
-        )
-        if not found:
-            return Series(PATH, "", [], [], [])
-        u = displacement(velocity, found[0])
-        fixed = self._scanned(deformed(self.image, velocity, found[0]), self._random(PATH, "scan"))
-        pair, u = self._pair(self.image, fixed), u.to(self.device)
+        """The image on its way to a scan of itself under the largest of the deformations."""
+        velocity, size = smooth_velocity(self._random(PATH), self.shape), self.sizes[-1]
+        fixed = self._scanned(deformed(self.image, velocity, size), self._random(PATH, "scan"))
+        pair, u = self._pair(self.image, fixed), displacement(velocity, size).to(self.device)
         places = [step / STEPS for step in range(STEPS + 1)]
         at = [pair.at(place * u) for place in places]
-        return Series(PATH, "", places, [place * found[0] for place in places], at)
+        return Series(PATH, "", places, [place * size for place in places], at)
 
     def _scanned(self, image: Tensor, random: np.random.Generator) -> Tensor:
         """An image under another gain, and under noise of the middle level."""

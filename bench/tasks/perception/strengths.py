@@ -1,6 +1,7 @@
 """How strong a distortion must be for an error of a given size."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from scipy.optimize import brentq
@@ -42,16 +43,24 @@ def strengths(
     """
     to = image if reference is None else reference
 
-    def missing(strength: float, wanted: float) -> float:
-        return error(distort(image, strength), to) ** 0.5 - wanted**0.5
+    @cache
+    def deviation(strength: float) -> float:  # grows about as the strength does
+        return error(distort(image, strength), to) ** 0.5
 
     found: list[float] = []
-    low, reached = 0.0, error(distort(image, most), to)
+    low, high = 0.0, most / 64
     for wanted in errors:
-        if reached <= wanted or missing(low, wanted) >= 0:
+
+        def excess(strength: float, wanted: float = wanted) -> float:
+            return deviation(strength) - wanted**0.5
+
+        while excess(high) <= 0 and high < most:
+            low, high = high, min(1.5 * high, most)
+        if excess(low) >= 0 or excess(high) <= 0:
             break
-        low = brentq(missing, low, most, args=(wanted,), xtol=1e-6, rtol=NEAR_ENOUGH)
+        low = brentq(excess, low, high, xtol=1e-6, rtol=NEAR_ENOUGH)
         found.append(low)
+        high = min(1.7 * low, most)
     return found
 
 
