@@ -344,7 +344,6 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
         Score(
             "appearance",
             "Appearance",
-            best="max",
             digits=3,
             description="the same where the order is to follow the change of appearance",
         ),

@@ -1,6 +1,6 @@
 """Figures of perception: one run, and metrics by distortions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.plots.descriptions import listed
+from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.registered import draw_image
+from bench.analysis.plots.style import is_dark, new_figure
 from bench.scores.registry import APPEARANCES, DISTORTIONS
 
 CHANCE = 0.5
+SECTION = "Perception"
+NONE = pd.Series(dtype=float)
 COLUMNS = {  # of images.csv and of the heat map, by what they are called
     **{f"2afc_{name}": name for name in DISTORTIONS},
     **{f"geometry_{name}": f"geometry under {name}" for name in APPEARANCES},
@@ -83,3 +88,47 @@ def _draw_course(panel: Any, rows: pd.DataFrame) -> None:
     for _, course in scaled.iterrows():
         panel.plot(course.index, course, color="0.8", linewidth=0.8)
     panel.plot(scaled.columns, scaled.mean(), color="#17559f")
+
+
+def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
+    """A heat map of metrics by distortions for each comparison.
+
+    Args:
+        rows: Of `bench.analysis.numbers.perception.perception_rows`.
+    """
+    for name, of_one in rows.groupby("comparison", sort=False):
+        known = [column for column in COLUMNS if of_one.get(column, NONE).notna().any()]
+        values = of_one.set_index("label")[known]
+        caption = (
+            f"2AFC on {name}, mean over images: of two images, how often D is less for the one that "
+            "is less distorted, or under changes of appearance and one MSE less deformed. 1: "
+            "always in order; 0.5: chance; 0: always the other way round."
+        )
+        yield Drawing(
+            f"perception-{file_name(str(name))}",
+            caption,
+            _heat_map(values.rename(columns=COLUMNS)),
+            SECTION,
+            f"{caption} Means under changes of appearance: {listed(values.iloc[:, -1])}.",
+        )
+
+
+def _heat_map(values: pd.DataFrame) -> Any:
+    """Labels by columns, from 0 over chance to 1, each cell with its number."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    figure = new_figure(1.8 + 0.55 * values.shape[1], 1.8 + 0.28 * len(values))
+    panel = figure.subplots()
+    colors = colormaps["RdBu"]
+    drawn = panel.imshow(values.to_numpy(float), cmap=colors, vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values.to_numpy(float)):
+        if np.isfinite(value):
+            ink = "white" if is_dark(to_hex(colors(value))) else "black"
+            text = f"{value:.2f}"
+            panel.text(column, row, text, ha="center", va="center", color=ink, fontsize=7)
+    panel.set_yticks(range(len(values)), list(values.index))
+    panel.set_xticks(range(values.shape[1]), list(values), rotation=40, ha="right")
+    panel.grid(False)
+    figure.colorbar(drawn, ax=panel, shrink=0.8, label="2AFC")
+    return figure

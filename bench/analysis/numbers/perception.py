@@ -1,0 +1,134 @@
+"""How metrics order images whose order is known: means over images with intervals."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.wording import interval
+from bench.analysis.reading.metrics import method_of, metric_order
+from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.config.identity import digest
+from bench.store.folder import IMAGES
+
+TASK = "perception"
+COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
+
+
+def perception_rows(records: Records) -> pd.DataFrame:
+    """Scores of each metric on each data set.
+
+    Seeds are averaged for each image first; runs are compared that distorted the same images of the
+    same data in the same ways.
+
+    Returns:
+        `COLUMNS`, and for each score of images.csv its mean as NAME, and NAME_low and NAME_high, a
+        95 % bootstrap interval over images; metrics in the order of figures. Empty without a run.
+    """
+    runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
+    if not runs:
+        return pd.DataFrame(columns=COLUMNS)
+    tables = dict(iter(records.table(IMAGES).groupby("run")))
+    readings = {run: _reading(records.configs[run]) for run in runs}
+    grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
+    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
+    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
+    rows: list[dict[str, Any]] = []
+    for ground, name in sorted(names.items(), key=lambda item: item[1]):
+        alike = [run for run in runs if grounds[run] == ground]
+        rows += _of_comparison(records, alike, tables, name)
+    return pd.DataFrame(rows)
+
+
+def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How images were read and distorted."""
+    task = {key: v for key, v in config["task"].items() if key not in ("name", "_target_", "uses")}
+    return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
+
+
+def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
+    subjects = sorted(rows["subject"])
+    return Ground(
+        summary["dataset"],
+        summary["schema"],
+        str(summary.get("data")),
+        digest(reading),
+        len(subjects),
+        digest(subjects),
+    )
+
+
+def _of_comparison(
+    records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame], name: str
+) -> list[dict[str, Any]]:
+    settings = {run: training_settings(records.configs[run]) for run in runs}
+    summaries = [
+        {
+            **records.summaries[run],
+            "run": run,
+            "metric": method_of(records.summaries[run]),
+            "variant": records.summaries[run].get("variant") or digest(settings[run]),
+        }
+        for run in runs
+    ]
+    labels = variant_labels(summaries, settings)
+    alike: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for summary in summaries:
+        key = summary["metric"], summary["variant"]
+        alike.setdefault(key, []).append(tables[summary["run"]])
+    rows = []
+    for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key])):
+        rows.append(
+            {
+                "comparison": name,
+                "dataset": records.summaries[runs[0]]["dataset"],
+                "label": labels[key],
+                "metric": key[0],
+                "seeds": len(alike[key]),
+                **_means(pd.concat(alike[key])),
+            }
+        )
+    return rows
+
+
+def _means(images: pd.DataFrame) -> dict[str, float]:
+    by_image = images.drop(columns="run").groupby("subject").mean()
+    bootstrap = Bootstrap(np.arange(len(by_image)))
+    found: dict[str, float] = {"images": len(by_image)}
+    for name in by_image:
+        low, high = bootstrap.interval(by_image[name].to_numpy(float))
+        found |= {str(name): float(by_image[name].mean()), f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def perception_sentences(rows: pd.DataFrame) -> list[str]:
+    """Which metrics order deformations rightly under changed appearance, a sentence a data set.
+
+    Args:
+        rows: Of `perception_rows`.
+    """
+    return [_sentence(str(name), of_one) for name, of_one in rows.groupby("comparison", sort=False)]
+
+
+def _sentence(comparison: str, rows: pd.DataFrame) -> str:
+    known = rows.dropna(subset=["geometry"]).sort_values("geometry", ascending=False, kind="stable")
+    groups = {
+        "by the deformation": known[known["geometry_low"] > 0.5],
+        "by the appearance": known[known["geometry_high"] < 0.5],
+    }
+    others = known.drop([index for found in groups.values() for index in found.index])
+    said = [_listed(found, how) for how, found in groups.items() if len(found)]
+    if len(others):
+        said.append(_listed(others, "by neither that an interval could tell"))
+    return f"{comparison}: deformed images of one MSE are ordered {'; '.join(said)}."
+
+
+def _listed(rows: pd.DataFrame, how: str) -> str:
+    texts = [
+        f"{row['label']} ({row['geometry']:.3f}, {interval(row['geometry_low'], row['geometry_high'])})"
+        for row in rows.to_dict("records")
+    ]
+    return f"{how} by {', '.join(texts)}"
