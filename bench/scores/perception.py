@@ -75,8 +75,8 @@ def along_path(distances: Sequence[float]) -> dict[str, float]:
 
     Returns:
         `falling`, share of the steps in which D falls; `minimum`, t of the least D; `basin`, share
-        of the path, counted from its end, on which D is less than half way up from its least value
-        to that at 0; 0 where D at the end is not.
+        of the path that lies behind the last of these t at which D is half way up from its least
+        value to that at 0, or higher.
     """
     d = np.asarray(distances, dtype=float)
     steps = len(d) - 1

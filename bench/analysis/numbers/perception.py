@@ -128,7 +128,10 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
 
 def _listed(rows: pd.DataFrame, how: str) -> str:
     texts = [
-        f"{row['label']} ({row['geometry']:.3f}, {interval(row['geometry_low'], row['geometry_high'])})"
-        for row in rows.to_dict("records")
+        f"{label} ({mean:.3f}, {interval(low, high)})"
+        for label, mean, low, high in zip(
+            *(rows[name] for name in ("label", "geometry", "geometry_low", "geometry_high")),
+            strict=True,
+        )
     ]
     return f"{how} by {', '.join(texts)}"

@@ -16,6 +16,7 @@ from bench.scores.registry import APPEARANCES, DISTORTIONS
 
 CHANCE = 0.5
 SECTION = "Perception"
+ADJACENT = "2afc_adjacent_"  # of the same score for adjacent levels
 NONE = pd.Series(dtype=float)
 COLUMNS = {  # of images.csv and of the heat map, by what they are called
     **{f"2afc_{name}": name for name in DISTORTIONS},
@@ -63,11 +64,12 @@ def _draw_scores(panel: Any, images: pd.DataFrame) -> None:
     for place, name in enumerate(known):
         low, high = bootstrap.interval(images[name].to_numpy(float))
         panel.plot([low, high], [place, place], color="#6baed6", linewidth=3)
-        panel.plot(images[name].mean(), place, "o", color="#17559f", label="all pairs" * (not place))
-        adjacent = name.replace("2afc_", "2afc_adjacent_")
-        if adjacent != name:
-            label = "adjacent levels" * (not place)
-            panel.plot(images[adjacent].mean(), place, "d", color="#f88d3c", label=label)
+    means = images.mean(numeric_only=True)
+    panel.plot(means[known], range(len(known)), "o", color="#17559f", label="all pairs")
+    adjacent = [(place, name.replace("2afc_", ADJACENT)) for place, name in enumerate(known)]
+    adjacent = [(place, name) for place, name in adjacent if name in means]
+    places, names = zip(*adjacent, strict=True) if adjacent else ((), ())
+    panel.plot(means[list(names)], places, "d", color="#f88d3c", label="adjacent levels")
     panel.axvline(CHANCE, color="0.7", linewidth=0.8)
     panel.set_yticks(range(len(known)), [COLUMNS[name] for name in known])
     panel.invert_yaxis()
@@ -100,8 +102,8 @@ def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
         known = [column for column in COLUMNS if of_one.get(column, NONE).notna().any()]
         values = of_one.set_index("label")[known]
         caption = (
-            f"2AFC on {name}, mean over images: of two images, how often D is less for the one that "
-            "is less distorted, or under changes of appearance and one MSE less deformed. 1: "
+            f"2AFC on {name}, mean over images: how often D is less for the image that is less "
+            "distorted or, under changes of appearance that make one MSE of all, less deformed. 1: "
             "always in order; 0.5: chance; 0: always the other way round."
         )
         yield Drawing(

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from bench.analysis.numbers.wording import interval
 from bench.analysis.plots.perception import COLUMNS
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.analysis.numbers.wording import interval
 from bench.scores.registry import PERCEPTION, score_of
 
 POOLED = [name for name in PERCEPTION if name not in COLUMNS]

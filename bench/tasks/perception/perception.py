@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ class Perception:
             )
         if not _rises(levels, -1):
             raise ConfigError(
-                f"task.levels={levels}: must be at least two PSNR in dB that fall, from the weakest "
-                "distortion to the strongest, such as [40,36,32,28,24]."
+                f"task.levels={levels}: must be at least two PSNR in dB that fall, from the "
+                "weakest distortion to the strongest, such as [40,36,32,28,24]."
             )
         if not _rises(deformations):
             raise ConfigError(
-                f"task.deformations={deformations}: must be at least two sizes in voxels that rise, "
-                "such as [0.5,1,2,4]."
+                f"task.deformations={deformations}: must be at least two sizes in voxels that "
+                "rise, such as [0.5,1,2,4]."
             )
         if not isinstance(distortions, list) or not _are_distortions(distortions):
             raise ConfigError(
@@ -115,7 +116,7 @@ def _rises(values: Any, sign: int = 1) -> bool:
         return False
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return False
-    steps = zip(values, values[1:], strict=False)
+    steps = pairwise(values)
     in_order = all(sign * (second - first) > 0 for first, second in steps)
     return in_order and all(0 < value < math.inf for value in values)
 
@@ -127,8 +128,8 @@ def _are_distortions(names: Sequence[Any]) -> bool:
 
 def _without_labels(metric: str) -> Unsupported:
     return Unsupported(
-        f"metric={metric} cannot be used with task=perception: it looks at labels or landmarks, and "
-        "distorted images have none. Choose another metric."
+        f"metric={metric} cannot be used with task=perception: it looks at labels or landmarks, "
+        "and distorted images have none. Choose another metric."
     )
 
 
@@ -223,7 +224,7 @@ class PerceptionJob:
             }
 
     def _unreached(self, cases: Sequence[TestCase]) -> Iterator[str]:
-        """A line for each distortion that does not get as strong as the last level in all images."""
+        """A line for each distortion that does not reach the last level in all images."""
         rows = [row for case in cases for row in case.rows[DISTANCES] if row["test"] == GRADED]
         last = len(self.task.levels)
         for name in self.task.distortions:
@@ -235,7 +236,7 @@ class PerceptionJob:
                 )
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
-        """Draws the first image under the strongest distortions, the scores, and D along the path."""
+        """Draws the first image at the strongest levels, the scores, and D along the path."""
         reference, _ = self._read(self.members[0])
         shown = {"reference": reference.image}
         for name in self.task.distortions:
