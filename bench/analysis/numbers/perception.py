@@ -31,7 +31,7 @@ def perception_rows(records: Records) -> pd.DataFrame:
     runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
     if not runs:
         return pd.DataFrame(columns=COLUMNS)
-    tables = dict(iter(records.table(IMAGES).groupby("run")))
+    tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
     readings = {run: _reading(records.configs[run]) for run in runs}
     grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
     roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}

@@ -43,7 +43,7 @@ def draw_perceived(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.3 * max(len(shown), 8), 6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
+    above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 2]))
     panels = above.subplots(1, len(shown), squeeze=False)[0]
     for panel, (name, plane) in zip(panels, shown.items(), strict=True):
         draw_image(panel, plane, 0, 1)

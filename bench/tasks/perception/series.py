@@ -82,8 +82,8 @@ class Reference:
         return (image.cpu() - self.low) / self.span
 
     def _pair(self, moving: Tensor, fixed: Tensor) -> Pair:
-        images = (self.low + self.span * image[None].to(self.device) for image in (moving, fixed))
-        return Pair(*images)
+        first, second = (self.low + self.span * image[None] for image in (moving, fixed))
+        return Pair(first.to(self.device), second.to(self.device))
 
     def _random(self, *purpose: str | int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self.seed, self.subject, *purpose))
