@@ -67,8 +67,9 @@ class Experiment:
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         if not str(sections["results_dir"] or "").strip():
             raise ConfigError("results_dir=: is empty. Name a folder.")
-        if "uses" in sections.get("task", {}):  # a task that registers nothing
-            sections["model"] = {key: sections["task"][key] for key in ("name", "uses")}
+        task = sections.get("task")
+        if isinstance(task, Mapping) and "uses" in task:  # it registers nothing
+            sections["model"] = {key: task.get(key) for key in ("name", "uses")}
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)

@@ -15,6 +15,7 @@ from bench.config.identity import digest
 from bench.store.folder import IMAGES
 
 TASK = "perception"
+CHANCE = 0.5  # of 2AFC
 COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
 
 
@@ -108,30 +109,31 @@ def perception_sentences(rows: pd.DataFrame) -> list[str]:
     """Which metrics order deformations rightly under changed appearance, a sentence a data set.
 
     Args:
-        rows: Of `perception_rows`.
+        rows: Of `perception_rows`; data sets of one image have no interval, and no sentence.
     """
-    return [_sentence(str(name), of_one) for name, of_one in rows.groupby("comparison", sort=False)]
+    several = rows[rows["images"] > 1]
+    return [_sentence(str(name), one) for name, one in several.groupby("comparison", sort=False)]
 
 
 def _sentence(comparison: str, rows: pd.DataFrame) -> str:
-    known = rows.dropna(subset=["geometry"]).sort_values("geometry", ascending=False, kind="stable")
-    groups = {
-        "by the deformation": known[known["geometry_low"] > 0.5],
-        "by the appearance": known[known["geometry_high"] < 0.5],
-    }
-    others = known.drop([index for found in groups.values() for index in found.index])
-    said = [_listed(found, how) for how, found in groups.items() if len(found)]
-    if len(others):
-        said.append(_listed(others, "by neither that an interval could tell"))
-    return f"{comparison}: deformed images of one MSE are ordered {'; '.join(said)}."
+    known = rows.sort_values("geometry", ascending=False, kind="stable")
+    right, wrong = known["geometry_low"] > CHANCE, known["geometry_high"] < CHANCE
+    said = [
+        f"{what} {_listed(known[chosen])}"
+        for what, chosen in (
+            ("the less deformed is nearer by", right),
+            ("the more deformed, which differs less in appearance, is nearer by", wrong),
+            ("intervals leave open which is nearer by", ~(right | wrong)),
+        )
+        if chosen.any()
+    ]
+    return f"{comparison}: of two deformed images of one MSE {'; '.join(said)}."
 
 
-def _listed(rows: pd.DataFrame, how: str) -> str:
+def _listed(rows: pd.DataFrame) -> str:
+    columns = (rows[name] for name in ("label", "geometry", "geometry_low", "geometry_high"))
     texts = [
         f"{label} ({mean:.3f}, {interval(low, high)})"
-        for label, mean, low, high in zip(
-            *(rows[name] for name in ("label", "geometry", "geometry_low", "geometry_high")),
-            strict=True,
-        )
+        for label, mean, low, high in zip(*columns, strict=True)
     ]
-    return f"{how} by {', '.join(texts)}"
+    return ", ".join(texts)

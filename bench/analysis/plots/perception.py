@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.perception import CHANCE
 from bench.analysis.plots.descriptions import listed
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.registered import draw_image
 from bench.analysis.plots.style import is_dark, new_figure
 from bench.scores.registry import APPEARANCES, DISTORTIONS
 
-CHANCE = 0.5
 SECTION = "Perception"
 ADJACENT = "2afc_adjacent_"  # of the same score for adjacent levels
 NONE = pd.Series(dtype=float)
@@ -111,7 +111,7 @@ def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
             caption,
             _heat_map(values.rename(columns=COLUMNS)),
             SECTION,
-            f"{caption} Means under changes of appearance: {listed(values.iloc[:, -1])}.",
+            f"{caption} Geometry: {listed(of_one.set_index('label')['geometry'])}.",
         )
 
 
