@@ -18,9 +18,9 @@ from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
-from bench.scores.registry import SCORES, Score, names_of, score_of
+from bench.scores.registry import PERCEPTION, SCORES, Score, names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE
+from bench.store.folder import FIGURE, PAIRS
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -56,16 +56,17 @@ def print_next_steps(results: Path) -> None:
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
-    """Prints a run's scores before and after, the better one bold.
+    """Prints a run's scores before and after, the better one bold; what has no before has a column.
 
     Args:
         summary: The run's summary.
         folder: The run's folder, for the path of its figure.
     """
     table = Table(title=for_rich(_title(summary)), title_justify="left")
-    for heading in ("score", "before", "after", "pairs"):
-        table.add_column(heading, justify="left" if heading == "score" else "right")
     of_before, of_after = summary.get("scores_before", {}), summary["scores"]
+    noun = Path(summary.get("tables", [PAIRS])[0]).stem
+    for heading in ("score", "before", "after", noun) if of_before else ("score", "mean", noun):
+        table.add_column(heading, justify="left" if heading == "score" else "right")
     for name in names_of(of_after, of_before):
         score = score_of(name)
         before, after = of_before.get(name), of_after.get(name)
@@ -75,7 +76,8 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
             continue
         unit = summary.get("units", {}).get(name)
         pairs = str(after["n"]) if after else ""
-        table.add_row(for_rich(score.heading(unit)), *_marked(score, cells, known), pairs)
+        marked = _marked(score, cells, known) if of_before else cells[1:]
+        table.add_row(for_rich(score.heading(unit)), *marked, pairs)
         key = score.quantile_name
         known = [value and value.get(key) for value in (before, after)] if key else []
         if any(value is not None for value in known):
@@ -198,8 +200,8 @@ def _plain(value: Any, name: str) -> str:
         return "" if name == "settings" else "–"
     if name == "written":
         return ago(value)
-    if name in SCORES:
-        return f"{value:.{SCORES[name].digits}f}"
+    if name in SCORES or name in PERCEPTION:
+        return f"{value:.{score_of(name).digits}f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -67,6 +67,9 @@ class Experiment:
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         if not str(sections["results_dir"] or "").strip():
             raise ConfigError("results_dir=: is empty. Name a folder.")
+        task = sections.get("task")
+        if isinstance(task, Mapping) and "uses" in task:  # it registers nothing
+            sections["model"] = {key: task.get(key) for key in ("name", "uses")}
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)
@@ -123,7 +126,10 @@ class Experiment:
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`.
+
+        A task that registers nothing has `uses` itself, and stands in the method's place.
+        """
         return tuple(self.config["model"].get("uses", USES))
 
     @property

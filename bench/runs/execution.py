@@ -46,7 +46,8 @@ def make_task(setup: Setup) -> Task:
         ConfigError: If it cannot be built, or is no task.
     """
     section = setup.experiment["task"]
-    task = build({key: value for key, value in section.items() if key != "name"}, "task")
+    arguments = {key: value for key, value in section.items() if key not in ("name", "uses")}
+    task = build(arguments, "task")
     if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
         raise ConfigError(
             f"task._target_={section['_target_']}: has no assemble(setup) or no tables. See "

@@ -301,20 +301,106 @@ SCORES: dict[str, Score] = {
     )
 }
 
+DISTORTIONS = (
+    *("noise", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
+    *("downsampling", "deformation"),
+)
+APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
+
+PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
+    score.name: score
+    for score in (
+        Score(
+            "2afc",
+            "2AFC",
+            best="max",
+            digits=3,
+            description="share of pairs of levels of a distortion in order, ties a half",
+            in_short=True,
+        ),
+        Score(
+            "2afc_adjacent",
+            "2AFC (adjacent)",
+            best="max",
+            digits=3,
+            description="the same of adjacent levels",
+            in_short=True,
+        ),
+        Score(
+            "rank",
+            "Rank correlation",
+            best="max",
+            digits=3,
+            description="Spearman's correlation of D with the strength of a distortion",
+        ),
+        Score(
+            "geometry",
+            "Geometry",
+            best="max",
+            digits=3,
+            description="2AFC of deformations under changes of appearance, all of one MSE",
+            in_short=True,
+        ),
+        Score(
+            "appearance",
+            "Appearance",
+            digits=3,
+            description="the same where the order is to follow the change of appearance",
+        ),
+        Score(
+            "jnd",
+            "JND",
+            best="max",
+            digits=3,
+            description="average precision: the same anatomy is nearer than another",
+            in_short=True,
+        ),
+        Score(
+            "falling",
+            "Falling steps",
+            best="max",
+            digits=3,
+            description="share of the steps along the true path in which D falls",
+            in_short=True,
+        ),
+        Score(
+            "minimum",
+            "Minimum at t",
+            best="max",
+            digits=3,
+            description="where on the true path, from 0 to 1, D is least",
+        ),
+        Score(
+            "basin",
+            "Basin",
+            best="max",
+            digits=3,
+            description="share of the true path on which D is below half its way down",
+            in_short=True,
+        ),
+        *(Score(f"2afc_{name}", f"2AFC {name}", best="max", digits=3) for name in DISTORTIONS),
+        *(
+            Score(f"geometry_{name}", f"Geometry under {name}", best="max", digits=3)
+            for name in APPEARANCES
+        ),
+    )
+}
+
 
 def score_of(name: str) -> Score:
-    """A score by name; one that the registry lacks, as of another task, goes by its name."""
-    return SCORES.get(name) or Score(name, name, compared=False)
+    """A score by name; one that the registry lacks, as of a user's task, goes by its name."""
+    return SCORES.get(name) or PERCEPTION.get(name) or Score(name, name, compared=False)
 
 
 def names_of(*tables: Any) -> list[str]:
-    """Names of the scores of some mappings: the registry's that one has in its order, then others.
+    """Names of the scores of some mappings: the registries' that one has in order, then others.
 
     Args:
         tables: Mappings by name of a score, among others.
     """
     found = dict.fromkeys(name for table in tables for name in table)
-    return [n for n in SCORES if n in found] + [n for n in found if n not in SCORES]
+    known = [*SCORES, *PERCEPTION]
+    return [n for n in known if n in found] + [n for n in found if n not in known]
 
 
 def compared_scores(kind: str | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from bench.similarity.mind import MIND
 from bench.similarity.mse import MSE
 from bench.similarity.ncc import NCC
 from bench.similarity.nmi import NMI
+from bench.similarity.ssim import SSIM
 from bench.similarity.weighted_sum import WeightedSum
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "MSE",
     "NCC",
     "NMI",
+    "SSIM",
     "DeepSim",
     "Dice",
     "Keypoints",

@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,9 +14,9 @@ from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import method_of
 from bench.errors import counted
-from bench.scores.registry import SCORES
+from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import NETWORKS, RUNS, Status, list_folders
+from bench.store.folder import NETWORKS, PAIRS, RUNS, Status, list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant
@@ -124,12 +125,11 @@ def print_sweep(cells: Sequence[Cell]) -> None:
 
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     criterion = cells[0].experiment["select"]
-    table = Table(
-        title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
-        title_justify="left",
-    )
-    measured = {name for choice in chosen.values() for run in choice.runs for name in run["scores"]}
-    shown = [name for name, score in SCORES.items() if score.in_short and name in measured]
+    by = f"; λ chosen by {criterion}" if any(c.weight is not None for c in chosen.values()) else ""
+    title = f"test scores, mean ± standard deviation over {_cases(chosen.values())}{by}"
+    table = Table(title=title, title_justify="left")
+    measured = [run["scores"] for choice in chosen.values() for run in choice.runs]
+    shown = [name for name in names_of(*measured) if score_of(name).in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
     for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
         left = heading in ("dataset", "method", "")
@@ -140,11 +140,10 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
         by_dataset.setdefault(key[0], []).append((labels[key], choice))
     for dataset, rows in by_dataset.items():
         first = rows[0][1].runs[0]
-        before = [
-            _cell([first.get("scores_before", {})], name) if SCORES[name].has_before else ""
-            for name in shown
-        ]
-        table.add_row(dataset, "unregistered", "", "", *before, "")
+        known = first.get("scores_before", {})
+        before = [_cell([known], name) if score_of(name).has_before else "" for name in shown]
+        if known:
+            table.add_row(dataset, "unregistered", "", "", *before, "")
         for label, choice in rows:
             scores = [run["scores"] for run in choice.runs]
             texts = []
@@ -164,11 +163,17 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     return table
 
 
+def _cases(choices: Iterable[Choice]) -> str:
+    """What the runs were tested on: pairs, or what another task calls its cases."""
+    tables = {run.get("tables", [PAIRS])[0] for choice in choices for run in choice.runs}
+    return " or ".join(sorted(Path(table).stem for table in tables))
+
+
 def _heading(name: str, choices: Iterable[Choice]) -> str:
     """Title with the unit; without it if data sets differ in it."""
-    usual = SCORES[name].unit
+    usual = score_of(name).unit
     known = {run.get("units", {}).get(name, usual) for choice in choices for run in choice.runs}
-    return for_rich(SCORES[name].heading(known.pop() if len(known) == 1 else ""))
+    return for_rich(score_of(name).heading(known.pop() if len(known) == 1 else ""))
 
 
 def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
@@ -187,7 +192,7 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     mean = _mean(scores, name)
     if mean is None:
         return "–"
-    digits, spreads = SCORES[name].digits, [row[name]["std"] for row in scores]
+    digits, spreads = score_of(name).digits, [row[name]["std"] for row in scores]
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"

@@ -65,6 +65,27 @@ class NanFrom(L1):
         return loss * float("nan") if self.steps >= self.first else loss
 
 
+class Counted(L1):
+    """L1 during whose k-th call something happens: `TEST_DISTURBANCE=SIGKILL:k`."""
+
+    def __init__(self) -> None:
+        self.what, _, last = os.environ.get(DISTURBANCE, "nothing:0").partition(":")
+        self.left = int(last)
+
+    def __call__(self, pair) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.Signals[self.what])
+        return super().__call__(pair)
+
+
+class AsksForLabels(L1):
+    """A metric that looks at labels, and does not say so."""
+
+    def __call__(self, pair) -> Tensor:
+        return super().__call__(pair) + 0 * pair.warped_labels.mean()
+
+
 class Named(L1):
     """L1 that breaks in training while its name is in `TEST_BROKEN`."""
 

@@ -14,6 +14,7 @@ from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
+from bench.analysis.numbers.perception import perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
 from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported import is_exported
@@ -73,6 +74,7 @@ class Findings:
         headlines: Of `headlines`.
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
+        perception: Of `perception_rows`.
     """
 
     records: Records
@@ -89,6 +91,7 @@ class Findings:
     headlines: list[Conclusion]
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
+    perception: pd.DataFrame
 
 
 def find(request: Request) -> Findings:
@@ -133,6 +136,7 @@ def find(request: Request) -> Findings:
         headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
+        perception_rows(records),
     )
 
 

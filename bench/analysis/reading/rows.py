@@ -10,7 +10,7 @@ import pandas as pd
 from bench.store.escaping import from_csv
 
 # Columns that are never numbers: there are ids such as 007, and a class may be called NA.
-TEXTS = ("moving", "fixed", "class", "point", "corruption")
+TEXTS = ("moving", "fixed", "class", "point", "corruption", "subject", "distortion")
 UNKNOWN = ["", "nan"]  # numbers that were not measured
 
 

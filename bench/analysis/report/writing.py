@@ -15,14 +15,17 @@ import yaml
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
+from bench.analysis.numbers.perception import perception_sentences
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.gallery import draw_all, draw_published
+from bench.analysis.plots.perception import draw_perception
 from bench.analysis.plots.style import save, styled
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
+from bench.analysis.report.perception import perception_tables
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.tables import (
     class_table,
@@ -163,6 +166,8 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "statistics": list(_statistics(request, found)),
         "friedman": list(_friedman(found)),
         "published": published if request.published else None,
+        "perception": perception_tables(found.perception),
+        "perceived": perception_sentences(found.perception),
     }
 
 
@@ -207,6 +212,8 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
         for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
+        for drawing in draw_perception(found.perception):
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
             pictures[published.section] = [picture(published)]
@@ -242,6 +249,7 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "equal_smoothness": content["fronts"],
         "noise": content["losses"],
         "extractors": [content["extractors"]],
+        "perception": content["perception"],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
     }
@@ -264,6 +272,7 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         "equal_smoothness": found.fronts,
         "noise": found.losses,
         "extractors": found.extractors,
+        "perception": found.perception,
         "missing": found.missing,
         "runs": found.records.runs.reset_index(names="run"),
     }

@@ -64,10 +64,7 @@ def make_parts(setup: Setup) -> Parts:
     similarity: Any = None
     learners: list[Learner] = []
     if "metric" in experiment.uses:
-        similarity, learners = build_metric(setup, network_precision(experiment.settings))
-        _refuse_metric(similarity, learners, setup)
-        for extractor in extractors_of(similarity):
-            extractor.load(experiment.results)
+        similarity, learners = make_metric(setup)
     regularizer: Any = None
     if "regularizer" in experiment.uses:
         section = experiment["regularizer"]
@@ -87,6 +84,23 @@ def make_parts(setup: Setup) -> Parts:
         )
     _refuse_batches(model, learners, setup)
     return Parts(model, objective, learners)
+
+
+def make_metric(setup: Setup) -> tuple[Any, list[Learner]]:
+    """Builds the metric; its extractors are loaded if they are pretrained, or to be trained.
+
+    Returns:
+        The metric, and the networks in it that learn.
+
+    Raises:
+        Unsupported: If metric or extractors say that they cannot work on the data.
+        ConfigError: If one of them cannot be built.
+    """
+    similarity, learners = build_metric(setup, network_precision(setup.experiment.settings))
+    _refuse_metric(similarity, learners, setup)
+    for extractor in extractors_of(similarity):
+        extractor.load(setup.experiment.results)
+    return similarity, learners
 
 
 def _refuse_batches(model: Any, learners: list[Learner], setup: Setup) -> None:
@@ -143,13 +157,13 @@ def try_out(parts: Parts, setup: Setup) -> None:
     objective = parts.objective
     if objective.regularizer is not None:
         name = experiment["regularizer"]["name"]
-        _value(f"regularizer={name}", objective.regularizer, regularized)
+        value_of(f"regularizer={name}", objective.regularizer, regularized)
     if objective.similarity is None:
         return
     metric = experiment["metric"]["name"]
     with torch.enable_grad():
         moved = pair.at(u.detach().requires_grad_())
-        value = _value(f"metric={metric}", objective.similarity, moved)
+        value = value_of(f"metric={metric}", objective.similarity, moved)
     if "regularizer" in experiment.uses and not value.requires_grad:
         raise ConfigError(
             f"metric={metric} has no gradient in the displacement: nothing can be learned from it. "
@@ -181,7 +195,7 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
     return u, regularized
 
 
-def _value(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
+def value_of(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
     """What a metric or regularizer returns, a finite scalar.
 
     Raises:

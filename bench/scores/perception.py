@@ -1,0 +1,88 @@
+"""Scores of how a metric orders images whose order is known; pure functions of its distances."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+SAME = 1e-5  # relative difference below which float32 does not tell two distances apart
+
+
+def two_afc(distances: Sequence[float], adjacent: bool = False) -> float:
+    """Share of pairs that a metric puts in order, ties as a half; NaN for fewer than two images.
+
+    It is the two-alternative forced choice of LPIPS with a judge who is always right: of
+    (1 - h) where d0 < d1, h where d1 < d0 and 1/2 at ties, h is 0. Source: Zhang et al., CVPR 2018.
+
+    Args:
+        distances: D of images in their known order, the nearest first.
+        adjacent: Whether only neighbours in the order count.
+    """
+    d = np.asarray(distances, dtype=float)
+    first, second = np.triu_indices(len(d), 1)
+    if adjacent:
+        first, second = np.arange(len(d) - 1), np.arange(1, len(d))
+    if len(first) == 0:
+        return float("nan")
+    tied = np.abs(d[second] - d[first]) <= SAME * np.maximum(np.abs(d[first]), np.abs(d[second]))
+    return float(np.where(tied, 0.5, d[first] < d[second]).mean())
+
+
+def rank_correlation(distances: Sequence[float]) -> float:
+    """Spearman's correlation of D with the known order, 0 if D is constant; NaN for one image.
+
+    Args:
+        distances: D of images in their known order, the nearest first.
+    """
+    if len(distances) < 2:
+        return float("nan")
+    ranks = rankdata(distances)
+    if np.ptp(ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])
+
+
+def average_precision(distances: Sequence[float], same: Sequence[bool]) -> float:
+    """Area under precision over recall of pairs that are the same, those of least distance first.
+
+    By the VOC rule, as LPIPS's score of just noticeable differences: at each recall the largest
+    precision at that or a larger one. Pairs of one distance count at once. Source: Zhang et al.,
+    CVPR 2018.
+
+    Args:
+        distances: D of each pair.
+        same: Whether the pair is the same.
+
+    Returns:
+        From 0 to 1; NaN if no pair is the same.
+    """
+    d, truth = np.asarray(distances, dtype=float), np.asarray(same, dtype=float)
+    if truth.sum() == 0:
+        return float("nan")
+    order = np.argsort(d, kind="stable")
+    d, hits = d[order], truth[order].cumsum()
+    ends = np.flatnonzero(np.append(np.diff(d) > 0, True))
+    precision, recall = hits[ends] / (ends + 1), hits[ends] / truth.sum()
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0) * envelope).sum())
+
+
+def along_path(distances: Sequence[float]) -> dict[str, float]:
+    """How D goes on the true path, from the images as they are to the images that agree.
+
+    Args:
+        distances: D at evenly spaced t from 0 to 1, at least two.
+
+    Returns:
+        `falling`, share of the steps in which D falls; `minimum`, t of the least D; `basin`, share
+        of the path that lies behind the last of these t at which D is half way up from its least
+        value to that at 0, or higher.
+    """
+    d = np.asarray(distances, dtype=float)
+    steps = len(d) - 1
+    outside = np.flatnonzero(d >= (d[0] + d.min()) / 2)
+    return {
+        "falling": float((np.diff(d) < 0).mean()),
+        "minimum": float(d.argmin() / steps),
+        "basin": float((steps - outside[-1]) / steps),
+    }
