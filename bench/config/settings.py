@@ -6,6 +6,9 @@ from typing import Any
 
 from bench.errors import ConfigError
 
+OF_NETWORKS = {"dropout", "flow_scale"}  # which the networks' sections take from the trainer's
+OTHERS = {"name", "budget", *OF_NETWORKS}
+
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -21,6 +24,8 @@ class TrainerSettings:
         checkpoint_every: Steps between two resumable checkpoints; None means every validation.
         clip_norm: Largest norm of the gradient, to which a larger one is scaled; None never
             scales.
+        ema: Decay of a running mean of the weights, which is validated and kept in their place, see
+            `bench.training.averaging`; None keeps the weights themselves.
         schedule: `plateau` or `cosine`, see `bench.training.schedule`.
         warmup: Steps over which the learning rate rises first; only with `cosine`.
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
@@ -47,6 +52,7 @@ class TrainerSettings:
     validation_pairs: int | None = None
     checkpoint_every: int | None = None
     clip_norm: float | None = None
+    ema: float | None = None
     schedule: str = "plateau"
     warmup: int = 0
     plateau_factor: float = 0.1
@@ -73,6 +79,11 @@ class TrainerSettings:
             "clip_norm",
             "null or a number above 0",
             self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
+        )
+        self._require(
+            "ema",
+            "null or a number between 0 and 1",
+            self.ema is None or (_is_number(self.ema) and 0 < self.ema < 1),
         )
         self._require("schedule", "one of plateau, cosine", self.schedule in ("plateau", "cosine"))
         self._require(
@@ -126,17 +137,17 @@ class TrainerSettings:
         """Reads the settings out of a resolved `trainer` section.
 
         Args:
-            config: The section; `name`, `budget` and `dropout` are others' to read.
+            config: The section; the keys of `OTHERS` are read elsewhere.
             overrides: Values that replace those of the section (those of an extractor).
 
         Raises:
             ConfigError: If a value is out of range, or a key unknown.
         """
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(config) - known - {"name", "budget", "dropout"})
+        unknown = sorted(set(config) - known - OTHERS)
         if unknown:
             raise ConfigError(
-                f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | {'dropout'}))}."
+                f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | OF_NETWORKS))}."
             )
         values = {**config, **(overrides or {})}
         lacking = [f.name for f in fields(cls) if f.default is MISSING and f.name not in values]
