@@ -56,9 +56,7 @@ METRICS = {"mse": torch.nn.functional.mse_loss, "ncc": plain.ncc}
 SHARES = (0.25, 0.5, 1.0)  # of the budget, at which the table tells Dice
 WAYS = ("trainer=short", PUBLISHED := "published")
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-VALIDATIONS = (
-    10  # of each way, evenly spaced over the budget, besides the one before the first step
-)
+VALIDATIONS = 10  # of each way, evenly spaced over the budget; one more before the first step
 PAIRS = 16  # that are validated on
 
 
