@@ -105,10 +105,8 @@ class Ours:
             trainee.validate()
 
     def scores(self, pairs: Sequence[tuple[int, int]]) -> dict[str, float]:
-        self.trainee.network.eval()
-        device = self.trainee.fabric.device
-        with self.trainee.kept_weights():
-            return mean_scores(self.trainee.network, self.dataset, pairs, device)
+        network, device = self.trainee.network.eval(), self.trainee.fabric.device
+        return mean_scores(network, self.dataset, pairs, device)
 
 
 class Published:

@@ -45,10 +45,11 @@ def main() -> None:
     arguments = parse_arguments(__doc__, list(SUITES))
     suite, device = SUITES[arguments.suite], arguments.device
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
-    race = ()
+    race = {}
     if suite is convergence:
-        race = (arguments.seconds, arguments.way or convergence.WAYS, arguments.clock)
-    result = suite.measure(device, arguments.filter, arguments.repeats, *race)
+        race = {"seconds": arguments.seconds, "clock": arguments.clock}
+        race["ways"] = arguments.way or convergence.WAYS
+    result = suite.measure(device, arguments.filter, arguments.repeats, **race)
     title = f"{result['what']}, {where}, torch {torch.__version__}"
     if arguments.json:
         arguments.json.write_text(json.dumps({"title": title, **result}, indent=1))

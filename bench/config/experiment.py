@@ -230,9 +230,9 @@ def extractor_sections(
 
 
 def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `trainer` for an extractor: with what it sets for itself, not averaged."""
+    """The section `trainer` for an extractor: with what it sets for itself."""
     lengths = {key: extractor[key] for key in OF_EXTRACTORS if key in extractor}
-    return {**trainer, "ema": None, **(extractor.get("trainer") or {}), **lengths}
+    return {**trainer, **(extractor.get("trainer") or {}), **lengths}
 
 
 def extractor_augmentation(

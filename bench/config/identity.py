@@ -31,10 +31,7 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
-ADDED: dict[str, dict[str, Any]] = {  # options added to the schema, as older runs have them
-    "trainer": {"ema": None},
-    "model": {"flow_scale": 1},
-}
+ADDED = {"model": {"flow_scale": 1}}  # options added to the schema, as older runs have them
 NEWER = ("early_stopping",)  # options of extractors that were added to the schema
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs

@@ -24,8 +24,6 @@ class TrainerSettings:
         checkpoint_every: Steps between two resumable checkpoints; None means every validation.
         clip_norm: Largest norm of the gradient, to which a larger one is scaled; None never
             scales.
-        ema: Decay of a running mean of the weights, which is validated and kept in their place, see
-            `bench.training.averaging`; None keeps the weights themselves.
         schedule: `plateau` or `cosine`, see `bench.training.schedule`.
         warmup: Steps over which the learning rate rises first; only with `cosine`.
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
@@ -52,7 +50,6 @@ class TrainerSettings:
     validation_pairs: int | None = None
     checkpoint_every: int | None = None
     clip_norm: float | None = None
-    ema: float | None = None
     schedule: str = "plateau"
     warmup: int = 0
     plateau_factor: float = 0.1
@@ -79,11 +76,6 @@ class TrainerSettings:
             "clip_norm",
             "null or a number above 0",
             self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
-        )
-        self._require(
-            "ema",
-            "null or a number between 0 and 1",
-            self.ema is None or (_is_number(self.ema) and 0 < self.ema < 1),
         )
         self._require("schedule", "one of plateau, cosine", self.schedule in ("plateau", "cosine"))
         self._require(

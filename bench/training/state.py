@@ -2,27 +2,18 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.errors import Diverged
 from bench.store.checkpoints import damage, load_state, save_state
 from bench.store.folder import BEST, LAST
-
-
-class Part(Protocol):
-    """What is saved and filled in beside a training's state."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Goes on from a state that was saved."""
+from bench.training.schedule import Schedule
 
 
 @dataclass
@@ -128,23 +119,38 @@ class TrainingState:
         """Whether the last validation is the best one so far."""
         return self.stale == 0
 
-    def save(self, folder: Path, parts: Mapping[str, Part]) -> None:
-        """Writes everything that is needed to go on.
-
-        Args:
-            folder: Of the training.
-            parts: Network, optimizer and whatever else changes in a step, by name.
-        """
-        content = {name: part.state_dict() for name, part in parts.items()}
-        save_state(folder / LAST, {**content, "state": dict(vars(self))})
+    def save(
+        self,
+        folder: Path,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+    ) -> None:
+        """Writes everything that is needed to go on."""
+        save_state(
+            folder / LAST,
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "state": dict(vars(self)),
+            },
+        )
 
     @classmethod
-    def resume(cls, folder: Path, parts: Mapping[str, Part]) -> "TrainingState":
-        """The state to go on from, filling in the parts; a new one if none can be used."""
+    def resume(
+        cls,
+        folder: Path,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+    ) -> "TrainingState":
+        """The state to go on from, filling in the others; a new one if none can be used."""
         saved = load_state(folder / LAST)
         if saved is None:
             return cls()
         anew = "training starts from the beginning"
+        parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
         initial = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
         try:
             state = cls(**saved["state"])

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,10 +16,9 @@ from bench.models.unet import recompute
 from bench.store.checkpoints import save_network
 from bench.store.files import write_csv
 from bench.store.folder import BEST, HISTORY
-from bench.training.averaging import WeightAverage
 from bench.training.compilation import compile_network
 from bench.training.schedule import Schedule
-from bench.training.state import Part, TrainingState
+from bench.training.state import TrainingState
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -118,19 +116,7 @@ class Trainee:
             recompute(trainable.network)
         if settings.compile:
             compile_network(trainable.network, fabric.device, graphs=settings.compile == "graphs")
-        self.average = (
-            None if settings.ema is None else WeightAverage(trainable.network, settings.ema)
-        )
-        self.state = TrainingState.resume(folder, self._parts)
-
-    @property
-    def _parts(self) -> dict[str, Part]:
-        """What a training goes on from, besides its state."""
-        parts: dict[str, Part] = {"network": self.trainable.network, "optimizer": self.optimizer}
-        parts["schedule"] = self.schedule
-        if self.average is not None:
-            parts["average"] = self.average
-        return parts
+        self.state = TrainingState.resume(folder, trainable.network, self.optimizer, self.schedule)
 
     @property
     def is_done(self) -> bool:
@@ -160,8 +146,6 @@ class Trainee:
         self.pending.append(losses)
         self.schedule.after_step()
         self.state.step += 1
-        if self.average is not None:
-            self.average.after_step(self.state.step)
 
     def look(self) -> None:
         """Fetches the losses since the last look.
@@ -181,31 +165,23 @@ class Trainee:
         self.state.seconds += now - self.watch
         self.watch = now
 
-    def scores(self) -> dict[str, float]:
-        """Means over the validation split, of the weights that would be kept."""
-        self.network.eval()
-        with torch.no_grad(), self.kept_weights():
-            return self.trainable.validate(self.network, self.settings, self.fabric.device)
-
-    def kept_weights(self) -> AbstractContextManager[None]:
-        """Within it the network has the mean's weights, if there is one."""
-        return nullcontext() if self.average is None else self.average.in_place()
-
     def validate(self) -> None:
         """Scores the network on the validation split; keeps the best weights and the history.
 
         Raises:
             Diverged: If the validation loss is not finite.
         """
-        scores = self.fabric.broadcast(self.scores())
+        self.network.eval()
+        with torch.no_grad():
+            scores = self.trainable.validate(self.network, self.settings, self.fabric.device)
+        scores = self.fabric.broadcast(scores)
         self._count_time()
         self.schedule.after_validation(scores["loss"])
         row = self.state.validated(scores, self.schedule.lr, self.state.seconds, self._diverged)
         if self.fabric.is_global_zero:
             if self.state.is_best:
                 description = {**self.trainable.description, "step": self.state.step}
-                with self.kept_weights():
-                    save_network(self.folder / BEST, self.trainable.network, description)
+                save_network(self.folder / BEST, self.trainable.network, description)
             write_csv(self.folder / HISTORY, self.state.history)
         if self.on_validation is not None:
             self.on_validation(row)
@@ -214,7 +190,7 @@ class Trainee:
         """Writes the state from which the training can go on."""
         self._count_time()
         if self.fabric.is_global_zero:
-            self.state.save(self.folder, self._parts)
+            self.state.save(self.folder, self.trainable.network, self.optimizer, self.schedule)
 
     def fitted(self) -> Fitted:
         """How the training went."""

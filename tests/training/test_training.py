@@ -15,7 +15,6 @@ from bench.config.settings import TrainerSettings
 from bench.errors import Diverged, Interrupted, OutOfMemory, StoreError
 from bench.store.checkpoints import load_network, load_state, save_network, save_state
 from bench.store.folder import BEST, HISTORY, LAST
-from bench.training.averaging import WeightAverage
 from bench.training.loop import fit
 
 SETTINGS = TrainerSettings(
@@ -137,10 +136,7 @@ def test_last_step_validates_even_if_it_is_no_multiple(tmp_path):
 
 @pytest.mark.parametrize("fails_at", [1, 5, 6, 9, 11])
 @pytest.mark.parametrize("checkpoint_every", [None, 1, 3])
-@pytest.mark.parametrize(
-    "schedule",
-    [{"plateau_patience": 0}, {"schedule": "cosine", "warmup": 2}, {"ema": 0.7}],
-)
+@pytest.mark.parametrize("schedule", [{"plateau_patience": 0}, {"schedule": "cosine", "warmup": 2}])
 def test_resumed_training_gives_the_same_weights_bit_for_bit(
     tmp_path, fails_at, checkpoint_every, schedule
 ):
@@ -163,46 +159,6 @@ def test_resumed_training_gives_the_same_weights_bit_for_bit(
             k: v for k, v in other.items() if k != "seconds"
         }
     assert (fitted.best_step, fitted.best) == (expected.best_step, expected.best)
-
-
-def test_mean_of_the_weights_is_validated_and_kept_and_the_weights_train_on(tmp_path):
-    folders = [tmp_path / name for name in ("plain", "averaged")]
-    tasks, seen = [], []
-
-    class Recording(Regression):
-        def loss(self, network, positions, device):
-            seen.append(weights(self).clone())
-            return super().loss(network, positions, device)
-
-    for folder, ema in zip(folders, (None, 0.6), strict=True):
-        folder.mkdir()
-        seen.clear()
-        tasks.append(Recording())
-        fitted = fit(tasks[-1], replace(SETTINGS, ema=ema), folder, seed=0)
-    assert torch.equal(*(weights(task) for task in tasks))
-    trained = [*seen[1:], weights(tasks[1])]
-    mean, means = seen[0], []
-    for step, current in enumerate(trained, start=1):
-        decay = min(0.6, step / (step + 9))
-        mean = decay * mean + (1 - decay) * current
-        means.append(mean)
-    assert fitted.best_step == 12
-    torch.testing.assert_close(stored_weights(folders[1]), means[-1])
-    assert (stored_weights(folders[0]) - means[-1]).abs().max() > 1e-3
-    averaged = Regression()
-    load_network(folders[1] / BEST, averaged.network)
-    assert fitted.best == averaged.validate(averaged.network, SETTINGS, None)
-
-
-def test_mean_takes_statistics_of_batch_normalization_and_leaves_counters():
-    network = nn.BatchNorm1d(1)
-    average = WeightAverage(network, 0.5)
-    network.train()(torch.tensor([[9.0], [11.0]]))  # a running mean of 1
-    average.after_step(1000)
-    with average.in_place():
-        assert network.running_mean.item() == pytest.approx(0.5)
-        assert network.num_batches_tracked == 1
-    assert network.running_mean.item() == pytest.approx(1)
 
 
 def test_seed_determines_dropout(tmp_path):
