@@ -18,7 +18,6 @@ NOT_IDENTIFYING = {
         "name",
         "budget",
         "dropout",
-        "flow_scale",
         "checkpoint_every",
         "on_oom",
         "accelerator",

@@ -6,9 +6,6 @@ from typing import Any
 
 from bench.errors import ConfigError
 
-OF_NETWORKS = {"dropout", "flow_scale"}  # which the networks' sections take from the trainer's
-OTHERS = {"name", "budget", *OF_NETWORKS}
-
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -129,17 +126,17 @@ class TrainerSettings:
         """Reads the settings out of a resolved `trainer` section.
 
         Args:
-            config: The section; the keys of `OTHERS` are read elsewhere.
+            config: The section; `name`, `budget` and `dropout` are others' to read.
             overrides: Values that replace those of the section (those of an extractor).
 
         Raises:
             ConfigError: If a value is out of range, or a key unknown.
         """
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(config) - known - OTHERS)
+        unknown = sorted(set(config) - known - {"name", "budget", "dropout"})
         if unknown:
             raise ConfigError(
-                f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | OF_NETWORKS))}."
+                f"Unknown trainer.{unknown[0]}. Known: {', '.join(sorted(known | {'dropout'}))}."
             )
         values = {**config, **(overrides or {})}
         lacking = [f.name for f in fields(cls) if f.default is MISSING and f.name not in values]

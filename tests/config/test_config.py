@@ -72,17 +72,6 @@ def test_what_presets_take_from_data_sets_is_as_it_was_published(chosen):
         assert COMPOSED[chosen][section].items() <= composed[section].items()
 
 
-@pytest.mark.parametrize(
-    ("dataset", "trainer", "scale"),
-    [("hippocampus", "short", 2), ("hippocampus", "paper", 1), ("demo", "short", 1)],
-)
-def test_only_short_trainings_of_some_sets_predict_the_flow_at_half_the_resolution(
-    dataset, trainer, scale
-):
-    composed = experiment([f"dataset={dataset}", f"trainer={trainer}"])
-    assert composed["model"]["flow_scale"] == scale
-
-
 FIVE_LINES = """name: mine
 _target_: bench.data.NiftiTable
 root: my/volumes
@@ -229,7 +218,6 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
         "trainer.precision=float32",
         "trainer.validation_pairs=3",
         "trainer.early_stopping=3",
-        "trainer.flow_scale=2",
         "model.flow_scale=2",
         "dataset.augmentation.rotation=9",
         "dataset.pairs.train=mirrored",
@@ -273,7 +261,6 @@ def test_extractor_is_shared_by_runs_that_differ_in_what_it_does_not_see(surroga
         return digest(extractor_identity(composed, composed["metric"]["extractor"], DATA))
 
     same = ["regularizer.weight=3", "metric.levels=[1,2]", "trainer.steps=7", "trainer.devices=2"]
-    same += ["trainer.flow_scale=2"]
     assert {extractor(override) for override in same} == {extractor()}
     other = ["seed=1", "metric.extractor.steps=7", "metric.extractor.channels=[4]", "trainer.lr=1"]
     other += ["metric.extractor.early_stopping=3", "metric.extractor.trainer={lr:2}"]
