@@ -1,12 +1,14 @@
 """Measures the suite beside the straightforward way to do the same, side by side in one process.
 
-    python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct|checksums]
+    python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct|convergence|checksums]
                              [--device cpu|cuda] [--filter NAME] [--repeats N] [--json FILE]
+                             [--seconds S] [--way OVERRIDES]... [--clock wall|processor]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
 `train`: whole training steps beside those of the published code. `breakdown`: where their time
 goes. `ablation`: whole steps with and without each hand-made piece.
 `direct`: direct registration beside SyN, ConvexAdam and a plain loop, on real pairs.
+`convergence`: validation Dice against seconds of training; the last line's options are for it.
 `checksums`: what the checks of a cache cost of a start. Compare times within one table only.
 """
 
@@ -19,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import ablation
 import breakdown
 import checksums
+import convergence
 import direct
 import metrics
 import torch
@@ -32,6 +35,7 @@ SUITES = {
     "breakdown": breakdown,
     "ablation": ablation,
     "direct": direct,
+    "convergence": convergence,
     "checksums": checksums,
 }
 
@@ -41,7 +45,11 @@ def main() -> None:
     arguments = parse_arguments(__doc__, list(SUITES))
     suite, device = SUITES[arguments.suite], arguments.device
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
-    result = suite.measure(device, arguments.filter, arguments.repeats)
+    race = {}
+    if suite is convergence:
+        race = {"seconds": arguments.seconds, "clock": arguments.clock}
+        race["ways"] = arguments.way or convergence.WAYS
+    result = suite.measure(device, arguments.filter, arguments.repeats, **race)
     title = f"{result['what']}, {where}, torch {torch.__version__}"
     if arguments.json:
         arguments.json.write_text(json.dumps({"title": title, **result}, indent=1))

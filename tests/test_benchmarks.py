@@ -1,5 +1,7 @@
 """Benchmarks run: what they measure is what the suite does today."""
 
+import itertools
+import math
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import checksums
+import convergence
 import loading
 import overhead
 import report
@@ -40,6 +43,69 @@ def test_both_ways_see_the_same_images(tmp_path):
     images = loading.read_pairs(data.dataset, [(0, 1)], CPU).moving[0, 0]
     content = nibabel.load(data.files[0][0]).get_fdata()
     assert torch.equal(images, torch.from_numpy(content).float())
+
+
+TINY_DEMO = [
+    *("dataset=demo", "dataset.shape=[32,40]", "dataset.resolution=4"),
+    *("dataset.subjects_per_split={train:6,val:2,test:2}", "model.channels=[4,6]"),
+]
+
+
+@pytest.fixture
+def tiny_race(monkeypatch):
+    """The convergence suite on a tiny demo, of which each step takes a second."""
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.setitem(convergence.DATASETS, "demo", (TINY_DEMO, (0.0, 1.0)))
+    monkeypatch.setitem(convergence.CLOCKS, "wall", itertools.count().__next__)
+
+
+@pytest.mark.parametrize("metric", convergence.METRICS)
+def test_all_ways_train_for_the_same_time_from_the_same_weights(metric, tiny_race):
+    ways = ["trainer=short", "trainer=short trainer.clip_norm=0.1 trainer.steps=2", "published"]
+    result = convergence.measure("cpu", f"{metric} demo", 1, 4, ways)
+    curves = {row["way"]: row["curve"] for row in result["rows"]}
+    assert list(curves) == ways
+    assert [[row["step"] for row in curve] for curve in curves.values()] == [
+        [0, 1, 2, 3, 4],
+        [0, 1, 2],
+        [0, 1, 2, 3, 4],
+    ]
+    for curve in curves.values():
+        assert [row["seconds"] for row in curve] == [row["step"] for row in curve]
+    first = [curve[0] for curve in curves.values()]
+    assert first[0] == first[1]
+    assert first[2]["dice"] == pytest.approx(first[0]["dice"], abs=0.01)
+    assert curves["published"][-1]["sdlogj"] != curves["published"][0]["sdlogj"]
+    shown = convergence.table("", result)
+    assert [cells[-1] for cells in [list(column.cells) for column in shown.columns[-1:]]] == [
+        "0: 0, 1: -"
+    ]
+
+
+def test_both_ways_of_a_race_have_the_same_images_and_pairs(tiny_race, tmp_path):
+    setup = convergence.make_setup([*TINY_DEMO, f"results_dir={tmp_path}", "trainer=short"])
+    ours = convergence.Ours(setup, tmp_path)
+    published = convergence.Published(setup, "ncc", tmp_path, "cpu")
+    training = ours.trainee.trainable.training
+    positions = range(len(published.baseline.pairs))
+    batch = loading.read_pairs(
+        setup.dataset, [training.pairs[training.sampler[n]] for n in positions], CPU
+    )
+    moving, fixed = zip(*published.baseline.pairs, strict=True)
+    for subjects, expected in ((moving, batch.moving), (fixed, batch.fixed)):
+        images, _ = published.baseline._read(subjects)
+        assert torch.equal(images, expected)
+
+
+def test_dice_at_a_time_and_seconds_to_a_dice_lie_between_validations():
+    points = [(0, 0.5), (10, 0.6), (20, 0.56), (30, 0.7)]
+    curve = [{"seconds": seconds, "dice": dice} for seconds, dice in points]
+    assert convergence.dice_at(curve, 5) == pytest.approx(0.55)
+    assert convergence.dice_at(curve, 99) == 0.7
+    assert convergence.seconds_to(curve, 0.58) == pytest.approx(8)
+    assert convergence.seconds_to(curve, 0.63) == pytest.approx(25)
+    assert convergence.seconds_to(curve, 0.4) == 0
+    assert math.isinf(convergence.seconds_to(curve, 0.71))
 
 
 def test_loop_and_bare_steps_are_timed(monkeypatch):

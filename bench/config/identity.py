@@ -30,6 +30,7 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
+ADDED = {"model": {"flow_scale": 1}}  # options added to the schema, as older runs have them
 NEWER = ("early_stopping",)  # options of extractors that were added to the schema
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -150,7 +151,7 @@ def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, An
         return {**section, "folder": folder_digest(section["folder"])}
     trained = section.get("trained")
     unused = {"trained"} if section.get("conditioned") else {"trained", *CONDITIONING}
-    others = {key: value for key, value in section.items() if key not in unused}
+    others = {k: v for k, v in _identifying("model", section).items() if k not in unused}
     return {**others, "trained": trained[of_trained]} if trained else others
 
 
@@ -194,7 +195,9 @@ def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
+    before = ADDED.get(section, {})
+    kept = {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
+    return {k: v for k, v in kept.items() if k not in before or v != before[k]}
 
 
 def _with_extractor_ids(

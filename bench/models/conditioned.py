@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.config.conditioning import WeightRange
 from bench.errors import ConfigError
 from bench.models.convolution import Chain
-from bench.models.unet import NEGATIVE_SLOPE, Head, Joining
+from bench.models.unet import NEGATIVE_SLOPE, HalfHead, Head, Joining
 
 WIDTH = 64  # of the layers that read λ
 
@@ -99,9 +99,9 @@ class Conditioned(nn.Module):
 
 
 def _modulated(network: nn.Module) -> Iterator[Modulation]:
-    """The modulations that are put into a network's stages; heads are at full resolution."""
+    """The modulations that are put into a network's stages, heads left out."""
     for stage in list(network.modules()):
-        if not isinstance(stage, Chain | Joining) or isinstance(stage, Head):
+        if not isinstance(stage, Chain | Joining) or isinstance(stage, Head | HalfHead):
             continue
         for place, layer in enumerate(stage):
             if isinstance(layer, nn.Conv2d | nn.Conv3d):

@@ -115,6 +115,13 @@ class Head(Joining):
         )
 
 
+class HalfHead(Chain):
+    """A head for a map that is not doubled and joins no other one; arguments as of `Head`."""
+
+    def __init__(self, ndim: int, inputs: int, outputs: int, last_kernel: int) -> None:
+        super().__init__(*Head(ndim, inputs, outputs, last_kernel))
+
+
 class Encoder(nn.ModuleList):
     """Stages that each halve the size.
 
@@ -253,6 +260,24 @@ class FullResolution(nn.Module):
             )
             slabs.append(slab[:, :, 2 * (first - low) : 2 * (end - low)])
         return torch.cat(slabs, dim=2)
+
+
+class HalfResolution(nn.Module):
+    """A U-Net whose last map is not doubled, and a head of which the output is, in a line.
+
+    What the head gives lies between the voxels that it stands for, so that doubling it keeps its
+    place. Nothing but the output is as large as the image.
+    """
+
+    def __init__(self, backbone: UNet, head: HalfHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, *S) to (B, head's outputs, *S) float32."""
+        features, _ = self.backbone.halves(x)
+        return crop_to(double(self.head(features).float()), x.shape[2:])
 
 
 def recompute(network: nn.Module) -> None:

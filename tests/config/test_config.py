@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from bench.config.composition import tabulated_weight
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
-from bench.config.identity import digest, extractor_identity, run_identity, run_name
+from bench.config.identity import ADDED, digest, extractor_identity, run_identity, run_name
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.setup import make_source
 from bench.errors import ConfigError
@@ -218,6 +218,7 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
         "trainer.precision=float32",
         "trainer.validation_pairs=3",
         "trainer.early_stopping=3",
+        "model.flow_scale=2",
         "dataset.augmentation.rotation=9",
         "dataset.pairs.train=mirrored",
         "dataset.pairs.test={policy: mirrored, most: 2}",
@@ -225,6 +226,16 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
 )
 def test_what_can_change_the_numbers_changes_the_identity(override):
     assert identity(override) != identity()
+
+
+def test_option_that_is_not_used_and_that_older_runs_do_not_have_changes_no_identity():
+    composed = experiment([])
+    older = copy.deepcopy(composed.config)
+    for section, added in ADDED.items():
+        for key, value in added.items():
+            assert older[section].pop(key) == value
+    older = composed.with_config(older)
+    assert run_identity(older, DATA, {}) == run_identity(composed, DATA, {})
 
 
 @pytest.mark.parametrize("data", [{"fingerprint": "g"}, {"settings": {"shape": [4, 5]}}])

@@ -75,6 +75,8 @@ def test_every_model_integrates_its_output_if_asked_to(name, shape):
         ("integrate=-1", "model.integrate=-1: must be 0, or a number of squarings"),
         ("integrate=1.5", "model.integrate=1.5: must be 0, or a number of squarings"),
         ("flow_std=0", "model.flow_std=0: must be a number above 0"),
+        ("flow_scale=4", "model.flow_scale=4: must be 1 or 2"),
+        ("flow_scale=half", "model.flow_scale=half: must be 1 or 2"),
     ],
 )
 def test_impossible_settings_around_a_network_are_refused(override, words):
@@ -105,6 +107,40 @@ def test_voxelmorph_computes_each_pair_of_a_batch_by_itself():
     with torch.no_grad():
         apart = torch.cat([model(moving[i : i + 1], fixed[i : i + 1]) for i in range(2)])
         torch.testing.assert_close(model(moving, fixed), apart, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_flow_at_half_the_resolution_is_doubled_in_a_line(shape):
+    model = finished("voxelmorph", shape, 1, "model.flow_scale=2", "model.flow_std=1").eval()
+    halves = []
+    model.network.head.register_forward_hook(lambda *passed: halves.append(passed[-1]))
+    u = model(*pair(shape))
+    [half] = halves
+    padded = [-(-size // 8) * 8 for size in shape]
+    assert half.shape == (2, len(shape), *(size // 2 for size in padded))
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    doubled = torch.nn.functional.interpolate(half, size=padded, mode=mode)
+    assert u.abs().max() > 0.01
+    torch.testing.assert_close(u, doubled[(..., *(slice(size) for size in shape))])
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_flow_lies_where_the_images_do(scale):
+    """What changes far from a place does not change the displacement there, on either side."""
+    options = [f"model.flow_scale={scale}", "model.flow_std=1", "model.channels=[8]"]
+    model = finished("voxelmorph", (64, 64), 1, *options).double().eval()
+    moving, fixed = (image[:1].double() for image in pair((64, 64)))
+    spot = torch.zeros_like(moving)
+    spot[:, :, 31:33, 31:33] = 1  # symmetric about the middle
+    changed = (model(moving + spot, fixed) - model(moving, fixed)).abs().amax((0, 1)) > 0
+    touched = changed.any(1).nonzero().flatten()
+    assert touched.min() + touched.max() == 63
+
+
+def test_networks_of_both_flow_scales_begin_with_the_same_backbone():
+    first, second = (finished("voxelmorph", (16, 24), 1, f"model.flow_scale={n}") for n in (1, 2))
+    weights = [model.network.backbone.state_dict() for model in (first, second)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
