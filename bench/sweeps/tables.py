@@ -124,7 +124,8 @@ def print_sweep(cells: Sequence[Cell]) -> None:
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     criterion = cells[0].experiment["select"]
     table = Table(
-        title=f"test scores, mean ± standard deviation over pairs; λ chosen by {criterion}",
+        title="test scores, mean ± standard deviation or [95 % interval] over pairs; "
+        f"λ chosen by {criterion}",
         title_justify="left",
     )
     measured = {name for choice in chosen.values() for run in choice.runs for name in run["scores"]}
@@ -187,6 +188,9 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     if mean is None:
         return "–"
     digits, spreads = SCORES[name].digits, [row[name]["std"] for row in scores]
+    if len(scores) == 1 and scores[0][name].get("low") is not None:
+        low, high = scores[0][name]["low"], scores[0][name]["high"]
+        return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"
