@@ -87,8 +87,8 @@ class Insertion:
             The changed image, and a mask (*S), True where more than half of it is the change.
         """
         random = np.random.default_rng(derive_seed(self.seed, "insert", moving, fixed))
-        kind = self.kinds[random.integers(len(self.kinds))]
-        radius = random.uniform(*self.radius)
+        kind = self.kinds[int(random.integers(len(self.kinds)))]
+        radius = random.uniform(self.radius[0], self.radius[1])
         looks = _Tissue(image, radius)
         level = looks.level(bright=kind == BLOB)
         place = looks.place(level, random)

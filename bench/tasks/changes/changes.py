@@ -13,6 +13,8 @@ from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
+from bench.models.network import NetworkMethod
+from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.scores.case import Case
 from bench.scores.registry import MAIN, MAPS, SCORES
@@ -31,6 +33,7 @@ from bench.tasks.changes.maps import (
 from bench.tasks.registration.assembly import build_parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import batches, case_of, earlier, register
+from bench.tasks.registration.variational import surprise
 from bench.tasks.task import TestCase
 
 KINDS = ("changes", "similarity", "cost")  # of scores, besides those of validation
@@ -157,6 +160,8 @@ class ChangesJob(RegistrationJob):
     def _maps_before(self, pair: Pair) -> dict[str, Tensor]:
         """Maps of a pair as it is: those that say something without a displacement."""
         maps = {k: v for k, v in baseline_maps(pair).items() if k in (INTENSITY, LI_WYATT)}
+        if self.likelihood is not None:  # a posterior is of a registration
+            return maps
         found = metric_map(self.objective.similarity, pair)
         return maps if found is None else {**maps, MAIN: found}
 
@@ -168,15 +173,27 @@ class ChangesJob(RegistrationJob):
             back: Fixed to moving; None if only one direction is looked at.
         """
         maps = baseline_maps(pair)
-        forward = metric_map(self.objective.similarity, pair)
+        forward = self._map(pair)
         if forward is None:
             return maps
         if back is None:
             return {MAIN: forward, **maps}
-        backward = metric_map(self.objective.similarity, back)
+        backward = self._map(back)
         assert backward is not None
         both = both_directions(forward, backward, pair.u)
         return {MAIN: both, ONE_DIRECTION: forward, **maps}
+
+    @torch.no_grad()
+    def _map(self, pair: Pair) -> Tensor | None:
+        """The map of one registered pair in one direction: D of each voxel, or what a posterior
+        says; None if the metric has none."""
+        if self.likelihood is None:
+            return metric_map(self.objective.similarity, pair)
+        assert isinstance(self.method, NetworkMethod)
+        assert isinstance(self.model, Variational)
+        posterior = self.method.output(pair, self.objective)
+        reconstruction, kl = surprise(self.likelihood, self.model, pair, posterior)
+        return reconstruction + kl
 
     def _judged(self, case: Case, pair: Pair, maps: Mapping[str, Tensor]) -> Case:
         """A case of one pair with its maps, and what they are judged by."""

@@ -17,6 +17,7 @@ from bench.models.building import finish_method
 from bench.models.conditioned import Conditioned
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
+from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.scores.registry import units
 from bench.seeding import derive_seed
@@ -29,6 +30,7 @@ from bench.tasks.registration.figure import draw_pair
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.testing import OUTSIDE, TOGETHER, batches, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
+from bench.tasks.registration.variational import VariationalTraining
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import network_precision, single_device
 from bench.training.trainee import Trainable
@@ -94,6 +96,7 @@ class RegistrationJob:
         self.dataset = dataset
         self.model = parts.model
         self.objective = parts.objective
+        self.likelihood = parts.likelihood
         self.both_directions = both_directions
         self.masks = masks
         self.learners: Sequence[Learner] = parts.learners
@@ -115,6 +118,10 @@ class RegistrationJob:
         sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
         description = {"network": {**experiment["model"], **sizes}}
         pairs = TrainingPairs(dataset, augmentation, experiment.seed)
+        if isinstance(network, Variational):
+            assert self.likelihood is not None
+            further = (self.objective, pairs, self.likelihood, self.masks)
+            return VariationalTraining(self.name, network, description, *further)
         others = (description, self.objective, pairs, self.masks)
         if isinstance(network, Conditioned):
             return ConditionedTraining(self.name, network, *others)
