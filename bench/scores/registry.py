@@ -30,7 +30,8 @@ class Score:
             empty if it has none.
         of_map: Name of the map of a case that it judges, which its function takes, too; empty if
             it judges none.
-        has_interval: Whether summaries have a bootstrap interval of its mean over pairs.
+        has_interval: Whether summaries have the 95 % interval of its mean, `low` and `high`, of
+            pairs drawn anew.
         unit: Unit, empty for a ratio.
         in_spacing: Whether it is a length, in pixels where a data set has no spacing in mm.
         compared: Whether methods are ranked and tested by it.

@@ -7,9 +7,6 @@ from typing import Any
 import numpy as np
 
 from bench.scores.registry import score_of
-from bench.seeding import derive_seed
-
-RESAMPLES = 2000
 
 
 def mean_of_finite(values: Sequence[float]) -> float:
@@ -43,8 +40,7 @@ def summarize(
 
     Returns:
         `{name: {"mean", "std", "n"}}`; mean and std are None where n is 0, std (ddof 1) is
-        None where n is 1. A score with a quantile has that too, such as `p70`, one with an
-        interval `low` and `high`, see `bootstrap_interval`.
+        None where n is 1. A score with a quantile has that too, such as `p70`.
     """
     table = {}
     for name in names:
@@ -59,23 +55,4 @@ def summarize(
         if score.quantile is not None and score.quantile_name is not None:
             value = float(np.quantile(values, score.quantile)) if len(values) else None
             table[name][score.quantile_name] = value
-        if score.has_interval:
-            table[name]["low"], table[name]["high"] = bootstrap_interval(values)
     return table
-
-
-def bootstrap_interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """95 % interval of the mean over pairs: percentiles of means of pairs drawn anew.
-
-    Args:
-        values: One for each pair, finite.
-
-    Returns:
-        Lower and upper end; None both if there are fewer than 2 pairs.
-    """
-    if len(values) < 2:
-        return None, None
-    random = np.random.default_rng(derive_seed(0, "bootstrap of pairs"))
-    means = values[random.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -9,7 +9,7 @@ from .conftest import DEMO, Command, at, numbers, only_run, read_rows, read_summ
 
 FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
 BASE = [option for option in DEMO if not option.startswith("model.")]
-CHANGES = ["task=changes", "dataset.insert.radius=[3,4]"]
+CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}"]
 DIRECT = [*CHANGES, *BASE, "model=direct", *FEW, "metric=mse"]
 MAPS = ("intensity", "li_wyatt", "jacobian")
 
@@ -42,7 +42,9 @@ def test_changes_are_mapped_judged_and_recorded(
 
     (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert (row["status"], row["task"]) == ("finished", "changes")
-    line = bench("register", str(folder), "--moving", "a", "--fixed", "b", "--out", str(tmp_path))
+    image = str(folder / "figure.png")
+    files = ["--moving", image, "--fixed", image, "--out", str(tmp_path / "out")]
+    line = bench("register", str(folder), *files)
     assert "is a run of task=changes" in line.line
 
 
