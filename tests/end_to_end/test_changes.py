@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.runs.trained import load_method
+from bench.store.folder import Folder
+
 from .conftest import DEMO, Command, at, numbers, only_run, read_rows, read_summary, run_folders
 
 FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
@@ -56,6 +59,9 @@ def test_network_of_distributions_is_swept_beside_registrations(
     assert outcome.code == 0, outcome.err
     by_task = {(s := read_summary(folder))["task"]: s for folder in run_folders(results)}
     assert set(by_task) == {"registration", "changes"}
+    kept = next(f for f in run_folders(results) if read_summary(f)["task"] == "registration")
+    job = load_method(Folder(kept))
+    assert job.model.batches == 6  # steps, over which the prior's strength is averaged
     plain, changes = (by_task[name] for name in ("registration", "changes"))
     assert plain["weight"] is None
     assert "auc" not in plain["scores"]

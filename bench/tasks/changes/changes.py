@@ -30,8 +30,8 @@ from bench.tasks.changes.maps import (
     both_directions,
     metric_map,
 )
-from bench.tasks.registration.assembly import build_parts
-from bench.tasks.registration.registration import RegistrationJob
+from bench.tasks.registration.assembly import Parts
+from bench.tasks.registration.registration import RegistrationJob, parts_with_data
 from bench.tasks.registration.testing import batches, case_of, earlier, register
 from bench.tasks.registration.variational import surprise
 from bench.tasks.task import TestCase
@@ -88,10 +88,8 @@ class Changes:
             raise Unsupported(
                 f"task.change={self.change}: is no class of dataset={dataset.name}. Known: {known}."
             )
-        splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
-        for split in splits:
-            dataset.pairs(split)
-        return ChangesJob(setup, self)
+        truth = Truth(dataset, self.within, self.change)
+        return ChangesJob(setup, parts_with_data(setup), self.both_directions, truth)
 
 
 class ChangesJob(RegistrationJob):
@@ -99,12 +97,14 @@ class ChangesJob(RegistrationJob):
 
     Args:
         setup: The experiment and its data.
-        task: Says how changes are mapped and judged.
+        parts: What the registration is made of.
+        both_directions: As of `Changes`.
+        truth: What maps are judged by.
     """
 
-    def __init__(self, setup: Setup, task: Changes) -> None:
-        super().__init__(setup, build_parts(setup), task.both_directions)
-        self.truth = Truth(setup.dataset, task.within, task.change)
+    def __init__(self, setup: Setup, parts: Parts, both_directions: bool, truth: "Truth") -> None:
+        super().__init__(setup, parts, both_directions)
+        self.truth = truth
 
     def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
         """Registers, maps and scores the test pairs that no earlier start has."""

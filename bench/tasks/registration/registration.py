@@ -62,16 +62,28 @@ class Registration:
             Unsupported: If they do not go together with the data.
             ConfigError: If one of them cannot be built or does not return what it should.
         """
-        splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
-        for split in splits:
-            setup.dataset.pairs(split)
-        parts = build_parts(setup)
-        for learner in parts.learners:
-            labels = surrogate_network(learner.network).needs_labels
-            for split in ("train", "val"):
-                learner.setup.dataset.images_for(split, labels)
+        parts = parts_with_data(setup)
         masks = Masks(setup) if self.within_mask else None
         return RegistrationJob(setup, parts, self.both_directions, masks)
+
+
+def parts_with_data(setup: Setup) -> Parts:
+    """What a registration is made of, built and tried out; all that it learns from is there.
+
+    Raises:
+        DataError: If a split that is needed has no subjects or pairs.
+        Unsupported: As `build_parts`.
+        ConfigError: Likewise.
+    """
+    splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
+    for split in splits:
+        setup.dataset.pairs(split)
+    parts = build_parts(setup)
+    for learner in parts.learners:
+        labels = surrogate_network(learner.network).needs_labels
+        for split in ("train", "val"):
+            learner.setup.dataset.images_for(split, labels)
+    return parts
 
 
 class RegistrationJob:
