@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from bench.cli.changes_command import changes
 from bench.cli.data_commands import app as data
 from bench.cli.export_commands import document, export
 from bench.cli.messages import FULL_ERROR, explain
@@ -35,6 +36,7 @@ app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command()(register)
 app.command()(score)
+app.command()(changes)
 app.command()(export)
 app.command()(document)
 

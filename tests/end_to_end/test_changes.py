@@ -3,12 +3,26 @@
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from bench.runs.trained import load_method
+from bench.scores.detection import area_under_roc
 from bench.store.folder import Folder
 
-from .conftest import DEMO, Command, at, numbers, only_run, read_rows, read_summary, run_folders
+from .conftest import (
+    DEMO,
+    Command,
+    at,
+    numbers,
+    only_run,
+    read_rows,
+    read_summary,
+    run_folders,
+    subject,
+    write_volume,
+)
 
 FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
 BASE = [option for option in DEMO if not option.startswith("model.")]
@@ -82,6 +96,41 @@ def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> N
     outcome = run(*BASE, "model=identity", *options, at(results))
     assert outcome.code == 0, outcome.err
     assert read_summary(only_run(results))["scores"]["auc_intensity"]["n"] == 2
+
+
+def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
+    tmp_path: Path, empty_results: Path, run: Command, bench: Command
+) -> None:
+    root = tmp_path / "volumes"
+    rows = ["image,labels,split"]
+    for number in range(2):
+        for kind, array in zip(("image", "labels"), subject(number), strict=True):
+            write_volume(root / f"{kind}{number}.nii.gz", array)
+        rows.append(f"image{number}.nii.gz,labels{number}.nii.gz,test")
+    (root / "subjects.csv").write_text("\n".join(rows))
+    changed, _ = subject(0)
+    changed[4:8, 5:9, 3:6] = changed.max()
+    write_volume(root / "changed.nii.gz", changed)
+    settings = ["dataset=nifti", f"dataset.root={root}", "metric=mse", "regularizer.weight=10"]
+    settings += ["trainer.progress=false", "tracker=none", "model=direct", *FEW]
+    files = ["--moving", str(root / "image0.nii.gz"), "--fixed", str(root / "changed.nii.gz")]
+    for task in ("registration", "changes"):
+        results = empty_results / task
+        outcome = run(*settings, f"task={task}", "dataset.insert=null", at(results))
+        assert outcome.code == 0, outcome.err
+        out = tmp_path / task
+        outcome = bench("changes", str(only_run(results)), *files, "--out", str(out))
+        assert (outcome.code, outcome.err) == (0, "")
+        names = ["change", *(f"change_{one}" for one in ("intensity", "jacobian", "li_wyatt"))]
+        names.append("change_one_direction")
+        assert sorted(path.name for path in out.iterdir()) == [f"{n}.nii.gz" for n in names]
+        found = nibabel.load(out / "change.nii.gz")
+        assert found.shape == changed.shape
+        mask = np.zeros(changed.shape, bool)
+        mask[4:8, 5:9, 3:6] = True
+        assert area_under_roc(found.get_fdata().ravel(), mask.ravel()) > 0.8
+    line = bench("changes", str(only_run(results)), *files[:2], "--fixed", "b", "--out", "c").line
+    assert line == "--fixed b: no such file."
 
 
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:

@@ -128,7 +128,7 @@ class ChangesJob(RegistrationJob):
 
     def _tested(self, pair: Pair) -> Iterator[TestCase]:
         """The cases of a batch of pairs."""
-        u, reverse, seconds = self._registered(pair)
+        u, reverse, seconds = self.registered(pair)
         chosen = [s for s in SCORES.values() if s.kind in KINDS or s.in_validation]
         assert pair.ids is not None
         for index, (moving, fixed) in enumerate(pair.ids):
@@ -147,7 +147,7 @@ class ChangesJob(RegistrationJob):
             row = {"moving": moving, "fixed": fixed, **after, **earlier(before)}
             yield TestCase({PAIRS: [row]}, after, before)
 
-    def _registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
+    def registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
         """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair."""
         assert pair.ids is not None
         torch.manual_seed(derive_seed(self.seed, "test", *pair.ids[0]))
@@ -209,7 +209,7 @@ class ChangesJob(RegistrationJob):
         names = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
         number = names.index((row["moving"], row["fixed"]))
         pair = read_pairs(self.dataset, [self.dataset.pairs("test")[number]], self.device)
-        u, reverse, _ = self._registered(pair)
+        u, reverse, _ = self.registered(pair)
         moved = pair.at(u)
         maps = self.maps(moved, None if reverse is None else pair.reversed().at(reverse))
         change, counted = self.truth.of(pair)
@@ -224,6 +224,16 @@ class ChangesJob(RegistrationJob):
             counted=counted,
             title=f"{self.name}, {row['moving']} to {row['fixed']}",
         )
+
+
+def untested_job(setup: Setup, parts: Parts) -> ChangesJob:
+    """A job that maps changes of any pairs, and judges none.
+
+    Args:
+        setup: The experiment and its data, which need not be at hand.
+        parts: What the registration is made of.
+    """
+    return ChangesJob(setup, parts, True, Truth(setup.dataset, None, None))
 
 
 class Truth:
