@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from bench.runs.file_pairs import PairOfFiles
 from bench.runs.registering import NewImage, Registrar, written_aside
 from bench.runs.trained import REGISTRATION, load_method
 from bench.scores.registry import MAIN
+from bench.store.folder import Folder
 from bench.tasks.changes import ChangesJob, untested_job
 
 TASKS = (REGISTRATION, "changes")  # whose methods can map changes
@@ -36,8 +36,10 @@ class ChangeMapper(Registrar):
     Arguments as of `Registrar`; the run may be of `task=registration` or `task=changes`.
     """
 
-    def _load(self, *run: Any) -> ChangesJob:
-        job = load_method(*run, job_of=untested_job, tasks=TASKS)
+    def _load(
+        self, folder: Folder, accelerator: str | None, trust: bool, weight: float | None
+    ) -> ChangesJob:
+        job = load_method(folder, accelerator, trust, weight, untested_job, TASKS)
         assert isinstance(job, ChangesJob)
         return job
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -155,8 +154,10 @@ class Registrar:
         declared = self.source.class_names()
         self.classes = self.dataset.class_names or [declared[i] for i in sorted(declared)]
 
-    def _load(self, *run: Any) -> RegistrationJob:
-        return load_method(*run)
+    def _load(
+        self, folder: Folder, accelerator: str | None, trust: bool, weight: float | None
+    ) -> RegistrationJob:
+        return load_method(folder, accelerator, trust, weight)
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
         """Registers a pair and writes the warped image, labels, displacement and mapped points.
