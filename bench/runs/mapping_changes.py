@@ -60,16 +60,15 @@ class ChangeMapper(Registrar):
         notes = self.notes(moving, fixed)
         pair = self.pair(files, moving, fixed)
         u, reverse, _ = self.job.registered(pair)
-        assert reverse is not None
-        maps = self.job.maps(pair.at(u), pair.reversed().at(reverse))
+        back = None if reverse is None else pair.reversed().at(reverse)
+        maps = self.job.maps(pair.at(u), back)
         written = []
         with written_aside(out) as aside:
             for name, found in maps.items():
                 path = aside / ("change" if name == MAIN else f"change_{name}")
                 written.append(_write(path, found[0].float().cpu().numpy(), fixed))
         if MAIN not in maps:
-            metric = self.job.setup.experiment["metric"]["name"]
-            notes.append(f"metric={metric} has no map of its values, so there is no change.nii.gz")
+            notes.append("the run has no metric with a map of its values, and so no map change")
         called, other = files.names
         names = ", ".join(path.name for path in written)
         return Mapped(f"{called} to {other}: {out}: {names}", notes)

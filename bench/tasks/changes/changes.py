@@ -112,13 +112,13 @@ class ChangesJob(RegistrationJob):
         names = self.dataset.ids
         pairs = self.dataset.pairs("test")
         left = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) not in done]
-        judged = any("auc" in case.scores for case in known)
+        judged = any(map(_is_judged, known))
         for batch in batches(left, self.method):
             pair = read_pairs(self.dataset, batch, self.device)
             if isinstance(self.model, nn.Module) and batch[0] == left[0]:
                 register(self.method, pair, self.objective)  # a first pass takes longer
             for case in self._tested(pair):
-                judged = judged or any(name.startswith("auc") for name in case.scores)
+                judged = judged or _is_judged(case)
                 yield case
         if not judged:
             print(
@@ -148,11 +148,14 @@ class ChangesJob(RegistrationJob):
             yield TestCase({PAIRS: [row]}, after, before)
 
     def registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
-        """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair."""
+        """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair.
+
+        The swapped batch is registered for the map of the method, and so not without a metric.
+        """
         assert pair.ids is not None
         torch.manual_seed(derive_seed(self.seed, "test", *pair.ids[0]))
         u, seconds = register(self.method, pair, self.objective)
-        if not self.both_directions:
+        if not self.both_directions or self.objective.similarity is None:
             return u, None, seconds
         torch.manual_seed(derive_seed(self.seed, "test", *pair.ids[0][::-1]))
         return u, self.method.register(pair.reversed(), self.objective), seconds
@@ -224,6 +227,11 @@ class ChangesJob(RegistrationJob):
             counted=counted,
             title=f"{self.name}, {row['moving']} to {row['fixed']}",
         )
+
+
+def _is_judged(case: TestCase) -> bool:
+    """Whether the pair had a mask of change."""
+    return any(name.startswith("auc") for name in case.scores)
 
 
 def untested_job(setup: Setup, parts: Parts) -> ChangesJob:
