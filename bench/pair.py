@@ -30,6 +30,8 @@ class Pair:
         ids: Moving and fixed subject of each pair; None where images have been changed.
         landmarks: Called when points are first asked for; gives those of moving and fixed
             (B, N, D), voxels, NaN where one is missing. None if there are none.
+        change: Where the fixed images show what the moving ones lack or the other way round
+            (B, 1, *S) bool; None if that is not known.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Pair:
         classes: int = 0,
         ids: Sequence[tuple[str, str]] | None = None,
         landmarks: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        change: Tensor | None = None,
     ) -> None:
         self.moving = moving
         self.fixed = fixed
         self._u = u
         self.classes = classes
+        self.change = change
         self.ids = None if ids is None else list(ids)
         self._read_segmentations = segmentations
         self._read_landmarks = landmarks
@@ -72,12 +76,13 @@ class Pair:
         """
         read = (lambda: self.segmentations) if self.has_labels else None
         points = (lambda: self.landmarks) if self.has_landmarks else None
-        pair = Pair(self.moving, self.fixed, u, read, self.classes, self.ids, points)
+        ours = (self.classes, self.ids, points, self.change)
+        pair = Pair(self.moving, self.fixed, u, read, *ours)
         pair._kept = self._kept
         return pair
 
     def reversed(self) -> "Pair":
-        """Fixed onto moving, not displaced."""
+        """Fixed onto moving, not displaced; changes on that grid are not known."""
         read = (lambda: self.segmentations[::-1]) if self.has_labels else None
         ids = None if self.ids is None else [(fixed, moving) for moving, fixed in self.ids]
         points = (lambda: self.landmarks[::-1]) if self.has_landmarks else None
@@ -112,6 +117,7 @@ class Pair:
             self.classes,
             None if self.ids is None else [self.ids[index] for index in indices],
             landmarks if self.has_landmarks else None,
+            None if self.change is None else self.change[part],
         )
 
     @property

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from bench import __version__
+from bench.cli.changes_command import changes
 from bench.cli.data_commands import app as data
 from bench.cli.doctor import doctor
 from bench.cli.export_commands import document, export
@@ -38,6 +39,7 @@ app.add_typer(runs, name="runs")
 app.command()(doctor)
 app.command()(register)
 app.command()(score)
+app.command()(changes)
 app.command()(export)
 app.command()(document)
 

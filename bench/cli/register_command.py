@@ -48,8 +48,7 @@ def register(
     from bench.runs.file_pairs import PairOfFiles, listed_pairs
     from bench.runs.registering import Registrar
 
-    if device is not None and device not in ACCELERATORS:
-        raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
+    accelerator = accelerator_of(device)
     if csv is not None:
         if not csv.is_file():
             raise ConfigError(f"--csv {csv}: is no file. Give a table of pairs, pairs.csv.")
@@ -62,8 +61,7 @@ def register(
         raise ConfigError("Name a pair by --moving A --fixed B, or many by --csv pairs.csv.")
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
-    accelerator = None if device is None else ACCELERATORS[device]
-    folder = _run_of(run, results)
+    folder = run_of(run, results)
     given = {"moving": moving, "fixed": fixed, "labels": labels, "landmarks": landmarks}
     for name, path in {**given, "fixed-labels": fixed_labels}.items():
         if path is not None and not path.exists():
@@ -76,7 +74,18 @@ def register(
             print(for_terminal(line), flush=True)
 
 
-def _run_of(given: str, results: Path) -> Folder:
+def accelerator_of(device: str | None) -> str | None:
+    """What `trainer.accelerator` is for a device of the command line; None as the run had it.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    if device is not None and device not in ACCELERATORS:
+        raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
+    return None if device is None else ACCELERATORS[device]
+
+
+def run_of(given: str, results: Path) -> Folder:
     """The run that is named by its folder, or else by its id.
 
     Raises:

@@ -191,6 +191,8 @@ def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
         return ""
     if value["mean"] is None:
         return "–"
+    if value.get("low") is not None:
+        return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{spread}"
 

@@ -49,7 +49,7 @@ def digest(content: Any) -> str:
 
 
 def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What in the data determines the numbers.
+    """What in the data determines the numbers of a training.
 
     Args:
         experiment: The experiment.
@@ -98,7 +98,7 @@ def run_identity(
     """
     identity = _method_identity(experiment) | {
         "schema": SCHEMA,
-        "dataset": dataset_identity(experiment, data),
+        "dataset": _tested_identity(experiment, data),
         "seed": experiment.seed,
     }
     if "metric" in identity:
@@ -113,7 +113,7 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
     identity = _method_identity(experiment, of_trained="variant")
     if "metric" in identity:
         identity["metric"] = _with_set_extractors(identity["metric"])
-    return identity | {"dataset": dataset_identity(experiment, data)}
+    return identity | {"dataset": _tested_identity(experiment, data)}
 
 
 def network_identity(
@@ -127,7 +127,15 @@ def network_identity(
     identity = run_identity(experiment, data, extractors)
     identity["regularizer"] = {k: v for k, v in identity["regularizer"].items() if k != "weight"}
     identity["model"] = {k: v for k, v in identity["model"].items() if k != "refine"}
+    identity["dataset"] = dataset_identity(experiment, data)
     return identity
+
+
+def _tested_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What in the data determines the numbers of a test, changes of its images included."""
+    insert = experiment["dataset"].get("insert")
+    changed = {} if insert is None else {"insert": insert}
+    return {**dataset_identity(experiment, data), **changed}
 
 
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:

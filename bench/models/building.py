@@ -16,6 +16,7 @@ from bench.models.direct import Direct
 from bench.models.flow import finish_network
 from bench.models.method import Method
 from bench.models.refined import Refined
+from bench.models.variational import Variational
 from bench.seeding import derive_seed
 
 OF_THE_SUITE = (
@@ -41,6 +42,14 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
+    if isinstance(model, Variational):
+        for key in ("affine", "integrate", "flow_std", "refine", "conditioned"):
+            if section.get(key):
+                raise ConfigError(
+                    f"model.{key}={section[key]}: is not for model={section['name']}, whose output "
+                    "is a distribution of displacements. Leave it out."
+                )
+        return model
     if isinstance(model, nn.Module):
         if affine:
             raise ConfigError(

@@ -26,6 +26,21 @@ class Integrated(NamedTuple):
     velocity: Tensor
 
 
+class Posterior(NamedTuple):
+    """Gaussian distributions of displacements, independent for each voxel and axis.
+
+    Attributes:
+        mean: (B, D, *S), voxels; the displacement in tests.
+        log_variance: The same shape, of squared voxels.
+        log_noise: Log variances (K,) of the likelihood, of each channel that it compares; None
+            before it is known what that is.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+    log_noise: Tensor | None
+
+
 class Integration(nn.Module):
     """Integrates a network's output, taken as a stationary velocity, by scaling and squaring.
 
@@ -87,8 +102,10 @@ def _start_near_zero(network: nn.Module, std: Any) -> None:
         nn.init.zeros_(last.bias)
 
 
-def displacement_of(output: Tensor | Integrated) -> tuple[Tensor, Tensor]:
+def displacement_of(output: Tensor | Integrated | Posterior) -> tuple[Tensor, Tensor]:
     """The displacement of a network's output, and what is regularized of it, in float32."""
+    if isinstance(output, Posterior):
+        output = output.mean
     if isinstance(output, Tensor):
         u = output.float()
         return u, u

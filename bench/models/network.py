@@ -1,5 +1,7 @@
 """A trained network as a method."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,10 +43,14 @@ class NetworkMethod:
         return integrate(-velocity, self.squarings)
 
     @torch.no_grad()
-    def _predict(self, pair: Pair, objective: Objective) -> tuple[Tensor, Tensor]:
-        """Displacement, and the velocity that it comes from if there is one."""
+    def output(self, pair: Pair, objective: Objective) -> Any:
+        """What the network returns for a batch, without gradient."""
         device, images = pair.moving.device.type, (pair.moving, pair.fixed)
         weight = at_weight(self.network, pair.moving, objective.weight)
         with torch.autocast(device, self.precision, enabled=self.precision != torch.float32):
-            u, velocity = displacement_of(self.network(*images, *weight))
+            return self.network(*images, *weight)
+
+    def _predict(self, pair: Pair, objective: Objective) -> tuple[Tensor, Tensor]:
+        """Displacement, and the velocity that it comes from if there is one."""
+        u, velocity = displacement_of(self.output(pair, objective))
         return u.detach(), velocity.detach()  # a view of a parameter keeps its gradient in no_grad

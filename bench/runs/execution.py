@@ -1,12 +1,16 @@
 """What a run does: train, test, and record."""
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.plots import style
 from bench.config.instantiation import build
 from bench.data.setup import Setup
@@ -16,6 +20,7 @@ from bench.runs.networks import obtain_network
 from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores import registry
+from bench.scores.registry import score_of
 from bench.scores.summary import summarize, validation_means
 from bench.store.environment import environment
 from bench.store.files import write_atomically, write_csv
@@ -30,7 +35,7 @@ from bench.store.folder import (
 )
 from bench.store.progress import Progress
 from bench.store.tracker import Tracker
-from bench.tasks.task import Job, Task, TestCase
+from bench.tasks.task import Job, Row, Task, TestCase
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
@@ -200,13 +205,28 @@ def _test(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, Any]:
     job.draw(folder.file(FIGURE), cases)
     return {
         "tables": tables,
-        "scores": _summary([case.scores for case in cases]),
-        "scores_before": _summary([case.before for case in cases]),
+        "scores": _summary([case.scores for case in cases], rows[task.tables[0]]),
+        "scores_before": _summary([case.before for case in cases], rows[task.tables[0]]),
         "data": run.setup.dataset.fingerprint,
         **job.facts,
     }
 
 
-def _summary(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def _summary(scores: Sequence[Mapping[str, float]], rows: Sequence[Row]) -> dict[str, Any]:
+    """Means over cases; with intervals, for which pairs that share subjects are drawn together.
+
+    Args:
+        scores: Of each case.
+        rows: Of the first table, which say what pairs the cases are.
+    """
     names = list(dict.fromkeys(name for row in scores for name in row))
-    return summarize(scores, names)
+    summary = summarize(scores, names)
+    with_interval = [name for name in names if score_of(name).has_interval]
+    if with_interval:
+        clusters = cluster_pairs([row["moving"] for row in rows], [row["fixed"] for row in rows])
+        bootstrap = Bootstrap(clusters.codes)
+        for name in with_interval:
+            values = np.array([row.get(name, math.nan) for row in scores])
+            low, high = bootstrap.interval(values)
+            summary[name] |= {} if math.isnan(low) else {"low": low, "high": high}
+    return summary

@@ -38,6 +38,7 @@ from bench.similarity.keypoints import reason_without_landmarks
 from bench.spatial import warp
 from bench.store.files import put_in_place
 from bench.store.folder import Folder
+from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import register
 
 
@@ -76,7 +77,7 @@ class Registered:
 
 
 @dataclass(frozen=True)
-class _Image:
+class NewImage:
     """A new file, as it is and preprocessed.
 
     Attributes:
@@ -108,7 +109,7 @@ class _Image:
         cut = size - covered > 0.999 * voxel
         return tuple(np.where(cut, covered.round(), size).astype(int).tolist())
 
-    def padded(self, shape: Sequence[int]) -> "_Image":
+    def padded(self, shape: Sequence[int]) -> "NewImage":
         """The image padded to a shape."""
         around = [-part.start for part in window(self.image.shape[2:], shape)]
         image, labels = padded(self.image[0].cpu().numpy(), shape), self.labels
@@ -144,7 +145,7 @@ class Registrar:
         trust: bool = False,
         weight: float | None = None,
     ) -> None:
-        self.job = load_method(folder, accelerator, trust, weight)
+        self.job = self._load(folder, accelerator, trust, weight)
         self.name = folder.path.name
         self.dataset = self.job.dataset
         self.source: Source = make_source(self.job.setup.experiment)
@@ -152,6 +153,11 @@ class Registrar:
             self.source.grid = Grid.from_settings(self.job.setup.reading["world"])
         declared = self.source.class_names()
         self.classes = self.dataset.class_names or [declared[i] for i in sorted(declared)]
+
+    def _load(
+        self, folder: Folder, accelerator: str | None, trust: bool, weight: float | None
+    ) -> RegistrationJob:
+        return load_method(folder, accelerator, trust, weight)
 
     def register(self, files: PairOfFiles, out: Path, layout: str | None = None) -> Registered:
         """Registers a pair and writes the warped image, labels, displacement and mapped points.
@@ -167,8 +173,7 @@ class Registrar:
             ConfigError: If the displacement cannot be written so, or not to that folder.
         """
         self._check_layout(layout)
-        moving = self._read(files.moving, files.labels, MOVING)
-        fixed = self._read(files.fixed, files.fixed_labels, FIXED)
+        moving, fixed = self.read(files)
         placed = moving.raw.lies_in_space and fixed.raw.lies_in_space
         if layout not in (None, "voxels") and not placed:
             raise ConfigError(
@@ -176,13 +181,9 @@ class Registrar:
                 f"{files.fixed} or {files.moving} does not. Use --format voxels."
             )
         layout = layout or ("ants" if placed else "voxels")
-        notes = self._notes(moving, fixed)
+        notes = self.notes(moving, fixed)
         points = None if files.landmarks is None else read_landmarks(files.landmarks, fixed.raw)
-        if self.dataset.shapes is not None:
-            sizes = [image.image.shape[2:] for image in (moving, fixed)]
-            shape = np.max(sizes, axis=0).tolist()
-            moving, fixed = moving.padded(shape), fixed.padded(shape)
-        pair = self._pair(files, moving, fixed)
+        pair = self.pair(files, moving, fixed)
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.stems))
         u, _ = register(self.job.method, pair, self.job.objective)
         found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)), notes)
@@ -211,6 +212,20 @@ class Registrar:
                 found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
         return replace(found, files=[out / path.name for path in found.files])
 
+    def read(self, files: PairOfFiles) -> tuple["NewImage", "NewImage"]:
+        """Moving and fixed image, preprocessed and padded to one size.
+
+        Raises:
+            DataError: If a file cannot be read, or is not like those of the run.
+        """
+        moving = self._read(files.moving, files.labels, MOVING)
+        fixed = self._read(files.fixed, files.fixed_labels, FIXED)
+        if self.dataset.shapes is None:
+            return moving, fixed
+        sizes = [image.image.shape[2:] for image in (moving, fixed)]
+        shape = np.max(sizes, axis=0).tolist()
+        return moving.padded(shape), fixed.padded(shape)
+
     def _check_layout(self, layout: str | None) -> None:
         if layout is None:
             return
@@ -222,7 +237,7 @@ class Registrar:
                 "--format voxels."
             )
 
-    def _read(self, path: Path, labels: Path | None, role: str) -> _Image:
+    def _read(self, path: Path, labels: Path | None, role: str) -> NewImage:
         """Reads and preprocesses a file as the run's data were.
 
         Where moving and fixed images show different channels, it may hold all or only those.
@@ -263,7 +278,7 @@ class Registrar:
         ids = None if sample.labels is None else self._positions(sample.labels)
         assert raw.affine is not None
         assert sample.grid is not None
-        return _Image(
+        return NewImage(
             raw,
             read_grid(path, raw),
             torch.from_numpy(kept)[None].to(self.job.device),
@@ -283,7 +298,7 @@ class Registrar:
             if i in unknown or table.names[table.target.get(i, table.rest or 0)] not in known
         ]
 
-    def _notes(self, moving: _Image, fixed: _Image) -> list[str]:
+    def notes(self, moving: NewImage, fixed: NewImage) -> list[str]:
         """What the scores of a pair leave out, a line each."""
         notes = []
         cut = [
@@ -312,7 +327,7 @@ class Registrar:
         table[order] = np.arange(len(order))
         return table[labels]
 
-    def _pair(self, files: PairOfFiles, moving: _Image, fixed: _Image) -> Pair:
+    def pair(self, files: PairOfFiles, moving: NewImage, fixed: NewImage) -> Pair:
         """The pair as the method takes it.
 
         Raises:
@@ -383,7 +398,7 @@ def written_aside(out: Path) -> Iterator[Path]:
 
 
 def _write_warped(
-    path: Path, moving: _Image, grid: FileGrid, displacement: np.ndarray, labels: bool = False
+    path: Path, moving: NewImage, grid: FileGrid, displacement: np.ndarray, labels: bool = False
 ) -> Path:
     raw = moving.raw
     assert raw.affine is not None

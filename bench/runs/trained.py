@@ -1,6 +1,6 @@
 """What finished runs have made: their methods and metrics, on the data they were made for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.registration import RegistrationJob
 
 TRUSTING = "pass --trust"
+REGISTRATION = "registration"  # the task of runs whose record names none
 
 
 def load_run(folder: Folder, trust: bool = False, weight: float | None = None) -> RegistrationJob:
@@ -54,6 +55,8 @@ def load_method(
     accelerator: str | None = None,
     trust: bool = False,
     weight: float | None = None,
+    job_of: Callable[[Setup, Parts], RegistrationJob] = RegistrationJob,
+    tasks: Sequence[str] = (REGISTRATION,),
 ) -> RegistrationJob:
     """A finished registration, ready to register new images; its data need not be at hand.
 
@@ -62,12 +65,14 @@ def load_method(
         accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
         trust: Whether classes outside the suite are built from what it has recorded.
         weight: λ for a network that takes it; None for the run's.
+        job_of: What the job is made by.
+        tasks: Of which tasks the run may be.
 
     Raises:
-        StoreError: If it has not finished, is no registration, or something of it is missing.
+        StoreError: If it has not finished, is of another task, or something of it is missing.
         ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
-    config = _finished_config(folder, trust, weight)
+    config = _finished_config(folder, trust, weight, tasks)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
     content = read_json(folder.file(DATA))
     if content is None:
@@ -78,7 +83,7 @@ def load_method(
     check_recorded(content, str(folder.file(DATA)), trust, TRUSTING)
     experiment = Experiment.from_config(OmegaConf.create(config))
     setup = Setup.recorded(experiment, content)
-    job = RegistrationJob(setup, make_parts(setup))
+    job = job_of(setup, make_parts(setup))
     read_extractors(job.learners)
     job.make_ready(folder.file(BEST))
     return job
@@ -114,15 +119,20 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
     return setup
 
 
-def _finished_config(folder: Folder, trust: bool, weight: float | None = None) -> dict[str, Any]:
+def _finished_config(
+    folder: Folder,
+    trust: bool,
+    weight: float | None = None,
+    tasks: Sequence[str] = (REGISTRATION,),
+) -> dict[str, Any]:
     """The resolved configuration of a finished registration, with its results where it lies now.
 
     Raises:
-        StoreError: If it has not finished, is damaged, or is no registration.
+        StoreError: If it has not finished, is damaged, or is of another task.
         ConfigError: If it names a class that is not trusted, or did not learn λ.
     """
     summary = folder.finished()
-    if summary.get("task", "registration") != "registration":
+    if summary.get("task", REGISTRATION) not in tasks:
         raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)

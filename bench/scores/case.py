@@ -1,6 +1,6 @@
 """What scores are computed from: a test pair under a displacement."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ GIVEN = {  # what a score can need, and the attributes of a case that are it
     "seconds": ("seconds",),
     "similarity": ("similarity",),
     "landmarks": ("displacement", "landmarks"),
+    "change": ("change",),
 }
 
 
@@ -34,6 +35,10 @@ class Case:
         reverse: Displacement (1, D, *S) of the registration of fixed to moving, voxels.
         landmarks: Points of moving and fixed (N, D) each, voxels, NaN where one is missing.
         mask: Where scores of labels and of the displacement count (*S); None for everywhere.
+        change: Where the fixed image shows what the moving one lacks, or the other way round, (*S)
+            bool; None if that is not known.
+        maps: What is large where a method suspects a change (*S), by name.
+        counted: Where maps are judged (*S) bool; None for everywhere.
     """
 
     displacement: Tensor | None = None
@@ -47,6 +52,9 @@ class Case:
     reverse: Tensor | None = None
     landmarks: tuple[Tensor, Tensor] | None = None
     mask: Tensor | None = None
+    change: Any = None
+    maps: Mapping[str, Any] = field(default_factory=dict)
+    counted: Any = None
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def has(self, needs: Collection[str]) -> bool:

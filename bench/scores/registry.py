@@ -1,5 +1,6 @@
 """The registry of scores. A new score is an entry here, and its function."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,17 @@ class Score:
         best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
         description: One line on its definition; docs/scores.md has the formulas.
-        kind: `overlap`, `landmarks`, `smoothness`, `consistency`, `similarity` or `cost`; empty for
-            a score of another task.
+        kind: `overlap`, `landmarks`, `smoothness`, `consistency`, `similarity`, `cost` or
+            `changes`; empty for a score of a task that is not of the suite.
         needs: What of a case it is computed from, of `bench.scores.case.GIVEN`.
         function: `package.module:name` of its function, which takes a `Case`. A reference, since
             finished runs are read without torch.
         per_class: The same for a function that returns a value for each class, background first;
             empty if it has none.
+        of_map: Name of the map of a case that it judges, which its function takes, too; empty if
+            it judges none.
+        has_interval: Whether summaries have the 95 % interval of its mean, `low` and `high`, of
+            pairs drawn anew.
         unit: Unit, empty for a ratio.
         in_spacing: Whether it is a length, in pixels where a data set has no spacing in mm.
         compared: Whether methods are ranked and tested by it.
@@ -46,6 +51,8 @@ class Score:
     needs: tuple[str, ...] = ()
     function: str = ""
     per_class: str = ""
+    of_map: str = ""
+    has_interval: bool = False
     unit: str = ""
     in_spacing: bool = False
     compared: bool = True
@@ -57,7 +64,12 @@ class Score:
 
     def compute(self, case: "Case") -> float:
         """Its value on a case that has what it needs."""
-        return float(_resolve(self.function)(case))
+        further = (self.of_map,) if self.of_map else ()
+        return float(_resolve(self.function)(case, *further))
+
+    def applies_to(self, case: "Case") -> bool:
+        """Whether a case has what it is computed from."""
+        return case.has(self.needs) and (not self.of_map or self.of_map in case.maps)
 
     def compute_per_class(self, case: "Case") -> list[float]:
         """Its value on each class, background first."""
@@ -100,6 +112,38 @@ def make_ready() -> None:
 
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 LANDMARKS = "bench.scores.landmarks"
+MAIN = "main"  # the map that a method itself gives; see `bench.tasks.changes.maps`
+MAPS = {
+    MAIN: "",
+    "one_direction": "one direction",
+    "intensity": "intensity difference",
+    "li_wyatt": "Li and Wyatt",
+    "jacobian": "Jacobian",
+}
+
+
+def _detection_scores() -> Iterator[Score]:
+    """AUC and average precision of each map of changes."""
+    for name, words in MAPS.items():
+        for score, title, definition in (
+            ("auc", "AUC", "area under the ROC curve, voxel by voxel, against the mask of change"),
+            ("ap", "AP", "average precision, voxel by voxel, against the mask of change"),
+        ):
+            yield Score(
+                score if name == MAIN else f"{score}_{name}",
+                f"{title} ({words})" if words else title,
+                best="max",
+                digits=3,
+                description=f"{definition}: of {words or 'the map of the method'}",
+                kind="changes",
+                needs=("change",),
+                function=f"bench.scores.detection:{score}",
+                of_map=name,
+                has_interval=True,
+                compared=False,
+                in_short=name == MAIN,
+            )
+
 
 SCORES: dict[str, Score] = {
     score.name: score
@@ -298,6 +342,7 @@ SCORES: dict[str, Score] = {
             compared=False,
             has_before=False,
         ),
+        *_detection_scores(),
     )
 }
 

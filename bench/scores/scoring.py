@@ -14,7 +14,7 @@ def score_case(case: Case, scores: Iterable[Score] | None = None) -> dict[str, f
         scores: Which scores; None for all of the registry.
     """
     chosen = SCORES.values() if scores is None else scores
-    return {score.name: score.compute(case) for score in chosen if case.has(score.needs)}
+    return {score.name: score.compute(case) for score in chosen if score.applies_to(case)}
 
 
 def class_scores(case: Case, scores: Iterable[Score] | None = None) -> list[dict[str, float]]:

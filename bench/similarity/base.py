@@ -43,3 +43,10 @@ class Similarity(ABC):
             (B,) float32, differentiable in `pair.u`.
         """
         return one_by_one(self, pair)
+
+    def local(self, pair: Pair) -> Tensor | None:
+        """D of each voxel, (B, *S), wherever the metric looks; None if it has none.
+
+        Its mean is D, up to the interpolation of coarser levels.
+        """
+        return None

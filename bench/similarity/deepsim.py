@@ -86,6 +86,19 @@ class DeepSim(Similarity):
 
         return torch.stack([one(index) for index in range(len(pair.fixed))])
 
+    @torch.no_grad()
+    def local(self, pair: Pair) -> Tensor:
+        """1 - cosine at each place, of coarser levels interpolated linearly, mean over levels."""
+        shape = pair.fixed.shape[2:]
+        maps = []
+        for ours, theirs in zip(
+            self._moving_features(pair), self._fixed_features(pair), strict=True
+        ):
+            if self.center is not None:
+                ours, theirs = self._centred(ours), self._centred(theirs)
+            maps.append(1 - at_full_size(cosine(ours, theirs), shape))
+        return torch.stack(maps).mean(0)[:, 0]
+
     def _distance(self, pair: Pair, moving: list[Tensor], fixed: list[Tensor]) -> Tensor:
         """D from the features of the levels in use."""
         shares = mask_shares(self.mask, pair)
@@ -143,13 +156,26 @@ def mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
     return _MeanCosine.apply(a, b, shares)
 
 
-def plain_mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
-    """What `mean_cosine` computes, with whole maps kept in float32: to compare with."""
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """The cosine between the feature vectors (B, C, *S) of two maps at each place; (B, 1, *S)."""
     dtype = torch.promote_types(a.dtype, torch.float32)
     a, b = a.to(dtype), b.to(dtype)
     norms = [x.square().sum(1, keepdim=True).clamp(min=SMALLEST_SQUARED_NORM) for x in (a, b)]
-    cosine = (a * b).sum(1, keepdim=True) * torch.rsqrt(norms[0] * norms[1])
-    return cosine.mean() if shares is None else (cosine * shares).sum()
+    return (a * b).sum(1, keepdim=True) * torch.rsqrt(norms[0] * norms[1])
+
+
+def at_full_size(level: Tensor, shape: Sequence[int]) -> Tensor:
+    """A map (B, C, *S_l) of a level interpolated linearly to the size of the image, (B, C, *S)."""
+    if level.shape[2:] == torch.Size(shape):
+        return level
+    mode = {2: "bilinear", 3: "trilinear"}[len(shape)]
+    return F.interpolate(level, tuple(shape), mode=mode, align_corners=False)
+
+
+def plain_mean_cosine(a: Tensor, b: Tensor, shares: Tensor | None = None) -> Tensor:
+    """What `mean_cosine` computes, with whole maps kept in float32: to compare with."""
+    values = cosine(a, b)
+    return values.mean() if shares is None else (values * shares).sum()
 
 
 class _MeanCosine(torch.autograd.Function):

@@ -65,6 +65,9 @@ class MIND(Similarity):
         values = torch.cat([self._values(a, maps.__getitem__) for a, maps in images])
         return values.view(len(pair.fixed), -1).mean(1)
 
+    def local(self, pair: Pair) -> Tensor:
+        return (self.descriptors(pair.warped) - self.descriptors(pair.fixed)).square().mean(1)
+
     def _values(self, images: Tensor, theirs: Callable[[Channel], Tensor]) -> Tensor:
         return _MIND.apply(images, theirs, self.radius, self.dilation)
 

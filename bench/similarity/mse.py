@@ -27,6 +27,9 @@ class MSE(Similarity):
             return F.mse_loss(pair.warped, pair.fixed)
         return ((pair.warped - pair.fixed).square() * shares).sum() / pair.fixed.shape[1]
 
+    def local(self, pair: Pair) -> Tensor:
+        return (pair.warped - pair.fixed).square().mean(1)
+
     def each(self, pair: Pair) -> Tensor:
         squares = (pair.warped - pair.fixed).square()
         shares = mask_shares(self.mask, pair)

@@ -70,6 +70,13 @@ class NCC(Similarity):
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, shares, self.window, self.floor)
 
+    def local(self, pair: Pair) -> Tensor | None:
+        if isinstance(self.window, str):
+            return None
+        noise = self.floor * self.window ** (pair.fixed.ndim - 2)
+        *_, variance, other, cross = box_moments(pair.warped, pair.fixed, self.window)
+        return 1 - (cross * cross / ((variance + noise) * (other + noise) + EPSILON)).mean(1)
+
 
 def _global_ncc(warped: Tensor, fixed: Tensor, shares: Tensor | None) -> Tensor:
     """1 - mean over channels of the squared correlation of all voxels, for each pair."""

@@ -46,6 +46,14 @@ class WeightedSum(Similarity):
         first, *others = (self.factors[name] * term(pair) for name, term in self.terms.items())
         return sum(others, start=first)
 
+    def local(self, pair: Pair) -> Tensor | None:
+        maps = [
+            (self.factors[name], term.local(pair) if hasattr(term, "local") else None)
+            for name, term in self.terms.items()
+        ]
+        known = [factor * values for factor, values in maps if values is not None]
+        return sum(known[1:], start=known[0]) if len(known) == len(maps) else None
+
     def each(self, pair: Pair) -> Tensor:
         first, *others = (
             self.factors[name] * each(term, pair) for name, term in self.terms.items()

@@ -126,9 +126,11 @@ def print_sweep(cells: Sequence[Cell]) -> None:
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     criterion = cells[0].experiment["select"]
     by = f"; λ chosen by {criterion}" if any(c.weight is not None for c in chosen.values()) else ""
-    title = f"test scores, mean ± standard deviation over {_cases(chosen.values())}{by}"
-    table = Table(title=title, title_justify="left")
     measured = [run["scores"] for choice in chosen.values() for run in choice.runs]
+    drawn = any("low" in score for scores in measured for score in scores.values())
+    spread = "± standard deviation" + " or [95 % interval]" * drawn
+    title = f"test scores, mean {spread} over {_cases(chosen.values())}{by}"
+    table = Table(title=title, title_justify="left")
     shown = [name for name in names_of(*measured) if score_of(name).in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
     for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
@@ -193,6 +195,9 @@ def _cell(scores: Sequence[dict[str, Any]], name: str) -> str:
     if mean is None:
         return "–"
     digits, spreads = score_of(name).digits, [row[name]["std"] for row in scores]
+    if len(scores) == 1 and scores[0][name].get("low") is not None:
+        low, high = scores[0][name]["low"], scores[0][name]["high"]
+        return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     if None in spreads:
         return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ± {sum(spreads) / len(spreads):.{digits}f}"

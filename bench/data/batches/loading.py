@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.preprocessing.steps import crop_or_pad, padded
 from bench.data.sources.pairs import Pairs
 from bench.data.sources.roles import FIXED, MOVING
 from bench.pair import Pair
@@ -224,10 +225,14 @@ def read_pairs(
 ) -> Pair:
     """A batch of (moving, fixed) pairs as they are, without augmentation.
 
-    Subjects of different sizes are padded to the largest of the batch along each axis.
+    Subjects of different sizes are padded to the largest of the batch along each axis. Fixed images
+    get the change that the data set puts into them.
     """
     moving, fixed = zip(*pairs, strict=True)
     shape = dataset.common_shape([*moving, *fixed])
+    shown, change = read_images(dataset, fixed, device, FIXED, shape), None
+    if any(dataset.is_changed(*pair) for pair in pairs):
+        shown, change = _changed(dataset, pairs, device, shape)
 
     def segmentations() -> tuple[Tensor, Tensor]:
         return (
@@ -243,10 +248,35 @@ def read_pairs(
 
     return Pair(
         read_images(dataset, moving, device, MOVING, shape),
-        read_images(dataset, fixed, device, FIXED, shape),
+        shown,
         None,
         segmentations if dataset.has_labels else None,
         len(dataset.class_names),
         [(dataset.ids[m], dataset.ids[f]) for m, f in pairs],
         landmarks if dataset.has_landmarks else None,
+        change,
+    )
+
+
+def _changed(
+    dataset: PreparedDataset,
+    pairs: Sequence[tuple[int, int]],
+    device: torch.device,
+    shape: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Fixed images (B, C, *S) with their changes, and where these are (B, 1, *S).
+
+    A change is put into the image as it is without padding, and so does not depend on the batch.
+    """
+    assert dataset.insertion is not None
+    images, masks = [], []
+    for moving, fixed in pairs:
+        plain = read_images(dataset, [fixed], torch.device("cpu"), FIXED, dataset.shape_of(fixed))
+        image, mask = plain[0].numpy(), np.zeros(plain.shape[2:], bool)
+        if dataset.is_changed(moving, fixed):
+            image, mask = dataset.insertion.into(image, dataset.ids[moving], dataset.ids[fixed])
+        images.append(padded(image, shape))
+        masks.append(crop_or_pad(mask, shape, False)[None])
+    return torch.from_numpy(np.stack(images)).to(device), torch.from_numpy(np.stack(masks)).to(
+        device
     )

@@ -14,6 +14,7 @@ import numpy as np
 from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
+from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.steps import window
 from bench.data.sources.pairs import Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
@@ -71,14 +72,18 @@ class PreparedDataset:
         folder: The cache folder; None if there is no cache.
         index: Content of its `index.json`.
         pairing: Policy of each split.
+        insertion: What changes fixed images of test pairs when they are read; None if nothing.
     """
 
     folder: Path | None
     index: Mapping[str, Any]
     pairing: Mapping[str, Any]
+    insertion: Insertion | None = None
 
     @classmethod
-    def open(cls, folder: Path, pairing: Mapping[str, Any]) -> "PreparedDataset":
+    def open(
+        cls, folder: Path, pairing: Mapping[str, Any], insertion: Insertion | None = None
+    ) -> "PreparedDataset":
         """Opens a cache folder; reads its index only.
 
         Raises:
@@ -91,7 +96,7 @@ class PreparedDataset:
             raise discarded(folder, f"{INDEX} cannot be read: {type(error).__name__}") from error
         if not whole:
             raise discarded(folder, f"{INDEX} {ALTERED}")
-        return cls(folder, index, dict(pairing))
+        return cls(folder, index, dict(pairing), insertion)
 
     @property
     def name(self) -> str:
@@ -162,6 +167,15 @@ class PreparedDataset:
     def stored_channels(self) -> int:
         """Channels of every image."""
         return self.index.get("stored_channels") or self.channels
+
+    def is_changed(self, moving: int, fixed: int) -> bool:
+        """Whether the fixed image of a pair gets a change: of those that are tested."""
+        splits = self.index["splits"]
+        return self.insertion is not None and TEST in (splits[moving], splits[fixed])
+
+    def shape_of(self, member: int) -> tuple[int, ...]:
+        """Spatial shape of a subject."""
+        return self.shape if self.shapes is None else tuple(self.shapes[member])
 
     @property
     def shown_as(self) -> Sequence[str]:
@@ -348,7 +362,7 @@ class PreparedDataset:
         return pairs
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("folder", "index", "pairing")
+        names = ("folder", "index", "pairing", "insertion")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedD
             dataset = _opened(source, subjects, folder, trust)
             if dataset is None:
                 _build(source, subjects, folder)
-                dataset = PreparedDataset.open(folder, source.pairs)
+                dataset = PreparedDataset.open(folder, source.pairs, source.insertion)
     return dataset
 
 
@@ -86,7 +86,7 @@ def _opened(
         return None
     times = source.times_of_change(subjects)
     try:
-        dataset = PreparedDataset.open(folder, source.pairs)
+        dataset = PreparedDataset.open(folder, source.pairs, source.insertion)
         if trust and dataset.index["times"] == times:
             return dataset
         if dataset.fingerprint != source.fingerprint(subjects):

@@ -42,7 +42,7 @@ class DirectDataset(PreparedDataset):
         found: list[int],
         landmarks: np.ndarray | None,
     ) -> None:
-        super().__init__(None, index, dict(source.pairs))
+        super().__init__(None, index, dict(source.pairs), source.insertion)
         self.source = source
         self.subjects = list(subjects)
         self.found = found

@@ -16,6 +16,7 @@ from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
 from bench.data.files.kinds import parts_of
 from bench.data.landmarks.placing import read_landmarks
+from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.masking import within_mask
@@ -58,6 +59,9 @@ class Source(ABC):
             the first subject.
         added_noise: Standard deviation, in normalized intensities, of the Gaussian noise that all
             images get, of training, validation and test; None adds none.
+        insert: A change that fixed images of test pairs get, see
+            `bench.data.preprocessing.insertion`; None changes none. It is made when pairs are read,
+            so neither the cache nor what is trained knows of it.
         color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
             `bench.data.files.colors`; None keeps them as three channels.
         moving: Channels of moving images, by number from 0 or by name where the files name them;
@@ -66,12 +70,12 @@ class Source(ABC):
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
-    None, so that what came before them stays valid. The file of a class outside the suite counts
-    as well.
+    None, so that what came before them stays valid. `insert` counts for runs alone. The file of a
+    class outside the suite counts as well.
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
-        {"name", "pairs", "root", "space", "reference"}  # the last two count by the grid
+        {"name", "pairs", "root", "insert"} | {"space", "reference"}  # which count by the grid
     )
     WITHOUT_NULL: ClassVar[frozenset[str]] = frozenset(
         {"pixel_size", "added_noise", "color", "moving", "fixed"}
@@ -93,6 +97,7 @@ class Source(ABC):
         default_factory=lambda: {"policy": "quantile", "low": 0.01, "high": 0.99}
     )
     added_noise: float | None = None
+    insert: str | Mapping[str, Any] | None = None
     color: str | None = None
     moving: int | str | Sequence[int | str] | None = None
     fixed: int | str | Sequence[int | str] | None = None
@@ -128,6 +133,8 @@ class Source(ABC):
                 "such as 0.1 of normalized intensities, or null for none."
             )
         check_choice(self.color)
+        if self.insert is not None:
+            Insertion.from_config(self.insert)
 
     def _check_space(self) -> None:
         if self.space not in (VOXELS, WORLD):
@@ -143,6 +150,11 @@ class Source(ABC):
                 f"dataset.space={WORLD}: places volumes by their headers, which does not go with "
                 f"dataset.{given}. Leave one of them out."
             )
+
+    @cached_property
+    def insertion(self) -> Insertion | None:
+        """What puts changes into fixed images of test pairs; None if nothing does."""
+        return None if self.insert is None else Insertion.from_config(self.insert)
 
     @cached_property
     def grid(self) -> Grid | None:

@@ -19,9 +19,11 @@ from bench.models.building import build_model
 from bench.models.conditioned import at_weight
 from bench.models.flow import displacement_of
 from bench.models.method import Objective, reason_against, reason_against_objective
+from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.similarity.building import Learner, build_metric, extractors_of
 from bench.similarity.keypoints import reason_without_landmarks
+from bench.similarity.likelihood import Likelihood
 from bench.training.devices import network_precision
 
 
@@ -33,11 +35,13 @@ class Parts:
         model: The network, or the method that trains nothing.
         objective: D, R and λ, as far as the method uses them.
         learners: Networks of the metric that are to be trained before.
+        likelihood: What a network of distributions compares; None for another model.
     """
 
     model: Any
     objective: Objective
     learners: list[Learner]
+    likelihood: Likelihood | None = None
 
 
 def build_parts(setup: Setup) -> Parts:
@@ -83,7 +87,26 @@ def make_parts(setup: Setup) -> Parts:
             f"{reason}. Choose another model or data set."
         )
     _refuse_batches(model, learners, setup)
-    return Parts(model, objective, learners)
+    likelihood = _likelihood(model, similarity, setup) if isinstance(model, Variational) else None
+    return Parts(model, objective, learners, likelihood)
+
+
+def _likelihood(model: Variational, similarity: Any, setup: Setup) -> Likelihood:
+    """What a network of distributions compares, for which it makes room.
+
+    Raises:
+        Unsupported: If it cannot compare what the metric does.
+    """
+    likelihood = Likelihood.of(similarity)
+    if likelihood is None:
+        experiment = setup.experiment
+        raise Unsupported(
+            f"model={experiment['model']['name']} cannot be used with metric="
+            f"{experiment['metric']['name']}: it models intensities or features. Choose "
+            "metric=mse, deepsim_ae, deepsim_csr or deepsim_seg."
+        )
+    model.compares(likelihood.channels(setup.dataset.ndim, setup.dataset.channels))
+    return likelihood
 
 
 def make_metric(setup: Setup) -> tuple[Any, list[Learner]]:

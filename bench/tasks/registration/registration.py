@@ -17,6 +17,7 @@ from bench.models.building import finish_method
 from bench.models.conditioned import Conditioned
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
+from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.scores.registry import units
 from bench.seeding import derive_seed
@@ -29,6 +30,7 @@ from bench.tasks.registration.figure import draw_pair
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.testing import OUTSIDE, TOGETHER, batches, register, score_pairs
 from bench.tasks.registration.training import NetworkTraining, validation_scores
+from bench.tasks.registration.variational import VariationalTraining
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import network_precision, single_device
 from bench.training.trainee import Trainable
@@ -60,16 +62,28 @@ class Registration:
             Unsupported: If they do not go together with the data.
             ConfigError: If one of them cannot be built or does not return what it should.
         """
-        splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
-        for split in splits:
-            setup.dataset.pairs(split)
-        parts = build_parts(setup)
-        for learner in parts.learners:
-            labels = surrogate_network(learner.network).needs_labels
-            for split in ("train", "val"):
-                learner.setup.dataset.images_for(split, labels)
+        parts = parts_with_data(setup)
         masks = Masks(setup) if self.within_mask else None
         return RegistrationJob(setup, parts, self.both_directions, masks)
+
+
+def parts_with_data(setup: Setup) -> Parts:
+    """What a registration is made of, built and tried out; all that it learns from is there.
+
+    Raises:
+        DataError: If a split that is needed has no subjects or pairs.
+        Unsupported: As `build_parts`.
+        ConfigError: Likewise.
+    """
+    splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
+    for split in splits:
+        setup.dataset.pairs(split)
+    parts = build_parts(setup)
+    for learner in parts.learners:
+        labels = surrogate_network(learner.network).needs_labels
+        for split in ("train", "val"):
+            learner.setup.dataset.images_for(split, labels)
+    return parts
 
 
 class RegistrationJob:
@@ -94,6 +108,7 @@ class RegistrationJob:
         self.dataset = dataset
         self.model = parts.model
         self.objective = parts.objective
+        self.likelihood = parts.likelihood
         self.both_directions = both_directions
         self.masks = masks
         self.learners: Sequence[Learner] = parts.learners
@@ -115,6 +130,10 @@ class RegistrationJob:
         sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
         description = {"network": {**experiment["model"], **sizes}}
         pairs = TrainingPairs(dataset, augmentation, experiment.seed)
+        if isinstance(network, Variational):
+            assert self.likelihood is not None
+            further = (self.objective, pairs, self.likelihood, self.masks)
+            return VariationalTraining(self.name, network, description, *further)
         others = (description, self.objective, pairs, self.masks)
         if isinstance(network, Conditioned):
             return ConditionedTraining(self.name, network, *others)

@@ -1,0 +1,56 @@
+"""Figure of a pair with a change, and of the maps that look for it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bench.analysis.plots.registered import draw_image, plane_to_show
+from bench.analysis.plots.saving import write_figure
+
+BRIGHTEST = 0.995  # quantile of a map that is drawn brightest, and of all above
+
+
+def draw_changes(
+    path: Path,
+    images: Mapping[str, np.ndarray],
+    maps: Mapping[str, np.ndarray],
+    change: np.ndarray | None,
+    counted: np.ndarray | None,
+    title: str,
+) -> None:
+    """Draws images and maps of one registered pair, the outline of the change on each.
+
+    Volumes are shown in the slice along their last axis with most of the change.
+
+    Args:
+        path: PNG file to write.
+        images: Moving, fixed and warped image (C, *S) by name.
+        maps: Maps (*S) by name.
+        change: Mask of change (*S) on the fixed image; None if it is not known.
+        counted: Where maps are judged (*S), by which their brightness is chosen; None: everywhere.
+        title: Written above.
+    """
+    from matplotlib.figure import Figure
+
+    fixed = images["fixed"]
+    place = plane_to_show(fixed, change)
+    figure = Figure(figsize=(2.6 * (len(images) + len(maps)), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(images) + len(maps))
+    brightest = max(float(fixed[(slice(None), *place)].max()), 1e-6)
+    for axis, (name, image) in zip(axes, images.items(), strict=False):
+        draw_image(axis, image[(slice(None), *place)], 0, brightest)
+        axis.set_title(name)
+    for axis, (name, found) in zip(axes[len(images) :], maps.items(), strict=True):
+        plane = found[place]
+        seen = plane if counted is None or not counted[place].any() else plane[counted[place]]
+        low, high = np.quantile(seen, [0.005, BRIGHTEST])
+        axis.imshow(plane.T, cmap="magma", origin="lower", vmin=low, vmax=max(high, low + 1e-12))
+        axis.set_title(name)
+    for number, axis in enumerate(axes):
+        if change is not None and change[place].any() and number != list(images).index("moving"):
+            axis.contour(change[place].T, levels=[0.5], colors="tab:cyan", linewidths=0.9)
+        axis.set_axis_off()
+        axis.set_aspect("equal")
+    figure.suptitle(title)
+    write_figure(figure, path, dpi=110)

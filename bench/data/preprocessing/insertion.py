@@ -1,0 +1,188 @@
+"""Changes of known place that are put into images: what no deformation explains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.errors import ConfigError
+from bench.seeding import derive_seed
+
+BLOB, CAVITY = "blob", "cavity"
+KINDS = (BLOB, CAVITY)
+TISSUE = 0.25  # of the range of intensities; what is brighter is tissue
+EXTREME = 0.05  # share of the tissue that is as bright as a blob, or as dark as a cavity
+CONTRAST = 0.2  # of the range of intensities, that a change differs from its place by, if it can
+EDGE = 0.5  # voxels; an edge rises from 10 to 90 % over 4.4 times as many
+STRETCH = 0.3  # largest relative change of a half axis
+WAVES, BULGE = 3, 0.12  # of an outline: how many, and the largest share of the radius of each
+LARGEST = 1000.0  # voxels
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """Puts a blob or a cavity into the fixed image of a pair, the same one each time.
+
+    A blob is as bright as the brightest twentieth of the tissue in the image, a cavity as dark as
+    the darkest; tissue is what is brighter than a quarter of the way from the darkest to the
+    brightest voxels. Either has the texture of the evenest tissue of the same image: what is left
+    there of each channel without its local mean. The outline is an ellipsoid with bulges, within
+    tissue as far as there is room, and where the image is of another brightness.
+
+    Attributes:
+        kinds: Which are drawn from, `blob` and `cavity`.
+        radius: Least and largest mean radius, voxels.
+        seed: Separates repetitions; the run's seed does not change the data.
+    """
+
+    kinds: Sequence[str] = KINDS
+    radius: Sequence[float] = (4.0, 8.0)
+    seed: int = 0
+
+    @classmethod
+    def from_config(cls, section: Any) -> "Insertion":
+        """From the setting `dataset.insert`: a kind, or a section with some of the attributes.
+
+        Raises:
+            ConfigError: If it is neither, or a value is out of range.
+        """
+        if isinstance(section, str):
+            section = {"kinds": [section]}
+        if not isinstance(section, Mapping):
+            raise ConfigError(
+                f"dataset.insert={section}: must be {' or '.join(KINDS)}, a section such as "
+                "{kinds: [blob], radius: [4, 8]}, or null for no change."
+            )
+        known = tuple(cls.__dataclass_fields__)
+        for key in section:
+            if key not in known:
+                raise ConfigError(f"dataset.insert.{key}: is unknown. Known: {', '.join(known)}.")
+        insertion = cls(**section)
+        kinds, radius, seed = insertion.kinds, insertion.radius, insertion.seed
+        if not _is_list(kinds) or not kinds or any(kind not in KINDS for kind in kinds):
+            raise ConfigError(
+                f"dataset.insert.kinds={kinds}: must be a list of some of {', '.join(KINDS)}."
+            )
+        numbers = _is_list(radius) and len(radius) == 2 and all(map(_is_number, radius))
+        if not numbers or not 1 <= radius[0] <= radius[1] <= LARGEST:
+            raise ConfigError(
+                f"dataset.insert.radius={radius}: must be the least and the largest radius, in "
+                f"voxels, from 1 to {LARGEST:g}, such as [4,8]."
+            )
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"dataset.insert.seed={seed}: must be a whole number of at least 0.")
+        return insertion
+
+    def into(self, image: np.ndarray, moving: str, fixed: str) -> tuple[np.ndarray, np.ndarray]:
+        """An image with its change, and where that is.
+
+        Args:
+            image: The fixed image (C, *S) float32, normalized.
+            moving: Subject that the image is paired with; determines the change, together with the
+                seed and the following.
+            fixed: Subject of the image.
+
+        Returns:
+            The changed image, and a mask (*S), True where more than half of it is the change.
+        """
+        random = np.random.default_rng(derive_seed(self.seed, "insert", moving, fixed))
+        kind = self.kinds[int(random.integers(len(self.kinds)))]
+        radius = random.uniform(self.radius[0], self.radius[1])
+        looks = _Tissue(image, radius)
+        level = looks.level(bright=kind == BLOB)
+        place = looks.place(level, random)
+        share = np.zeros(image.shape[1:], np.float32)
+        window = [(max(0, at - 2 * round(radius)), at + 2 * round(radius) + 1) for at in place]
+        around = tuple(slice(*ends) for ends in window)
+        start = [first for first, _ in window]
+        share[around] = _shape(share[around].shape, start, place, radius, random)
+        axes = tuple(range(1, image.ndim))
+        values = np.expand_dims(level, axes) + looks.texture(place)
+        limits = image.min(axes, keepdims=True), image.max(axes, keepdims=True)
+        changed = image + share * (values.clip(*limits) - image)
+        return changed.astype(np.float32), share > 0.5
+
+
+class _Tissue:
+    """What an image looks like, at the scale of a change of some radius.
+
+    Args:
+        image: (C, *S).
+        radius: Voxels.
+    """
+
+    def __init__(self, image: np.ndarray, radius: float) -> None:
+        from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+        width = radius / 2
+        self.image = image
+        self.coarse = np.stack([gaussian_filter(channel, width) for channel in image])
+        mean = image.mean(axis=0)
+        fine = gaussian_filter(mean, 1.0)
+        low, high = np.quantile(fine, [0.02, 0.98])
+        self.range = high - low
+        self.fine = fine
+        self.tissue = fine > low + TISSUE * self.range
+        depth = distance_transform_edt(np.pad(self.tissue, 1, mode="edge"))
+        depth = depth[(slice(1, -1),) * mean.ndim]
+        room = min(radius, float(np.quantile(depth[self.tissue], 0.9)))
+        self.roomy = depth >= room
+        self.unevenness = gaussian_filter(fine * fine, width) - gaussian_filter(fine, width) ** 2
+
+    def level(self, bright: bool) -> np.ndarray:
+        """Mean intensity of each channel (C,) over the brightest or darkest tissue."""
+        values = self.fine[self.tissue]
+        if bright:
+            chosen = self.fine >= np.quantile(values, 1 - EXTREME)
+        else:
+            chosen = self.fine <= np.quantile(values, EXTREME)
+        return self.image[:, chosen & self.tissue].mean(axis=1)
+
+    def place(self, level: np.ndarray, random: np.random.Generator) -> tuple[int, ...]:
+        """A voxel with room around it where the image differs from a level (C,)."""
+        differs = np.abs(self.coarse.mean(axis=0) - level.mean())
+        wanted = self.roomy & (differs >= CONTRAST * self.range)
+        if not wanted.any():
+            wanted = self.roomy & (differs >= differs[self.roomy].max())
+        places = np.argwhere(wanted)
+        return tuple(int(axis) for axis in places[random.integers(len(places))])
+
+    def texture(self, place: Sequence[int]) -> np.ndarray:
+        """Texture (C, *S) of the evenest tissue, moved to a place."""
+        evenness = np.where(self.roomy, self.unevenness, np.inf)
+        origin = np.unravel_index(int(evenness.argmin()), evenness.shape)
+        by = [int(there) - int(here) for there, here in zip(place, origin, strict=True)]
+        return np.roll(self.image - self.coarse, by, axis=tuple(range(1, self.image.ndim)))
+
+
+def _shape(
+    shape: Sequence[int],
+    start: Sequence[int],
+    place: Sequence[int],
+    radius: float,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """How much of each voxel of a window is the change, from 0 to 1."""
+    ndim = len(place)
+    turn, _ = np.linalg.qr(random.normal(size=(ndim, ndim)))
+    stretch = 1 + random.uniform(-STRETCH, STRETCH, ndim)
+    axes = [np.arange(n) + first - at for n, first, at in zip(shape, start, place, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ (turn / stretch)
+    distance = np.linalg.norm(points, axis=-1)
+    directions = points / np.maximum(distance, 1e-6)[..., None]
+    reach = np.full(distance.shape, radius)
+    for _ in range(WAVES):
+        along = random.normal(size=ndim)
+        along *= random.uniform(2, 5) / np.linalg.norm(along)
+        phase, bulge = random.uniform(0, 2 * np.pi), random.uniform(0, BULGE)
+        reach += radius * bulge * np.cos(directions @ along + phase)
+    return 1 / (1 + np.exp(((distance - reach) / EDGE).clip(-50, 50)))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

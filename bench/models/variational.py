@@ -1,0 +1,98 @@
+"""A network that predicts a distribution of displacements instead of one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.flow import Posterior
+from bench.models.prior import Strength
+from bench.models.unet import FullResolution, Head, UNet
+
+MEAN_STD, VARIANCE_STD = 1e-5, 1e-2  # of the initial weights of either half of the last convolution
+FIRST_LOG_VARIANCE = -3.0  # of the posterior, squared voxels
+LEAST_LOG_VARIANCE = -14.0  # likewise; a posterior that has collapsed stays there
+FIRST_LOG_NOISE = -5.0  # of the likelihood
+MOMENTUM = 0.1  # of the running means of log α and log β
+
+
+class Variational(nn.Module):
+    """The approximate posterior of the displacement, a Gaussian for each voxel and axis.
+
+    A U-Net on the concatenated pair predicts mean and log variance. Training draws a sample and
+    minimizes the negative log likelihood of the fixed image, or of its features, plus the KL
+    divergence from the prior of `bench.models.prior`, both per voxel; there is no λ. Registration
+    takes the mean. Source: Czolbe, Feragen and Krause, arXiv:2106.08233.
+
+    Args:
+        ndim: 2 or 3.
+        image_channels: Channels of each image.
+        channels: Width of each encoder stage, finest first.
+        norm: Batch normalization in the encoder.
+        dropout: Dropout of whole channels.
+
+    Attributes:
+        log_noise: Log variances (K,) of the likelihood, of each channel of what it compares;
+            learned. None until `compares` says how many there are.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        image_channels: int,
+        channels: Sequence[int] = (16, 32, 64),
+        norm: bool = False,
+        dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        self.ndim = ndim
+        backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)
+        head = Head(ndim, backbone.outputs, 2 * ndim, last_kernel=3)
+        last = head[-1]
+        assert isinstance(last, nn.Conv2d | nn.Conv3d)
+        assert last.bias is not None
+        with torch.no_grad():
+            last.weight[:ndim].normal_(std=MEAN_STD)
+            last.weight[ndim:].normal_(std=VARIANCE_STD)
+            last.bias[:ndim] = 0
+            last.bias[ndim:] = FIRST_LOG_VARIANCE
+        self.network = FullResolution(backbone, head)
+        self.log_noise: nn.Parameter | None = None
+        self.register_buffer("log_strength", torch.zeros(2))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def compares(self, count: int) -> None:
+        """Makes room for the log variances of what the likelihood compares, `count` channels."""
+        self.log_noise = nn.Parameter(torch.full((count,), FIRST_LOG_NOISE))
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> Posterior:
+        """The posterior for two images (B, C, *S) of any size."""
+        output = self.network(torch.cat([moving, fixed], dim=1)).float()
+        mean, log_variance = output.split(self.ndim, dim=1)
+        return Posterior(mean, log_variance.clamp(min=LEAST_LOG_VARIANCE), self.log_noise)
+
+    @torch.no_grad()
+    def remember(self, strength: Strength) -> None:
+        """Takes the prior's strength for a batch into the running means, which tests use."""
+        assert isinstance(self.log_strength, Tensor)
+        assert isinstance(self.batches, Tensor)
+        share = 1.0 if self.batches == 0 else MOMENTUM
+        self.log_strength.lerp_(torch.stack(strength), share)
+        self.batches += 1
+
+    @property
+    def strength(self) -> Strength:
+        """The prior's strength in tests."""
+        assert isinstance(self.log_strength, Tensor)
+        return Strength(self.log_strength[0], self.log_strength[1])
+
+
+def sample(posterior: Posterior) -> Tensor:
+    """A displacement (B, D, *S) drawn from the posterior, differentiable in it."""
+    deviation = (posterior.log_variance / 2).exp()
+    return posterior.mean + deviation * torch.randn_like(deviation)
+
+
+def collapsed_share(posterior: Posterior) -> Tensor:
+    """Share of the voxels and axes whose variance is at its floor."""
+    return (posterior.log_variance <= LEAST_LOG_VARIANCE).float().mean()

@@ -1,0 +1,5 @@
+"""Changes between images that no deformation explains."""
+
+from bench.tasks.changes.changes import Changes, ChangesJob, untested_job
+
+__all__ = ["Changes", "ChangesJob", "untested_job"]

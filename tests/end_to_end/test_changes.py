@@ -1,0 +1,143 @@
+"""The task of changes from the command line."""
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from bench.runs.trained import load_method
+from bench.scores.detection import area_under_roc
+from bench.store.folder import Folder
+
+from .conftest import (
+    DEMO,
+    Command,
+    at,
+    numbers,
+    only_run,
+    read_rows,
+    read_summary,
+    run_folders,
+    subject,
+    write_volume,
+)
+
+FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
+BASE = [option for option in DEMO if not option.startswith("model.")]
+CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}"]
+DIRECT = [*CHANGES, *BASE, "model=direct", *FEW, "metric=mse"]
+MAPS = ("intensity", "li_wyatt", "jacobian")
+
+
+def test_changes_are_mapped_judged_and_recorded(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
+    outcome = run(*DIRECT, at(results))
+    assert outcome.code == 0, outcome.err
+    folder = only_run(results)
+    summary = read_summary(folder)
+    assert summary["task"] == "changes"
+    rows = read_rows(folder / "pairs.csv")
+    assert len(rows) == 2
+    for name in ("auc", "ap", "auc_one_direction", *(f"auc_{one}" for one in MAPS)):
+        values = [float(row[name]) for row in rows]
+        assert all(0 <= value <= 1 for value in values)
+        score = summary["scores"][name]
+        assert score["mean"] == pytest.approx(sum(values) / 2)
+        assert min(values) <= score["low"] <= score["mean"] <= score["high"] <= max(values)
+    assert set(summary["scores_before"]) >= {"auc", "ap", "auc_intensity"}
+    assert "auc_jacobian" not in summary["scores_before"]
+    assert "Li and Wyatt" in outcome.out
+    assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
+    once = numbers(summary)
+
+    again = run(*DIRECT, at(results), "force=true")
+    assert again.code == 0, again.err
+    assert numbers(read_summary(only_run(results))) == once
+
+    (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    assert (row["status"], row["task"]) == ("finished", "changes")
+    image = str(folder / "figure.png")
+    files = ["--moving", image, "--fixed", image, "--out", str(tmp_path / "out")]
+    line = bench("register", str(folder), *files)
+    assert "is a run of task=changes" in line.line
+
+
+def test_network_of_distributions_is_swept_beside_registrations(
+    results: Path, run: Command, bench: Command
+) -> None:
+    options = [*DEMO, "model=variational", "metric=mse", "task=registration,changes"]
+    outcome = run("-m", *options, at(results))
+    assert outcome.code == 0, outcome.err
+    by_task = {(s := read_summary(folder))["task"]: s for folder in run_folders(results)}
+    assert set(by_task) == {"registration", "changes"}
+    kept = next(f for f in run_folders(results) if read_summary(f)["task"] == "registration")
+    job = load_method(Folder(kept))
+    assert job.model.batches == 6  # steps, over which the prior's strength is averaged
+    plain, changes = (by_task[name] for name in ("registration", "changes"))
+    assert plain["weight"] is None
+    assert "auc" not in plain["scores"]
+    assert {"auc", "auc_one_direction", "auc_jacobian"} <= set(changes["scores"])
+    assert plain["validation"] == changes["validation"]  # neither knows of the changes
+    assert plain["variant"] != changes["variant"]
+
+
+def test_without_a_truth_there_is_no_auc_and_a_line_says_so(results: Path, run: Command) -> None:
+    outcome = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
+    assert outcome.code == 0, outcome.err
+    assert "identity on demo: no test pair has a mask of change, so there is no AUC." in outcome.out
+    assert not any("auc" in name for name in read_summary(only_run(results))["scores"])
+
+
+def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> None:
+    options = ["task=changes", "task.change=CSF", "task.within=null", "dataset.insert=null"]
+    outcome = run(*BASE, "model=identity", *options, at(results))
+    assert outcome.code == 0, outcome.err
+    assert read_summary(only_run(results))["scores"]["auc_intensity"]["n"] == 2
+
+
+def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
+    tmp_path: Path, empty_results: Path, run: Command, bench: Command
+) -> None:
+    root = tmp_path / "volumes"
+    rows = ["image,labels,split"]
+    for number in range(2):
+        for kind, array in zip(("image", "labels"), subject(number), strict=True):
+            write_volume(root / f"{kind}{number}.nii.gz", array)
+        rows.append(f"image{number}.nii.gz,labels{number}.nii.gz,test")
+    (root / "subjects.csv").write_text("\n".join(rows))
+    changed, _ = subject(0)
+    changed[4:8, 5:9, 3:6] = changed.max()
+    write_volume(root / "changed.nii.gz", changed)
+    settings = ["dataset=nifti", f"dataset.root={root}", "metric=mse", "regularizer.weight=10"]
+    settings += ["trainer.progress=false", "tracker=none", "model=direct", *FEW]
+    files = ["--moving", str(root / "image0.nii.gz"), "--fixed", str(root / "changed.nii.gz")]
+    for task in ("registration", "changes"):
+        results = empty_results / task
+        outcome = run(*settings, f"task={task}", "dataset.insert=null", at(results))
+        assert outcome.code == 0, outcome.err
+        out = tmp_path / task
+        outcome = bench("changes", str(only_run(results)), *files, "--out", str(out))
+        assert (outcome.code, outcome.err) == (0, "")
+        names = ["change", *(f"change_{one}" for one in ("intensity", "jacobian", "li_wyatt"))]
+        names.append("change_one_direction")
+        assert sorted(path.name for path in out.iterdir()) == [f"{n}.nii.gz" for n in names]
+        found = nibabel.load(out / "change.nii.gz")
+        assert found.shape == changed.shape
+        mask = np.zeros(changed.shape, bool)
+        mask[4:8, 5:9, 3:6] = True
+        assert area_under_roc(found.get_fdata().ravel(), mask.ravel()) > 0.8
+    line = bench("changes", str(only_run(results)), *files[:2], "--fixed", "b", "--out", "c").line
+    assert line == "--fixed b: no such file."
+
+
+def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
+    for option, said in (
+        ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
+        ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
+        ("task.change=tumour", "task.change=tumour: is no class of dataset=demo. Known: CSF"),
+    ):
+        line = run(*BASE, "model=identity", "task=changes", option, at(empty_results)).line
+        assert line.startswith(said)

@@ -1,0 +1,135 @@
+"""Maps of changes, and what they are judged by."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conf_options import setup_of, tiny_experiment
+from similarity_pairs import SHAPES, displacement, images
+
+from bench.data import prepare
+from bench.data.batches.loading import read_pairs
+from bench.data.setup import Setup, make_source
+from bench.errors import ConfigError, Unsupported
+from bench.pair import Pair
+from bench.similarity import MIND, MSE, NCC, NMI
+from bench.similarity.building import build_metric
+from bench.spatial import warp
+from bench.tasks.changes import Changes
+from bench.tasks.changes.changes import Truth
+from bench.tasks.changes.maps import (
+    baseline_maps,
+    both_directions,
+    li_wyatt,
+    metric_map,
+    squared_log_jacobian,
+)
+
+CPU = torch.device("cpu")
+
+
+def moved_pair(ndim, channels=1):
+    shape = SHAPES[ndim]
+    return Pair(*images(shape, channels=channels), displacement(shape))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("metric", [MSE(), NCC(window=5), MIND(radius=1, dilation=1)])
+def test_map_of_a_metric_has_its_value_as_mean(metric, ndim):
+    pair = moved_pair(ndim, channels=2)
+    found = metric_map(metric, pair)
+    assert found.shape == (2, *SHAPES[ndim])
+    assert float(found.mean()) == pytest.approx(float(metric(pair)), rel=1e-4)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_map_of_features_has_nearly_its_value_as_mean_and_is_0_for_equal_images(
+    ndim, tiny_datasets
+):
+    experiment = tiny_experiment(ndim, "metric=deepsim_seg", "metric.levels=[1,2]")
+    torch.manual_seed(0)
+    metric, _ = build_metric(setup_of(experiment, tiny_datasets[ndim]), torch.float32)
+    pair = moved_pair(ndim)
+    found = metric_map(metric, pair)
+    assert found.shape == (2, *SHAPES[ndim])
+    assert float(found.mean()) == pytest.approx(float(metric(pair)), rel=0.1)
+    same = Pair(pair.fixed, pair.fixed)
+    assert metric_map(metric, same).abs().max() < 1e-5
+
+
+def test_metrics_without_a_map_have_none():
+    for metric in (NMI(), NCC(window="whole"), None, lambda pair: pair.u.sum()):
+        assert metric_map(metric, moved_pair(2)) is None
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_jacobian_map_is_that_of_a_scaling_up_to_the_border_and_signed(ndim):
+    shape = SHAPES[ndim]
+    grid = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape], indexing="ij"))
+    found = squared_log_jacobian(0.5 * grid[None])
+    assert found.shape == (1, *shape)
+    torch.testing.assert_close(found, torch.full_like(found, (ndim * math.log(1.5)) ** 2))
+    mirrored = grid.clone()
+    mirrored[0] *= -2  # along one axis p turns to -p: the determinant is -2 ** (ndim - 1)
+    assert squared_log_jacobian(mirrored[None]).min() == pytest.approx(math.log(1e-5) ** 2)
+
+
+def test_both_directions_meet_on_the_fixed_image():
+    forward, backward = torch.rand(2, 1, 9, 12)
+    u = displacement((9, 12), batch=1)
+    found = both_directions(forward, backward, u)
+    torch.testing.assert_close(found, forward + warp(backward[None], u)[0])
+
+
+def test_li_and_wyatt_look_away_from_edges():
+    fixed = torch.zeros(1, 1, 60, 60)
+    fixed[..., 30:] = 1
+    moving = fixed.clone()
+    moving[..., 5:8, 28:32] += 0.5  # at the edge
+    moving[..., 40:43, 5:9] += 0.5  # away from it
+    found = li_wyatt(Pair(moving, fixed))[0]
+    assert found[41, 6] > 3 * found[6, 29]
+    assert found[20, 6] == 0
+    assert set(baseline_maps(Pair(moving, fixed))) == {"intensity", "li_wyatt", "jacobian"}
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    experiment = tiny_experiment(2, "task=changes", "task.insert.radius=[3,4]")
+    source = make_source(experiment)
+    dataset = prepare(source, tmp_path_factory.mktemp("cache"))
+    return Setup(experiment, dataset, source.settings())
+
+
+def test_truth_is_the_insert_or_a_class_and_counts_within(changed):
+    pair = read_pairs(changed.dataset, changed.dataset.pairs("test")[:1], CPU)
+    labels = pair.segmentations[1][0, 0].numpy()
+    change, counted = Truth(changed.dataset, "labels", None).of(pair)
+    assert change.any()
+    assert np.array_equal(change, pair.change[0, 0].numpy())
+    assert np.array_equal(counted, labels > 0)
+    change, counted = Truth(changed.dataset, None, "CSF").of(pair)
+    assert counted is None
+    assert np.array_equal(change, labels == changed.dataset.class_names.index("CSF"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"both_directions": 1}, ConfigError, r"task.both_directions=1: must be true or false"),
+        (
+            {"within": "brain"},
+            ConfigError,
+            r"task.within=brain: must be labels, foreground or null",
+        ),
+        (
+            {"change": "lesion"},
+            Unsupported,
+            r"task.change=lesion: is no class of dataset=demo. Known: CSF",
+        ),
+    ],
+)
+def test_other_settings_are_refused(arguments, error, said, changed):
+    with pytest.raises(error, match=f"^{said}"):
+        Changes(**arguments).assemble(changed)
