@@ -53,7 +53,7 @@ def main() -> None:
     title = f"{result['what']}, {where}, torch {torch.__version__}"
     if arguments.json:
         arguments.json.write_text(json.dumps({"title": title, **result}, indent=1))
-    Console(width=120).print(suite.table(title, result))
+    Console(width=140).print(suite.table(title, result))
 
 
 if __name__ == "__main__":
