@@ -272,10 +272,11 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         "equal_smoothness": found.fronts,
         "noise": found.losses,
         "extractors": found.extractors,
-        "perception": found.perception,
         "missing": found.missing,
         "runs": found.records.runs.reset_index(names="run"),
     }
+    if len(found.perception):
+        frames["perception"] = found.perception
     if request.published:
         frames["published"] = published_results()
     chosen = {
