@@ -265,11 +265,15 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
             f"{option}.dataset. The folder of the run's data set is dataset.root."
         )
     for key in ("trainer", "augmentation"):
-        if not isinstance(section.get(key) or {}, Mapping):
-            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, such as {{}}.")
-    twice = sorted(set(OF_EXTRACTORS) & set(section.get("trainer") or {}))
-    if twice:
-        raise ConfigError(f"{option}.trainer.{twice[0]}: set {option}.{twice[0]}.")
+        if section.get(key) is not None and not isinstance(section[key], Mapping):
+            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, or null.")
+    for key in sorted(section.get("trainer") or {}):
+        if key in (*OF_EXTRACTORS, "dropout"):
+            raise ConfigError(f"{option}.trainer.{key}: set {option}.{key}.")
+        if key in ("name", "budget"):
+            raise ConfigError(
+                f"{option}.trainer.{key}: chooses the trainer of the whole run; leave it out."
+            )
     if "state_dict" not in section:
         _check_training(option, section, trainer)
 
@@ -280,9 +284,7 @@ def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[st
     try:
         TrainerSettings.from_config({**settings, "steps": max(settings["steps"], 1)})
     except ConfigError as error:
-        text = str(error)
-        for key in section.get("trainer") or {}:
-            text = text.replace(f"trainer.{key}", f"{option}.trainer.{key}")
-        for key in set(OF_EXTRACTORS) & set(section):
-            text = text.replace(f"trainer.{key}", f"{option}.{key}")
+        mine = {key: f"{option}.trainer.{key}" for key in section.get("trainer") or {}}
+        mine |= {key: f"{option}.{key}" for key in set(OF_EXTRACTORS) & set(section)}
+        text = re.sub(r"\btrainer\.(\w+)", lambda found: mine.get(found[1], found[0]), str(error))
         raise ConfigError(text) from error

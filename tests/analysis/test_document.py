@@ -147,3 +147,16 @@ def test_nothing_finished_is_no_page(tmp_path):
     with pytest.raises(BenchError, match="no registration has finished"):
         write_document(Request(tmp_path), tmp_path / "out.md", tmp_path / "images")
     assert not (tmp_path / "out.md").exists()
+
+
+def test_a_page_takes_the_place_of_a_former_one_and_of_nothing_else(page, tmp_path):
+    request = Request(page.parent / "results")
+    mine = tmp_path / "mine.md"
+    mine.write_text("# Mine\n")
+    with pytest.raises(BenchError, match=r"^--out .*mine\.md: exists and is no page of this comm"):
+        write_document(request, mine, tmp_path / "images")
+    assert mine.read_text() == "# Mine\n"
+    assert not (tmp_path / "images").exists()
+    shutil.copy(page, mine)
+    write_document(request, mine, tmp_path / "images")
+    assert mine.read_text() != page.read_text()

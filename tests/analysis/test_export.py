@@ -1,5 +1,6 @@
 """Results as tables: what was exported is read as the runs are, and damage is named."""
 
+import csv
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.findings import Request, find
-from bench.analysis.reading.exported import read_exported
+from bench.analysis.reading.exported import read_exported, seal_tables
 from bench.analysis.reading.records import read_records
 from bench.analysis.report.export import EXPORTED, export
 from bench.analysis.report.overview import extractors_table
@@ -23,7 +24,7 @@ from bench.errors import StoreError
 
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
-TABLES = {"runs.csv", "pairs.csv", "scores.csv", "settings.csv", "extractors.csv"}
+TABLES = {"runs.csv", "pairs.csv", "scores.csv", "settings.csv", "extractors.csv", "checksums.json"}
 CLASSES = {"classes": {0: "background", 1: "a"}}
 EXTRACTOR = "demo-segmenter-seed0-1"
 
@@ -239,8 +240,19 @@ def twice(name, number):
     return changed
 
 
+def cell(name, column, value):
+    """Sets a cell of the first row."""
+
+    def changed(folder):
+        rows = list(csv.reader((folder / name).read_text().splitlines()))
+        rows[1][rows[0].index(column)] = value
+        with open(folder / name, "w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+    return changed
+
+
 DAMAGES = {
-    "a table is gone": (lambda f: os.remove(f / "scores.csv"), "scores.csv: cannot be read (No"),
     "a table is empty": (lambda f: (f / "pairs.csv").write_text(""), "pairs.csv: is no table of"),
     "not text": (lambda f: (f / "runs.csv").write_bytes(b"\xff\xfe"), "runs.csv: is no table of"),
     "another table": (
@@ -280,21 +292,58 @@ DAMAGES = {
         ),
         f"extractors.csv: lacks {EXTRACTOR} of demo-deepsim_seg",
     ),
+    "an extractor twice": (twice("extractors.csv", 1), "extractors.csv: has a score of "),
+    "a heading twice": (change("scores.csv", ",dice_published,", ",dice,"), "a heading stands"),
+    "an infinite score": (change("scores.csv", ",0.1,", ",inf,"), "scores.csv: has 'inf' for a"),
+    "a truth": (cell("runs.csv", "val_dice", "true"), "runs.csv: has 'true' for a number of"),
+    "half a seed": (cell("runs.csv", "seed", "0.5"), "runs.csv: has '0.5' for a number of seed"),
+    "a huge seed": (cell("runs.csv", "seed", "1e400"), "runs.csv: has 'inf' for a number of"),
+    "too long a seed": (cell("runs.csv", "seed", "9" * 20), "for a number of seed"),
+    "an unknown status": (cell("runs.csv", "status", "finshed"), "has 'finshed' for a status"),
+    "another data set": (cell("runs.csv", "dataset", "brain"), "for the dataset of demo-"),
+    "no weight": (cell("runs.csv", "weight", ""), "runs.csv: has no weight of demo-"),
+    "a date that is none": (
+        change("settings.csv", "{policy: quantile}", "2020-13-45"),
+        "settings.csv: has '2020-13-45' for intensity",
+    ),
+    "a number for classes": (
+        change("settings.csv", "record,classes,", "record,classes,7\nx,record,other,", 1),
+        "settings.csv: has no classes or units of demo-",
+    ),
+    "a setting twice": (twice("settings.csv", 1), "settings.csv: has "),
 }
 
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
 def test_damaged_or_foreign_table_gets_one_line(tables, damage, said):
     damage(tables)
+    with pytest.raises(StoreError, match=r"^\S+\.csv: is not as it was written\. Write the tables"):
+        find(Request(tables))
+    seal_tables(tables)
     with pytest.raises(StoreError) as error:
         find(Request(tables))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_table_or_the_checksums_that_are_gone_are_named(tables, name):
+    os.remove(tables / name)
+    with pytest.raises(StoreError, match=rf"{name}: is missing"):
+        find(Request(tables))
+
+
+def test_a_cut_in_the_last_number_is_noticed(tables):
+    path = tables / "scores.csv"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(StoreError, match=r"scores\.csv: is not as it was written"):
+        find(Request(tables))
+
+
 def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
-    with pytest.raises(StoreError, match="is a folder of results"):
-        export([store], store)
+    for place in (store, store / "runs", store / "runs" / "new"):
+        with pytest.raises(StoreError, match="is a folder of results, or in one"):
+            export([store], place)
     start_run(tmp_path / "begun", config())
     with pytest.raises(StoreError, match="has finished; there is nothing to export"):
         export([tmp_path / "begun"], tmp_path / "tables")

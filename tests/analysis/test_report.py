@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+import shutil
 import subprocess
 import sys
 
@@ -307,6 +308,19 @@ def test_folder_that_is_no_report_is_not_replaced(tmp_path):
     with pytest.raises(StoreError, match=r"^--out .*mine: exists and is no report.*Name another"):
         write_report(Request(tmp_path), precious)
     assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_report_replaces_neither_its_own_results_nor_foreign_files(tmp_path):
+    write_run(tmp_path / "results", config(), [0.5])
+    out = tmp_path / "out"
+    write_report(Request(tmp_path / "results"), out)
+    shutil.copytree(tmp_path / "results", out / "tables" / "results")
+    with pytest.raises(StoreError, match=r"^--out .*out: holds the results themselves"):
+        write_report(Request(out / "tables" / "results"), out)
+    (out / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match=r"^--out .*out: holds thesis\.txt, which is of no report"):
+        write_report(Request(tmp_path / "results"), out)
+    assert (out / "thesis.txt").exists()
 
 
 def test_report_that_fails_leaves_the_former_one(tmp_path, monkeypatch):

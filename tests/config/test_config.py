@@ -325,6 +325,17 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         (["metric.extractor.trainer={lr:-1}"], "metric.extractor.trainer.lr=-1: must be a number"),
         (["metric.extractor.trainer={x:1}"], "Unknown metric.extractor.trainer.x. Known: accel"),
         (["metric.extractor.trainer={steps:1}"], "trainer.steps: set metric.extractor.steps"),
+        (
+            ["metric.extractor.trainer={dropout:true}"],
+            "trainer.dropout: set metric.extractor.dropo",
+        ),
+        (["metric.extractor.trainer={budget:paper}"], "metric.extractor.trainer.budget: chooses"),
+        (["metric.extractor.trainer=false"], "metric.extractor.trainer=False: must be a section"),
+        (["metric.extractor.augmentation=0"], "metric.extractor.augmentation=0: must be a section"),
+        (
+            ["metric.extractor.trainer={lr:1e-3,lr_decay:1}"],
+            "Unknown metric.extractor.trainer.lr_decay. Known: accel",
+        ),
         (["metric.extractor.early_stopping=0"], "metric.extractor.early_stopping=0: must be null"),
         (["metric.extractor.augmentation=x"], "metric.extractor.augmentation=x: must be a section"),
         (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
@@ -364,7 +375,7 @@ def test_class_called_null_keeps_its_name(classes):
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        ("tracker", r"^tracker=None: must be one of none, wandb\.$"),
+        ("tracker", r"^tracker=None: must be one of none, tensorboard, wandb\.$"),
         ("metric", r"^metric=None: must be one of custom, .*, vgg\.$"),
         ("seed", r"^seed is missing\. Set it, or take ~seed away\.$"),
         ("model.name", r"^model\.name is missing\. Set it"),

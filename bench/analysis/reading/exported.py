@@ -5,6 +5,7 @@
     scores.csv      a row for each run and test pair
     settings.csv    the sections of the runs' configurations, each once
     extractors.csv  a row for each extractor and its score
+    checksums.json  CRC-32 of each table
 
 `bench.analysis.report.export` writes them.
 """
@@ -14,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -30,6 +32,7 @@ from bench.analysis.reading.records import (
 from bench.analysis.reading.rows import read_rows
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
+from bench.store.files import checksum, is_as_sealed, read_json, sealed, write_json
 from bench.store.folder import PAIRS, RUNS, Status
 
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
@@ -51,6 +54,10 @@ SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
 PAIR_TEXTS = ("pairs", "moving", "fixed")
+TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
+CHECKSUMS = "checksums.json"
+WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
+MOST = 2**53  # whole numbers that a float holds exactly
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
 REMEDY = "Write the tables anew with `python -m bench export`, or take them from a copy."
@@ -58,7 +65,25 @@ REMEDY = "Write the tables anew with `python -m bench export`, or take them from
 
 def is_exported(folder: Path) -> bool:
     """Whether a folder holds exported tables rather than runs."""
-    return (folder / RUNS_TABLE).is_file() and not (folder / RUNS).is_dir()
+    return any((folder / name).exists() for name in TABLES) and not (folder / RUNS).is_dir()
+
+
+def seal_tables(folder: Path) -> None:
+    """Writes the checksums of the tables in a folder, beside them."""
+    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in TABLES}))
+
+
+def _check_seal(folder: Path) -> None:
+    """Raises StoreError unless the tables are as they were written."""
+    for name in TABLES:
+        if not (folder / name).is_file():
+            raise _fault(folder / name, "is missing")
+    known = read_json(folder / CHECKSUMS)
+    if known is None or not is_as_sealed(known):
+        raise _fault(folder / CHECKSUMS, "is missing or damaged")
+    for name in TABLES:
+        if known.get(name) != checksum(folder / name):
+            raise _fault(folder / name, "is not as it was written")
 
 
 def read_exported(folder: Path, pattern: str = "*") -> Records:
@@ -73,6 +98,7 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     Raises:
         StoreError: If a table is missing, damaged or something else, or there is no such run.
     """
+    _check_seal(folder)
     rows = _table(folder / RUNS_TABLE, RUN_TEXTS, RUN_NUMBERS).set_index("run", drop=False)
     for name in ("run", "id"):
         if rows[name].duplicated().any():
@@ -85,6 +111,9 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
             f"--runs {pattern}: none of the {total} runs in {folder}. Their names are in the "
             f"column run of {RUNS_TABLE}."
         )
+    unknown = rows.loc[~rows["status"].isin(list(map(str, Status))), "status"]
+    if len(unknown):
+        raise _fault(folder / RUNS_TABLE, f"has {unknown.iloc[0]!r} for a status")
     runs = {str(row["run"]): row for row in _plain(rows)}
     sections = _sections(folder / SETTINGS_TABLE)
     configs, recorded = {}, {}
@@ -117,12 +146,16 @@ def read_extractors(folder: Path) -> pd.DataFrame:
     Raises:
         StoreError: If the table is missing, damaged or something else.
     """
+    _check_seal(folder)
     path = folder / EXTRACTORS_TABLE
     rows = _table(path, EXTRACTOR_TEXTS, EXTRACTOR_NUMBERS)
     try:
         rows["channels"] = [[int(part) for part in cell.split()] for cell in rows["channels"]]
     except ValueError as error:
         raise _fault(path, f"has something else than widths for channels ({error})") from None
+    if rows.duplicated(["extractor", "score"]).any():
+        twice = rows.loc[rows.duplicated(["extractor", "score"]), "extractor"].iloc[0]
+        raise _fault(path, f"has a score of {twice} twice")
     return rows
 
 
@@ -144,9 +177,15 @@ def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) 
     for name in numbers or rows.columns.difference(list(texts)):
         if rows.empty:
             rows[name] = rows[name].astype(float)
-        elif not pd.api.types.is_numeric_dtype(rows[name]):
-            broken = rows[name][pd.to_numeric(rows[name], errors="coerce").isna()].dropna()
-            raise _fault(path, f"has {broken.iloc[0]!r} for a number of {name}")
+            continue
+        values = pd.to_numeric(rows[name], errors="coerce").astype(float)
+        odd = values.isna() & rows[name].notna() | np.isinf(values)
+        odd |= rows[name].map(lambda value: isinstance(value, bool | np.bool_))
+        if name in WHOLE:
+            odd |= values.notna() & ((values % 1 != 0) | (values.abs() > MOST))
+        if odd.any():
+            raise _fault(path, f"has {str(rows[name][odd].iloc[0])!r} for a number of {name}")
+        rows[name] = values
     return rows
 
 
@@ -156,7 +195,7 @@ def _plain(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         row = {str(name): value for name, value in found.items()}
         for name in RUN_NUMBERS:
             row[name] = None if row[name] != row[name] else float(row[name])
-        for name in ("seed", "steps", "best_step"):
+        for name in WHOLE:
             row[name] = None if row[name] is None else int(row[name])
         row["metric"] = row["metric"] or None
         yield row
@@ -168,9 +207,12 @@ def _sections(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     for row in _table(path, SETTING_TEXTS, ()).to_dict("records"):
         try:
             value = yaml.safe_load(row["value"])
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # a ValueError of a date that is none
             raise _fault(path, f"has {row['value']!r} for {row['setting']}") from None
-        found.setdefault(row["settings"], (row["section"], {}))[1][row["setting"]] = value
+        content = found.setdefault(row["settings"], (row["section"], {}))[1]
+        if row["setting"] in content:
+            raise _fault(path, f"has {row['setting']} of {row['settings']} twice")
+        content[row["setting"]] = value
     return found
 
 
@@ -190,8 +232,18 @@ def _configuration(
         if "regularizer" in config:
             config["regularizer"] |= {"scale": row["scale"], "weight": row["weight"]}
         reading_settings(config), training_settings(config), used_sections(config)
-        _ = [config[section]["name"] for section in ("dataset", "model")], _task(config)
+        for section in ("dataset", "model", "metric"):
+            said = config[section]["name"] if row[section] else None
+            if said != row[section]:
+                raise _fault(path, f"has {said!r} for the {section} of {row['run']}")
+        noise = config["dataset"].get("added_noise")
+        if noise is not None and noise != row["noise"]:
+            raise _fault(path, f"has {noise!r} for the noise of {row['run']}")
         if row["status"] == Status.FINISHED:
+            if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
+                raise _fault(path, f"has no classes or units of {row['run']}")
+            if row["weight"] is None and "regularizer" in used_sections(config):
+                raise _fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(

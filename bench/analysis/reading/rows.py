@@ -59,4 +59,6 @@ def _columns(file: IO[str]) -> list[str]:
         raise ValueError(f"is no CSV ({error})") from error
     if any(len(line) != len(columns) for line in lines if line):
         raise ValueError("lines have not as many cells as there are headings")
+    if len(set(columns)) < len(columns):
+        raise ValueError("a heading stands there twice")
     return columns

@@ -41,6 +41,7 @@ CAPTIONS = {  # by the name of a drawing, or what begins it
     "ranks": "Mean rank of each metric over data sets, 1 is best. A bar joins metrics that "
     "Nemenyi's test does not tell apart.",
 }
+BEGINNING = "# Results\n\nThis page is computed from the runs in ["
 READING = (
     "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
     "validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; ≈: "
@@ -65,6 +66,8 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
     """
     if out.is_dir():
         raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
+    if out.exists() and not out.read_bytes().startswith(BEGINNING.encode()):
+        raise BenchError(f"--out {out}: exists and is no page of this command. Name another file.")
     if images.exists() and not images.is_dir():
         raise BenchError(f"--images {images}: is a file. Name a folder.")
     found = find(request)
@@ -96,7 +99,6 @@ def compose(
     if not found.comparisons:
         raise BenchError(f"--results {request.results}: no registration has finished.")
     parts = [
-        "# Results",
         _origin(request, out, images),
         READING.format(criterion=CRITERIA[request.select]),
         *([PAPERS] if request.published else []),
@@ -119,7 +121,7 @@ def _origin(request: Request, out: Path, images: Path) -> str:
     command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
     folder = _link(request.results, out)
     return (
-        f"This page is computed from the runs in [{folder}]({folder}) and written by a command; "
+        f"{BEGINNING}{folder}]({folder}) and written by a command; "
         "edits to it are lost:\n\n"
         f"    {command}"
     )

@@ -27,6 +27,7 @@ from bench.analysis.reading.exported import (
     VALIDATION,
     is_exported,
     read_extractors,
+    seal_tables,
 )
 from bench.analysis.reading.records import BEFORE, TASK, Records
 from bench.analysis.reading.results import read_results
@@ -65,8 +66,8 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     """
     if out.exists() and not out.is_dir():
         raise StoreError(f"--out {out}: is a file. Name a folder.")
-    if (out / RUNS).exists():
-        raise StoreError(f"--out {out}: is a folder of results. Name another one for the tables.")
+    if any((place / RUNS).exists() for place in (out, *out.absolute().parents[:2])):
+        raise StoreError(f"--out {out}: is a folder of results, or in one. Name another place.")
     tables = _Tables()
     for folder in folders:
         tables.add(folder, read_results(folder, pattern))
@@ -78,6 +79,7 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     out.mkdir(parents=True, exist_ok=True)
     for name, text in tables.texts().items():
         write_atomically(out / name, text)
+    seal_tables(out)
     return tables.counts
 
 

@@ -44,6 +44,7 @@ from bench.store.locks import held
 
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
+PARTS = (PAGE, "tables", "figures")
 NO_TESTS = pd.DataFrame()
 EXAMPLES = "Examples"
 LARGE = 50_000  # objects more than before, at which the garbage collector looks for garbage
@@ -85,6 +86,17 @@ def write_report(request: Request, out: Path) -> Findings:
         raise StoreError(
             f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
             "another one."
+        )
+    if request.results.resolve().is_relative_to(out.resolve()):
+        raise StoreError(
+            f"--out {out}: holds the results themselves, and a report replaces the whole folder. "
+            "Name another one."
+        )
+    foreign = sorted(path.name for path in out.glob("*") if path.name not in PARTS)
+    if foreign:
+        raise StoreError(
+            f"--out {out}: holds {foreign[0]}, which is of no report, and a report replaces the "
+            "whole folder. Move it away, or name another folder."
         )
     with _seldom_collected():
         found = find(request)

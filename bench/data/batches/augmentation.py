@@ -5,7 +5,7 @@ drawn for each image.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -208,7 +208,9 @@ class Augmentation:
         return cls(
             _build(RandomAffine, affine, "dataset.augmentation"),
             _build(
-                RandomIntensity, config.get("intensity") or {}, "dataset.augmentation.intensity"
+                RandomIntensity,
+                {} if config.get("intensity") is None else config["intensity"],
+                "dataset.augmentation.intensity",
             ),
         )
 
@@ -217,7 +219,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _build(kind: type, options: dict[str, Any], section: str) -> Any:
+def _build(kind: type, options: Any, section: str) -> Any:
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{section}={options}: must be a section, or null.")
     known = [entry.name for entry in fields(kind)]
     unknown = sorted(set(options) - set(known))
     if unknown:
