@@ -37,7 +37,7 @@ from bench.analysis.report.tables import (
 )
 from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
-from bench.store.escaping import for_csv
+from bench.store.escaping import for_csv, for_markdown
 from bench.store.files import CsvText, exchange, put_in_place, recover
 from bench.store.folder import PANELS, Status
 from bench.store.locks import held
@@ -248,9 +248,13 @@ def _copy_panels(request: Request, found: Findings, folder: Path) -> list[Pictur
     return pictures
 
 
+def _bullet(text: str) -> str:
+    return f"- {for_markdown(text)}"
+
+
 def _write_tables(content: dict[str, Any], folder: Path) -> None:
     said = "\n".join(
-        "\n".join([f"**{about}**", "", *(f"- {text}" for text in texts), ""])
+        "\n".join([f"**{for_markdown(about)}**", "", *map(_bullet, texts), ""])
         for about, texts in content["conclusions"].items()
     )
     (folder / "conclusions.md").write_text(said, encoding="utf-8")
