@@ -10,6 +10,7 @@
 `bench.analysis.report.export` writes them.
 """
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -182,9 +183,11 @@ def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) 
         odd = values.isna() & rows[name].notna() | np.isinf(values)
         odd |= rows[name].map(lambda value: isinstance(value, bool | np.bool_))
         if name in WHOLE:
-            odd |= values.notna() & ((values % 1 != 0) | (values.abs() > MOST))
+            odd |= values.notna() & ((values % 1 != 0) | (values < 0) | (values > MOST))
         if odd.any():
-            raise _fault(path, f"has {str(rows[name][odd].iloc[0])!r} for a number of {name}")
+            row = int(odd.to_numpy().argmax())
+            value = str(rows[name].iloc[row])
+            raise _fault(path, f"has {value!r} for a number of {name} in row {row + 1}")
         rows[name] = values
     return rows
 
@@ -233,11 +236,12 @@ def _configuration(
             config["regularizer"] |= {"scale": row["scale"], "weight": row["weight"]}
         reading_settings(config), training_settings(config), used_sections(config)
         for section in ("dataset", "model", "metric"):
-            said = config[section]["name"] if row[section] else None
+            used = row[section] or section in used_sections(config)
+            said = config[section]["name"] if used else None
             if said != row[section]:
                 raise _fault(path, f"has {said!r} for the {section} of {row['run']}")
         noise = config["dataset"].get("added_noise")
-        if noise is not None and noise != row["noise"]:
+        if not _same(noise, row["noise"]):
             raise _fault(path, f"has {noise!r} for the noise of {row['run']}")
         if row["status"] == Status.FINISHED:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
@@ -253,6 +257,14 @@ def _configuration(
     except (KeyError, TypeError, AttributeError) as error:
         raise _fault(path, f"has incomplete settings of {row['run']} ({error})") from error
     return config, recorded
+
+
+def _same(value: Any, written: float | None) -> bool:
+    """Whether a setting is what a table's rounded number says; neither may be known."""
+    if value is None or written is None:
+        return value is written
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isclose(value, written, rel_tol=1e-5)
 
 
 def _task(config: Mapping[str, Any]) -> str:
