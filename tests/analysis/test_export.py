@@ -299,6 +299,7 @@ DAMAGES = {
         cell("scores.csv", "dice", "inf"),
         "scores.csv: has 'inf' for a number of dice in row 1. ",
     ),
+    "no seed": (cell("runs.csv", "seed", ""), "runs.csv: has no seed of demo-"),
     "a seed below 0": (cell("runs.csv", "seed", "-1"), "runs.csv: has '-1' for a number of seed"),
     "another noise": (cell("runs.csv", "noise", "0.3"), "for the noise of demo-"),
     "no metric": (cell("runs.csv", "metric", ""), "for the metric of demo-"),
@@ -312,6 +313,18 @@ DAMAGES = {
     "a date that is none": (
         change("settings.csv", "{policy: quantile}", "2020-13-45"),
         "settings.csv: has '2020-13-45' for intensity",
+    ),
+    "a truth that is none": (
+        change("settings.csv", "{policy: quantile}", "!!bool x"),
+        "settings.csv: has '!!bool x' for intensity",
+    ),
+    "a name that is none": (
+        change("settings.csv", "regularizer,name,diffusion", 'regularizer,name,"[1,2]"'),
+        "settings.csv: has '[1,2]' for the name of a regularizer",
+    ),
+    "units that are none": (
+        change("settings.csv", "record,units,", "record,units,7\nx,record,other,", 1),
+        "settings.csv: has no classes or units of demo-",
     ),
     "a number for classes": (
         change("settings.csv", "record,classes,", "record,classes,7\nx,record,other,", 1),

@@ -58,6 +58,7 @@ PAIR_TEXTS = ("pairs", "moving", "fixed")
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
+NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 MOST = 2**53  # whole numbers that a float holds exactly
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
@@ -210,8 +211,10 @@ def _sections(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     for row in _table(path, SETTING_TEXTS, ()).to_dict("records"):
         try:
             value = yaml.safe_load(row["value"])
-        except (yaml.YAMLError, ValueError):  # a ValueError of a date that is none
+        except (yaml.YAMLError, *NO_YAML):
             raise _fault(path, f"has {row['value']!r} for {row['setting']}") from None
+        if row["setting"] == "name" and not isinstance(value, str):
+            raise _fault(path, f"has {row['value']!r} for the name of a {row['section']}")
         content = found.setdefault(row["settings"], (row["section"], {}))[1]
         if row["setting"] in content:
             raise _fault(path, f"has {row['setting']} of {row['settings']} twice")
@@ -224,6 +227,8 @@ def _configuration(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A run's configuration without places, and what its summary says of the data."""
     path = folder / SETTINGS_TABLE
+    if row["seed"] is None:
+        raise _fault(folder / RUNS_TABLE, f"has no seed of {row['run']}")
     config: dict[str, Any] = {"tracker": {"name": "none"}, "seed": row["seed"]}
     for identifier in row["settings"].split():
         if identifier not in sections:
