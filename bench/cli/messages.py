@@ -8,6 +8,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from bench.config.composition import compose
 from bench.config.groups import GROUPS, options
+from bench.config.identity import CONDITIONING
 from bench.errors import BenchError, CacheUnwritable, own_cause
 from bench.store.escaping import for_terminal
 
@@ -91,6 +92,8 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     places = _places(name) if not section else []
     if places:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
+    if section == "model" and name.removeprefix("model.") in CONDITIONING:
+        return f"{name}: only a network can be conditioned on λ. Choose one, as model=voxelmorph."
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
         line += f" +{name}=VALUE adds an argument for your class."

@@ -8,6 +8,7 @@ from typing import Any
 from bench.errors import ConfigError
 
 USUAL = (1 / 8, 8)  # of the tuned λ
+LEAST, MOST = 1e-30, 1e30  # of a range
 TOLERANCE = 1e-5  # relative: λ of a grid are products that are rounded
 
 
@@ -63,6 +64,11 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
         raise ConfigError(
             f"model.lambda_range={given}: must ascend from above 0, since λ is learned on a "
             f"logarithmic scale. Give the least and the largest λ, such as [0.02,1.6]."
+        )
+    if not LEAST <= low < high <= MOST:
+        raise ConfigError(
+            f"model.lambda_range={given}: must lie between {LEAST:g} and {MOST:g}, since networks "
+            "compute λ in single precision. Give the least and the largest λ, such as [0.02,1.6]."
         )
     return {**model, "lambda_range": [float(low), float(high)]}
 

@@ -4,7 +4,7 @@ import copy
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,11 @@ class Experiment:
             if not isinstance(sections.get(switch, False), bool):
                 raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
         _check_uses(sections["model"].get("uses", USES))
+        augmentation = sections["dataset"].get("augmentation", {})
+        if not isinstance(augmentation, Mapping):
+            raise ConfigError(
+                f"dataset.augmentation={augmentation}: must be a section, such as {{}} for none."
+            )
         for place, section in extractor_sections(sections["metric"]):
             _check_extractor(place, section, sections["trainer"])
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
@@ -257,6 +262,11 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
     counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
     if "state_dict" not in section and not counted:
         raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
+    if "channels" in section and not _are_widths(section["channels"]):
+        raise ConfigError(
+            f"{option}.channels={section['channels']}: must be a list of whole numbers above 0, "
+            "one per stage, such as [16,32,64]."
+        )
     if dataset is not None and not isinstance(dataset, str):
         raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
     if dataset is None and section.get("root") is not None:
@@ -271,11 +281,21 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
         if key in (*OF_EXTRACTORS, "dropout"):
             raise ConfigError(f"{option}.trainer.{key}: set {option}.{key}.")
         if key in ("name", "budget"):
+            differing = sorted({entry.name for entry in fields(TrainerSettings)} - {*OF_EXTRACTORS})
             raise ConfigError(
-                f"{option}.trainer.{key}: chooses the trainer of the whole run; leave it out."
+                f"{option}.trainer.{key}: is of the trainer of the whole run. An extractor can "
+                f"differ in {', '.join(differing)}."
             )
     if "state_dict" not in section:
         _check_training(option, section, trainer)
+
+
+def _are_widths(channels: Any) -> bool:
+    return (
+        isinstance(channels, list)
+        and bool(channels)
+        and all(isinstance(c, int) and not isinstance(c, bool) and c > 0 for c in channels)
+    )
 
 
 def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:

@@ -32,5 +32,5 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
             f"class that can be imported (PYTHONPATH=FOLDER finds files of yours), and give its "
-            f"arguments in conf/{where}/."
+            f"arguments in conf/{where.partition('.')[0]}/."
         ) from error

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from bench.analysis.numbers.findings import Request
 from bench.analysis.report.document import write_document
+from bench.analysis.report.export import export
 from bench.cli.commands import app
 from bench.errors import BenchError
 
@@ -157,6 +158,10 @@ def test_a_page_takes_the_place_of_a_former_one_and_of_nothing_else(page, tmp_pa
         write_document(request, mine, tmp_path / "images")
     assert mine.read_text() == "# Mine\n"
     assert not (tmp_path / "images").exists()
+    export([page.parent / "results"], tmp_path / "tables")
+    for name in ("runs.csv", "new.md"):
+        with pytest.raises(BenchError, match=r"^--out .*: is among the tables of --results"):
+            write_document(Request(tmp_path / "tables"), tmp_path / "tables" / name, tmp_path)
     shutil.copy(page, mine)
     write_document(request, mine, tmp_path / "images")
     assert mine.read_text() != page.read_text()

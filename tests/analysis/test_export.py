@@ -21,6 +21,7 @@ from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
 from bench.errors import StoreError
+from bench.store.files import write_atomically
 
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
@@ -294,7 +295,14 @@ DAMAGES = {
     ),
     "an extractor twice": (twice("extractors.csv", 1), "extractors.csv: has a score of "),
     "a heading twice": (change("scores.csv", ",dice_published,", ",dice,"), "a heading stands"),
-    "an infinite score": (change("scores.csv", ",0.1,", ",inf,"), "scores.csv: has 'inf' for a"),
+    "an infinite score": (
+        cell("scores.csv", "dice", "inf"),
+        "scores.csv: has 'inf' for a number of dice in row 1. ",
+    ),
+    "no seed": (cell("runs.csv", "seed", ""), "runs.csv: has no seed of demo-"),
+    "a seed below 0": (cell("runs.csv", "seed", "-1"), "runs.csv: has '-1' for a number of seed"),
+    "another noise": (cell("runs.csv", "noise", "0.3"), "for the noise of demo-"),
+    "no metric": (cell("runs.csv", "metric", ""), "for the metric of demo-"),
     "a truth": (cell("runs.csv", "val_dice", "true"), "runs.csv: has 'true' for a number of"),
     "half a seed": (cell("runs.csv", "seed", "0.5"), "runs.csv: has '0.5' for a number of seed"),
     "a huge seed": (cell("runs.csv", "seed", "1e400"), "runs.csv: has 'inf' for a number of"),
@@ -305,6 +313,18 @@ DAMAGES = {
     "a date that is none": (
         change("settings.csv", "{policy: quantile}", "2020-13-45"),
         "settings.csv: has '2020-13-45' for intensity",
+    ),
+    "a truth that is none": (
+        change("settings.csv", "{policy: quantile}", "!!bool x"),
+        "settings.csv: has '!!bool x' for intensity",
+    ),
+    "a name that is none": (
+        change("settings.csv", "regularizer,name,diffusion", 'regularizer,name,"[1,2]"'),
+        "settings.csv: has '[1,2]' for the name of a regularizer",
+    ),
+    "units that are none": (
+        change("settings.csv", "record,units,", "record,units,7\nx,record,other,", 1),
+        "settings.csv: has no classes or units of demo-",
     ),
     "a number for classes": (
         change("settings.csv", "record,classes,", "record,classes,7\nx,record,other,", 1),
@@ -341,13 +361,47 @@ def test_a_cut_in_the_last_number_is_noticed(tables):
 
 
 def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
-    for place in (store, store / "runs", store / "runs" / "new"):
-        with pytest.raises(StoreError, match="is a folder of results, or in one"):
+    deep = store / "runs" / "one" / "two" / "three"
+    for place in (store, store / "runs", store / "extractors", store / "cache" / "new", deep):
+        with pytest.raises(StoreError, match="is a folder of results, or in its runs, extractors"):
             export([store], place)
+        assert not (place / "runs.csv").exists()
     start_run(tmp_path / "begun", config())
     with pytest.raises(StoreError, match="has finished; there is nothing to export"):
         export([tmp_path / "begun"], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_folder_beside_others_called_runs_is_no_results(store, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for place in (tmp_path / "runs" / "tables", tmp_path / "docs" / "tables"):
+        export([store], place)
+        assert {path.name for path in place.iterdir()} == TABLES
+
+
+def test_export_that_is_cut_short_mixes_no_tables(store, tables, monkeypatch):
+    export([store], tables, "demo-ncc-*")
+    written = []
+
+    def stop_at_the_third(path, content):
+        written.append(path)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr("bench.analysis.report.export.write_atomically", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        export([store], tables)
+    with pytest.raises(StoreError, match=r"\.csv: is not as it was written\. Write the tables"):
+        find(Request(tables))
+
+
+def test_noise_of_more_digits_than_are_written_is_read(tmp_path):
+    settings = config()
+    settings["dataset"]["added_noise"] = 0.123456789
+    write_run(tmp_path / "results", settings, [0.5, 0.6])
+    export([tmp_path / "results"], tmp_path / "tables")
+    assert list(read_exported(tmp_path / "tables").summaries)
 
 
 def test_two_runs_of_one_id_are_refused(tmp_path):

@@ -317,10 +317,15 @@ def test_report_replaces_neither_its_own_results_nor_foreign_files(tmp_path):
     shutil.copytree(tmp_path / "results", out / "tables" / "results")
     with pytest.raises(StoreError, match=r"^--out .*out: holds the results themselves"):
         write_report(Request(out / "tables" / "results"), out)
-    (out / "thesis.txt").write_text("years of work")
-    with pytest.raises(StoreError, match=r"^--out .*out: holds thesis\.txt, which is of no report"):
-        write_report(Request(tmp_path / "results"), out)
-    assert (out / "thesis.txt").exists()
+    shutil.rmtree(out / "tables" / "results")
+    write_report(Request(tmp_path / "results"), out)
+    for mine in ("thesis.txt", "tables/thesis.txt", "figures/drafts/one.png"):
+        (out / mine).parent.mkdir(exist_ok=True)
+        (out / mine).write_text("years of work")
+        with pytest.raises(StoreError, match=r"^--out .*out: holds \S+, which is of no report"):
+            write_report(Request(tmp_path / "results"), out)
+        assert (out / mine).read_text() == "years of work"
+        (out / mine).unlink()
 
 
 def test_report_that_fails_leaves_the_former_one(tmp_path, monkeypatch):

@@ -52,6 +52,17 @@ def test_setting_without_its_section_is_told_where_it_is(override, place):
     assert explain(caught.value) == f"Unknown {name}. Did you mean {place}?"
 
 
+@pytest.mark.parametrize("setting", ["conditioned=lambda", "lambda_range=[1,2]"])
+def test_only_networks_are_conditioned(setting):
+    with pytest.raises(Exception, match="override") as caught:
+        compose([f"model.{setting}", "model=direct"])
+    said = explain(caught.value)
+    assert said.endswith(
+        ": only a network can be conditioned on λ. Choose one, as model=voxelmorph."
+    )
+    assert said.startswith(f"model.{setting.partition('=')[0]}: ")
+
+
 def test_table_in_place_of_its_folder(mine):
     line = first_fault("dataset=nifti", f"dataset.root={mine / 'subjects.csv'}")
     assert line == (

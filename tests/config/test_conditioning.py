@@ -57,6 +57,11 @@ def test_a_network_of_one_weight_has_no_range():
         (["model.lambda_range=[1,1]"], "model.lambda_range=[1, 1]: must ascend"),
         (["model.lambda_range=[1,inf]"], "model.lambda_range=[1, inf]: must ascend"),
         (["model.lambda_range=[1,nan]"], "model.lambda_range=[1, nan]: must ascend"),
+        (
+            ["model.lambda_range=[1e-320,1]"],
+            "model.lambda_range=[1e-320, 1]: must lie between 1e-30",
+        ),
+        (["model.lambda_range=[1,1e300]"], "model.lambda_range=[1, 1e+300]: must lie between"),
         (["model.lambda_range=[1]"], "model.lambda_range=[1]: must be the least and the largest"),
         (["model.lambda_range=[a,b]"], "model.lambda_range=['a', 'b']: must be the least"),
         (["model.lambda_range=3"], "model.lambda_range=3: must be the least and the largest"),

@@ -329,7 +329,22 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
             ["metric.extractor.trainer={dropout:true}"],
             "trainer.dropout: set metric.extractor.dropo",
         ),
-        (["metric.extractor.trainer={budget:paper}"], "metric.extractor.trainer.budget: chooses"),
+        (
+            ["metric.extractor.trainer={budget:paper}"],
+            "metric.extractor.trainer.budget: is of the trainer of the whole run. An extractor can "
+            "differ in accelerator, accumulate, batch_size",
+        ),
+        (["metric.extractor.channels=7"], "metric.extractor.channels=7: must be a list of whole"),
+        (["metric.extractor.channels=null"], "metric.extractor.channels=None: must be a list of"),
+        (
+            ["metric.extractor.channels=[]"],
+            r"metric.extractor.channels=\[\]: must be a list of whole",
+        ),
+        (
+            ["metric.extractor.channels=[4,0]"],
+            r"metric.extractor.channels=\[4, 0\]: must be a list",
+        ),
+        (["dataset.augmentation=false"], "dataset.augmentation=False: must be a section, such as"),
         (["metric.extractor.trainer=false"], "metric.extractor.trainer=False: must be a section"),
         (["metric.extractor.augmentation=0"], "metric.extractor.augmentation=0: must be a section"),
         (

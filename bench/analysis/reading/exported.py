@@ -10,6 +10,7 @@
 `bench.analysis.report.export` writes them.
 """
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -57,6 +58,7 @@ PAIR_TEXTS = ("pairs", "moving", "fixed")
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
+NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 MOST = 2**53  # whole numbers that a float holds exactly
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
@@ -182,9 +184,11 @@ def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) 
         odd = values.isna() & rows[name].notna() | np.isinf(values)
         odd |= rows[name].map(lambda value: isinstance(value, bool | np.bool_))
         if name in WHOLE:
-            odd |= values.notna() & ((values % 1 != 0) | (values.abs() > MOST))
+            odd |= values.notna() & ((values % 1 != 0) | (values < 0) | (values > MOST))
         if odd.any():
-            raise _fault(path, f"has {str(rows[name][odd].iloc[0])!r} for a number of {name}")
+            row = int(odd.to_numpy().argmax())
+            value = str(rows[name].iloc[row])
+            raise _fault(path, f"has {value!r} for a number of {name} in row {row + 1}")
         rows[name] = values
     return rows
 
@@ -207,8 +211,10 @@ def _sections(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     for row in _table(path, SETTING_TEXTS, ()).to_dict("records"):
         try:
             value = yaml.safe_load(row["value"])
-        except (yaml.YAMLError, ValueError):  # a ValueError of a date that is none
+        except (yaml.YAMLError, *NO_YAML):
             raise _fault(path, f"has {row['value']!r} for {row['setting']}") from None
+        if row["setting"] == "name" and not isinstance(value, str):
+            raise _fault(path, f"has {row['value']!r} for the name of a {row['section']}")
         content = found.setdefault(row["settings"], (row["section"], {}))[1]
         if row["setting"] in content:
             raise _fault(path, f"has {row['setting']} of {row['settings']} twice")
@@ -221,6 +227,8 @@ def _configuration(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A run's configuration without places, and what its summary says of the data."""
     path = folder / SETTINGS_TABLE
+    if row["seed"] is None:
+        raise _fault(folder / RUNS_TABLE, f"has no seed of {row['run']}")
     config: dict[str, Any] = {"tracker": {"name": "none"}, "seed": row["seed"]}
     for identifier in row["settings"].split():
         if identifier not in sections:
@@ -233,11 +241,12 @@ def _configuration(
             config["regularizer"] |= {"scale": row["scale"], "weight": row["weight"]}
         reading_settings(config), training_settings(config), used_sections(config)
         for section in ("dataset", "model", "metric"):
-            said = config[section]["name"] if row[section] else None
+            used = row[section] or section in used_sections(config)
+            said = config[section]["name"] if used else None
             if said != row[section]:
                 raise _fault(path, f"has {said!r} for the {section} of {row['run']}")
         noise = config["dataset"].get("added_noise")
-        if noise is not None and noise != row["noise"]:
+        if not _same(noise, row["noise"]):
             raise _fault(path, f"has {noise!r} for the noise of {row['run']}")
         if row["status"] == Status.FINISHED:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
@@ -253,6 +262,14 @@ def _configuration(
     except (KeyError, TypeError, AttributeError) as error:
         raise _fault(path, f"has incomplete settings of {row['run']} ({error})") from error
     return config, recorded
+
+
+def _same(value: Any, written: float | None) -> bool:
+    """Whether a setting is what a table's rounded number says; neither may be known."""
+    if value is None or written is None:
+        return value is written
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isclose(value, written, rel_tol=1e-5)
 
 
 def _task(config: Mapping[str, Any]) -> str:

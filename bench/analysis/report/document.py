@@ -15,6 +15,7 @@ from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import RESOLUTION, looks, styled
+from bench.analysis.reading.exported import is_exported
 from bench.analysis.report.export import EXPORTED
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
@@ -66,6 +67,11 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
     """
     if out.is_dir():
         raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
+    if is_exported(request.results) and out.resolve().is_relative_to(request.results.resolve()):
+        raise BenchError(
+            f"--out {out}: is among the tables of --results {request.results}. Name a file outside "
+            "of that folder."
+        )
     if out.exists() and not out.read_bytes().startswith(BEGINNING.encode()):
         raise BenchError(f"--out {out}: exists and is no page of this command. Name another file.")
     if images.exists() and not images.is_dir():

@@ -31,18 +31,28 @@ from bench.analysis.reading.exported import (
 )
 from bench.analysis.reading.records import BEFORE, TASK, Records
 from bench.analysis.reading.results import read_results
+from bench.config.experiment import CACHE
 from bench.config.groups import GROUPS
 from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.store.files import as_csv, read_json, write_atomically
-from bench.store.folder import ENVIRONMENT, EXTRACTORS, RUNS, SUMMARY, Status
+from bench.store.folder import (
+    ENVIRONMENT,
+    EXTRACTORS,
+    NETWORKS,
+    RUNS,
+    SUMMARY,
+    Status,
+    list_folders,
+)
 
 DIGITS = 6  # significant ones
 EXPORTED = (  # the scores; the others stay with the runs
     *("dice", "dice_published", "hd95", "tre", "tre_median", "rtre", "nearer"),
     *("folding", "sdlogj", "seconds"),
 )
+OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
 Row = dict[str, str]
@@ -66,8 +76,11 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     """
     if out.exists() and not out.is_dir():
         raise StoreError(f"--out {out}: is a file. Name a folder.")
-    if any((place / RUNS).exists() for place in (out, *out.absolute().parents[:2])):
-        raise StoreError(f"--out {out}: is a folder of results, or in one. Name another place.")
+    if _holds_results(out):
+        raise StoreError(
+            f"--out {out}: is a folder of results, or in its {', '.join(OF_RESULTS)}. Name another "
+            "place for the tables."
+        )
     tables = _Tables()
     for folder in folders:
         tables.add(folder, read_results(folder, pattern))
@@ -81,6 +94,14 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         write_atomically(out / name, text)
     seal_tables(out)
     return tables.counts
+
+
+def _holds_results(out: Path) -> bool:
+    """Whether a place is a folder of results, or lies in a folder that holds parts of some."""
+    place = out.resolve()
+    return (place / RUNS).exists() or any(
+        inner.name in OF_RESULTS and list_folders(inner.parent) for inner in (place, *place.parents)
+    )
 
 
 class _Tables:

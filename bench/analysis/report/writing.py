@@ -44,7 +44,10 @@ from bench.store.locks import held
 
 PAGE = "index.html"
 MARKS = (PAGE, "tables/runs.csv")  # by which a report is known
-PARTS = (PAGE, "tables", "figures")
+WRITTEN = (  # what a report consists of, below its folder
+    *(PAGE, "tables", "tables/*.csv", "tables/*.md", "tables/*.tex", "tables/configs.yaml"),
+    *("figures", "figures/*.png", "figures/*.pdf"),
+)
 NO_TESTS = pd.DataFrame()
 EXAMPLES = "Examples"
 LARGE = 50_000  # objects more than before, at which the garbage collector looks for garbage
@@ -92,7 +95,8 @@ def write_report(request: Request, out: Path) -> Findings:
             f"--out {out}: holds the results themselves, and a report replaces the whole folder. "
             "Name another one."
         )
-    foreign = sorted(path.name for path in out.glob("*") if path.name not in PARTS)
+    written = {path for pattern in WRITTEN for path in out.glob(pattern)}
+    foreign = sorted(str(path.relative_to(out)) for path in {*out.rglob("*")} - written)
     if foreign:
         raise StoreError(
             f"--out {out}: holds {foreign[0]}, which is of no report, and a report replaces the "
