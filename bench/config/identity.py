@@ -30,8 +30,11 @@ NOT_IDENTIFYING = {
     "extractor": {"dataset", "root", "trainer", "augmentation", "early_stopping"},
 }
 
-ADDED = {"model": {"flow_scale": 1}}  # options added to the schema, as older runs have them
-NEWER = ("early_stopping",)  # options of extractors that were added to the schema
+# Options that were added to sections, with the values by which older runs have them.
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "model": {"flow_scale": 1},
+    "extractor": {"early_stopping": None},
+}
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
 PARTS = (
@@ -112,7 +115,7 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
     """What runs have in common among which λ is chosen: all but λ and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
     if "metric" in identity:
-        identity["metric"] = _with_set_extractors(identity["metric"])
+        identity["metric"] = _with_older_extractors(identity["metric"])
     return identity | {"dataset": _tested_identity(experiment, data)}
 
 
@@ -203,9 +206,14 @@ def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identifying(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    before = ADDED.get(section, {})
     kept = {k: v for k, v in content.items() if k not in NOT_IDENTIFYING.get(section, ())}
-    return {k: v for k, v in kept.items() if k not in before or v != before[k]}
+    return _as_before(section, kept)
+
+
+def _as_before(section: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A section without the added options that leave everything as it was."""
+    added = ADDED.get(section, {})
+    return {k: v for k, v in content.items() if k not in added or v != added[k]}
 
 
 def _with_extractor_ids(
@@ -222,16 +230,13 @@ def _with_extractor_ids(
     return found
 
 
-def _with_set_extractors(metric: Mapping[str, Any]) -> dict[str, Any]:
-    """A metric whose extractors lack options that are null and that older runs do not have: the
-    extractors are the same, so the runs are of the same variant."""
+def _with_older_extractors(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric whose extractors are told from each other as those of older runs are."""
     found = dict(metric)
     if isinstance(extractor := found.get("extractor"), Mapping):
-        found["extractor"] = {
-            key: value for key, value in extractor.items() if value is not None or key not in NEWER
-        }
+        found["extractor"] = _as_before("extractor", extractor)
     if "terms" in found:
-        found["terms"] = {name: _with_set_extractors(term) for name, term in found["terms"].items()}
+        found["terms"] = {n: _with_older_extractors(term) for n, term in found["terms"].items()}
     return found
 
 

@@ -166,20 +166,29 @@ def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.Dat
     )
 
 
+def described(records: Records, settings: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Summaries with their `run`, `metric` (the model for a method without) and `variant`.
+
+    Args:
+        records: From `read_records`.
+        settings: Those of the method, by run.
+    """
+    return [
+        {
+            **records.summaries[run],
+            "run": run,
+            "metric": method_of(records.summaries[run]),
+            "variant": records.summaries[run].get("variant") or digest(settings[run]),
+        }
+        for run in settings
+    ]
+
+
 def _comparison(
     records: Records, pairs: pd.DataFrame, runs: list[str], name: str, criterion: str
 ) -> Comparison:
     trainings = {run: training_settings(records.configs[run]) for run in runs}
-    summaries = [
-        {
-            **records.summaries[run],
-            "run": run,
-            "dataset": name,
-            "metric": method_of(records.summaries[run]),
-            "variant": records.summaries[run].get("variant") or digest(trainings[run]),
-        }
-        for run in runs
-    ]
+    summaries = [{**one, "dataset": name} for one in described(records, trainings)]
     _refuse_doubles(summaries)
     labels = variant_labels(summaries, trainings)
     entries = [

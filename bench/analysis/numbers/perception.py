@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.comparisons import described
 from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
 from bench.analysis.numbers.wording import interval
-from bench.analysis.reading.metrics import method_of, metric_order
+from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.config.identity import digest
 from bench.store.folder import IMAGES
@@ -66,15 +67,7 @@ def _of_comparison(
     records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame], name: str
 ) -> list[dict[str, Any]]:
     settings = {run: training_settings(records.configs[run]) for run in runs}
-    summaries = [
-        {
-            **records.summaries[run],
-            "run": run,
-            "metric": method_of(records.summaries[run]),
-            "variant": records.summaries[run].get("variant") or digest(settings[run]),
-        }
-        for run in runs
-    ]
+    summaries = described(records, settings)
     labels = variant_labels(summaries, settings)
     alike: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for summary in summaries:

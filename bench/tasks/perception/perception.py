@@ -16,7 +16,6 @@ from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED
 from bench.errors import ConfigError, DataError, Unsupported, counted
-from bench.extractors.protocol import surrogate_network
 from bench.models.method import reason_against
 from bench.pair import Pair
 from bench.scores.perception import along_path, average_precision, rank_correlation, two_afc
@@ -26,7 +25,7 @@ from bench.similarity.building import Learner, move_metric
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.store.folder import DISTANCES, IMAGES
 from bench.tasks.perception.series import GEOMETRY, GRADED, JND, PATH, REPEATS, Reference, Series
-from bench.tasks.registration.assembly import make_metric, value_of
+from bench.tasks.registration.assembly import make_metric, require_images, value_of
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import single_device
 
@@ -93,10 +92,7 @@ class Perception:
         reason = reason or reason_without_landmarks(metric, False)
         if reason:
             raise _without_labels(name)
-        for learner in learners:
-            labels = surrogate_network(learner.network).needs_labels
-            for split in ("train", "val"):
-                learner.setup.dataset.images_for(split, labels)
+        require_images(learners)
         image = read_images(dataset, members[:1], torch.device("cpu"), FIXED)
         try:
             with torch.no_grad():

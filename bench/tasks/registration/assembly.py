@@ -1,7 +1,7 @@
 """Building what a registration is made of, and trying whether it goes together."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import check_axes
 from bench.data.setup import Setup
 from bench.errors import BenchError, ConfigError, Unsupported
+from bench.extractors.protocol import surrogate_network
 from bench.models.building import build_model
 from bench.models.conditioned import at_weight
 from bench.models.flow import displacement_of
@@ -124,6 +125,18 @@ def make_metric(setup: Setup) -> tuple[Any, list[Learner]]:
     for extractor in extractors_of(similarity):
         extractor.load(setup.experiment.results)
     return similarity, learners
+
+
+def require_images(learners: Sequence[Learner]) -> None:
+    """Refuses networks that have nothing to learn from.
+
+    Raises:
+        DataError: If a data set has no images for training or validation, or these lack labels.
+    """
+    for learner in learners:
+        labels = surrogate_network(learner.network).needs_labels
+        for split in ("train", "val"):
+            learner.setup.dataset.images_for(split, labels)
 
 
 def _refuse_batches(model: Any, learners: list[Learner], setup: Setup) -> None:

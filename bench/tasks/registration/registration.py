@@ -12,7 +12,6 @@ from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
 from bench.errors import ConfigError, counted
-from bench.extractors.protocol import surrogate_network
 from bench.models.building import finish_method
 from bench.models.conditioned import Conditioned
 from bench.models.method import Method
@@ -24,7 +23,7 @@ from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
 from bench.store.folder import CLASSES, LANDMARKS, PAIRS
-from bench.tasks.registration.assembly import Parts, build_parts, describe
+from bench.tasks.registration.assembly import Parts, build_parts, describe, require_images
 from bench.tasks.registration.conditioned import ConditionedTraining
 from bench.tasks.registration.figure import draw_pair
 from bench.tasks.registration.masks import Masks
@@ -79,10 +78,7 @@ def parts_with_data(setup: Setup) -> Parts:
     for split in splits:
         setup.dataset.pairs(split)
     parts = build_parts(setup)
-    for learner in parts.learners:
-        labels = surrogate_network(learner.network).needs_labels
-        for split in ("train", "val"):
-            learner.setup.dataset.images_for(split, labels)
+    require_images(parts.learners)
     return parts
 
 
