@@ -18,7 +18,8 @@ from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
-from bench.scores.registry import PERCEPTION, SCORES, Score, names_of, score_of
+from bench.scores.registry import PERCEPTION, SCORES, names_of, score_of
+from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from bench.scores.case import Case
-from bench.scores.registry import SCORES, Score
+from bench.scores.registry import SCORES
+from bench.scores.score import Score
 
 
 def score_case(case: Case, scores: Iterable[Score] | None = None) -> dict[str, float]:

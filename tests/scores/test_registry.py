@@ -15,7 +15,8 @@ from bench.analysis.reading.records import read_records
 from bench.analysis.report.tables import results_table
 from bench.cli.terminal import print_summary
 from bench.models.method import Objective
-from bench.scores.registry import SCORES, Score, units
+from bench.scores.registry import SCORES, units
+from bench.scores.score import Score
 from bench.scores.summary import summarize
 from bench.similarity import MSE
 from bench.tasks.registration.testing import score_pairs

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.wording import interval, signed, signed_interval
-from bench.scores.registry import Score, score_of
+from bench.scores.registry import score_of
+from bench.scores.score import Score
 
 WORDS = {"max": ("highest", "higher", "lower"), "min": ("lowest", "lower", "higher")}
 

@@ -13,7 +13,8 @@ from bench.analysis.numbers.wording import MINUS, interval, signed, signed_inter
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import ARROWS, SCORES, compared_scores
+from bench.scores.registry import SCORES, compared_scores
+from bench.scores.score import ARROWS
 
 HEADINGS = {
     "comparison": "data set",
