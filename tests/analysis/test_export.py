@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.findings import Request, find
-from bench.analysis.reading.exported import read_exported, seal_tables
+from bench.analysis.reading.exported import read_exported
+from bench.analysis.reading.exported_tables import seal_tables
 from bench.analysis.reading.records import read_records
 from bench.analysis.report.export import EXPORTED, export
 from bench.analysis.report.overview import extractors_table

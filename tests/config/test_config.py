@@ -228,12 +228,17 @@ def test_what_can_change_the_numbers_changes_the_identity(override):
     assert identity(override) != identity()
 
 
-def test_option_that_is_not_used_and_that_older_runs_do_not_have_changes_no_identity():
-    composed = experiment([])
+@pytest.mark.parametrize(
+    "overrides", [["metric=ncc"], ["metric=deepsim_ae", "metric.extractor.early_stopping=null"]]
+)
+def test_option_that_is_not_used_and_that_older_runs_do_not_have_changes_no_identity(overrides):
+    composed = experiment(overrides)
     older = copy.deepcopy(composed.config)
-    for section, added in ADDED.items():
-        for key, value in added.items():
-            assert older[section].pop(key) == value
+    sections = {"model": older["model"], "extractor": older["metric"].get("extractor")}
+    assert sections.keys() == ADDED.keys()
+    for name, section in sections.items():
+        for key, value in ADDED[name].items() if section else ():
+            assert section.pop(key) == value
     older = composed.with_config(older)
     assert run_identity(older, DATA, {}) == run_identity(composed, DATA, {})
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.reading.exported import is_exported, read_extractors
+from bench.analysis.reading.exported import read_extractors
+from bench.analysis.reading.exported_tables import is_exported
 from bench.store.files import read_json
 from bench.store.folder import CONFIG, EXTRACTORS, HEADER, Status, list_folders
 

@@ -17,7 +17,7 @@ from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.perception import perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
 from bench.analysis.reading.expected import of_experiment, swept
-from bench.analysis.reading.exported import is_exported
+from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
 from bench.analysis.reading.results import read_results
 from bench.store.folder import list_folders

@@ -16,10 +16,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
+from bench.analysis.reading.exported_tables import (
+    EXTRACTORS_TABLE,
+    PAIRS_TABLE,
+    RUNS_TABLE,
+    SCORES_TABLE,
+    SETTINGS_TABLE,
+    WHOLE,
+    check_seal,
+    fault,
+    read_table,
+)
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import (
     BEFORE,
@@ -30,14 +40,10 @@ from bench.analysis.reading.records import (
     training_settings,
     used_sections,
 )
-from bench.analysis.reading.rows import read_rows
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.files import checksum, is_as_sealed, read_json, sealed, write_json
-from bench.store.folder import PAIRS, RUNS, Status
+from bench.store.folder import PAIRS, Status
 
-RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
-SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
     *("pairs", "extractors", "bench", "commit", "python", "torch", "device", "date"),
@@ -55,37 +61,9 @@ SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
 PAIR_TEXTS = ("pairs", "moving", "fixed")
-TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
-CHECKSUMS = "checksums.json"
-WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
-MOST = 2**53  # whole numbers that a float holds exactly
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
-REMEDY = "Write the tables anew with `python -m bench export`, or take them from a copy."
-
-
-def is_exported(folder: Path) -> bool:
-    """Whether a folder holds exported tables rather than runs."""
-    return any((folder / name).exists() for name in TABLES) and not (folder / RUNS).is_dir()
-
-
-def seal_tables(folder: Path) -> None:
-    """Writes the checksums of the tables in a folder, beside them."""
-    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in TABLES}))
-
-
-def _check_seal(folder: Path) -> None:
-    """Raises StoreError unless the tables are as they were written."""
-    for name in TABLES:
-        if not (folder / name).is_file():
-            raise _fault(folder / name, "is missing")
-    known = read_json(folder / CHECKSUMS)
-    if known is None or not is_as_sealed(known):
-        raise _fault(folder / CHECKSUMS, "is missing or damaged")
-    for name in TABLES:
-        if known.get(name) != checksum(folder / name):
-            raise _fault(folder / name, "is not as it was written")
 
 
 def read_exported(folder: Path, pattern: str = "*") -> Records:
@@ -100,12 +78,12 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     Raises:
         StoreError: If a table is missing, damaged or something else, or there is no such run.
     """
-    _check_seal(folder)
-    rows = _table(folder / RUNS_TABLE, RUN_TEXTS, RUN_NUMBERS).set_index("run", drop=False)
+    check_seal(folder)
+    rows = read_table(folder / RUNS_TABLE, RUN_TEXTS, RUN_NUMBERS).set_index("run", drop=False)
     for name in ("run", "id"):
         if rows[name].duplicated().any():
             twice = rows.loc[rows[name].duplicated(), name].iloc[0]
-            raise _fault(folder / RUNS_TABLE, f"has {name} {twice} twice")
+            raise fault(folder / RUNS_TABLE, f"has {name} {twice} twice")
     total = len(rows)
     rows = rows[[fnmatchcase(name, pattern) for name in rows.index]]
     if rows.empty:
@@ -115,7 +93,7 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         )
     unknown = rows.loc[~rows["status"].isin(list(map(str, Status))), "status"]
     if len(unknown):
-        raise _fault(folder / RUNS_TABLE, f"has {unknown.iloc[0]!r} for a status")
+        raise fault(folder / RUNS_TABLE, f"has {unknown.iloc[0]!r} for a status")
     runs = {str(row["run"]): row for row in _plain(rows)}
     sections = _sections(folder / SETTINGS_TABLE)
     configs, recorded = {}, {}
@@ -148,48 +126,16 @@ def read_extractors(folder: Path) -> pd.DataFrame:
     Raises:
         StoreError: If the table is missing, damaged or something else.
     """
-    _check_seal(folder)
+    check_seal(folder)
     path = folder / EXTRACTORS_TABLE
-    rows = _table(path, EXTRACTOR_TEXTS, EXTRACTOR_NUMBERS)
+    rows = read_table(path, EXTRACTOR_TEXTS, EXTRACTOR_NUMBERS)
     try:
         rows["channels"] = [[int(part) for part in cell.split()] for cell in rows["channels"]]
     except ValueError as error:
-        raise _fault(path, f"has something else than widths for channels ({error})") from None
+        raise fault(path, f"has something else than widths for channels ({error})") from None
     if rows.duplicated(["extractor", "score"]).any():
         twice = rows.loc[rows.duplicated(["extractor", "score"]), "extractor"].iloc[0]
-        raise _fault(path, f"has a score of {twice} twice")
-    return rows
-
-
-def _fault(path: Path, what: str) -> StoreError:
-    return StoreError(f"{path}: {what}. {REMEDY}")
-
-
-def _table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | None) -> pd.DataFrame:
-    """A table with these columns; without `numbers`, all others are numbers."""
-    try:
-        rows = read_rows(path, texts)
-    except OSError as error:
-        raise _fault(path, f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise _fault(path, f"is no table of results ({str(error).splitlines()[0]})") from error
-    lacking = [name for name in (*texts, *(numbers or ())) if name not in rows]
-    if lacking:
-        raise _fault(path, f"is no table of results: it lacks the column {lacking[0]}")
-    for name in numbers or rows.columns.difference(list(texts)):
-        if rows.empty:
-            rows[name] = rows[name].astype(float)
-            continue
-        values = pd.to_numeric(rows[name], errors="coerce").astype(float)
-        odd = values.isna() & rows[name].notna() | np.isinf(values)
-        odd |= rows[name].map(lambda value: isinstance(value, bool | np.bool_))
-        if name in WHOLE:
-            odd |= values.notna() & ((values % 1 != 0) | (values < 0) | (values > MOST))
-        if odd.any():
-            row = int(odd.to_numpy().argmax())
-            value = str(rows[name].iloc[row])
-            raise _fault(path, f"has {value!r} for a number of {name} in row {row + 1}")
-        rows[name] = values
+        raise fault(path, f"has a score of {twice} twice")
     return rows
 
 
@@ -208,16 +154,16 @@ def _plain(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _sections(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """By identifier, the name and content of each section."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for row in _table(path, SETTING_TEXTS, ()).to_dict("records"):
+    for row in read_table(path, SETTING_TEXTS, ()).to_dict("records"):
         try:
             value = yaml.safe_load(row["value"])
         except (yaml.YAMLError, *NO_YAML):
-            raise _fault(path, f"has {row['value']!r} for {row['setting']}") from None
+            raise fault(path, f"has {row['value']!r} for {row['setting']}") from None
         if row["setting"] == "name" and not isinstance(value, str):
-            raise _fault(path, f"has {row['value']!r} for the name of a {row['section']}")
+            raise fault(path, f"has {row['value']!r} for the name of a {row['section']}")
         content = found.setdefault(row["settings"], (row["section"], {}))[1]
         if row["setting"] in content:
-            raise _fault(path, f"has {row['setting']} of {row['settings']} twice")
+            raise fault(path, f"has {row['setting']} of {row['settings']} twice")
         content[row["setting"]] = value
     return found
 
@@ -228,11 +174,11 @@ def _configuration(
     """A run's configuration without places, and what its summary says of the data."""
     path = folder / SETTINGS_TABLE
     if row["seed"] is None:
-        raise _fault(folder / RUNS_TABLE, f"has no seed of {row['run']}")
+        raise fault(folder / RUNS_TABLE, f"has no seed of {row['run']}")
     config: dict[str, Any] = {"tracker": {"name": "none"}, "seed": row["seed"]}
     for identifier in row["settings"].split():
         if identifier not in sections:
-            raise _fault(path, f"lacks settings {identifier} of {row['run']}")
+            raise fault(path, f"lacks settings {identifier} of {row['run']}")
         name, content = sections[identifier]
         config[name] = dict(content)
     recorded = config.pop(RECORD, {})
@@ -244,15 +190,15 @@ def _configuration(
             used = row[section] or section in used_sections(config)
             said = config[section]["name"] if used else None
             if said != row[section]:
-                raise _fault(path, f"has {said!r} for the {section} of {row['run']}")
+                raise fault(path, f"has {said!r} for the {section} of {row['run']}")
         noise = config["dataset"].get("added_noise")
         if not _same(noise, row["noise"]):
-            raise _fault(path, f"has {noise!r} for the noise of {row['run']}")
+            raise fault(path, f"has {noise!r} for the noise of {row['run']}")
         if row["status"] == Status.FINISHED:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
-                raise _fault(path, f"has no classes or units of {row['run']}")
+                raise fault(path, f"has no classes or units of {row['run']}")
             if row["weight"] is None and "regularizer" in used_sections(config):
-                raise _fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
+                raise fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
@@ -260,7 +206,7 @@ def _configuration(
                     f"knows {SCHEMA}. Update."
                 )
     except (KeyError, TypeError, AttributeError) as error:
-        raise _fault(path, f"has incomplete settings of {row['run']} ({error})") from error
+        raise fault(path, f"has incomplete settings of {row['run']} ({error})") from error
     return config, recorded
 
 
@@ -278,25 +224,25 @@ def _task(config: Mapping[str, Any]) -> str:
 
 def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
-    before = _table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
-    after = _table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
+    before = read_table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
+    after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
     for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
         if "pair" not in table:
-            raise _fault(folder / file, "is no table of results: it lacks the column pair")
+            raise fault(folder / file, "is no table of results: it lacks the column pair")
     runs = pd.DataFrame(
         [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
         columns=["id", "run", "pairs"],
     )
     unknown = runs[~runs["pairs"].isin(before["pairs"])]
     if len(unknown):
-        raise _fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
+        raise fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
     expected = runs.merge(before, on="pairs")
     found = after[after["id"].isin(runs["id"])]
     rows = expected.merge(found, on=["id", "pair"], how="outer", indicator=True)
     odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
     if len(odd):
         run = runs.set_index("id")["run"][odd.iloc[0]]
-        raise _fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
+        raise fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
     order = {name: place for place, name in enumerate(runs["id"])}
     rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
     return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
@@ -329,7 +275,7 @@ def _summary(
         elif name in extractors:
             used.append(dict(extractors[name]))
         else:
-            raise _fault(folder / EXTRACTORS_TABLE, f"lacks {name} of {row['run']}")
+            raise fault(folder / EXTRACTORS_TABLE, f"lacks {name} of {row['run']}")
     facts = ("id", "variant", "dataset", "model", "metric", "weight", "seed", "steps", "best_step")
     validation = {name: row[name] for name in RUN_NUMBERS if name.startswith(VALIDATION)}
     seconds = row["training_seconds"]

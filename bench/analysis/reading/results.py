@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.analysis.reading.exported import is_exported, read_exported
+from bench.analysis.reading.exported import read_exported
+from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, read_records
 
 

@@ -15,7 +15,7 @@ from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import RESOLUTION, looks, styled
-from bench.analysis.reading.exported import is_exported
+from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.report.export import EXPORTED
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table

@@ -12,21 +12,23 @@ from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
 from bench.analysis.reading.exported import (
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
-    EXTRACTORS_TABLE,
-    PAIRS_TABLE,
     PLACE,
     RECORD,
     RECORDED,
     RUN_NUMBERS,
     RUN_TEXTS,
-    RUNS_TABLE,
-    SCORES_TABLE,
     SETTING_TEXTS,
-    SETTINGS_TABLE,
     UNTRAINED,
     VALIDATION,
-    is_exported,
     read_extractors,
+)
+from bench.analysis.reading.exported_tables import (
+    EXTRACTORS_TABLE,
+    PAIRS_TABLE,
+    RUNS_TABLE,
+    SCORES_TABLE,
+    SETTINGS_TABLE,
+    is_exported,
     seal_tables,
 )
 from bench.analysis.reading.records import BEFORE, TASK, Records
