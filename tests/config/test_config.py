@@ -13,7 +13,14 @@ from omegaconf import OmegaConf, open_dict
 from bench.config.composition import tabulated_weight
 from bench.config.experiment import Experiment, extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
-from bench.config.identity import ADDED, digest, extractor_identity, run_identity, run_name
+from bench.config.identity import (
+    ADDED,
+    digest,
+    extractor_identity,
+    run_identity,
+    run_name,
+    variant_identity,
+)
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.setup import make_source
 from bench.errors import ConfigError
@@ -236,11 +243,22 @@ def test_option_that_is_not_used_and_that_older_runs_do_not_have_changes_no_iden
     older = copy.deepcopy(composed.config)
     sections = {"model": older["model"], "extractor": older["metric"].get("extractor")}
     assert sections.keys() == ADDED.keys()
-    for name, section in sections.items():
-        for key, value in ADDED[name].items() if section else ():
-            assert section.pop(key) == value
+    for name, content in sections.items():
+        for key, value in ADDED[name].items() if content else ():
+            assert content.pop(key) == value
     older = composed.with_config(older)
-    assert run_identity(older, DATA, {}) == run_identity(composed, DATA, {})
+    found, expected = (
+        (
+            run_identity(e, DATA, {"metric": "the same"}),
+            variant_identity(e, DATA),
+            *(
+                extractor_identity(e, section, DATA)
+                for _, section in extractor_sections(e["metric"])
+            ),
+        )
+        for e in (older, composed)
+    )
+    assert found == expected
 
 
 @pytest.mark.parametrize("data", [{"fingerprint": "g"}, {"settings": {"shape": [4, 5]}}])
