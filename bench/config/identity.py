@@ -34,6 +34,7 @@ NOT_IDENTIFYING = {
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "model": {"flow_scale": 1},
     "extractor": {"early_stopping": None},
+    "task": {"components": None, "controls": None},
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -144,7 +145,7 @@ def _tested_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
     model = _model_identity(experiment["model"], of_trained)
-    sections = {"task": experiment["task"], "model": model}
+    sections = {"task": _identifying("task", experiment["task"]), "model": model}
     sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
     if "regularizer" in sections:
         sections["regularizer"].pop("weight")

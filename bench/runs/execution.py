@@ -42,6 +42,7 @@ from bench.training.memory import peak, reset_peak
 from bench.training.progress import CaseProgress
 
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
+WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 
 
 def make_task(setup: Setup) -> Task:
@@ -151,10 +152,13 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))
-        return {name: known[name] for name in OF_THE_TRAINING}
+        return {name: known[name] for name in (*OF_THE_TRAINING, WARNINGS) if name in known}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
     memory = peak(device)
+    warnings: list[str] = getattr(job.trainable, "warnings", lambda history: [])(fitted.history)
+    for warning in warnings:
+        print(f"{job.name}: {warning}")
     job.make_ready(folder.file(BEST))
     return {
         "steps": fitted.steps,
@@ -162,6 +166,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         "validation": fitted.best,
         "training_seconds": fitted.seconds,
         "training_memory": memory,
+        **({WARNINGS: warnings} if warnings else {}),
     }
 
 
