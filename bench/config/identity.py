@@ -34,7 +34,7 @@ NOT_IDENTIFYING = {
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "model": {"flow_scale": 1},
     "extractor": {"early_stopping": None},
-    "task": {"components": None, "controls": None},
+    "task": {"components": None, "smallest": 1, "controls": None},
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs

@@ -50,6 +50,13 @@ def test_components_correspond_from_a_tenth_of_the_smaller_on():
     assert np.array_equal(changed_components(moving, less, ["appear"]), less)
 
 
+def test_specks_are_as_if_they_were_not_there():
+    moving, fixed = squares((10, 10)), squares((10, 10), (20, 20))
+    moving[30, 30], fixed[35, 35], fixed[20, 30:36] = True, True, True
+    found = changed_components(moving, fixed, ["appear", "vanish"], smallest=7)
+    assert np.array_equal(found, squares((20, 20)))
+
+
 def test_components_that_touch_at_a_corner_are_one():
     corner = squares((10, 10), (14, 14))
     assert not changed_components(squares((10, 10)), corner).any()

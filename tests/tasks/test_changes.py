@@ -15,6 +15,7 @@ from bench.data.setup import Setup, make_source
 from bench.errors import ConfigError, Unsupported
 from bench.models.method import Objective
 from bench.pair import Pair
+from bench.scores.case import Case
 from bench.similarity import MIND, MSE, NCC, NMI
 from bench.similarity.building import build_metric
 from bench.spatial import warp
@@ -26,6 +27,7 @@ from bench.tasks.changes.maps import (
     metric_map,
     squared_log_jacobian,
 )
+from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.truth import Truth, changed_components
 from bench.tasks.changes.usual import healthy
 
@@ -153,6 +155,19 @@ def test_images_of_several_sizes_have_no_usual_place(changed):
         healthy(several, 2, None)
 
 
+def test_regions_have_mean_and_rank_of_the_map_away_from_the_change():
+    labels = np.array([[0, 1, 1], [2, 2, 1]])
+    found = np.array([[9.0, 1.0, 3.0], [2.0, 2.0, 8.0]])
+    change = np.array([[0, 0, 0], [0, 0, 1]], bool)
+    case = Case(fixed=labels, maps={"main": found}, counted=labels > 0, change=change)
+    rows = list(region_rows(case, ["background", "a", "b", "c"]))
+    assert rows == [
+        {"class": "a", "map_mean": 2.0, "map_rank": 0.5},
+        {"class": "b", "map_mean": 2.0, "map_rank": 0.5},
+    ]
+    assert not list(region_rows(Case(fixed=labels, maps={"jacobian": found}), ["background"]))
+
+
 def test_change_may_be_components_of_a_class(changed):
     pair = read_pairs(changed.dataset, changed.dataset.pairs("test")[:1], CPU)
     change, _ = Truth(changed.dataset, None, "CSF", ["appear", "vanish"]).of(pair)
@@ -186,6 +201,11 @@ def test_change_may_be_components_of_a_class(changed):
             r"task.components=\['appear'\]: are of a class. Name it by task.change",
         ),
         ({"controls": 0}, ConfigError, r"task.controls=0: must be a whole number of at least 1"),
+        (
+            {"smallest": 1.5},
+            ConfigError,
+            r"task.smallest=1.5: must be a whole number",
+        ),
         (
             {"controls": 2, "change": "CSF"},
             Unsupported,

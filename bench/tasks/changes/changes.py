@@ -6,7 +6,7 @@ from typing import Any
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.similarity.masks import MASKS
-from bench.store.folder import CURVES, PAIRS
+from bench.store.folder import CLASSES, CURVES, PAIRS
 from bench.tasks.changes.job import ChangesJob
 from bench.tasks.changes.truth import KINDS as COMPONENTS
 from bench.tasks.changes.truth import Truth
@@ -26,13 +26,14 @@ class Changes:
             `dataset.insert` has put there.
         components: Of that class, only components that have no single counterpart in the other
             image: those that `appear`, `vanish`, `divide` or `merge`; None takes all of it.
+        smallest: Voxels of a component, at least; smaller ones are as if they were not there.
         controls: How many training subjects say what the map is usually at a place; None: the map
             relative to that is not made. Each is registered to the moving image of a test pair,
             and back. A subject whose labels have the class `change` is none.
         insert: What `dataset.insert` is unless it is given; looked at there.
     """
 
-    tables = (PAIRS, CURVES)
+    tables = (PAIRS, CURVES, CLASSES)
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Changes:
         within: str | None = None,
         change: str | None = None,
         components: Sequence[str] | None = None,
+        smallest: int = 1,
         controls: int | None = None,
         insert: Any = None,
     ) -> None:
@@ -59,16 +61,20 @@ class Changes:
                     f"task.components={components}: are of a class. Name it by task.change, or "
                     "set task.components=null."
                 )
-        if controls is not None and (
-            not isinstance(controls, int) or isinstance(controls, bool) or controls < 1
+        for name, value, others in (
+            ("smallest", smallest, ""),
+            ("controls", controls, ", or null"),
         ):
-            raise ConfigError(
-                f"task.controls={controls}: must be a whole number of at least 1, or null."
-            )
+            left_out = name == "controls" and value is None
+            if not left_out and not (type(value) is int and value >= 1):
+                raise ConfigError(
+                    f"task.{name}={value}: must be a whole number of at least 1{others}."
+                )
         self.both_directions = both_directions
         self.within = within
         self.change = change
         self.components = components
+        self.smallest = smallest
         self.controls = controls
 
     def assemble(self, setup: Setup) -> "ChangesJob":
@@ -90,6 +96,10 @@ class Changes:
             raise Unsupported(
                 f"task.change={self.change}: is no class of dataset={dataset.name}. Known: {known}."
             )
-        truth = Truth(dataset, self.within, self.change, self.components)
+        truth = Truth(dataset, self.within, self.change, self.components, self.smallest)
         controls = healthy(dataset, self.controls, truth.label) if self.controls else []
         return ChangesJob(setup, parts_with_data(setup), self.both_directions, truth, controls)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

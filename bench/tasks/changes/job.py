@@ -19,7 +19,7 @@ from bench.scores.registry import MAIN, MAPS, SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
 from bench.spatial import warp
-from bench.store.folder import CURVES, PAIRS
+from bench.store.folder import CLASSES, CURVES, PAIRS
 from bench.tasks.changes.curves import curve_points
 from bench.tasks.changes.maps import (
     INTENSITY,
@@ -30,6 +30,7 @@ from bench.tasks.changes.maps import (
     both_directions,
     metric_map,
 )
+from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.truth import Truth
 from bench.tasks.changes.usual import Usual
 from bench.tasks.registration.assembly import Parts
@@ -105,7 +106,9 @@ class ChangesJob(RegistrationJob):
             before, after = scores
             row = {"moving": moving, "fixed": fixed, **after, **earlier(before)}
             curves = [{"moving": moving, "fixed": fixed, **point} for point in curve_points(judged)]
-            yield TestCase({PAIRS: [row], CURVES: curves}, after, before)
+            regions = region_rows(judged, self.dataset.class_names)
+            classes = [{"moving": moving, "fixed": fixed, **region} for region in regions]
+            yield TestCase({PAIRS: [row], CURVES: curves, CLASSES: classes}, after, before)
 
     def registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
         """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair.

@@ -23,6 +23,7 @@ class Truth:
         within: As of `bench.tasks.changes.Changes`.
         change: Likewise.
         components: Likewise.
+        smallest: Likewise.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Truth:
         within: str | None = None,
         change: str | None = None,
         components: Collection[str] | None = None,
+        smallest: int = 1,
     ) -> None:
         self.within = within
         self.label = None if change is None else dataset.class_names.index(change)
         self.components = components
+        self.smallest = smallest
 
     def of(self, pair: Pair) -> tuple[Any, Any]:
         """The mask of change of one pair (*S) bool, None if it is not known, and where voxels
@@ -45,7 +48,7 @@ class Truth:
             return None if pair.change is None else _plain(pair.change), counted
         moving, fixed = (_plain(labels) == self.label for labels in pair.segmentations)
         if self.components is not None:
-            return changed_components(moving, fixed, self.components), counted
+            return changed_components(moving, fixed, self.components, self.smallest), counted
         return fixed, counted
 
 
@@ -54,7 +57,7 @@ def _plain(labels: Tensor) -> np.ndarray:
 
 
 def changed_components(
-    moving: np.ndarray, fixed: np.ndarray, kinds: Collection[str] = KINDS
+    moving: np.ndarray, fixed: np.ndarray, kinds: Collection[str] = KINDS, smallest: int = 1
 ) -> np.ndarray:
     """Where components of a class have no single counterpart in the other image.
 
@@ -67,14 +70,12 @@ def changed_components(
         kinds: Which changes: components that `appear` in the fixed image, that `vanish` from the
             moving one (these are marked where they lie in the moving image), that `divide` into
             several of the fixed image, or several that `merge` into one of it.
+        smallest: Voxels of a component, at least; smaller ones are as if they were not there.
 
     Returns:
         A mask (*S) bool on the fixed image's grid.
     """
-    from scipy.ndimage import generate_binary_structure, label
-
-    touching = generate_binary_structure(moving.ndim, moving.ndim)
-    (ours, our_count), (theirs, their_count) = (label(one, touching) for one in (moving, fixed))
+    (ours, our_count), (theirs, their_count) = (_numbered(one, smallest) for one in (moving, fixed))
     common = np.zeros((our_count + 1, their_count + 1), int)
     np.add.at(common, (ours, theirs), 1)
     sizes = np.minimum(common.sum(1)[:, None], common.sum(0)[None])
@@ -92,3 +93,12 @@ def changed_components(
         components, marked = chosen[kind]
         found |= marked[components] & (components > 0)
     return found
+
+
+def _numbered(mask: np.ndarray, smallest: int) -> tuple[np.ndarray, int]:
+    """Numbers from 1 of the components of a mask that are large enough, and the last of them."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    components, count = label(mask, generate_binary_structure(mask.ndim, mask.ndim))
+    sizes = np.bincount(components.ravel(), minlength=count + 1)
+    return np.where(sizes[components] >= smallest, components, 0), count
