@@ -26,7 +26,7 @@ from .conftest import (
 
 FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
 BASE = [option for option in DEMO if not option.startswith("model.")]
-CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}"]
+CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}", "task.controls=2"]
 DIRECT = [*CHANGES, *BASE, "model=direct", *FEW, "metric=mse"]
 MAPS = ("intensity", "li_wyatt", "jacobian")
 
@@ -41,7 +41,7 @@ def test_changes_are_mapped_judged_and_recorded(
     assert summary["task"] == "changes"
     rows = read_rows(folder / "pairs.csv")
     assert len(rows) == 2
-    for name in ("auc", "ap", "auc_one_direction", *(f"auc_{one}" for one in MAPS)):
+    for name in ("auc", "ap", "auc_one_direction", "auc_relative", *(f"auc_{n}" for n in MAPS)):
         values = [float(row[name]) for row in rows]
         assert all(0 <= value <= 1 for value in values)
         score = summary["scores"][name]
@@ -52,6 +52,14 @@ def test_changes_are_mapped_judged_and_recorded(
     assert "Li and Wyatt" in outcome.out
     assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
     once = numbers(summary)
+
+    curves = read_rows(folder / "curves.csv")
+    names = {"main", "one_direction", "relative", *MAPS}
+    assert {row["map"] for row in curves} == names
+    assert {float(r["tpr"]) for r in curves if float(r["rate"]) == 1} == {1.0}
+    classes = read_rows(folder / "classes.csv")
+    assert {row["class"] for row in classes} == {"CSF", "grey matter", "white matter"}
+    assert all(0 < float(row["map_rank"]) < 1 for row in classes)
 
     again = run(*DIRECT, at(results), "force=true")
     assert again.code == 0, again.err
@@ -82,6 +90,32 @@ def test_network_of_distributions_is_swept_beside_registrations(
     assert {"auc", "auc_one_direction", "auc_jacobian"} <= set(changes["scores"])
     assert plain["validation"] == changes["validation"]  # neither knows of the changes
     assert plain["variant"] != changes["variant"]
+
+
+def test_report_has_tables_curves_and_maps_of_changes(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
+    sweep = ["seed=0,1", "task.controls=null", "regularizer.weight=1,4"]
+    outcome = run("-m", *DIRECT, *sweep, at(results))
+    assert outcome.code == 0, outcome.err
+    report = tmp_path / "report"
+    assert bench("report", "--results", str(results), "--out", str(report), "--published").code == 0
+    of_weight, other = read_rows(report / "tables" / "changes.csv")
+    assert (of_weight["label"], other["label"]) == ("mse, λ = 1", "mse, λ = 4")
+    folders = [folder for folder in run_folders(results) if "-1-seed" in folder.name]
+    means = [read_summary(folder)["scores"]["auc"]["mean"] for folder in folders]
+    assert len(means) == int(float(of_weight["seeds"])) == 2
+    assert float(of_weight["auc"]) == pytest.approx(sum(means) / 2)
+    assert float(of_weight["auc_low"]) <= float(of_weight["auc"]) <= float(of_weight["auc_high"])
+    points = read_rows(report / "tables" / "changes_curves.csv")
+    assert {row["rate"] for row in points} >= {"0.0", "0.05", "1.0"}
+    for name in ("changes-demo", "changes-maps-demo"):
+        assert (report / "figures" / f"{name}.png").read_bytes()[1:4] == b"PNG"
+    text = (report / "tables" / "changes.md").read_text()
+    assert "| demo | mse, λ = 4 | 4 | 2 | 2 |" in text
+    assert "| semantic | 0.81 | 0.88 |" in text
+    page = (report / "index.html").read_text()
+    assert 'id="section-changes"' in page
 
 
 def test_without_a_truth_there_is_no_auc_and_a_line_says_so(results: Path, run: Command) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.numbers.changes import Detection, detection
 from bench.analysis.numbers.comparisons import Comparison, compare
 from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
 from bench.analysis.numbers.extractors import extractor_rows
@@ -75,6 +76,7 @@ class Findings:
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
+        changes: Of `detection`.
     """
 
     records: Records
@@ -92,6 +94,7 @@ class Findings:
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
     perception: pd.DataFrame
+    changes: Detection
 
 
 def find(request: Request) -> Findings:
@@ -137,6 +140,7 @@ def find(request: Request) -> Findings:
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
         perception_rows(records),
+        detection(records),
     )
 
 
