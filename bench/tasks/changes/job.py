@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.analysis.plots.changes import draw_changes
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup
+from bench.models.change_networks import ChangeNetwork
 from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
 from bench.pair import Pair
@@ -31,11 +32,13 @@ from bench.tasks.changes.maps import (
     metric_map,
 )
 from bench.tasks.changes.regions import region_rows
+from bench.tasks.changes.training import MapTraining
 from bench.tasks.changes.truth import Truth
 from bench.tasks.changes.usual import Usual
 from bench.tasks.registration.assembly import Parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import batches, case_of, earlier, register
+from bench.tasks.registration.training import NetworkTraining
 from bench.tasks.registration.variational import surprise
 from bench.tasks.task import TestCase
 
@@ -61,9 +64,14 @@ class ChangesJob(RegistrationJob):
         truth: Truth,
         controls: Sequence[int] = (),
     ) -> None:
-        super().__init__(setup, parts, both_directions)
         self.truth = truth
+        super().__init__(setup, parts, both_directions)
         self.usual = Usual(setup.dataset, controls, self._mapped) if controls else None
+
+    def _training(self, network: nn.Module) -> NetworkTraining:
+        if not isinstance(network, ChangeNetwork):
+            return super()._training(network)
+        return MapTraining(self.name, network, *self._training_data(), self.truth)
 
     def test(self, known: Sequence[TestCase]) -> Iterator[TestCase]:
         """Registers, maps and scores the test pairs that no earlier start has."""
@@ -166,8 +174,11 @@ class ChangesJob(RegistrationJob):
 
     @torch.no_grad()
     def _map(self, pair: Pair) -> Tensor | None:
-        """The map of one registered pair in one direction: D of each voxel, or what a posterior
-        says; None if the metric has none."""
+        """The map of one registered pair in one direction: D of each voxel, what a posterior says,
+        or what a network maps itself; None if the metric has none."""
+        if isinstance(self.model, ChangeNetwork):
+            assert isinstance(self.method, NetworkMethod)
+            return self.method.output(pair, self.objective).values
         if self.likelihood is None:
             return metric_map(self.objective.similarity, pair)
         assert isinstance(self.method, NetworkMethod)
