@@ -149,6 +149,7 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
             "model=variational cannot be used with metric=ncc: it models",
         ),
         (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: is not for"),
+        (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],
 )
 def test_what_does_not_fit_is_refused(overrides, error, said, tiny_datasets):

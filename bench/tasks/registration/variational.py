@@ -8,7 +8,6 @@ from torch import Tensor
 
 from bench.data.batches.loading import TrainingPairs
 from bench.models.method import Objective
-from bench.models.prior import fitted_strength, kl_map
 from bench.models.variational import LEAST_LOG_VARIANCE, Variational, collapsed_share, sample
 from bench.pair import Pair
 from bench.similarity.likelihood import Likelihood
@@ -54,12 +53,12 @@ class VariationalTraining(NetworkTraining):
         """`loss`, `similarity`, `kl`, the prior's strength and the share of collapsed variances."""
         pair = self.training.batch(positions, device)
         posterior = network(pair.moving, pair.fixed)
-        strength = fitted_strength(posterior.mean, posterior.log_variance)
         assert isinstance(self.network, Variational)
+        strength = self.network.fitted_strength(posterior)
         self.network.remember(strength)
         drawn = pair.at(sample(posterior))
         similarity = self.likelihood.map(drawn, posterior.log_noise).mean()
-        kl = kl_map(posterior.mean, posterior.log_variance, strength).mean()
+        kl = self.network.kl_map(posterior, strength).mean()
         return {
             "loss": similarity + kl,
             "similarity": similarity,
@@ -108,4 +107,4 @@ def surprise(
         posterior: `bench.models.flow.Posterior`.
     """
     reconstruction = likelihood.map(pair, posterior.log_noise)
-    return reconstruction, kl_map(posterior.mean, posterior.log_variance, network.strength)
+    return reconstruction, network.kl_map(posterior, network.strength)
