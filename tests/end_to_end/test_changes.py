@@ -6,6 +6,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from bench.runs.trained import load_method
 from bench.scores.detection import area_under_roc
@@ -167,10 +170,41 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
     assert line == "--fixed b: no such file."
 
 
+def test_new_pictures_are_mapped_pixel_by_pixel(
+    tmp_path: Path, empty_results: Path, run: Command, bench: Command
+) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    random = np.random.default_rng(0)
+    plain = gaussian_filter(random.random((40, 52)), 3)
+    plain = (40 + 150 * (plain - plain.min()) / np.ptp(plain)).astype(np.uint8)
+    changed = plain.copy()
+    changed[10:18, 20:28] = 250
+    for name, array in (("a", plain), ("b", np.roll(plain, 1, 1)), ("changed", changed)):
+        Image.fromarray(array).save(root / f"{name}.png")
+    (root / "subjects.csv").write_text("image,split\na.png,test\nb.png,test\n")
+    settings = ["dataset=nifti", f"dataset.root={root}", "dataset.ndim=2", "metric=mse"]
+    settings += ["regularizer.weight=10", "trainer.progress=false", "tracker=none", "model=direct"]
+    task = ["task=changes", "task.within=null", "dataset.insert=null"]
+    outcome = run(*settings, *FEW, *task, at(empty_results))
+    assert outcome.code == 0, outcome.err
+    files = ["--moving", str(root / "a.png"), "--fixed", str(root / "changed.png")]
+    out = tmp_path / "out"
+    outcome = bench("changes", str(only_run(empty_results)), *files, "--out", str(out))
+    assert (outcome.code, outcome.err) == (0, "")
+    found = tifffile.imread(out / "change.tif")
+    assert found.shape == plain.shape
+    assert len(list(out.iterdir())) == 5
+    mask = changed != plain
+    assert area_under_roc(found.ravel(), mask.ravel()) > 0.9
+
+
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
     for option, said in (
         ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
+        ("task.components=[appear]", "task.components=['appear']: are of a class. Name it by"),
+        ("task.controls=0", "task.controls=0: must be a whole number of at least 1, or null."),
         ("task.change=tumour", "task.change=tumour: is no class of dataset=demo. Known: CSF"),
     ):
         line = run(*BASE, "model=identity", "task=changes", option, at(empty_results)).line
