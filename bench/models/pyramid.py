@@ -53,15 +53,15 @@ class Pyramid(nn.Module):
         self.encoder = Encoder(ndim, image_channels, channels, norm, dropout)
         self.shifts = list(product(range(-reach, reach + 1), repeat=ndim))
         self.reach = reach
-        self.levels = nn.ModuleList()
+        self.stages, self.flows = nn.ModuleList(), nn.ModuleList()  # coarsest first
         hidden = 0
         for width in reversed(channels):
             inputs = len(self.shifts) + width + hidden
-            layers = stage(ndim, inputs, width, dropout=dropout)
-            last = convolution(ndim, width, ndim, kernel=3)
-            nn.init.normal_(last.weight, std=FLOW_STD)
-            nn.init.zeros_(last.bias)
-            self.levels.append(nn.ModuleList([layers, last]))
+            self.stages.append(stage(ndim, inputs, width, dropout=dropout))
+            flow = convolution(ndim, width, ndim, kernel=3)
+            for parameter in flow.parameters():
+                nn.init.normal_(parameter, std=FLOW_STD)
+            self.flows.append(flow)
             hidden = width
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
@@ -69,9 +69,9 @@ class Pyramid(nn.Module):
         shape = fixed.shape[2:]
         u: Tensor | None = None
         hidden: Tensor | None = None
-        pairs = zip(self._features(moving), self._features(fixed), strict=True)
-        for (layers, last), (of_moving, of_fixed) in zip(
-            self.levels, reversed(list(pairs)), strict=True
+        features = reversed([*zip(self._features(moving), self._features(fixed), strict=True)])
+        for layers, flow, (of_moving, of_fixed) in zip(
+            self.stages, self.flows, features, strict=True
         ):
             if u is not None:
                 u = 2 * double(u)
@@ -81,7 +81,7 @@ class Pyramid(nn.Module):
                 maps.append(double(hidden))
             joined = torch.cat([m.to(maps[0].dtype) for m in maps], dim=1)
             hidden = layers(joined.contiguous(memory_format=CHANNELS_LAST[joined.ndim]))
-            step = last(hidden).float()
+            step = flow(hidden).float()
             u = step if u is None else u + step
         assert u is not None
         return crop_to(2 * double(u), shape)
