@@ -1,7 +1,6 @@
 """A network that finds the displacement coarse to fine, by comparing features in the place."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,8 @@ class Pyramid(nn.Module):
     """An encoder that sees the images apart, and a displacement refined from level to level.
 
     At each level, coarsest first, the moving features are warped by the displacement so far and
-    correlated with the fixed ones at all shifts of at most `reach` voxels of the level; a few
-    convolutions turn correlations, fixed features and the hidden map of the level before into what
+    correlated with the fixed ones, in the place and shifted along each axis by at most `reach`
+    voxels of the level; a few convolutions turn correlations, fixed features and the hidden map of the level before into what
     is added to the displacement. The finest level has half the image's resolution; its displacement
     is doubled linearly.
 
@@ -51,8 +50,8 @@ class Pyramid(nn.Module):
         super().__init__()
         require("reach", reach, is_count(reach, 0), "a whole number of voxels, or 0")
         self.encoder = Encoder(ndim, image_channels, channels, norm, dropout)
-        self.shifts = list(product(range(-reach, reach + 1), repeat=ndim))
         self.reach = reach
+        self.shifts = shifts_along_axes(ndim, reach)
         self.stages, self.flows = nn.ModuleList(), nn.ModuleList()  # coarsest first
         hidden = 0
         for width in reversed(channels):
@@ -103,3 +102,12 @@ class Pyramid(nn.Module):
                 seen = seen.narrow(axis, self.reach + by, size)
             maps.append((fixed * seen).sum(dim=1))
         return torch.stack(maps, dim=1)
+
+
+def shifts_along_axes(ndim: int, reach: int) -> list[tuple[int, ...]]:
+    """No shift, and those by up to `reach` voxels along one axis, either way."""
+    moves = [move for move in range(-reach, reach + 1) if move]
+    along = [
+        tuple(move * (i == axis) for i in range(ndim)) for axis in range(ndim) for move in moves
+    ]
+    return [(0,) * ndim, *along]
