@@ -19,9 +19,9 @@ class Pyramid(nn.Module):
 
     At each level, coarsest first, the moving features are warped by the displacement so far and
     correlated with the fixed ones, in the place and shifted along each axis by at most `reach`
-    voxels of the level; a few convolutions turn correlations, fixed features and the hidden map of the level before into what
-    is added to the displacement. The finest level has half the image's resolution; its displacement
-    is doubled linearly.
+    voxels of the level. A few convolutions turn correlations, fixed features and the hidden map of
+    the level before into what is added to the displacement. The finest level has half the image's
+    resolution; its displacement is doubled linearly.
 
     Source: Sun et al., CVPR 2018 (features, warping and correlation in a pyramid); that these
     parts are what counts for registration: Jian et al., arXiv:2407.19274.
