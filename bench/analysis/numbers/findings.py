@@ -16,6 +16,7 @@ from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.perception import perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.numbers.synthesis import synthesis_rows
 from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
@@ -75,6 +76,7 @@ class Findings:
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
+        synthesis: Of `synthesis_rows`.
     """
 
     records: Records
@@ -92,6 +94,7 @@ class Findings:
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
     perception: pd.DataFrame
+    synthesis: pd.DataFrame
 
 
 def find(request: Request) -> Findings:
@@ -137,6 +140,7 @@ def find(request: Request) -> Findings:
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
         perception_rows(records),
+        synthesis_rows(records, request.select),
     )
 
 

@@ -1,4 +1,4 @@
-"""Choosing λ: on validation scores only; test scores of the chosen runs are what is shown."""
+"""Choosing λ, or c of a synthesis: on validation scores only; test scores of the chosen runs are what is shown."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ def choose(
     Args:
         summaries: Of finished runs.
         criterion: `val_dice`: largest validation Dice; `val_loss`: least validation loss without
-            the regularizer's part; `val_dice_bounded`: largest validation Dice among those whose
+            the regularizer's part, of a synthesis its least distance or, without, largest SSIM; `val_dice_bounded`: largest validation Dice among those whose
             validation folding is at most `folding`, or least folding if there is none.
         folding: The bound.
 
@@ -100,6 +100,8 @@ def _means(scores: list[Mapping[str, float]]) -> dict[str, float]:
 def _value(means: Mapping[str, float], criterion: str, bound: float) -> tuple[float, ...]:
     """What is to be largest, compared in order; a score that is missing comes last."""
     if criterion == "val_loss":
+        if "ssim" in means:  # of a synthesis, whose c is no part of its scores
+            return (-means["distance"],) if "distance" in means else (means["ssim"],)
         return (-means.get("similarity", math.inf),)
     dice = means.get("dice", -math.inf)
     if criterion == "val_dice_bounded":
