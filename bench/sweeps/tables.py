@@ -231,8 +231,8 @@ def _shared(cells: Sequence[Cell]) -> set[str]:
 
 def _further(cell: Cell, shared: set[str]) -> str:
     """Overrides that are neither shared by all nor shown in a column."""
-    columns = ("dataset=", "metric=", "regularizer.scale=", "regularizer.weight=", "seed=")
-    columns += (f"task.{FACTOR}=",)
+    tuned = ("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=")
+    columns = ("dataset=", "metric=", *tuned, "seed=")
     return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
 
 

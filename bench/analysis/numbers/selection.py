@@ -1,4 +1,4 @@
-"""Choosing λ, or c of a synthesis: on validation scores only; test scores of the chosen runs are what is shown."""
+"""Choosing λ, or c of a synthesis: on validation scores only; the chosen runs' test scores count."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -52,8 +52,9 @@ def choose(
     Args:
         summaries: Of finished runs.
         criterion: `val_dice`: largest validation Dice; `val_loss`: least validation loss without
-            the regularizer's part, of a synthesis its least distance or, without, largest SSIM; `val_dice_bounded`: largest validation Dice among those whose
-            validation folding is at most `folding`, or least folding if there is none.
+            the regularizer's part, of a synthesis least distance or, without, largest SSIM;
+            `val_dice_bounded`: largest validation Dice among those whose validation folding is at
+            most `folding`, or least folding if there is none.
         folding: The bound.
 
     Returns:

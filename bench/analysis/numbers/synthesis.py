@@ -19,7 +19,6 @@ from bench.analysis.reading.records import (
     training_settings,
 )
 from bench.config.identity import digest
-from bench.config.synthesis import FACTOR
 from bench.scores.registry import SCORES, SYNTHESIS, score_of
 from bench.store.folder import IMAGES
 

@@ -121,9 +121,10 @@ def draw_synthesis(rows: pd.DataFrame, runs: Path) -> Iterator[Drawing]:
         kept = {label: Planes.load(file) for label, file in files.items() if file.is_file()}
         if not kept:
             continue
+        subject = next(iter(kept.values())).subject
         caption = (
-            f"{next(iter(kept.values())).subject} of {name}: the input, what networks with each loss make of "
-            "it, and the truth; below, differences from the truth, red where the image is brighter."
+            f"{subject} of {name}: the input, what networks with each loss make of it, and the "
+            "truth; below, differences from the truth, red where the image is brighter."
         )
         figure = outputs_panel(list(kept), list(kept.values()))
         yield Drawing(f"synthesis-{file_name(str(name))}", caption, figure, SECTION)

@@ -8,7 +8,8 @@ import pandas as pd
 from bench.analysis.numbers.synthesis import GAIN, INPUT, JUDGED, digits
 from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import ARROWS, score_of
+from bench.scores.registry import score_of
+from bench.scores.score import ARROWS
 
 CAPTION = (
     "Synthesis: means over images, with 95 % bootstrap intervals; c as chosen on validation. Dice "

@@ -61,12 +61,13 @@ class Problem:
                 "Choose channels by dataset.moving and dataset.fixed on data that have several, "
                 "such as dataset=demo dataset.contrast=[t1,t2] dataset.moving=t1 dataset.fixed=t2."
             )
-        shape = [min(size, patch or size) for size in min(dataset.shapes or [dataset.shape])]
-        if self.name == UPSAMPLE and min(shape) < 2 * self.coarsening:
+        shortest = min(min(shape) for shape in dataset.shapes or [dataset.shape])
+        shortest = min(shortest, patch or shortest)
+        if self.name == UPSAMPLE and shortest < 2 * self.coarsening:
             raise Unsupported(
-                f"task.coarsening={self.coarsening}: images or patches of shape {tuple(shape)} "
-                "have fewer than two such voxels along an axis. Choose a smaller one, or a "
-                "larger task.patch."
+                f"task.coarsening={self.coarsening}: images or patches whose shortest axis has "
+                f"{shortest} voxels have fewer than two such voxels there. Choose a smaller one, "
+                "or a larger task.patch."
             )
 
     def input(self, source: Tensor, target: Tensor, seeds: Sequence[int]) -> Tensor:
