@@ -1,4 +1,4 @@
-"""Choosing λ, or c of a synthesis: on validation scores only; the chosen runs' test scores count."""
+"""Choosing λ, or c of a synthesis: on validation scores; test scores of those runs are shown."""
 
 import math
 from collections.abc import Iterable, Mapping
