@@ -48,6 +48,7 @@ def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     seed = task.get(JUDGE_SEED)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"task.{JUDGE_SEED}={seed}: must be a whole number of at least 0.")
+    plain = {key: value for key, value in task.items() if key not in (FACTOR, JUDGES)}
     found = {}
     for name, metric in judges.items():
         if not isinstance(metric, Mapping) or "name" not in metric:
@@ -61,5 +62,5 @@ def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 f"task.{JUDGES}.{name}.extractor.dataset={other}: judges learn on the data that "
                 "they judge. Leave it out."
             )
-        found[name] = {**config, "metric": dict(metric), "seed": seed}
+        found[name] = {**config, "task": plain, "metric": dict(metric), "seed": seed}
     return found
