@@ -56,15 +56,15 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
     assert run(*registration, at(results)).code == 0
 
     by_name = {folder.name: read_summary(folder) for folder in run_folders(results)}
-    ours = {name: s for name, s in by_name.items() if s["task"] == "synthesis"}
-    assert {(s["metric"], s["weight"]) for s in ours.values()} == {
+    made = {name: s for name, s in by_name.items() if s["task"] == "synthesis"}
+    assert {(s["metric"], s["weight"]) for s in made.values()} == {
         ("mse", None),
         ("ssim", 0.1),
         ("ssim", 1),
     }
-    assert len({s["variant"] for s in ours.values() if s["metric"] == "ssim"}) == 1
+    assert len({s["variant"] for s in made.values() if s["metric"] == "ssim"}) == 1
     assert len(list((results / "extractors").glob("demo-*-seed1-*"))) == 2
-    for name, summary in ours.items():
+    for name, summary in made.items():
         folder = results / "runs" / name
         rows = read_rows(folder / "images.csv")
         assert [row["subject"] for row in rows] == ["test000", "test001"]
@@ -76,7 +76,7 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
         with np.load(folder / "shown.npz") as shown:
             assert shown["input"].shape == shown["output"].shape == shown["truth"].shape
 
-    alone = next(name for name, s in ours.items() if s["metric"] == "mse")
+    alone = next(name for name, s in made.items() if s["metric"] == "mse")
     before = (results / "runs" / alone / "summary.json").stat().st_mtime_ns
     again = run(*TASK, "metric=mse", "task.factor=7", "regularizer.weight=3", at(results))
     assert "has finished before" in again.out  # neither c nor λ has a part in it
@@ -85,7 +85,7 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert sorted(row["task"] for row in rows) == ["registration", *["synthesis"] * 3]
     assert "psnr" in bench("runs", "--results", str(results)).out
-    line = bench("register", next(iter(ours)), "--results", str(results), *_files(tmp_path)).line
+    line = bench("register", next(iter(made)), "--results", str(results), *_files(tmp_path)).line
     assert "is a run of task=synthesis" in line
 
     report = tmp_path / "report"
@@ -96,6 +96,17 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
     table = (report / "tables" / "synthesis.md").read_text()
     assert "| demo, denoise | input | – | – | 2 |" in table
     assert "| demo, denoise | ssim | " in table
+    (alone_by_image, ssim_by_image) = (
+        {
+            row["subject"]: float(row["psnr"])
+            for row in read_rows(results / "runs" / name / "images.csv")
+        }
+        for name in (alone, _shown_run(report))
+    )
+    gains = [ssim_by_image[subject] - psnr for subject, psnr in alone_by_image.items()]
+    (row,) = (r for r in read_rows(report / "tables" / "synthesis.csv") if r["label"] == "ssim")
+    assert float(row["psnr_gain"]) == pytest.approx(sum(gains) / 2, abs=1e-9)
+    assert min(gains) <= float(row["psnr_gain_low"]) <= float(row["psnr_gain_high"]) <= max(gains)
     assert "ssim" not in (report / "tables" / "results.md").read_text()
     assert "synthesis" not in (report / "tables" / "results.csv").read_text()
 
