@@ -1,7 +1,6 @@
 """A network that finds the displacement coarse to fine, by comparing features in the place."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +18,10 @@ class Pyramid(nn.Module):
     """An encoder that sees the images apart, and a displacement refined from level to level.
 
     At each level, coarsest first, the moving features are warped by the displacement so far and
-    correlated with the fixed ones at all shifts of at most `reach` voxels of the level; a few
-    convolutions turn correlations, fixed features and the hidden map of the level before into what
-    is added to the displacement. The finest level has half the image's resolution; its displacement
-    is doubled linearly.
+    correlated with the fixed ones, in the place and shifted along each axis by at most `reach`
+    voxels of the level. A few convolutions turn correlations, fixed features and the hidden map of
+    the level before into what is added to the displacement. The finest level has half the image's
+    resolution; its displacement is doubled linearly.
 
     Source: Sun et al., CVPR 2018 (features, warping and correlation in a pyramid); that these
     parts are what counts for registration: Jian et al., arXiv:2407.19274.
@@ -51,17 +50,17 @@ class Pyramid(nn.Module):
         super().__init__()
         require("reach", reach, is_count(reach, 0), "a whole number of voxels, or 0")
         self.encoder = Encoder(ndim, image_channels, channels, norm, dropout)
-        self.shifts = list(product(range(-reach, reach + 1), repeat=ndim))
         self.reach = reach
-        self.levels = nn.ModuleList()
+        self.shifts = shifts_along_axes(ndim, reach)
+        self.stages, self.flows = nn.ModuleList(), nn.ModuleList()  # coarsest first
         hidden = 0
         for width in reversed(channels):
             inputs = len(self.shifts) + width + hidden
-            layers = stage(ndim, inputs, width, dropout=dropout)
-            last = convolution(ndim, width, ndim, kernel=3)
-            nn.init.normal_(last.weight, std=FLOW_STD)
-            nn.init.zeros_(last.bias)
-            self.levels.append(nn.ModuleList([layers, last]))
+            self.stages.append(stage(ndim, inputs, width, dropout=dropout))
+            flow = convolution(ndim, width, ndim, kernel=3)
+            for parameter in flow.parameters():
+                nn.init.normal_(parameter, std=FLOW_STD)
+            self.flows.append(flow)
             hidden = width
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
@@ -69,9 +68,9 @@ class Pyramid(nn.Module):
         shape = fixed.shape[2:]
         u: Tensor | None = None
         hidden: Tensor | None = None
-        pairs = zip(self._features(moving), self._features(fixed), strict=True)
-        for (layers, last), (of_moving, of_fixed) in zip(
-            self.levels, reversed(list(pairs)), strict=True
+        features = reversed([*zip(self._features(moving), self._features(fixed), strict=True)])
+        for layers, flow, (of_moving, of_fixed) in zip(
+            self.stages, self.flows, features, strict=True
         ):
             if u is not None:
                 u = 2 * double(u)
@@ -81,7 +80,7 @@ class Pyramid(nn.Module):
                 maps.append(double(hidden))
             joined = torch.cat([m.to(maps[0].dtype) for m in maps], dim=1)
             hidden = layers(joined.contiguous(memory_format=CHANNELS_LAST[joined.ndim]))
-            step = last(hidden).float()
+            step = flow(hidden).float()
             u = step if u is None else u + step
         assert u is not None
         return crop_to(2 * double(u), shape)
@@ -103,3 +102,12 @@ class Pyramid(nn.Module):
                 seen = seen.narrow(axis, self.reach + by, size)
             maps.append((fixed * seen).sum(dim=1))
         return torch.stack(maps, dim=1)
+
+
+def shifts_along_axes(ndim: int, reach: int) -> list[tuple[int, ...]]:
+    """No shift, and those by up to `reach` voxels along one axis, either way."""
+    moves = [move for move in range(-reach, reach + 1) if move]
+    along = [
+        tuple(move * (i == axis) for i in range(ndim)) for axis in range(ndim) for move in moves
+    ]
+    return [(0,) * ndim, *along]

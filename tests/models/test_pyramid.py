@@ -22,8 +22,8 @@ def pair(shape, batch=2, channels=1):
 def large(network):
     """A network whose displacements are no longer near zero."""
     torch.manual_seed(1)
-    for _, last in network.levels:
-        nn.init.normal_(last.weight, std=0.3)
+    for flow in network.flows:
+        nn.init.normal_(flow.weight, std=0.3)
     return network.eval()
 
 
@@ -31,9 +31,9 @@ def large(network):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_level_counts_in_its_voxels(shape, level):
     network = Pyramid(len(shape), 1, WIDTHS)
-    for number, (_, last) in enumerate(network.levels):
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, 0.5 * (number == level))
+    for number, flow in enumerate(network.flows):
+        nn.init.zeros_(flow.weight)
+        nn.init.constant_(flow.bias, 0.5 * (number == level))
     u = network(*pair(shape))
     torch.testing.assert_close(u, torch.full_like(u, 0.5 * 2 ** (3 - level)))
 
@@ -42,19 +42,19 @@ def test_a_level_counts_in_its_voxels(shape, level):
 def test_what_a_level_compares_is_warped_by_the_levels_before(ndim):
     """Where coarser levels find a shift, features agree at shift 0 and nowhere else."""
     network = Pyramid(ndim, 1, WIDTHS).eval()
-    for number, (_, last) in enumerate(network.levels):
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+    for number, flow in enumerate(network.flows):
+        nn.init.zeros_(flow.weight)
+        nn.init.zeros_(flow.bias)
         if number == 0:
             with torch.no_grad():
-                last.bias[0] = 1  # 8 voxels of the image along the first axis
+                flow.bias[0] = 1  # 8 voxels of the image along the first axis
     fixed, _ = pair((48,) * ndim, batch=1)
     moving = torch.roll(fixed, 8, dims=2)
     seen = []
-    network.levels[-1][0].register_forward_hook(lambda _, given, __: seen.extend(given))
+    network.stages[-1].register_forward_hook(lambda _, given, __: seen.extend(given))
     network(moving, fixed)
     middle = seen[0][(0, slice(None), *[slice(9, 15)] * ndim)]
-    found = middle[: 3**ndim].flatten(1).mean(1)
+    found = middle[: 1 + 2 * ndim].flatten(1).mean(1)
     centre = network.shifts.index((0,) * ndim)
     assert found[centre] > 1 - 1e-5
     assert found.sort().values[-2] < 1 - 1e-3
@@ -67,7 +67,7 @@ def test_correlations_are_cosines_at_each_shift(ndim, reach):
         F.normalize(x - 0.5, dim=1) for x in pair((5, 6, 7)[:ndim], batch=1, channels=4)
     )
     found = network._correlations(moving, fixed)
-    assert found.shape == (1, (2 * reach + 1) ** ndim, *fixed.shape[2:])
+    assert found.shape == (1, 1 + 2 * reach * ndim, *fixed.shape[2:])
     for number, shift in enumerate(network.shifts):
         for place in product(*map(range, fixed.shape[2:])):
             there = [
