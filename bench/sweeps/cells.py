@@ -248,8 +248,14 @@ def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int |
 
 
 def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Summaries of the same data set and metric, or else of the same data set."""
+    """Summaries of the same data set and metric, or else of the same data set.
+
+    Tasks that register nothing take other times than registrations.
+    """
     names = cell.names
+    groups = {group: cell.experiment[group]["name"] for group in ("task", "model")}
+    kind = _registers_nothing(groups)
+    summaries = [summary for summary in summaries if _registers_nothing(summary) == kind]
     for keys in (("dataset", "metric"), ("dataset",)):
         found = [
             summary for summary in summaries if all(summary.get(key) == names[key] for key in keys)
@@ -257,6 +263,12 @@ def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[s
         if found:
             return found
     return []
+
+
+def _registers_nothing(names: Mapping[str, Any]) -> str:
+    """The task of a run that registers nothing, which is its model, too; empty for others."""
+    task = names.get("task") or ""
+    return task if names.get("model") == task else ""
 
 
 def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:
