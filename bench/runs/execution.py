@@ -13,6 +13,7 @@ import numpy as np
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.plots import style
 from bench.config.instantiation import build
+from bench.config.synthesis import JUDGE_SEED, JUDGES
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Interrupted
 from bench.runs.extractors import obtain_extractors
@@ -41,6 +42,7 @@ from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
 from bench.training.progress import CaseProgress
 
+OF_THE_SUITE = ("name", "uses", JUDGES, JUDGE_SEED)  # keys of the section `task`
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
 WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 
@@ -52,7 +54,7 @@ def make_task(setup: Setup) -> Task:
         ConfigError: If it cannot be built, or is no task.
     """
     section = setup.experiment["task"]
-    arguments = {key: value for key, value in section.items() if key not in ("name", "uses")}
+    arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     task = build(arguments, "task")
     if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
         raise ConfigError(

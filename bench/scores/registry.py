@@ -352,10 +352,49 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
     )
 }
 
+SYNTHESIS: dict[str, Score] = {  # of the task synthesis, besides Dice
+    score.name: score
+    for score in (
+        Score(
+            "psnr",
+            "PSNR",
+            best="max",
+            digits=2,
+            description="10 log10(r² / MSE), r the range of the true image",
+            unit="dB",
+            in_short=True,
+        ),
+        Score(
+            "ssim",
+            "SSIM",
+            best="max",
+            digits=3,
+            description="mean structural similarity to the true image",
+            in_short=True,
+        ),
+        Score(
+            "distance",
+            "Distance",
+            best="min",
+            digits=4,
+            description="by a metric that is not the loss, from the true image",
+            in_short=True,
+        ),
+        Score(
+            "dice_truth",
+            "Dice on the truth",
+            digits=3,
+            description="Dice of the segmenter's labels of the true image: what there is to lose",
+            has_before=False,
+        ),
+    )
+}
+OF_TASKS = {**PERCEPTION, **SYNTHESIS}  # scores of tasks that register nothing
+
 
 def score_of(name: str) -> Score:
     """A score by name; one that the registry lacks, as of a user's task, goes by its name."""
-    return SCORES.get(name) or PERCEPTION.get(name) or Score(name, name, compared=False)
+    return SCORES.get(name) or OF_TASKS.get(name) or Score(name, name, compared=False)
 
 
 def names_of(*tables: Any) -> list[str]:
@@ -365,7 +404,7 @@ def names_of(*tables: Any) -> list[str]:
         tables: Mappings by name of a score, among others.
     """
     found = dict.fromkeys(name for table in tables for name in table)
-    known = [*SCORES, *PERCEPTION]
+    known = [*SCORES, *OF_TASKS]
     return [n for n in known if n in found] + [n for n in found if n not in known]
 
 

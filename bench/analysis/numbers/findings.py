@@ -17,6 +17,7 @@ from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.perception import perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.numbers.synthesis import synthesis_rows
 from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
@@ -77,6 +78,7 @@ class Findings:
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
         changes: Of `detection`.
+        synthesis: Of `synthesis_rows`.
     """
 
     records: Records
@@ -95,6 +97,7 @@ class Findings:
     extractors: pd.DataFrame
     perception: pd.DataFrame
     changes: Detection
+    synthesis: pd.DataFrame
 
 
 def find(request: Request) -> Findings:
@@ -141,6 +144,7 @@ def find(request: Request) -> Findings:
         extractor_rows(request.results),
         perception_rows(records),
         detection(records),
+        synthesis_rows(records, request.select),
     )
 
 

@@ -16,12 +16,14 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
+from bench.analysis.numbers.synthesis import synthesis_sentences
 from bench.analysis.plots.change_curves import SECTION as CHANGES
 from bench.analysis.plots.change_curves import draw_change_curves
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.gallery import draw_all, draw_published
 from bench.analysis.plots.perception import draw_perception
 from bench.analysis.plots.style import save, styled
+from bench.analysis.plots.synthesis import draw_synthesis
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.changes import change_tables
@@ -31,6 +33,7 @@ from bench.analysis.report.overview import extractors_table, missing_table, over
 from bench.analysis.report.page import Picture, render
 from bench.analysis.report.perception import perception_tables
 from bench.analysis.report.reproduce import commands
+from bench.analysis.report.synthesis import synthesis_tables
 from bench.analysis.report.tables import (
     class_table,
     fronts_table,
@@ -43,7 +46,7 @@ from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv, for_markdown
 from bench.store.files import CsvText, exchange, put_in_place, recover
-from bench.store.folder import Status
+from bench.store.folder import RUNS, Status
 from bench.store.locks import held
 
 PAGE = "index.html"
@@ -179,6 +182,8 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "perception": perception_tables(found.perception),
         "perceived": perception_sentences(found.perception),
         "changes": change_tables(found.changes, request.published),
+        "synthesis": synthesis_tables(found.synthesis),
+        "synthesized": synthesis_sentences(found.synthesis),
     }
 
 
@@ -229,6 +234,8 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         for panel in copy_change_maps(request, found, folder):
             pictures.setdefault(CHANGES, []).append(panel)
+        for drawing in draw_synthesis(found.synthesis, request.results / RUNS):
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
             pictures[published.section] = [picture(published)]
@@ -255,6 +262,7 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "extractors": [content["extractors"]],
         "perception": content["perception"],
         "changes": content["changes"],
+        "synthesis": content["synthesis"],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
     }
@@ -286,6 +294,8 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         frames["changes"] = found.changes.rows
         frames["changes_curves"] = found.changes.curves
         frames["changes_regions"] = found.changes.regions
+    if len(found.synthesis):
+        frames["synthesis"] = found.synthesis
     if request.published:
         frames["published"] = published_results()
     chosen = {
