@@ -39,7 +39,9 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 )
 VALIDATION = "validation.csv"
 LANDMARKS = "landmarks.csv"
-IMAGES, DISTANCES = "images.csv", "distances.csv"  # of the task perception
+IMAGES, DISTANCES, JUDGEMENTS = (  # of the task perception
+    *("images.csv", "distances.csv", "judgements.csv"),
+)
 DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs

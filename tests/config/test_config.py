@@ -236,12 +236,19 @@ def test_what_can_change_the_numbers_changes_the_identity(override):
 
 
 @pytest.mark.parametrize(
-    "overrides", [["metric=ncc"], ["metric=deepsim_ae", "metric.extractor.early_stopping=null"]]
+    "overrides",
+    [
+        ["metric=ncc"],
+        ["metric=deepsim_ae", "metric.extractor.early_stopping=null"],
+        ["metric=mse", "task=perception", "task.apart=null"],
+    ],
 )
 def test_option_that_is_not_used_and_that_older_runs_do_not_have_changes_no_identity(overrides):
     composed = experiment(overrides)
     older = copy.deepcopy(composed.config)
+    task = older["task"] if older["task"]["name"] == "perception" else None
     sections = {"model": older["model"], "extractor": older["metric"].get("extractor")}
+    sections |= {"task": task}
     assert sections.keys() == ADDED.keys()
     for name, content in sections.items():
         for key, value in ADDED[name].items() if content else ():

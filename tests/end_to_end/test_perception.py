@@ -25,7 +25,7 @@ def _no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(path: Path, *_: object) -> None:
         path.write_bytes(b"no figure")
 
-    monkeypatch.setattr("bench.tasks.perception.perception.draw_perceived", draw)
+    monkeypatch.setattr("bench.tasks.perception.job.draw_perceived", draw)
 
 
 def test_metric_is_judged_recorded_and_reported(

@@ -11,7 +11,7 @@ from bench.scores.registry import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity
-from bench.tasks.perception.perception import scores_of
+from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import REPEATS, STEPS, Reference, Series
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
 
@@ -64,7 +64,16 @@ class TestEveryDistortion:
         assert changed.shape == image.shape
         assert changed.dtype == torch.float32
         assert torch.equal(changed, second(image, strength))
-        if name in ("noise", "bias", "motion", "spikes", "deformation"):
+        if name in (
+            "noise",
+            "bias",
+            "deformation",
+            "rician",
+            "motion",
+            "spikes",
+            "undersampling",
+            "lesions",
+        ):
             assert not torch.equal(changed, other(image, strength))
         assert torch.allclose(first(image, 0.0), image, atol=1e-6)
         assert torch.equal(image, kept)
@@ -165,6 +174,26 @@ def test_series_follow_from_the_seed_and_the_subject() -> None:
 
     assert torch.equal(image(), image())
     assert not torch.equal(image(), image(seed=1))
+
+
+def test_strengths_are_searched_once_for_all_metrics_of_a_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = reference(seed=77).graded("blur"), reference(seed=77).geometry("gamma")
+
+    def searched(*_: object) -> list[float]:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr("bench.tasks.perception.series.strengths", searched)
+    again = reference(seed=77).graded("blur"), reference(seed=77).geometry("gamma")
+    for one, other in zip(first, again, strict=True):
+        assert one.strengths == other.strengths
+        assert all(
+            torch.equal(a.moving, b.moving) for a, b in zip(one.pairs, other.pairs, strict=True)
+        )
+    for other in (reference(seed=78), Reference(reference().image, "s2", LEVELS, [1, 2], 77, CPU)):
+        with pytest.raises(AssertionError, match="searched again"):
+            other.graded("blur")
 
 
 def test_constant_image_is_refused() -> None:
