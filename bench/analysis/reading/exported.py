@@ -5,6 +5,7 @@
     scores.csv      a row for each run and test pair
     settings.csv    the sections of the runs' configurations, each once
     extractors.csv  a row for each extractor and its score
+    images.csv      a row for each run of the task perception and image, if there are any
     checksums.json  CRC-32 of each table
 
 `bench.analysis.report.export` writes them.
@@ -21,6 +22,7 @@ import yaml
 
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
+    IMAGES_TABLE,
     PAIRS_TABLE,
     RUNS_TABLE,
     SCORES_TABLE,
@@ -42,7 +44,7 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import PAIRS, Status
+from bench.store.folder import IMAGES, PAIRS, Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
@@ -60,6 +62,8 @@ EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", 
 SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
+IMAGE_TEXTS = ("run", "subject")
+PERCEPTION = "perception"
 PAIR_TEXTS = ("pairs", "moving", "fixed")
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 PLACE = "PATH"  # stands for a folder of data
@@ -100,24 +104,29 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     for name, row in runs.items():
         configs[name], recorded[name] = _configuration(folder, row, sections)
     finished = {n: row for n, row in runs.items() if row["status"] == Status.FINISHED}
-    pairs = _pairs(folder, finished)
+    tasks = {name: _task(config) for name, config in configs.items()}
+    pairs = _pairs(folder, {n: row for n, row in finished.items() if tasks[n] == TASK})
+    images = _images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
     means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
-    scores = means[[name for name in means if not str(name).endswith(BEFORE)]].to_dict("index")
+    means = means[[name for name in means if not str(name).endswith(BEFORE)]]
+    perceived = images.drop(columns="subject").groupby("run").mean()
+    scores = {**means.to_dict("index"), **perceived.to_dict("index")}
     extractors = _by_name(read_extractors(folder))
     summaries = {
-        name: _summary(folder, row, recorded[name], scores[name], extractors)
+        name: {
+            **_summary(folder, row, recorded[name], scores[name], extractors),
+            "task": tasks[name],
+        }
         for name, row in finished.items()
     }
     frame = pd.DataFrame(
-        [
-            {**row, "task": _task(configs[name]), "method": method_of(row)}
-            for name, row in runs.items()
-        ],
+        [{**row, "task": tasks[name], "method": method_of(row)} for name, row in runs.items()],
         index=list(runs),
         columns=[*RUN_COLUMNS, "date"],
     )
     environments = {name: _environment(row) for name, row in runs.items()}
-    return Records(frame, {PAIRS: pairs}, summaries, configs, environments)
+    tables = {PAIRS: pairs, IMAGES: images}
+    return Records(frame, tables, summaries, configs, environments)
 
 
 def read_extractors(folder: Path) -> pd.DataFrame:
@@ -194,11 +203,12 @@ def _configuration(
         noise = config["dataset"].get("added_noise")
         if not _same(noise, row["noise"]):
             raise fault(path, f"has {noise!r} for the noise of {row['run']}")
-        if row["status"] == Status.FINISHED:
+        if row["status"] == Status.FINISHED and _task(config) == TASK:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
                 raise fault(path, f"has no classes or units of {row['run']}")
             if row["weight"] is None and "regularizer" in used_sections(config):
                 raise fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
+        if row["status"] == Status.FINISHED:
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
@@ -246,6 +256,25 @@ def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFr
     order = {name: place for place, name in enumerate(runs["id"])}
     rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
     return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
+
+
+def _images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
+    if not finished:
+        return pd.DataFrame({"run": [], "subject": []})
+    path = folder / IMAGES_TABLE
+    if not path.exists():
+        raise fault(path, "is missing")
+    rows = read_table(path, IMAGE_TEXTS, None)
+    names = {str(row["id"]): name for name, row in finished.items()}
+    rows = rows[rows["run"].isin(list(names))]
+    lacking = [name for run, name in names.items() if run not in set(rows["run"])]
+    if lacking:
+        raise fault(path, f"has no image of {lacking[0]}")
+    if rows.duplicated(["run", "subject"]).any():
+        twice = rows.loc[rows.duplicated(["run", "subject"]), "subject"].iloc[0]
+        raise fault(path, f"has {twice} of a run twice")
+    return rows.assign(run=rows["run"].map(names)).reset_index(drop=True)
 
 
 def _by_name(extractors: pd.DataFrame) -> dict[str, dict[str, Any]]:

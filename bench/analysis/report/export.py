@@ -12,6 +12,9 @@ from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
 from bench.analysis.reading.exported import (
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
+    IMAGE_TEXTS,
+    PAIR_TEXTS,
+    PERCEPTION,
     PLACE,
     RECORD,
     RECORDED,
@@ -24,6 +27,7 @@ from bench.analysis.reading.exported import (
 )
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
+    IMAGES_TABLE,
     PAIRS_TABLE,
     RUNS_TABLE,
     SCORES_TABLE,
@@ -37,11 +41,13 @@ from bench.config.experiment import CACHE
 from bench.config.groups import GROUPS
 from bench.config.identity import digest
 from bench.errors import StoreError
+from bench.scores.registry import PERCEPTION as PERCEIVED
 from bench.scores.registry import SCORES
 from bench.store.files import as_csv, read_json, write_atomically
 from bench.store.folder import (
     ENVIRONMENT,
     EXTRACTORS,
+    IMAGES,
     NETWORKS,
     RUNS,
     SUMMARY,
@@ -57,11 +63,14 @@ EXPORTED = (  # the scores; the others stay with the runs
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
+IN_PLACES = ("root", "judgements")
 Row = dict[str, str]
 
 
 def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, int]:
-    """Writes the finished and the skipped registrations of some folders of results.
+    """Writes the finished and the skipped runs of some folders of results.
+
+    Those of registration and of perception; other tasks stay with their runs.
 
     The same runs give the same bytes. A run that several folders hold is taken from the first.
 
@@ -92,6 +101,7 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             "to export."
         )
     out.mkdir(parents=True, exist_ok=True)
+    (out / IMAGES_TABLE).unlink(missing_ok=True)  # of a former export
     for name, text in tables.texts().items():
         write_atomically(out / name, text)
     seal_tables(out)
@@ -116,6 +126,7 @@ class _Tables:
         self.scores: dict[str, list[Row]] = {}
         self.settings: dict[str, list[Row]] = {}
         self.extractors: dict[str, list[Row]] = {}
+        self.images: dict[str, list[Row]] = {}
 
     def add(self, folder: Path, records: Records) -> None:
         known = set(self.extractors)
@@ -131,8 +142,10 @@ class _Tables:
                 continue
             self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
             kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            if kept and row["task"] == TASK:
+            if kept and row["task"] in (TASK, PERCEPTION):
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
+                images = records.table(IMAGES)
+                self._images(str(row["id"]), images[images["run"] == name])
 
     def _run(
         self, folder: Path, records: Records, row: Mapping[Any, Any], pairs: pd.DataFrame | None
@@ -193,6 +206,18 @@ class _Tables:
         self.scores[run] = after
         return identifier
 
+    def _images(self, run: str, images: pd.DataFrame) -> None:
+        """Takes down the scores of a run's images, but those of one distortion in other words."""
+        if images.empty:
+            return
+        if run in self.images:
+            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
+        self.images[run] = [
+            {"run": run, "subject": row["subject"]}
+            | {name: _written(row.get(name)) for name in PERCEIVED}
+            for row in images.sort_values("subject", kind="stable").to_dict("records")
+        ]
+
     def _extractor(self, used: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """The name of an extractor that a run used; what no folder holds is as the run says."""
         if "name" not in used:
@@ -212,19 +237,26 @@ class _Tables:
     def texts(self) -> dict[str, str]:
         """The tables, by the names of their files."""
         runs = [self.runs[name] for name in sorted(self.runs)]
-        no_extractors = ",".join((*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)) + "\n"
-        extractors = _sorted(self.extractors)
-        return {
+        texts = {
             RUNS_TABLE: as_csv(runs),
-            PAIRS_TABLE: as_csv(_filled(_sorted(self.pairs))),
-            SCORES_TABLE: as_csv(_filled(_sorted(self.scores))),
+            PAIRS_TABLE: _table(_filled(_sorted(self.pairs)), (*PAIR_TEXTS, "pair")),
+            SCORES_TABLE: _table(_filled(_sorted(self.scores)), ("run", "pair")),
             SETTINGS_TABLE: as_csv(_sorted(self.settings)),
-            EXTRACTORS_TABLE: as_csv(extractors) if extractors else no_extractors,
+            EXTRACTORS_TABLE: _table(
+                _sorted(self.extractors), (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)
+            ),
         }
+        images = _filled(_sorted(self.images))
+        return texts | ({IMAGES_TABLE: _table(images, IMAGE_TEXTS)} if images else {})
 
 
 def _sorted(rows: Mapping[str, list[Row]]) -> list[Row]:
     return [row for name in sorted(rows) for row in rows[name]]
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Rows as CSV; without any, the columns that a reader asks for."""
+    return as_csv(rows) if rows else ",".join(columns) + "\n"
 
 
 def _filled(rows: Sequence[Row]) -> list[Row]:
@@ -241,7 +273,7 @@ def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(content, Mapping):
             return content
         return {
-            key: PLACE if key == "root" and isinstance(value, str) else cleaned(value)
+            key: PLACE if key in IN_PLACES and isinstance(value, str) else cleaned(value)
             for key, value in content.items()
         }
 
