@@ -85,9 +85,7 @@ def write_perceived(
         *section("Scores", *perception_tables(rows)),
         *_agreement(found, agreed, out, images),
         *section("Extractors", extractors_table(extractor_rows(results))),
-        *section(
-            "Where the numbers come from", provenance_table(records, perception_runs(records))
-        ),
+        *section("Where the numbers come from", provenance),
     ]
     write_atomically(out, "\n\n".join(part.strip("\n") for part in parts) + "\n")
     return sum(variant.seeds for one in shown for variant in one.variants)
