@@ -20,12 +20,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.reading.exported_cases import read_images, read_pairs
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
-    IMAGES_TABLE,
-    PAIRS_TABLE,
     RUNS_TABLE,
-    SCORES_TABLE,
     SETTINGS_TABLE,
     WHOLE,
     check_seal,
@@ -62,9 +60,7 @@ EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", 
 SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
-IMAGE_TEXTS = ("run", "subject")
 PERCEPTION = "perception"
-PAIR_TEXTS = ("pairs", "moving", "fixed")
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
@@ -105,8 +101,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         configs[name], recorded[name] = _configuration(folder, row, sections)
     finished = {n: row for n, row in runs.items() if row["status"] == Status.FINISHED}
     tasks = {name: _task(config) for name, config in configs.items()}
-    pairs = _pairs(folder, {n: row for n, row in finished.items() if tasks[n] == TASK})
-    images = _images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
+    pairs = read_pairs(folder, {n: row for n, row in finished.items() if tasks[n] == TASK})
+    images = read_images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
     means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
     means = means[[name for name in means if not str(name).endswith(BEFORE)]]
     perceived = images.drop(columns="subject").groupby("run").mean()
@@ -230,51 +226,6 @@ def _same(value: Any, written: float | None) -> bool:
 
 def _task(config: Mapping[str, Any]) -> str:
     return str(config.get("task", {}).get("name", TASK))
-
-
-def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
-    before = read_table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
-    after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
-    for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
-        if "pair" not in table:
-            raise fault(folder / file, "is no table of results: it lacks the column pair")
-    runs = pd.DataFrame(
-        [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
-        columns=["id", "run", "pairs"],
-    )
-    unknown = runs[~runs["pairs"].isin(before["pairs"])]
-    if len(unknown):
-        raise fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
-    expected = runs.merge(before, on="pairs")
-    found = after[after["id"].isin(runs["id"])]
-    rows = expected.merge(found, on=["id", "pair"], how="outer", indicator=True)
-    odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
-    if len(odd):
-        run = runs.set_index("id")["run"][odd.iloc[0]]
-        raise fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
-    order = {name: place for place, name in enumerate(runs["id"])}
-    rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
-    return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
-
-
-def _images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
-    if not finished:
-        return pd.DataFrame({"run": [], "subject": []})
-    path = folder / IMAGES_TABLE
-    if not path.exists():
-        raise fault(path, "is missing")
-    rows = read_table(path, IMAGE_TEXTS, None)
-    names = {str(row["id"]): name for name, row in finished.items()}
-    rows = rows[rows["run"].isin(list(names))]
-    lacking = [name for run, name in names.items() if run not in set(rows["run"])]
-    if lacking:
-        raise fault(path, f"has no image of {lacking[0]}")
-    if rows.duplicated(["run", "subject"]).any():
-        twice = rows.loc[rows.duplicated(["run", "subject"]), "subject"].iloc[0]
-        raise fault(path, f"has {twice} of a run twice")
-    return rows.assign(run=rows["run"].map(names)).reset_index(drop=True)
 
 
 def _by_name(extractors: pd.DataFrame) -> dict[str, dict[str, Any]]:
