@@ -268,8 +268,8 @@ SCORES: dict[str, Score] = {
 }
 
 DISTORTIONS = (
-    *("noise", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
-    *("downsampling", "deformation"),
+    *("noise", "rician", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
+    *("undersampling", "downsampling", "deformation", "lesions"),
 )
 APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
 
@@ -342,6 +342,39 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
             best="max",
             digits=3,
             description="share of the true path on which D is below half its way down",
+            in_short=True,
+        ),
+        Score(
+            "sections",
+            "Sections",
+            best="max",
+            digits=3,
+            description="2AFC: a nearer section of a stack, or frame, is nearer than a farther one",
+            in_short=True,
+        ),
+        Score(
+            "persons",
+            "Persons",
+            best="max",
+            digits=3,
+            description="2AFC: another visit of the person is nearer than another person",
+            in_short=True,
+        ),
+        Score(
+            "contrasts",
+            "Contrasts",
+            best="max",
+            digits=3,
+            description="2AFC: the same anatomy in another contrast is nearer than another anatomy "
+            "in the same one",
+            in_short=True,
+        ),
+        Score(
+            "judged",
+            "Judged",
+            best="max",
+            digits=3,
+            description="agreement with people who chose the nearer of two images: 2AFC of LPIPS",
             in_short=True,
         ),
         *(Score(f"2afc_{name}", f"2AFC {name}", best="max", digits=3) for name in DISTORTIONS),

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.numbers.agreement import agreement_sentences
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
@@ -21,7 +22,7 @@ from bench.analysis.plots.change_curves import SECTION as CHANGES
 from bench.analysis.plots.change_curves import draw_change_curves
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.gallery import draw_all, draw_published
-from bench.analysis.plots.perception import draw_perception
+from bench.analysis.plots.perception import draw_agreement, draw_perception
 from bench.analysis.plots.style import save, styled
 from bench.analysis.plots.synthesis import draw_synthesis
 from bench.analysis.reading.published_values import published_results
@@ -180,7 +181,10 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "friedman": list(_friedman(found)),
         "published": published if request.published else None,
         "perception": perception_tables(found.perception),
-        "perceived": perception_sentences(found.perception),
+        "perceived": [
+            *perception_sentences(found.perception),
+            *agreement_sentences(found.agreements),
+        ],
         "changes": change_tables(found.changes, request.published),
         "synthesis": synthesis_tables(found.synthesis),
         "synthesized": synthesis_sentences(found.synthesis),
@@ -228,7 +232,7 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
         for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
-        for drawing in draw_perception(found.perception):
+        for drawing in [*draw_perception(found.perception), *draw_agreement(found.agreements)]:
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         for drawing in draw_change_curves(found.changes):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
