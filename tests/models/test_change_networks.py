@@ -8,12 +8,15 @@ from conf_options import setup_of, tiny_experiment
 from similarity_pairs import SHAPES, images
 from torch.distributions import Normal, kl_divergence
 
+from bench.data.batches.loading import read_pairs
 from bench.data.preprocessing.insertion import Insertion
 from bench.errors import ConfigError, Unsupported
 from bench.models.change_networks import ChangeSegmenter, ImageVAE
 from bench.models.flow import displacement_of
-from bench.tasks.changes import Changes
+from bench.models.network import NetworkMethod
+from bench.tasks.changes import Changes, untested_job
 from bench.tasks.changes.training import MapTraining
+from bench.tasks.registration.assembly import build_parts
 from bench.tasks.registration.registration import Registration
 from bench.training.loop import fit
 
@@ -83,6 +86,15 @@ def test_segmenter_learns_from_other_changes_than_those_of_the_test(tiny_dataset
     torch.testing.assert_close(losses["loss"], entropy.flatten(1).mean(1))
 
 
+def test_segmenter_maps_new_pairs_without_a_truth(tiny_datasets):
+    setup = setup_of(tiny_experiment(2, "model=change_segmenter"), tiny_datasets[2])
+    job = untested_job(setup, build_parts(setup))
+    job.method = NetworkMethod(job.model, torch.float32)
+    pair = read_pairs(tiny_datasets[2], tiny_datasets[2].pairs("test")[:1], CPU)
+    found = job.maps(pair, None)["main"]
+    assert torch.equal(found, job.model(pair.moving, pair.fixed).values)
+
+
 def test_segmenter_learns_from_a_class(tiny_datasets):
     task = Changes(change="CSF")
     training = job_of(tiny_datasets[2], task, "model=change_segmenter").trainable
@@ -136,7 +148,7 @@ def test_stopped_training_goes_on_to_the_same_network(model, tiny_datasets, tmp_
             Changes(),
             ["model=change_segmenter"],
             Unsupported,
-            "change_segmenter on demo: the network learns from masks of change, and there are none",
+            "model=change_segmenter: learns from masks of change, and there are none",
         ),
         (Changes(), ["model=image_vae", "model.latent=0"], ConfigError, "model.latent=0: must be"),
         (

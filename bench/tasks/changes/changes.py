@@ -5,6 +5,7 @@ from typing import Any
 
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
+from bench.models.change_networks import ChangeNetwork
 from bench.similarity.masks import MASKS
 from bench.store.folder import CLASSES, CURVES, PAIRS
 from bench.tasks.changes.job import ChangesJob
@@ -98,7 +99,14 @@ class Changes:
             )
         truth = Truth(dataset, self.within, self.change, self.components, self.smallest)
         controls = healthy(dataset, self.controls, truth.label) if self.controls else []
-        return ChangesJob(setup, parts_with_data(setup), self.both_directions, truth, controls)
+        parts = parts_with_data(setup)
+        learns = isinstance(parts.model, ChangeNetwork) and parts.model.needs_truth
+        if learns and self.change is None and dataset.insertion is None:
+            raise Unsupported(
+                f"model={setup.experiment['model']['name']}: learns from masks of change, and "
+                "there are none. Set dataset.insert, or task.change to a class of the labels."
+            )
+        return ChangesJob(setup, parts, self.both_directions, truth, controls)
 
 
 def _is_count(value: Any) -> bool:

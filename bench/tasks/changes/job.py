@@ -103,20 +103,24 @@ class ChangesJob(RegistrationJob):
             part = slice(index, index + 1)
             moved = one.at(u[part])
             back = None if reverse is None else one.reversed().at(reverse[part])
-            scores = []
-            for now, maps, took in (
-                (one, self._maps_before(one), 0.0),
-                (moved, self.maps(moved, back), seconds),
-            ):
-                case = case_of(now, self.dataset, self.objective, took)
-                judged = self._judged(case, now, maps)
-                scores.append(score_case(judged, chosen))
-            before, after = scores
-            row = {"moving": moving, "fixed": fixed, **after, **earlier(before)}
-            curves = [{"moving": moving, "fixed": fixed, **point} for point in curve_points(judged)]
-            regions = region_rows(judged, self.dataset.class_names)
-            classes = [{"moving": moving, "fixed": fixed, **region} for region in regions]
-            yield TestCase({PAIRS: [row], CURVES: curves, CLASSES: classes}, after, before)
+            unmoved, registered = (
+                self._judged(case_of(now, self.dataset, self.objective, took), now, maps)
+                for now, maps, took in (
+                    (one, self._maps_before(one), 0.0),
+                    (moved, self.maps(moved, back), seconds),
+                )
+            )
+            before, after = (score_case(case, chosen) for case in (unmoved, registered))
+            who = {"moving": moving, "fixed": fixed}
+            rows = {
+                PAIRS: [{**who, **after, **earlier(before)}],
+                CURVES: [{**who, **point} for point in curve_points(registered)],
+                CLASSES: [
+                    {**who, **region}
+                    for region in region_rows(registered, self.dataset.class_names)
+                ],
+            }
+            yield TestCase(rows, after, before)
 
     def registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
         """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair.

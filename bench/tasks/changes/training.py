@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bench.data.batches.loading import TrainingPairs
-from bench.errors import Unsupported
 from bench.models.change_networks import ChangeNetwork
 from bench.models.method import Objective
 from bench.pair import Pair
@@ -31,9 +30,6 @@ class MapTraining(NetworkTraining):
         description: What checkpoints say about the network.
         training: The training pairs; its data set's validation pairs are validated on.
         truth: What maps are judged by.
-
-    Raises:
-        Unsupported: If it needs a truth, and neither a class nor `dataset.insert` is one.
     """
 
     def __init__(
@@ -49,11 +45,6 @@ class MapTraining(NetworkTraining):
         self.insertion = training.dataset.insertion
         self.advice = "trainer.clip_norm=0.1"
         self.learner = network
-        if network.needs_truth and truth.label is None and self.insertion is None:
-            raise Unsupported(
-                f"{name}: the network learns from masks of change, and there are none. Set "
-                "dataset.insert, or task.change to a class of the labels."
-            )
 
     def loss(
         self, network: Callable[..., Any], positions: Sequence[int], device: torch.device
