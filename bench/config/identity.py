@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.config.experiment import Experiment, extractor_augmentation, extractor_trainer
 from bench.config.outside import code_outside
+from bench.config.synthesis import FACTOR
 from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
@@ -35,7 +36,10 @@ NOT_IDENTIFYING = {
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "model": {"flow_scale": 1},
     "extractor": {"early_stopping": None},
-    "task": {"apart": None, "persons": None, "judgements": None},
+    "task": {
+        **{"components": None, "smallest": 1, "controls": None},  # of changes
+        **{"apart": None, "persons": None, "judgements": None},  # of perception
+    },
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -114,8 +118,9 @@ def run_identity(
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs have in common among which λ is chosen: all but λ and the seed."""
+    """What runs have in common among which λ, or c, is chosen: all but that and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
+    identity["task"] = {k: v for k, v in identity["task"].items() if k != FACTOR}
     if "metric" in identity:
         identity["metric"] = _with_older_extractors(identity["metric"])
     return identity | {"dataset": _tested_identity(experiment, data)}
@@ -271,7 +276,8 @@ def _with_older_extractors(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
-    return _name(experiment, f"{experiment.weight:g}", run_id)
+    tuned = experiment.tuned
+    return _name(experiment, None if tuned is None else f"{tuned:g}", run_id)
 
 
 def network_name(experiment: Experiment, identity: str) -> str:
@@ -279,13 +285,13 @@ def network_name(experiment: Experiment, identity: str) -> str:
     return _name(experiment, "lambda", identity)
 
 
-def _name(experiment: Experiment, weight: str, identity: str) -> str:
+def _name(experiment: Experiment, weight: str | None, identity: str) -> str:
     uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["dataset"]["name"]]
     if "metric" in uses:
         parts.append(experiment["metric"]["name"])
     if "metric" not in uses or model != DEFAULT_MODEL:
         parts.append(model)
-    if "regularizer" in uses:
+    if weight is not None:
         parts.append(weight)
     return "-".join([*parts, f"seed{experiment.seed}", identity])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.numbers.agreement import Agreement, agreements
+from bench.analysis.numbers.changes import Detection, detection
 from bench.analysis.numbers.comparisons import Comparison, compare
 from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
 from bench.analysis.numbers.extractors import extractor_rows
@@ -17,6 +18,7 @@ from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
 from bench.analysis.numbers.perception import perceived, perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.numbers.synthesis import synthesis_rows
 from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
@@ -77,6 +79,8 @@ class Findings:
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
         agreements: Of `agreements`, of perception with registration.
+        changes: Of `detection`.
+        synthesis: Of `synthesis_rows`.
     """
 
     records: Records
@@ -95,6 +99,8 @@ class Findings:
     extractors: pd.DataFrame
     perception: pd.DataFrame
     agreements: list[Agreement]
+    changes: Detection
+    synthesis: pd.DataFrame
 
 
 def find(request: Request) -> Findings:
@@ -142,6 +148,8 @@ def find(request: Request) -> Findings:
         extractor_rows(request.results),
         perception_rows(shown),
         agreements(comparisons, shown),
+        detection(records),
+        synthesis_rows(records, request.select),
     )
 
 
