@@ -39,9 +39,8 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 )
 VALIDATION = "validation.csv"
 LANDMARKS = "landmarks.csv"
-IMAGES, DISTANCES, JUDGEMENTS = (  # of tasks of single images, the last of perception alone
-    *("images.csv", "distances.csv", "judgements.csv"),
-)
+IMAGES, DISTANCES = "images.csv", "distances.csv"  # of tasks of single images
+JUDGEMENTS = "judgements.csv"  # of the task perception
 CURVES = "curves.csv"  # of the task changes
 DATA = "data.json"  # what a run needs to be used without its data
 SHOWN = "shown.npz"  # what the figure of a synthesis shows, for the panel of a report
