@@ -121,11 +121,16 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert 'id="section-changes"' in page
 
 
-def test_without_a_truth_there_is_no_auc_and_a_line_says_so(results: Path, run: Command) -> None:
+def test_without_a_truth_there_is_no_auc_and_a_line_says_so(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
     outcome = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
     assert outcome.code == 0, outcome.err
     assert "identity on demo: no test pair has a mask of change, so there is no AUC." in outcome.out
     assert not any("auc" in name for name in read_summary(only_run(results))["scores"])
+    report = tmp_path / "report"
+    assert bench("report", "--results", str(results), "--out", str(report)).code == 0
+    assert "| demo | identity | – | 1 | 2 | – |" in (report / "tables" / "changes.md").read_text()
 
 
 def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> None:

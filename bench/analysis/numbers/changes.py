@@ -29,8 +29,9 @@ class Detection:
     """What a report says of changes.
 
     Attributes:
-        rows: `COLUMNS`, and each score of changes as NAME, NAME_low and NAME_high, its mean over
-            test pairs with a 95 % bootstrap interval; `run` is one of those that are averaged.
+        rows: `COLUMNS`, `auc`, which may be NaN, and each score of changes that runs have as NAME,
+            NAME_low and NAME_high, its mean over test pairs with a 95 % bootstrap interval; `run`
+            is one of those that are averaged.
         curves: `comparison`, `label`, `metric`, `map`, `rate`, and `HEIGHTS` likewise.
         regions: `comparison`, `label`, `metric`, `class`, `map_mean` and `map_rank` likewise.
     """
@@ -70,7 +71,10 @@ def detection(records: Records) -> Detection:
                     said = dict(zip(by, key, strict=True))
                     several.append({**facts, **said, **_means([part], columns, order, bootstrap)})
     rows, points, regions = map(pd.DataFrame, found)
-    return Detection(rows if len(rows) else pd.DataFrame(columns=COLUMNS), points, regions)
+    scores = [name for name in rows if name not in COLUMNS]
+    return Detection(
+        rows.reindex(columns=list(dict.fromkeys([*COLUMNS, "auc", *scores]))), points, regions
+    )
 
 
 def _by_run(records: Records, file: str) -> dict[str, pd.DataFrame]:

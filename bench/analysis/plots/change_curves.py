@@ -8,7 +8,7 @@ import pandas as pd
 from bench.analysis.numbers.changes import Detection, main_curves
 from bench.analysis.plots.descriptions import listed
 from bench.analysis.plots.drawings import Drawing, file_name
-from bench.analysis.plots.style import add_legend, line_handle, line_style, looks, new_figure
+from bench.analysis.plots.style import add_legend, line_style, looks, new_figure
 
 SECTION = "Changes"
 AXES = {"tpr": ("false positive rate", "true positive rate"), "precision": ("recall", "precision")}
@@ -40,6 +40,8 @@ def draw_change_curves(found: Detection) -> Iterator[Drawing]:
 
 
 def _curves(rows: pd.DataFrame) -> Any:
+    from matplotlib.lines import Line2D
+
     known = looks(rows[["label", "metric"]].drop_duplicates().itertuples(index=False, name=None))
     figure = new_figure(7.5, 4.2)
     for panel, (height, (across, upwards)) in zip(figure.subplots(1, 2), AXES.items(), strict=True):
@@ -55,6 +57,13 @@ def _curves(rows: pd.DataFrame) -> Any:
         panel.set_ylim(0, 1.01)
         if height == "tpr":
             panel.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=0.8)
-    labels = list(dict.fromkeys(rows["label"]))
-    add_legend(figure, [line_handle(label, known[label]) for label in labels])
+    add_legend(
+        figure,
+        [
+            Line2D(
+                [], [], label=label, color=known[label].color, linestyle=line_style(known[label])
+            )
+            for label in dict.fromkeys(rows["label"])
+        ],
+    )
     return figure
