@@ -108,7 +108,10 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
 
 
 def _files(folder: Path) -> list[str]:
-    return ["--moving", str(folder / "a"), "--fixed", str(folder / "b"), "--out", str(folder / "o")]
+    for name in ("a.png", "b.png"):
+        (folder / name).touch()
+    given = {"--moving": "a.png", "--fixed": "b.png", "--out": "warped"}
+    return [word for option, name in given.items() for word in (option, str(folder / name))]
 
 
 def test_same_seed_gives_same_numbers_and_a_killed_run_too(

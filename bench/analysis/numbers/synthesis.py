@@ -180,7 +180,7 @@ def _verdict(row: Mapping[Any, Any], names: Sequence[str]) -> str:
             limits = signed_interval(low, high, digits(name))
             text = f"{score_of(name).title} ({signed(gain, digits(name))}, {limits})"
             parts["better" if is_better else "worse"].append(text)
-    told = [f"is {how} in {' and '.join(texts)}" for how, texts in parts.items() if texts]
+    told = [f"is {how} in {', '.join(texts)}" for how, texts in parts.items() if texts]
     return " and ".join(told) if told else "differs in none of the scores"
 
 

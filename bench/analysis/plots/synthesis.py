@@ -1,6 +1,7 @@
 """Figures of synthesis: one run, and the outputs of several."""
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.store.files import write_atomically
 from bench.store.folder import SHOWN
 
 SECTION = "Synthesis"
+TITLE = 20  # characters a line of a column's title
 STRONGEST = 0.3  # of the range of the truth: a difference that is drawn in full colour
 
 
@@ -95,7 +97,7 @@ def outputs_panel(labels: Sequence[str], runs: Sequence[Planes]) -> Any:
     darkest, brightest = _window(first.truth)
     for (above, below), (label, plane) in zip(panels.T, columns.items(), strict=True):
         draw_image(above, plane, darkest, brightest)
-        above.set_title(label)
+        above.set_title("\n".join(textwrap.wrap(label, TITLE)), verticalalignment="bottom")
         if label == "truth":
             below.set_visible(False)
         else:
