@@ -23,7 +23,9 @@ Name = Annotated[
         help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
     ),
 ]
-Root = Annotated[Path | None, typer.Option("--root", help="Its folder, as dataset.root.")]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Folder of the data set; the same as dataset.root.")
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Overrides = Annotated[
     list[str] | None,
@@ -57,11 +59,11 @@ def prepare(
     name: Name,
     overrides: Overrides = None,
     archive: Annotated[
-        Path | None, typer.Option("--archive", help="An archive that was downloaded by hand.")
+        Path | None, typer.Option("--archive", help="Archive that you downloaded by hand.")
     ] = None,
     clone: Annotated[
         Path | None,
-        typer.Option("--clone", help="A clone of the repository that the set is made of."),
+        typer.Option("--clone", help="Clone of the repository that the data set is made from."),
     ] = None,
     root: Root = None,
 ) -> None:
@@ -69,11 +71,11 @@ def prepare(
     experiment = _experiment(name, root, Path("results"), overrides)
     source = make_source(experiment)
     if "root" not in experiment["dataset"]:
-        print(f"{name} is embedded; there is nothing to prepare")
+        print(f"{name} is embedded; nothing to prepare")
         return
     before = is_ready(source)
     count = obtain(source, experiment["dataset"].get("about", {}), archive, clone)
-    how = "was ready before" if before is not None else "is ready"
+    how = "was already prepared" if before is not None else "is ready"
     print(f"{name} {how}: {counted(count, 'subject')} in {source.root}")
 
 

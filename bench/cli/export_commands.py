@@ -9,14 +9,14 @@ from bench.errors import counted
 from bench.store.escaping import for_terminal
 from bench.store.folder import Status
 
-RunsOption = Annotated[str, typer.Option(help="Only runs whose folders are named so.")]
+RunsOption = Annotated[str, typer.Option(help="Only runs whose folder names match this pattern.")]
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="Folder of the tables; former ones are replaced.")],
+    out: Annotated[Path, typer.Option(help="Folder of the tables; replaces earlier tables there.")],
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of results, or of exported tables; again for further ones."),
+        typer.Option(help="Folder of results or of exported tables; repeat it to add folders."),
     ] = None,
     runs: RunsOption = "*",
 ) -> None:
@@ -30,16 +30,16 @@ def export(
 
 
 def document(
-    out: Annotated[Path, typer.Option(help="The page, in Markdown.")],
-    results: Annotated[Path, typer.Option(help="Folder of results, or of exported tables.")] = Path(
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
+    results: Annotated[Path, typer.Option(help="Folder of results or of exported tables.")] = Path(
         "results"
     ),
     images: Annotated[
-        Path | None, typer.Option(help="Folder of its figures; by default images beside the page.")
+        Path | None, typer.Option(help="Folder of its figures; default: images, beside the page.")
     ] = None,
     runs: RunsOption = "*",
     select: Annotated[
-        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+        str, typer.Option(help="Criterion that chooses λ: val_dice, val_loss, val_dice_bounded.")
     ] = "val_dice",
     published: Annotated[bool, typer.Option("--published", help="Add the papers' values.")] = False,
 ) -> None:

@@ -32,7 +32,7 @@ def print_outcome(outcome: Outcome) -> None:
         return
     damage = outcome.folder.standing().reason if outcome.before else ""
     if outcome.before and not damage:
-        print(f"{name} has finished before; force=true runs it anew")
+        print(f"{name} has finished before; pass force=true to rerun it")
     print_summary(outcome.summary, outcome.folder.path)
     if damage:
         sys.stdout.flush()
@@ -51,7 +51,7 @@ def print_next_steps(results: Path) -> None:
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),
-        ("python -m bench data list", "further data sets, and where yours go"),
+        ("python -m bench data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
 

@@ -60,8 +60,7 @@ def check_weight(keys: set[str] | frozenset[str]) -> None:
     """Raises ConfigError if λ is set in two ways, of which one would have no effect."""
     if keys.issuperset(BOTH):
         raise ConfigError(
-            f"{BOTH[1]}: is a factor on the tuned weight, and without effect beside {BOTH[0]}. "
-            "Leave one of them out."
+            f"{BOTH[1]}: scales the tuned weight and has no effect beside {BOTH[0]}. Leave one out."
         )
 
 
@@ -86,7 +85,7 @@ def _parsed(argument: str) -> Override:
     except HydraException as error:
         key, _, text = argument.partition("=")
         raise ConfigError(
-            f"{argument}: Hydra reads some characters of this value as something else. Write "
+            f"{argument}: Hydra gives some characters of this value a meaning. Write "
             f"{shlex.quote(f'{key}={quoted(text)}')}, with both kinds of quotes."
         ) from error
 
@@ -96,17 +95,18 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
     key, _, text = argument.partition("=")
     several = "-m " if sweeps else ""
     if key == "experiment":
-        raise ConfigError(f"{argument}: an experiment is a sweep, and is added: -m +{argument}")
+        raise ConfigError(f"{argument}: an experiment is a sweep; add it with -m +{argument}")
     if RANGE.fullmatch(text):
         raise ConfigError(
-            f"{argument}: is no number. Several are {several}{key}=range({text.replace(':', ',')})."
+            f"{argument}: is not a number. For a range of values write "
+            f"{several}{key}=range({text.replace(':', ',')})."
         )
     if override.is_sweep_override():
         if not in_sweep:
-            what = f"Several values are a sweep: -m {argument}. " if sweeps else ""
+            what = f"To run them as a sweep, write -m {argument}. " if sweeps else ""
             raise ConfigError(
-                f"{argument}: has several values. {what}One value with a comma in it is "
-                f"{shlex.quote(f'{key}={quoted(text)}')}."
+                f"{argument}: has several values. {what}To pass one value with a comma in it, "
+                f"write {shlex.quote(f'{key}={quoted(text)}')}."
             )
         return
     value = None if override.is_delete() else override.value()
@@ -115,12 +115,12 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
     if key.lstrip("+") in GROUPS and isinstance(value, list | dict):
         names = ",".join(str(name) for name in value)
         raise ConfigError(
-            f"{argument}: one option can be chosen at a time. Several, one run each, are -m "
+            f"{argument}: choose one option. To run several, one after the other, write -m "
             f"{key}={names}"
         )
     if key == "dataset" and isinstance(value, str) and ("/" in value or Path(value).is_dir()):
         raise ConfigError(
-            f"{argument}: names a kind of data set, and its folder goes besides: dataset=nifti "
+            f"{argument}: must name a kind of data set; give its folder separately: dataset=nifti "
             f"dataset.root={quoted(value)}, or tiff_stack, nnunet, brain, …"
         )
 
@@ -129,10 +129,16 @@ def _no_setting(argument: str, before: str) -> str:
     """Why a word is no setting, and what was meant."""
     if before.endswith(","):
         whole = f"{before}{argument}" if argument else before[:-1]
-        return f"{f'{before} {argument}'.rstrip()}: has a space after a comma. Write {whole}."
+        return (
+            f"{f'{before} {argument}'.rstrip()}: has a space after a comma. Write {whole} instead."
+        )
     if Path(argument).exists() or "/" in argument:
         return (
-            f"{argument}: is no setting. A data set's folder is dataset.root={quoted(argument)}, "
-            f"or --root {shlex.quote(argument)} after `python -m bench data`."
+            f"{argument}: is not a setting. To give a data set's folder, write "
+            f"dataset.root={quoted(argument)}, or --root {shlex.quote(argument)} after `python -m "
+            "bench data`."
         )
-    return f"{argument}: is no setting, which are KEY=VALUE. `{RUN} --help` lists them."
+    return (
+        f"{argument}: is not a setting; settings have the form KEY=VALUE. `{RUN} --help` lists "
+        "them."
+    )

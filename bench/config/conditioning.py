@@ -57,18 +57,20 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
     ends = [factor * tuned for factor in USUAL] if given is None else given
     if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
         raise ConfigError(
-            f"model.lambda_range={given}: must be the least and the largest λ, such as [0.02,1.6]."
+            f"model.lambda_range={given}: must be the smallest and the largest λ, such as "
+            "[0.02,1.6]."
         )
     low, high = ends
     if not 0 < low < high < math.inf:
         raise ConfigError(
-            f"model.lambda_range={given}: must ascend from above 0, since λ is learned on a "
-            f"logarithmic scale. Give the least and the largest λ, such as [0.02,1.6]."
+            f"model.lambda_range={given}: must ascend and be above 0, since the network learns λ "
+            "on a logarithmic scale. Give the smallest and the largest λ, such as [0.02,1.6]."
         )
     if not LEAST <= low < high <= MOST:
         raise ConfigError(
             f"model.lambda_range={given}: must lie between {LEAST:g} and {MOST:g}, since networks "
-            "compute λ in single precision. Give the least and the largest λ, such as [0.02,1.6]."
+            "compute λ in single precision. Give the smallest and the largest λ, such as "
+            "[0.02,1.6]."
         )
     return {**model, "lambda_range": [float(low), float(high)]}
 

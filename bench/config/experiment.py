@@ -59,7 +59,8 @@ class Experiment:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except MissingMandatoryValue as error:
             raise ConfigError(
-                f"{error.full_key} is missing. Pass it, such as {error.full_key}=my_module.MyClass."
+                f"{error.full_key} is missing. Pass it, for example "
+                f"{error.full_key}=my_module.MyClass."
             ) from None
         except OmegaConfBaseException as error:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
@@ -189,7 +190,7 @@ def _check_sections(config: DictConfig) -> None:
     for place in REQUIRED:
         section, _, key = place.rpartition(".")
         if key not in list(config[section] if section else config):
-            raise ConfigError(f"{place} is missing. Set it, or take ~{place} away.")
+            raise ConfigError(f"{place} is missing. Set it, or drop ~{place}.")
 
 
 def _tuned_weight(config: DictConfig) -> float:
@@ -203,9 +204,9 @@ def _check_in_range(weight: float, model: Mapping[str, Any]) -> None:
     weights = weight_range(model)
     if weights is not None and weight not in weights:
         raise ConfigError(
-            f"regularizer.weight={weight:g}: is outside of what a network of "
-            f"model.conditioned=lambda learns here, λ of {weights}. Choose one of these, or train "
-            "one on another model.lambda_range."
+            f"regularizer.weight={weight:g}: is outside the range that this network of "
+            f"model.conditioned=lambda learns, λ of {weights}. Choose a λ in this range, or train "
+            "with another model.lambda_range."
         )
 
 
@@ -225,8 +226,8 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(
-                f"{section}.name={name}: must be letters, digits, '.', '_', '+' and '-', beginning "
-                "with a letter or digit; folders are called by it."
+                f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
+                "and begin with a letter or digit; it names folders."
             )
 
 
@@ -271,7 +272,7 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
         raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
     if dataset is None and section.get("root") is not None:
         raise ConfigError(
-            f"{option}.root={section['root']}: is the folder of another data set; name that one by "
+            f"{option}.root={section['root']}: is for another data set; name that data set with "
             f"{option}.dataset. The folder of the run's data set is dataset.root."
         )
     for key in ("trainer", "augmentation"):
@@ -283,8 +284,8 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
         if key in ("name", "budget"):
             differing = sorted({entry.name for entry in fields(TrainerSettings)} - {*OF_EXTRACTORS})
             raise ConfigError(
-                f"{option}.trainer.{key}: is of the trainer of the whole run. An extractor can "
-                f"differ in {', '.join(differing)}."
+                f"{option}.trainer.{key}: applies to the whole run. An extractor may differ in "
+                f"{', '.join(differing)}."
             )
     if "state_dict" not in section:
         _check_training(option, section, trainer)

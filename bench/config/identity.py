@@ -174,7 +174,7 @@ def folder_digest(folder: Any) -> str:
     """
     if not isinstance(folder, str) or not Path(folder).is_dir():
         raise ConfigError(
-            f"model.folder={folder}: no such folder. Name the one with the displacement fields."
+            f"model.folder={folder}: no such folder. Name the folder with the displacement fields."
         )
     found = hashlib.sha256()
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):

@@ -30,14 +30,14 @@ def check_recorded(config: Any, file: str, trust: bool, remedy: str) -> None:
     for place, value in _leaves(config):
         if isinstance(value, str) and INTERPOLATION in value:
             raise ConfigError(
-                f"{file}: {place}={value!r} is an interpolation, and no run records one. Someone "
-                "else has written it; delete the run, or write the value in its place."
+                f"{file}: {place}={value!r} is an interpolation, which no run records: someone "
+                "edited the file. Delete the run, or replace the interpolation with its value."
             )
         known = isinstance(value, str) and value in _classes()
         if place.rpartition(".")[2] == TARGET and not (trust or known):
             raise ConfigError(
-                f"{file}: {place}={value!r} is no class that conf/ names, and building it runs its "
-                f"code. If the run is yours, {remedy}; if not, leave it."
+                f"{file}: {place}={value!r} is a class that conf/ does not name, and building it "
+                f"runs its code. If the run is yours, {remedy}; if not, do not use it."
             )
 
 

@@ -76,11 +76,11 @@ class MaskReport:
     def note(self, subjects: int) -> str:
         """A line on the masks of so many subjects."""
         line = (
-            f"{len(self.shares)} of {subjects} subjects have a mask, inside of which lie "
-            f"{np.mean(self.shares):.1%} of the voxels on average"
+            f"{len(self.shares)} of {subjects} subjects have a mask; on average "
+            f"{np.mean(self.shares):.1%} of the voxels lie inside"
         )
         if self.labelled:
-            line += f"; {counted(self.labelled, 'voxel')} outside have labels, which become 0"
+            line += f"; {counted(self.labelled, 'voxel')} outside have labels; those become 0"
         return line
 
 

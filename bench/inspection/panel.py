@@ -72,8 +72,8 @@ def find_pair(folders: Sequence[Folder], pair: str | None) -> tuple[str, str]:
         raise StoreError(f"--pair {pair}: must be MOVING,FIXED.")
     if tuple(parts) not in tables[0].index:
         raise StoreError(
-            f"--pair {pair}: is no test pair of {folders[0].path.name}. They are named "
-            "MOVING,FIXED; pairs.csv of a run lists them."
+            f"--pair {pair}: is not a test pair of {folders[0].path.name}. Name one as "
+            "MOVING,FIXED; pairs.csv of the run lists them."
         )
     return parts[0], parts[1]
 
@@ -88,8 +88,8 @@ def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
     for folder, table in zip(folders, tables, strict=True):
         if not table.index.equals(tables[0].index):
             raise StoreError(
-                f"{folder.path.name}: has other test pairs than {folders[0].path.name}; a figure "
-                "shows one pair."
+                f"{folder.path.name}: has other test pairs than {folders[0].path.name}, but a "
+                "figure shows one pair. Name runs with the same test pairs."
             )
     return tables
 

@@ -88,5 +88,5 @@ def known_rows(folder: Folder) -> pd.DataFrame:
             fault = ALTERED
         except (OSError, ValueError) as error:
             fault = f"cannot be read ({type(error).__name__})"
-        print(f"{path}: {fault}; its levels are tested again when they are asked for")
+        print(f"{path}: {fault}; its levels will be tested again on request")
     return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})

@@ -65,7 +65,7 @@ def read_extractors(learners: Iterable[Learner]) -> None:
             _, folder = _place(learner)
             if folder.summary() is None:
                 raise StoreError(
-                    f"{folder.path}: is missing, the extractor that the metric needs. Copy it "
+                    f"{folder.path}: the metric needs this extractor, which is missing. Copy it "
                     "there with the run, or run the run's command again with its data."
                 )
             load_network(folder.file(BEST), learner.network)
@@ -101,7 +101,7 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         labels=learning.needs_labels,
     )
     if not dataset.members("train"):
-        print(f"{task} on {dataset.name}: without training subjects it learns on the test images")
+        print(f"{task} on {dataset.name}: no training subjects, so it learns on the test images")
     network.requires_grad_(True)
     if isinstance(network, StartsFromImages):
         members = evenly_spaced(training.members, STARTING_IMAGES)

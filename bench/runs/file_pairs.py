@@ -37,8 +37,8 @@ class PairOfFiles:
     def __post_init__(self) -> None:
         if self.fixed_labels is not None and self.labels is None:
             raise DataError(
-                f"{self.fixed_labels}: are labels of the fixed image {self.fixed}, and those of "
-                f"the moving image {self.moving} are not given. Give both, or leave it out."
+                f"{self.fixed_labels}: labels the fixed image {self.fixed}, but the moving image "
+                f"{self.moving} has no labels. Give both label maps, or none."
             )
 
     @property
@@ -70,7 +70,9 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
             two pairs are the same.
     """
     if not path.exists():
-        raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
+        raise DataError(
+            f"{path}: no such file. Write a CSV there with the columns moving and fixed."
+        )
     pairs: list[PairOfFiles] = []
     lines: list[int] = []
     for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
@@ -102,8 +104,8 @@ def _told_apart(
         if first.setdefault(pair.folder, line) != line:
             raise DataError(
                 f"{table}: lines {first[pair.folder]} and {line} both register "
-                f"{' to '.join(pair.stems)}, and the results of one would replace those of "
-                "the other. Leave one of them out, or register it by --moving and --fixed."
+                f"{' to '.join(pair.stems)}; the results of one would replace those of the other. "
+                "Leave one out, or register it with --moving and --fixed."
             )
     return named
 

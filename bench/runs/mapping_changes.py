@@ -68,7 +68,9 @@ class ChangeMapper(Registrar):
                 path = aside / ("change" if name == MAIN else f"change_{name}")
                 written.append(_write(path, found[0].float().cpu().numpy(), fixed))
         if MAIN not in maps:
-            notes.append("the run has no metric with a map of its values, and so no map change")
+            notes.append(
+                "the metric of the run gives no map of its values, so there is no map change"
+            )
         called, other = files.names
         names = ", ".join(path.name for path in written)
         return Mapped(f"{called} to {other}: {out}: {names}", notes)

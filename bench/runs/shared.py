@@ -20,7 +20,10 @@ def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, An
         with folder.claim(wait=True):
             if not _is_whole(folder):
                 if folder.summary() is not None:
-                    print(f"{folder.path}: is damaged ({_damage(folder)}); {what} is made again")
+                    print(
+                        f"{folder.path}: is damaged ({_damage(folder)}); the suite makes {what} "
+                        "again"
+                    )
                     folder.forget()
                 train()
     return folder.summary() or {}

@@ -77,8 +77,8 @@ def load_method(
     content = read_json(folder.file(DATA))
     if content is None:
         raise StoreError(
-            f"{folder.path.name}: has no readable {DATA}, without which it cannot be used on new "
-            "images. Run its command again with force=true."
+            f"{folder.path.name}: has no readable {DATA}, which new images need. Run its command "
+            "again with force=true."
         )
     check_recorded(content, str(folder.file(DATA)), trust, TRUSTING)
     experiment = Experiment.from_config(OmegaConf.create(config))
@@ -113,8 +113,8 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
     if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
-            f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
-            "trained on; put them back, or run it anew."
+            f"{folder.path.name}: the files of {setup.dataset.name} have changed since its "
+            "training. Restore them, or rerun it."
         )
     return setup
 
@@ -133,7 +133,10 @@ def _finished_config(
     """
     summary = folder.finished()
     if summary.get("task", REGISTRATION) not in tasks:
-        raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
+        raise StoreError(
+            f"{folder.path.name}: is a run of task={summary['task']}; this command needs a run of "
+            f"task={' or '.join(tasks)}."
+        )
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
@@ -148,9 +151,11 @@ def _check_learned(weight: float, model: Mapping[str, Any], name: str) -> None:
     weights = weight_range(model)
     if weights is None:
         raise ConfigError(
-            f"--weight {weight:g}: {name} knows one λ only. Give a run of model.conditioned=lambda."
+            f"--weight {weight:g}: {name} learned one λ only. Name a run with "
+            "model.conditioned=lambda."
         )
     if weight not in weights:
         raise ConfigError(
-            f"--weight {weight:g}: the network of {name} learned λ of {weights}. Give one of these."
+            f"--weight {weight:g}: the network of {name} learned λ of {weights}. Choose a λ in "
+            "this range."
         )

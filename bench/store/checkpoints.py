@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.errors import StoreError
 from bench.store.files import write_atomically
 
-ALTERED = "its bytes are not those that were written"
+ALTERED = "its bytes have changed since it was written"
 
 
 def save_network(path: Path, network: nn.Module, description: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from bench.store.escaping import for_csv
 AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
 BLOCK = 1 << 20  # bytes read at once
 CHECKSUM = "checksum"  # key of a sealed JSON object
-ALTERED = "is not as it was written"
+ALTERED = "has changed since it was written"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

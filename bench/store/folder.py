@@ -44,10 +44,10 @@ DATA = "data.json"  # what a run needs to be used without its data
 ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs
 FILES = "files"  # of a summary: CRC-32 by name
-NEWER = f"was written by a newer version than this one, which knows schema {SCHEMA}"
-UPDATE = "Update, or choose another folder with results_dir=DIR."
-RUN_AGAIN = "The same command runs it again."
-ANEW = "force=true runs it anew."
+NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
+UPDATE = "Update the suite, or choose another folder with results_dir=DIR."
+RUN_AGAIN = "Run the same command to repeat it."
+ANEW = "Pass force=true to rerun it."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
@@ -109,7 +109,9 @@ class Folder:
         if found.status is Status.DAMAGED:
             raise StoreError(f"{self.path.name}: is damaged: {found.reason}")
         if found.summary is None:
-            raise StoreError(f"{self.path.name}: has not finished. Run its command to its end.")
+            raise StoreError(
+                f"{self.path.name}: has not finished. Run its command again to finish it."
+            )
         return found.summary
 
     def status(self) -> Status:
@@ -181,8 +183,8 @@ class Folder:
                 held_until_the_end.enter_context(lock)
             except Busy:
                 raise Busy(
-                    f"{self.name} is being run by another process. Wait for it; "
-                    "`python -m bench runs` shows when it has finished."
+                    f"Another process is running {self.name}. Wait for it; `python -m bench runs` "
+                    "shows when it has finished."
                 ) from None
             recover(self.path)
             yield
@@ -318,7 +320,7 @@ def _fault_of(content: Mapping[str, Any]) -> str | None:
     schema = content.get("schema")
     finished = content.get("status") == Status.FINISHED
     if not (isinstance(schema, int) and finished and isinstance(content.get(FILES, {}), dict)):
-        return "is no summary of a finished run"
+        return "is not the summary of a finished run"
     if schema > SCHEMA:
         return NEWER
     scores = content.get("scores")

@@ -38,14 +38,14 @@ def held(path: Path, what: str, remedy: str, patience: float | None = None) -> I
         except Timeout:
             if patience is not None:
                 raise Busy(f"{what} is held by {_holder(path)}.") from None
-            print(f"waiting for {what}, which {_holder(path)} holds", file=sys.stderr, flush=True)
+            print(f"waiting for {what}, held by {_holder(path)}", file=sys.stderr, flush=True)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
         raise StoreError(
-            f"{path}: this file system has no locks ({error}), without which two processes could "
-            f"write the same files. Choose a folder on another one with {remedy}."
+            f"{path}: this file system has no locks ({error}), so two processes could write the "
+            f"same files. Choose a folder on another file system with {remedy}."
         ) from error
     try:
         with suppress(OSError):

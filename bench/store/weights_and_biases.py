@@ -95,8 +95,8 @@ class WandbTracker(Tracker):
         self._run.finish(exit_code=1 if failed else 0)
         if self._kept:
             print(
-                f"Weights & Biases: kept here. `wandb sync {self._kept}` uploads it; with "
-                "WANDB_MODE=online or tracker.mode=online the next run is uploaded as it goes."
+                f"Weights & Biases: recorded offline. `wandb sync {self._kept}` uploads this run; "
+                "WANDB_MODE=online or tracker.mode=online uploads the next one while it runs."
             )
 
 

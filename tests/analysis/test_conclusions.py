@@ -176,7 +176,7 @@ def test_few_pairs_conclude_nothing(tmp_path):
     for metric, dice in (("ncc", 0.5), ("mse", 0.9)):
         write_run(tmp_path, config(metric=metric), np.full(4, dice) + SPREAD[:4], variant=metric)
     (said,) = texts(tmp_path)
-    assert said.endswith("4 test pairs). No difference between so few can be significant.")
+    assert said.endswith("4 test pairs). With so few pairs no difference can be significant.")
 
 
 def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
@@ -207,13 +207,13 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
     first, _, second = said.text.partition(" has the highest mean Dice")
     assert {first, "mse", "ncc"} == {"mse", "ncc"}
     other = ({"mse", "ncc"} - {first}).pop()
-    ending = f"; {other} cannot be told from it, all others are significantly lower."
+    ending = f"; {other} do not differ significantly from it, all others are significantly lower."
     assert second.endswith(ending)
     few = tmp_path / "few"
     for metric in ("mse", "ncc"):
         write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
     (said,) = find(Request(few)).headlines
-    assert said.text.endswith("; so few pairs tell no methods apart.")
+    assert said.text.endswith("; with so few pairs no difference can be significant.")
 
 
 def test_pairs_that_are_too_few_for_so_many_tests_tell_nothing_apart(tmp_path):
@@ -221,7 +221,9 @@ def test_pairs_that_are_too_few_for_so_many_tests_tell_nothing_apart(tmp_path):
         steps = 0.001 * number * np.arange(1, 10)
         write_run(tmp_path, config(metric=metric), 0.8 - steps, variant=metric)
     (said,) = find(Request(tmp_path)).headlines
-    assert said.text.endswith("; so few pairs tell no methods apart.")  # 15 tests of 9 pairs
+    assert said.text.endswith(
+        "; with so few pairs no difference can be significant."
+    )  # 15 tests of 9 pairs
     two = tmp_path / "two"
     for metric in ("mse", "ncc"):
         write_run(two, config(metric=metric), 0.8 - 0.01 * (metric == "ncc") * np.arange(1, 10))
@@ -372,7 +374,7 @@ def test_main_table_of_landmarks_leads_with_them_beside_that_of_labels(landmarks
     write_run(landmarks, config("demo", "mse"), 0.4 + SPREAD)
     write_report(Request(landmarks), landmarks / "report")
     text = (landmarks / "report" / "tables" / "results.md").read_text()
-    dice, tre = text.split("The same of data sets that have landmarks and no labels.")
+    dice, tre = text.split("The same for data sets with landmarks but no labels.")
     assert "| pairs | Dice ↑ | Δ Dice |" in dice
     assert "| pairs | TRE [mm] ↓ | Δ TRE [mm] |" in tre
     assert "Dice" not in tre
@@ -382,4 +384,4 @@ def test_main_table_of_landmarks_leads_with_them_beside_that_of_labels(landmarks
     page = (landmarks / "report" / "index.html").read_text(encoding="utf-8")
     assert "Box plots of TRE over test pairs. histology: medians mse 3.50, ncc 3.00" in page
     statistics = (landmarks / "report" / "tables" / "statistics.md").read_text()
-    assert "TRE on histology (noise 0.2), every two methods." in statistics
+    assert "TRE on histology (noise 0.2), all pairs of methods." in statistics

@@ -259,9 +259,12 @@ DAMAGES = {
     "not text": (lambda f: (f / "runs.csv").write_bytes(b"\xff\xfe"), "runs.csv: is no table of"),
     "another table": (
         lambda f: shutil.copy(f / "scores.csv", f / "runs.csv"),
-        "runs.csv: is no table of results: it lacks the column",
+        "runs.csv: is not a table of results: it lacks the column",
     ),
-    "no pairs": (change("scores.csv", "pair,", "number,"), "scores.csv: is no table of results: "),
+    "no pairs": (
+        change("scores.csv", "pair,", "number,"),
+        "scores.csv: is not a table of results: ",
+    ),
     "a cell too many": (change("scores.csv", "\n", ",1\n", 1), "scores.csv: is no table of"),
     "a word": (change("scores.csv", ",0.1,", ",many,"), "scores.csv: has 'many' for a number of"),
     "cut off": (drop_line("scores.csv", 5), "scores.csv: has not one row for each test pair of"),

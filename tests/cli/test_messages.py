@@ -58,7 +58,7 @@ def test_only_networks_are_conditioned(setting):
         compose([f"model.{setting}", "model=direct"])
     said = explain(caught.value)
     assert said.endswith(
-        ": only a network can be conditioned on λ. Choose one, as model=voxelmorph."
+        ": only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
     )
     assert said.startswith(f"model.{setting.partition('=')[0]}: ")
 
@@ -100,7 +100,7 @@ def test_folder_of_several_sets_of_nnunet(tmp_path):
         (tmp_path / name / "dataset.json").write_text("{}")
     assert first_fault("dataset=nnunet", f"dataset.root={tmp_path}") == (
         f"dataset nnunet: {tmp_path} holds several data sets (Dataset001_A, Dataset002_B). Point "
-        f"dataset.root at one, such as {tmp_path / 'Dataset001_A'}."
+        f"dataset.root at one of them, such as {tmp_path / 'Dataset001_A'}."
     )
 
 
@@ -116,7 +116,7 @@ def test_stack_of_three_slices_that_are_stored_as_colours(tmp_path):
     )
     assert line == (
         f"{tmp_path / 'train.tif'}: its planes are the colours of one slice, as tifffile writes "
-        "stacks of 3. Save it with photometric='minisblack', if they are slices."
+        "stacks of 3. If they are slices, save it with photometric='minisblack'."
     )
 
 

@@ -354,8 +354,8 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         ),
         (
             ["metric.extractor.trainer={budget:paper}"],
-            "metric.extractor.trainer.budget: is of the trainer of the whole run. An extractor can "
-            "differ in accelerator, accumulate, batch_size",
+            "metric.extractor.trainer.budget: applies to the whole run. An extractor may differ in "
+            "accelerator, accumulate, batch_size",
         ),
         (["metric.extractor.channels=7"], "metric.extractor.channels=7: must be a list of whole"),
         (["metric.extractor.channels=null"], "metric.extractor.channels=None: must be a list of"),

@@ -138,7 +138,7 @@ def test_name_that_cannot_be_read_is_refused(tmp_path, make, name):
         path.write_bytes(renamed_in_tar(path.read_bytes(), name.encode()))
         if "\0" in name:  # so does tar
             return
-    refused(path, tmp_path / "out", "has no name that could be read, so nothing was unpacked")
+    refused(path, tmp_path / "out", "has an unreadable name, so nothing was unpacked")
     assert "\x1b" not in told(path, tmp_path / "out")
 
 
@@ -147,7 +147,7 @@ def test_name_of_no_encoding_is_refused(tmp_path):
     refused(path, tmp_path / "out", "is damaged or cut short")
     path = make_tar(tmp_path / "a.tar", {"zzzzzzzzz": b"x"}, "w")
     path.write_bytes(renamed_in_tar(path.read_bytes(), b"\xff\xfe"))
-    refused(path, tmp_path / "out", "has no name that could be read")
+    refused(path, tmp_path / "out", "has an unreadable name")
 
 
 def rename_in_zip(path, name, flag):

@@ -129,7 +129,7 @@ def test_subject_that_is_not_used_is_not_checked(source, tmp_path):
 def test_damaged_cache_is_no_cache_for_a_plan(source, tmp_path, capsys):
     folder = prepare(source(), tmp_path / "cache").folder
     (folder / "index.json").write_text("{")
-    with pytest.raises(DataError, match="its images have not been read yet"):
+    with pytest.raises(DataError, match="its images have not been read"):
         find(source(), tmp_path / "cache")
     assert "is damaged (index.json" in capsys.readouterr().out
 

@@ -67,7 +67,7 @@ def test_bytes_decide_whatever_the_name(tmp_path, kind, name):
             b"/annex/objects/MD5E-s1",
             "is a pointer of git-annex, not the file itself.*git annex g",
         ),
-        (b'{"a": 1}', "is JSON, which is not read. Name the image that it goes with"),
+        (b'{"a": 1}', "is JSON, which is not read. Name the image that belongs to it"),
         ("Käse\n".encode() * 500, "is a text, which is not read. Name an image file"),
         (b"", "is a file that is empty, which is not read. Copy or download it again"),
         (bytes(2000), "is a file that is filled with zeros, which is not read. Copy or download"),

@@ -335,8 +335,8 @@ def test_labels_that_only_name_their_list_may_differ(tmp_path):
 def test_check_counts_points_that_are_missing_or_outside():
     notes = check(blobs(TWO, ([[9, 3], [21, 4]], None), ONE)).notes
     assert (
-        "9 of 9 subjects have landmarks, 18 in all; 3 are missing; 3 lie outside the images and do "
-        "not count"
+        "9 of 9 subjects have landmarks, 18 in all; 3 are missing; 3 lie outside the images and "
+        "are not counted"
     ) in notes
 
 

@@ -423,7 +423,9 @@ def test_qform_that_cannot_be_read_is_told(tmp_path):
     image.header["qform_code"] = 1
     image.header["quatern_b"] = 5
     nibabel.save(image, tmp_path / "image.nii")
-    assert disagreement(tmp_path / "image.nii") == "its qform cannot be read; the sform is used"
+    assert (
+        disagreement(tmp_path / "image.nii") == "its qform cannot be read; the suite uses the sform"
+    )
     assert read_nifti(tmp_path / "image.nii", None).image.shape == (5, 6, 7)
 
 
@@ -438,7 +440,7 @@ def test_sform_and_qform_that_differ_are_told(tmp_path):
     image.set_sform(np.eye(4), code=1)
     nibabel.save(image, path)
     assert disagreement(path) == (
-        "sform and qform put a voxel up to 30 mm apart; the sform is used"
+        "sform and qform put a voxel up to 30 mm apart; the suite uses the sform"
     )
     np.testing.assert_array_equal(read_nifti(path, None).affine, np.eye(4))
 

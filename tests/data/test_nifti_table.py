@@ -433,8 +433,8 @@ def test_check_says_what_the_masks_take_in(masked):
     report = check(source(masked, text, mask="brain"))
     assert not report.faults
     line = (
-        f"3 of 3 subjects have a mask, inside of which lie {share:.1%} of the voxels on average; "
-        "6 voxels outside have labels, which become 0"
+        f"3 of 3 subjects have a mask, inside of which lie {share:.1%} of the voxels on average; 6 "
+        "voxels outside have labels; those become 0"
     )
     assert line in report.notes
     assert not any("mask" in note for note in check(source(masked, text)).notes)

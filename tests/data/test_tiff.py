@@ -134,7 +134,7 @@ def test_volumes_have_channels_along_axis_c(path, axes):
         (
             VOLUME[:3],
             {"photometric": "rgb", "planarconfig": "separate"},
-            "of one page, its planes being colours; volumes are needed. .*photometric='minisblack'",
+            "of one page, whose planes are colours; volumes are needed. .*photometric='minisblack'",
         ),
         (
             np.stack([VOLUME, VOLUME]),

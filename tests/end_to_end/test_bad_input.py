@@ -80,8 +80,8 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
     assert "+trainer" not in line
     line = run("metric=mse", *DEMO, at(empty_results), "metric.mesk=labels").line
     assert line == (
-        "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE adds an "
-        "argument for your class."
+        "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE passes an "
+        "argument to your class."
     )
     assert not empty_results.exists()
 
@@ -118,8 +118,8 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
         (
             "dataset.subjects_per_split.val=0",
-            "dataset demo: split 'val' has no subjects, and this run needs some. Add them, or "
-            "train nothing, such as with model=direct metric=ncc.",
+            "dataset demo: split 'val' has no subjects, but this run needs some. Add subjects, or "
+            "use a method without training, such as model=direct metric=ncc.",
         ),
     ],
 )
@@ -288,8 +288,8 @@ def test_transfer_from_data_that_are_not_there_says_how_to_get_them(
     line = run(*TRANSFER, f"metric.extractor.root={root}", *DEMO, at(results)).line
     assert line == (
         f"metric.extractor.dataset=phc_u373: dataset phc_u373: the folder {root} does not exist. "
-        "Pass metric.extractor.root=PATH; `python -m bench data prepare phc_u373` gets the data "
-        "or says how."
+        "Pass metric.extractor.root=PATH; `python -m bench data prepare phc_u373` downloads the "
+        "data or explains how to get it."
     )
     assert run_folders(results) == []
     assert not (results / "extractors").exists()
@@ -376,8 +376,8 @@ def test_volume_of_one_slice_is_refused(results: Path, run: Command) -> None:
     demo = [word for word in DEMO3D if not word.startswith("dataset.shape")]
     outcome = run("metric=mse", *demo, "dataset.shape=[1,24,24]", at(results))
     assert outcome.line == (
-        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, or "
-        "derivatives along it do not exist. Choose another dataset.shape, or take slices as 2D "
+        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, "
+        "since scores need derivatives along it. Choose another dataset.shape, or use slices as 2D "
         "images."
     )
     assert run_folders(results) == []
@@ -395,8 +395,8 @@ def test_missing_folder_says_how_to_get_the_data(
     name = dataset[0].partition("=")[2]
     line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
     assert line == (
-        f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; "
-        f"`python -m bench data prepare {name}` gets the data or says how."
+        f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; `python -m "
+        f"bench data prepare {name}` downloads the data or explains how to get it."
     )
     assert_nothing_written(empty_results)
 
@@ -515,8 +515,8 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     ),
     slice_only: (
         "image",
-        "is a 2D image of (12, 14, 1); volumes are needed. Set dataset.ndim=2, or name the volume "
-        "or the folder of all slices.",
+        "is a 2D image of (12, 14, 1), but the data set needs volumes. Set dataset.ndim=2, or name "
+        "the volume or the folder of all slices.",
     ),
     undeclared_labels: (
         "labels",
@@ -531,7 +531,7 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     ),
     not_finite: (
         "image",
-        "2 voxels are not finite (NaN or Inf). Replace them, or take the subject out of the list.",
+        "2 voxels are not finite (NaN or Inf). Replace them, or remove the subject from the list.",
     ),
 }
 

@@ -152,7 +152,8 @@ def test_rows_are_printed_by_a_process_of_its_own(two_runs: Path, bench: Command
 def test_runs_of_a_missing_folder(tmp_path: Path, bench: Command) -> None:
     outcome = bench("runs", "--results", str(tmp_path / "nowhere"))
     assert outcome.line == (
-        f"--results {tmp_path / 'nowhere'}: no such folder. Runs are written by run.py."
+        f"--results {tmp_path / 'nowhere'}: no such folder. run.py writes runs; name its "
+        "results_dir."
     )
 
 
@@ -199,4 +200,4 @@ def test_one_run_is_shown_removed_and_not_found_then(two_runs: Path, bench: Comm
     gone = bench("runs", "show", run_id, "--results", str(two_runs))
     assert gone.line.startswith(f"{run_id}: no run of this id in {two_runs}.")
     unnamed = bench("runs", "rm", "--results", str(two_runs))
-    assert unnamed.line == "Name the runs by their ids, or say --failed."
+    assert unnamed.line == "Give the ids of runs, or pass --failed."

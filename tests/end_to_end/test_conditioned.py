@@ -259,7 +259,7 @@ def test_weight_that_was_not_learned_is_refused(
     more = [*pair, "--out", str(tmp_path / "out")] if command == "register" else ["--levels", "0"]
     asked = bench(command, name, *more, "--results", str(swept), "--weight", "3")
     assert asked.line == (
-        f"--weight 3: the network of {name} learned λ of 0.0025 to 0.16. Give one of these."
+        f"--weight 3: the network of {name} learned λ of 0.0025 to 0.16. Choose a λ in this range."
     )
     assert run(*DEMO, "metric=mse", at(swept)).code == 0
     (plain,) = (f.name for f in run_folders(swept) if "network" not in read_summary(f))

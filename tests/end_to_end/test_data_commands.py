@@ -87,7 +87,7 @@ def test_prepare_then_preview_then_train(
     arguments = ("prepare", "phc_u373", "--archive", str(archive), "--root", str(root))
     outcome = bench("data", *arguments)
     assert outcome.out.strip() == f"phc_u373 is ready: 11 subjects in {root}"
-    assert "phc_u373 was ready before" in bench("data", *arguments).out
+    assert "phc_u373 was already prepared" in bench("data", *arguments).out
     preview = ("preview", "phc_u373", "--root", str(root), "--results", str(results))
     assert bench("data", *preview, "--count", "3").code == 0
     assert (results / "data" / "phc_u373-preview.png").stat().st_size > 10_000

@@ -225,7 +225,10 @@ def test_interrupted_before_the_first_pair_starts_again(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:1")
-    assert run_process(*DIRECT, at(results)).line == "Interrupted. The same command starts again."
+    assert (
+        run_process(*DIRECT, at(results)).line
+        == "Interrupted. Run the same command to start again."
+    )
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err

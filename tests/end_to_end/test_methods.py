@@ -160,7 +160,7 @@ def test_set_without_training_and_validation_subjects_is_registered(
     outcome = run("-m", *command, "regularizer.scale=1,2")
     assert outcome.code == 0, outcome.err
     assert "without validation subjects nothing says whether λ is good" in outcome.out
-    assert "the least of those tried: there are no validation subjects" in outcome.out
+    assert "the smallest λ tried: there are no validation subjects" in outcome.out
     for folder in run_folders(results):
         assert read_summary(folder)["validation"] == {}
         assert len(read_rows(folder / "pairs.csv")) == 2

@@ -115,7 +115,7 @@ def test_fields_that_make_every_pair_worse_are_doubted(
 
 def test_table_of_pairs_that_is_no_file_is_named(tmp_path: Path, bench: Command) -> None:
     line = bench("register", "ID", "--csv", str(tmp_path), "--out", str(tmp_path / "out")).line
-    assert line == f"--csv {tmp_path}: is no file. Give a table of pairs, pairs.csv."
+    assert line == f"--csv {tmp_path}: is not a file. Give a table of pairs, such as pairs.csv."
 
 
 def test_folder_that_is_no_run_is_named(tmp_path: Path, bench: Command) -> None:
@@ -123,6 +123,6 @@ def test_folder_that_is_no_run_is_named(tmp_path: Path, bench: Command) -> None:
     for folder in (tmp_path, tmp_path / "runs"):
         folder.mkdir(exist_ok=True)
         assert bench("register", str(folder), *files).line == (
-            f"{folder}: is a folder, and no run's: it has no run.json. Give the folder of a run, "
+            f"{folder}: is not the folder of a run: it has no run.json. Give the folder of a run, "
             "such as results/runs/NAME, or an id that `python -m bench runs` lists."
         )

@@ -73,10 +73,10 @@ def test_damaged_test_is_thrown_away_and_done_again(trained: Path, bench: Comman
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"0.3,", b"0.1,", 1))
     report = bench("report", "--results", str(trained))
-    assert "robustness.csv is not as it was written" in report.out + report.err
+    assert "robustness.csv has changed since it was written" in report.out + report.err
     again = bench(*command)
     assert again.code == 0, again.err
-    assert f"{path}: is not as it was written; its levels are tested again" in again.out
+    assert f"{path}: has changed since it was written; its levels are tested again" in again.out
     without_time = [{**row, "seconds": ""} for row in rows(path)]
     path.write_bytes(whole)
     assert [{**row, "seconds": ""} for row in rows(path)] == without_time

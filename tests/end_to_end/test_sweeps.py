@@ -29,7 +29,7 @@ SWEEP = ["metric=mse", "regularizer.scale=1,2,4", *DEMO]
 NAMED = ["metric=mse", "metric.name=named", "metric._target_=custom_parts.Named"]
 NAMES = "+metric.label=first,second,third"
 BORDER = "at the border of the weights tried"
-RESUMES = "The same command runs these, and nothing else."
+RESUMES = "The same command runs only these."
 SMALL_EXTRACTOR = ["metric.levels=[1,2]", "dataset.recommended.short.surrogate_steps=6"]
 
 
@@ -110,7 +110,7 @@ def test_plan_tells_what_is_done_and_what_the_rest_takes(swept: Path, run: Comma
     assert re.search(r"^time: about \d+ s on one device", outcome.out, re.M)
     most = max(read_summary(folder)["training_memory"] for folder in run_folders(swept))
     assert most > 50e6
-    assert f"memory: up to {most / 1e9:.1f} GB, as earlier runs took" in outcome.out.splitlines()
+    assert f"memory: up to {most / 1e9:.1f} GB, judging by earlier runs" in outcome.out.splitlines()
     assert re.search(r"^disk: about \d+ MB", outcome.out, re.M)
     assert written(swept) == before
 

@@ -181,7 +181,9 @@ def test_what_cannot_be_tested_is_said_in_one_line(
         *stack, f"model.trained={identity.name}"
     )
     (trained / "summary.json").unlink()
-    assert line(*stack, name) == f"{name}: has not finished. Run it to its end first."
+    assert (
+        line(*stack, name) == f"{name}: has not finished. Finish it first: run its command again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,5 +198,5 @@ def test_broken_configuration_of_the_trained_run_is_one_line(
     other = {"half": whole[: len(whole) // 2], "less": yaml.safe_dump(less)}
     path.write_text(other.get(content, content))
     assert run(*stack, f"model.trained={trained.name}", at(results)).line == (
-        f"model.trained={trained.name}: its config.yaml is damaged. Run it anew with force=true."
+        f"model.trained={trained.name}: its config.yaml is damaged. Rerun it with force=true."
     )

@@ -138,7 +138,7 @@ def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, c
     status, reason, _ = folder.standing()
     assert status == "damaged"
     assert reason.startswith("summary.json ")
-    assert reason.endswith(". The same command runs it again.")
+    assert reason.endswith(". Run the same command to repeat it.")
     with folder.claim():
         assert folder.status() == "running"
         folder.start(HEADER, "seed: 0\n", {})
@@ -148,7 +148,7 @@ def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, c
 def test_results_of_a_newer_version_are_named_and_never_overwritten(folder):
     finish(folder)
     write_json(folder.file(SUMMARY), {"schema": SCHEMA + 1, "status": "finished"})
-    words = f"was written by a newer version than this one, which knows schema {SCHEMA}"
+    words = f"comes from a newer version; this version reads schema {SCHEMA}"
     assert words in folder.standing().reason
     assert describe(folder)["status"] == "damaged"
     with pytest.raises(StoreError, match=words):
@@ -178,10 +178,10 @@ def test_finished_run_with_a_damaged_file_is_damaged_and_names_it(folder, name, 
     else:
         path.unlink()
     what = "cannot be read (No such file or directory)"
-    what = what if damage == "deleted" else "is not as it was written"
+    what = what if damage == "deleted" else "has changed since it was written"
     row = describe(folder)
     assert row["status"] == "damaged"
-    assert row["error"] == f"{name} {what}. force=true runs it anew."
+    assert row["error"] == f"{name} {what}. Pass force=true to rerun it."
     assert "dice" not in row
     with pytest.raises(StoreError, match=f"{folder.path.name}: is damaged: {name} "):
         folder.finished()

@@ -318,7 +318,7 @@ def test_folder_is_named_by_what_is_run(cell, tmp_path):
 def test_looking_up_reads_no_images_and_writes_nothing(cell, tmp_path):
     unread = tmp_path / "unread"
     own = located(cell("metric=deepsim_ae", cache=unread))
-    assert (own.status, own.reason) == ("missing", "its images have not been read yet")
+    assert (own.status, own.reason) == ("missing", "its images have not been read")
     assert own.folder is None
     assert not unread.exists()
     assert not (tmp_path / "results").exists()

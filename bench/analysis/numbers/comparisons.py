@@ -215,8 +215,8 @@ def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
         key = (summary["metric"], summary["variant"], summary["weight"], summary["seed"])
         if key in seen:
             raise StoreError(
-                f"{seen[key]} and {summary['run']} have the same metric, settings, weight and "
-                "seed, yet are two runs; their mean would mean nothing. Leave one out with "
+                f"{seen[key]} and {summary['run']} have the same metric, settings, weight and seed "
+                "but are different runs, so their mean would mean nothing. Leave one out with "
                 "--runs, or delete it with `python -m bench runs rm ID`."
             )
         seen[key] = summary["run"]

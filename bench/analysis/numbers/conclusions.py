@@ -14,7 +14,7 @@ from bench.analysis.numbers.standing import Difference, Standing, against, fewes
 from bench.analysis.numbers.wording import signed
 from bench.errors import counted
 
-TOO_FEW = " No difference between so few can be significant."
+TOO_FEW = " With so few pairs no difference can be significant."
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,18 @@ def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
     best, title = measure.best, measure.title
     text = f"{standing.best} has the {best} mean {title}, "
     if measure.score.is_better(before, standing.mean["mean"]):
-        text = f"unregistered pairs have the {best} mean {title}, of methods {standing.best}, "
+        text = (
+            f"unregistered pairs have the {best} mean {title}; the best method is {standing.best} "
+            "with "
+        )
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
     text += f"unregistered {measure.value(before)})"
     if standing.undecidable:
-        return f"{text}; so few pairs tell no methods apart"
+        return f"{text}; with so few pairs no difference can be significant"
     if not standing.alike:
         return f"{text}; all others are significantly {measure.worse}"
-    text += f"; {_listed(standing.alike)} cannot be told from it"
-    return text + (f", all others are significantly {measure.worse}" if standing.worse else "")
+    text += f"; not significantly {measure.worse}: {_listed(standing.alike)}"
+    return text + (f"; all others are significantly {measure.worse}" if standing.worse else "")
 
 
 def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
@@ -122,7 +125,7 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
         verb = "raises" if gain.mean > 0 else "lowers"
         ending = "there is no other method to compare it with"
         if not gain.significant:
-            verb, ending = "changes", f"that is not significant; {ending}"
+            verb, ending = "changes", f"the change is not significant; {ending}"
     said = ", ".join([*facts, counted(pairs, "test pair")])
     return (
         f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}); {ending}"
@@ -191,7 +194,9 @@ def _at_equal_smoothness(
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
             lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
             for text in _best(where, measure, means, own):
-                yield text + (f" Out of reach for {_listed(lacking)}." if lacking else "")
+                yield text + (
+                    f" No λ of {_listed(lacking)} reaches this smoothness." if lacking else ""
+                )
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
@@ -216,8 +221,8 @@ def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
     labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
     if labels:
         yield (
-            f"The best λ of those tried is the smallest or largest of them with {_listed(labels)}: "
-            "beyond it they may be better."
+            f"The best λ of {_listed(labels)} is the smallest or largest tried; a λ beyond it may "
+            "be better."
         )
 
 
@@ -292,10 +297,8 @@ def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) ->
             difference = against(tests, str(label), least)
             if difference.significant and difference.mean > 0:
                 more.append(str(label))
-    text = (
-        f"Noise of {ordered['noise'].iloc[0]:g} changes the {measure.title} of {', '.join(listed)}."
-    )
-    yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
+    text = f"Noise of {ordered['noise'].iloc[0]:g} changes {measure.title}: {', '.join(listed)}."
+    yield text + (f" Significantly larger losses than {least}: {', '.join(more)}." if more else "")
 
 
 def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

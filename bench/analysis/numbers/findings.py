@@ -110,7 +110,7 @@ def find(request: Request) -> Findings:
     asked: Sequence[tuple[str, str]] = []
     if request.experiment is not None:
         records, not_run = of_experiment(records, request.experiment)
-        lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
+        lacking = not_run.assign(what="not run", reason="part of the experiment")[COLUMNS]
     elif request.runs == "*":
         asked = swept(request.results)
     comparisons = compare(records, request.select)

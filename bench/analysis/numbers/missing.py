@@ -13,7 +13,7 @@ from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
 UNFINISHED = {
-    Status.INTERRUPTED: "stopped before it had finished; the same command goes on",
+    Status.INTERRUPTED: "stopped before it finished; the same command continues it",
     Status.RUNNING: "has not finished yet",
 }
 
@@ -41,7 +41,7 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     for comparison in comparisons:
         if without_noise(comparison, comparisons) is None:  # noise is compared by what it costs
             by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
-    reason = "runs that cannot be compared, each group has tables: {}"
+    reason = "runs that cannot be compared; each group has separate tables: {}"
     return [
         {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
         for dataset, names in by_dataset.items()
@@ -87,7 +87,7 @@ def _never_run(records: Records, swept: Iterable[tuple[str, str]]) -> list[dict]
     for dataset, metric in swept:
         if (dataset, metric) not in tried:
             lacking.setdefault(dataset, []).append(metric)
-    reason = "in the last sweep, and not run: {}"
+    reason = "part of the last sweep, but not run: {}"
     return [
         {"what": "no run", "dataset": dataset, "reason": reason.format(", ".join(metrics))}
         for dataset, metrics in lacking.items()
@@ -103,7 +103,8 @@ def _values(comparisons: list[Comparison]) -> list[dict]:
             lacking = int(scores[label].isna().sum())
             if lacking:
                 reason = (
-                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; left out"
+                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; the means "
+                    "leave them out"
                 )
                 rows.append(
                     {

@@ -74,7 +74,7 @@ def swept(results: Path) -> list[tuple[str, str]]:
         sweep = product(DictConfig(config))
         runs = [dict(said.partition("=")[::2] for said in run) for run in sweep]
     except (OSError, ValueError, AttributeError, yaml.YAMLError, HydraException) as error:
-        raise StoreError(f"{record}: is no record of a sweep. Delete it.") from error
+        raise StoreError(f"{record}: is not a record of a sweep. Delete it.") from error
     chosen = [{group: run.get(group, defaults[group]) for group in MADE_OF} for run in runs]
     found = [(run["dataset"], _method(run["model"], run["metric"])) for run in chosen]
     return list(dict.fromkeys(found))
@@ -109,8 +109,8 @@ def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
     chosen = [run for run, key in found.items() if key in expected]
     if not chosen:
         raise StoreError(
-            f"--experiment {name}: none of the {len(found)} runs is one of its {len(expected)}. "
-            "Runs with further overrides are others; choose them by name with --runs."
+            f"--experiment {name}: none of the {len(found)} runs belongs to its {len(expected)}. "
+            "Runs with further overrides do not; choose them by name with --runs."
         )
     missing = [expected[key] for key in expected if key not in set(found.values())]
     rows = [

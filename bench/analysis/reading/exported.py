@@ -88,8 +88,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     rows = rows[[fnmatchcase(name, pattern) for name in rows.index]]
     if rows.empty:
         raise StoreError(
-            f"--runs {pattern}: none of the {total} runs in {folder}. Their names are in the "
-            f"column run of {RUNS_TABLE}."
+            f"--runs {pattern}: none of the {total} runs in {folder}. The column run of "
+            f"{RUNS_TABLE} lists their names."
         )
     unknown = rows.loc[~rows["status"].isin(list(map(str, Status))), "status"]
     if len(unknown):
@@ -202,8 +202,8 @@ def _configuration(
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
-                    f"{path}: is of schema {recorded['schema']}, newer than this version, which "
-                    f"knows {SCHEMA}. Update."
+                    f"{path}: has schema {recorded['schema']}, but this version reads at most "
+                    f"schema {SCHEMA}. Update the suite."
                 )
     except (KeyError, TypeError, AttributeError) as error:
         raise fault(path, f"has incomplete settings of {row['run']} ({error})") from error
@@ -228,7 +228,7 @@ def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFr
     after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
     for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
         if "pair" not in table:
-            raise fault(folder / file, "is no table of results: it lacks the column pair")
+            raise fault(folder / file, "is not a table of results: it lacks the column pair")
     runs = pd.DataFrame(
         [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
         columns=["id", "run", "pairs"],
@@ -242,7 +242,7 @@ def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFr
     odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
     if len(odd):
         run = runs.set_index("id")["run"][odd.iloc[0]]
-        raise fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
+        raise fault(folder / SCORES_TABLE, f"does not have one row for each test pair of {run}")
     order = {name: place for place, name in enumerate(runs["id"])}
     rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
     return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)

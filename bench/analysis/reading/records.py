@@ -42,7 +42,7 @@ TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with label
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
-REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
+REMEDY_OF_TEST = "`python -m bench robustness` writes it again; the run is complete without it."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
@@ -102,12 +102,14 @@ def read_records(results: Path, pattern: str = "*") -> Records:
         StoreError: If there is no such folder, or no such run.
     """
     if not results.is_dir():
-        raise StoreError(f"--results {results}: no such folder. Runs are written by run.py.")
+        raise StoreError(
+            f"--results {results}: no such folder. run.py writes runs; name its results_dir."
+        )
     folders = list_folders(results, RUNS)
     chosen = [folder for folder in folders if fnmatchcase(folder.path.name, pattern)]
     if not chosen:
         raise StoreError(
-            f"--runs {pattern}: none of the {len(folders)} runs in {results}. They are named "
+            f"--runs {pattern}: none of the {len(folders)} runs in {results}. Names have the form "
             "DATASET-METRIC-WEIGHT-seedN-ID; `python -m bench runs` lists them."
         )
     return collect(chosen)

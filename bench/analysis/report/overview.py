@@ -96,8 +96,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
     caption = (
         "Extractors, and how well they learned their task, on validation images: Dice of "
         "segmenters, root mean squared error of autoencoders, share of places that contrastive "
-        f"ones matched. Poor are a Dice below {FLOORS['dice']:g} and a share below "
-        f"{FLOORS['matched']:g}."
+        f"ones matched. A Dice below {FLOORS['dice']:g} or a share below "
+        f"{FLOORS['matched']:g} counts as poor."
     )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
     table = Table("extractors", caption, [*headings, "score"], texts=3)

@@ -58,17 +58,21 @@ CRITERIA = {
 }
 CAPTIONS = {  # of the main tables, by the score that methods are judged by
     "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
-    "tre": "The same of data sets that have landmarks and no labels.",
+    "tre": "The same for data sets with landmarks but no labels.",
 }
 PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
     "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
     "Jacobian (black where it folds), the difference to the fixed image.",
-    "landscape": "What each metric says while the moving image of a test pair of {dataset} is "
-    "shifted along an axis, from its least to its largest value. The pair is not registered: the "
-    "least value need not be at 0.",
-    "features": "Feature maps that the metrics on {dataset} compare: of each level of each "
-    "extractor those that vary most over the fixed image of a test pair, shown to its left.",
+    "landscape": (
+        "Value of each metric, from its minimum to its maximum, while the moving image of a test "
+        "pair of {dataset} is shifted along an axis. The pair is not registered, so the minimum "
+        "need not be at 0."
+    ),
+    "features": (
+        "Feature maps that the metrics on {dataset} compare: for each level of each extractor "
+        "those that vary most over the fixed image of a test pair, shown on the left."
+    ),
 }
 
 
@@ -87,19 +91,19 @@ def write_report(request: Request, out: Path) -> Findings:
     """
     if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
-            f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
-            "another one."
+            f"--out {out}: exists and is not a report, and a report replaces the whole folder. "
+            "Name another folder."
         )
     if request.results.resolve().is_relative_to(out.resolve()):
         raise StoreError(
             f"--out {out}: holds the results themselves, and a report replaces the whole folder. "
-            "Name another one."
+            "Name another folder."
         )
     written = {path for pattern in WRITTEN for path in out.glob(pattern)}
     foreign = sorted(str(path.relative_to(out)) for path in {*out.rglob("*")} - written)
     if foreign:
         raise StoreError(
-            f"--out {out}: holds {foreign[0]}, which is of no report, and a report replaces the "
+            f"--out {out}: holds {foreign[0]}, which no report wrote, and a report replaces the "
             "whole folder. Move it away, or name another folder."
         )
     with _seldom_collected():
@@ -200,7 +204,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
         own = found.pairs["comparison"] == one.name
         rows = found.pairs[own & (found.pairs["score"] == one.lead)]
         if len(rows) and rows["n"].any():
-            caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
+            caption = f"{SCORES[one.lead].title} on {one.name}, all pairs of methods."
             name = f"statistics-{file_name(one.name)}"
             found_tables.append(statistics_table(rows, name, caption, request.published))
     return found_tables

@@ -108,8 +108,8 @@ class Collector:
         if len(sample.image) != self.shape[0]:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} has {len(sample.image)} channel(s), "
-                f"the first one has {self.shape[0]}. Give every image the same channels; "
-                "dataset.color=grey makes one of colours."
+                f"but the first subject has {self.shape[0]}. Give every image the same channels; "
+                "dataset.color=grey turns colours into one channel."
             )
         if sample.image.shape != self.shape:
             if self.shapes is None:
@@ -118,20 +118,20 @@ class Collector:
         if sample.unit != self.unit:
             raise DataError(
                 f"dataset {self.name}: the file of subject {subject.id} "
-                f"{'says' if sample.unit == 'mm' else 'does not say'} how large its voxels are, "
-                "unlike the first. Set dataset.pixel_size, in mm."
+                f"{'states' if sample.unit == 'mm' else 'does not state'} the size of its "
+                "voxels, unlike the first one. Set dataset.pixel_size, in mm."
             )
         if not np.allclose(sample.spacing, self.spacing, rtol=1e-2, atol=0):
             raise DataError(
                 f"dataset {self.name}: voxels of subject {subject.id} have edges of "
-                f"{listed(sample.spacing, self.unit)}, those of the first one "
-                f"{listed(self.spacing, self.unit)}. Set dataset.spacing to resample all to one "
-                "spacing."
+                f"{listed(sample.spacing, self.unit)}, those of the first subject "
+                f"{listed(self.spacing, self.unit)}. Set dataset.spacing to resample all subjects "
+                "to one spacing."
             )
         if (sample.labels is not None) != self.labelled:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} "
-                f"{'has no' if sample.labels is None else 'has'} labels, unlike the first. "
+                f"{'has no' if sample.labels is None else 'has'} labels, unlike the first subject. "
                 "Give labels to all subjects or to none."
             )
         if self.step is not None and sample.step != self.step:

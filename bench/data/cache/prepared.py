@@ -25,14 +25,14 @@ from bench.store.files import ALTERED, is_as_sealed
 INDEX = "index.json"
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 LEAST = 3  # voxels along an axis: central differences take one on each side
-TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
+TRAINS_NOTHING = ", or use a method without training, such as model=direct metric=ncc"
 
 
 def empty_split(name: str, split: str) -> DataError:
     """The error of a data set that lacks the subjects of a split that is needed."""
     return DataError(
-        f"dataset {name}: split {split!r} has no subjects, and this run needs some. Add them"
-        f"{'' if split == TEST else TRAINS_NOTHING}."
+        f"dataset {name}: split {split!r} has no subjects, but this run needs some. Add "
+        f"subjects{'' if split == TEST else TRAINS_NOTHING}."
     )
 
 
@@ -50,7 +50,8 @@ def discarded(folder: Path, reason: str) -> DamagedCache:
             "or choose another folder with dataset.cache=DIR."
         )
     return DamagedCache(
-        f"{folder}: is damaged ({reason}) and has been deleted; the same command makes it again."
+        f"{folder}: was damaged ({reason}) and has been deleted. Run the same command again to "
+        "rebuild it."
     )
 
 
@@ -59,8 +60,8 @@ def check_axes(name: str, shape: Sequence[int]) -> None:
     if min(shape) < LEAST:
         raise Unsupported(
             f"dataset={name} has images of shape {tuple(shape)}: each axis must have at least "
-            f"{LEAST} voxels, or derivatives along it do not exist. Choose another dataset.shape, "
-            "or take slices as 2D images."
+            f"{LEAST} voxels, since scores need derivatives along it. Choose another "
+            "dataset.shape, or use slices as 2D images."
         )
 
 
@@ -296,8 +297,8 @@ class PreparedDataset:
             now = json.loads((self.folder / INDEX).read_text())
             if now["checksums"] != self.index["checksums"]:
                 return DamagedCache(
-                    f"{self.folder}: has been made anew by another process, as the files have "
-                    "changed; the same command reads it."
+                    f"{self.folder}: another process has rebuilt it, since the files have changed. "
+                    "Run the same command again to read it."
                 )
         return discarded(self.folder, reason)
 
@@ -353,9 +354,10 @@ class PreparedDataset:
         pairs = make_policy(section, given=bool(given))(members)
         if not pairs:
             subjects = counted(len(indices), "subject")
+            need = "needs at least 2" if len(indices) < 2 else "finds no two neighbours"
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {subjects}, which makes no pair by "
-                f"pairing {self.pairing[split]!r}. Add subjects to the split."
+                f"dataset {self.name}: split {split!r} has {subjects}; pairing "
+                f"{section!r} {need}. Add subjects to the split."
             )
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)

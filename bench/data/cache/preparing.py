@@ -31,7 +31,7 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
     subjects = source.subjects()
     dataset = _opened(source, subjects, cache_folder(source, subjects, cache), trust=True)
     if dataset is None:
-        raise DataError("its images have not been read yet")
+        raise DataError("its images have not been read")
     return dataset
 
 
@@ -90,7 +90,7 @@ def _opened(
         if trust and dataset.index["times"] == times:
             return dataset
         if dataset.fingerprint != source.fingerprint(subjects):
-            print(f"{folder}: is of other content than the files have now; they are read again")
+            print(f"{folder}: the files have changed since it was made; the suite reads them again")
             return None
         if not trust:
             dataset.verify()
@@ -121,15 +121,15 @@ def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         if subject.split not in (*SPLITS, ATLAS):
             raise DataError(
-                f"dataset {name}: subject {subject.id} has split {subject.split!r}; known are "
+                f"dataset {name}: subject {subject.id} has split {subject.split!r}; known splits: "
                 f"{', '.join(SPLITS)}."
             )
         if subject.id in seen:
             splits = sorted({seen[subject.id], subject.split})
             what = "more than once" if len(splits) == 1 else f"in {splits[0]} and in {splits[1]}"
             raise DataError(
-                f"dataset {name}: subject {subject.id} is listed {what}. Keep it in one split, "
-                "once."
+                f"dataset {name}: subject {subject.id} is listed {what}. List it once, in one "
+                "split."
             )
         seen[subject.id] = subject.split
         if subject.image is not None:
@@ -138,11 +138,11 @@ def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
             if other is not subject:
                 raise DataError(
                     f"dataset {name}: {other.id} ({other.split}) and {subject.id} "
-                    f"({subject.split}) are the same image, {subject.image}. Keep it in one "
-                    "split, once."
+                    f"({subject.split}) are the same image, {subject.image}. List it once, in one "
+                    "split."
                 )
     if not any(subject.split in SPLITS for subject in subjects):
-        raise DataError(f"dataset {name}: has no subjects. Add some.")
+        raise DataError(f"dataset {name}: has no subjects. Add subjects.")
 
 
 def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
@@ -154,8 +154,8 @@ def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
         index = build_arrays(source, subjects, partial)
         if source.times_of_change(subjects) != times:
             raise DataError(
-                f"dataset {source.name}: files changed while they were read. Run the same command "
-                "again when they are complete."
+                f"dataset {source.name}: files changed while the suite read them. Run the same "
+                "command again when they are complete."
             )
         write_json(partial / INDEX, sealed({"format": FORMAT, **index, "times": times}))
         if folder.exists():  # of other content

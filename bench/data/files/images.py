@@ -66,7 +66,7 @@ def read_raw(
     for path in (*images[1:], *(() if labels is None else (labels,))):
         if (kind_of(path) in PICTURES) != (kind_of(images[0]) in PICTURES):
             raise DataError(
-                f"{path}: is of another kind ({kind_of(path)}) than its image {images[0]} "
+                f"{path}: is a different kind of file ({kind_of(path)}) than its image {images[0]} "
                 f"({kind_of(images[0])}). Convert one of them."
             )
     if kind_of(images[0]) not in PICTURES:
@@ -139,8 +139,9 @@ def read_slices_of_tiff(
     for path in (*images, *(() if labels is None else (labels,))):
         if kind_of(path) != TIFF:
             raise DataError(
-                f"{path}: is a 2D image ({kind_of(path)}); volumes are needed. Set dataset.ndim=2, "
-                "or convert the volume to NIfTI or to a TIFF with a page for each slice."
+                f"{path}: is a 2D image ({kind_of(path)}), but the data set needs volumes. Set "
+                "dataset.ndim=2, or convert the volume to NIfTI or to a TIFF with a page for each "
+                "slice."
             )
     found: list[np.ndarray] = []
     for path in images:
@@ -232,6 +233,6 @@ def _header(path: Path) -> Any:
 def _check_shape(path: Path, shape: tuple[int, ...], first: Path, wanted: tuple[int, ...]) -> None:
     if shape != wanted:
         raise DataError(
-            f"{path}: has {shape} pixels, but its image {first.name} has {wanted}. Give it on the "
-            "image's grid."
+            f"{path}: has {shape} pixels, but its image {first.name} has {wanted}. Resample it "
+            "onto the image's grid."
         )

@@ -69,10 +69,10 @@ IN_TEXT = (  # patterns in the first bytes of texts: their name, and what to do
     (
         rb"^\s*<(!doctype html|html|head|body)",
         "a web page, such as a login or an error",
-        "Download the file anew",
+        "Download the file again",
     ),
-    (rb"^\s*<[?a-z]", "XML", "If it is the message of a server, download the file anew"),
-    (rb"^\s*[{\[]", "JSON", "Name the image that it goes with"),
+    (rb"^\s*<[?a-z]", "XML", "If it is a server's message, download the file again"),
+    (rb"^\s*[{\[]", "JSON", "Name the image that belongs to it"),
 )
 GZIP = b"\x1f\x8b"
 ENOUGH = 1024  # bytes that tell
@@ -98,7 +98,7 @@ def kind_of(path: Path) -> str:
         head = _head(path)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: no such file. Copy it there, or take the subject out of the list."
+            f"{path}: no such file. Copy it there, or remove the subject from the list."
         ) from error
     kind = _kind(head)
     if kind is None:
@@ -106,11 +106,11 @@ def kind_of(path: Path) -> str:
         kind = next((ENDINGS[end] for end in ENDINGS if lowered.endswith(end)), None)
         unread = _unread(head) if path.stat().st_size else EMPTY
         if unread is not None and not (kind and _is_cut(path, head)):
-            raise DataError(f"{path}: is {unread[0]}, which is not read. {unread[1]}.")
+            raise DataError(f"{path}: is {unread[0]}, which the suite does not read. {unread[1]}.")
     if kind is None:
         raise DataError(
-            f"{path}: is no image file that can be read; known are {', '.join(VOLUMES)}, "
-            f"{', '.join(PICTURES)}. {TO_NIFTI} or TIFF."
+            f"{path}: is not an image file that the suite reads ({', '.join(VOLUMES)}, "
+            f"{', '.join(PICTURES)}). {TO_NIFTI} or TIFF."
         )
     return kind
 
@@ -126,7 +126,7 @@ def misnamed(path: Path) -> str | None:
         return None
     name = f"{path.name}.gz" if compressed else path.name[: -len(".gz")]
     how = "is compressed by gzip" if compressed else "is not compressed"
-    return f"{how}, and its name says otherwise. Rename it to {name}."
+    return f"{how}, but its name says otherwise. Rename it to {name}."
 
 
 def kind_in(path: Path) -> str | None:

@@ -28,7 +28,9 @@ def read_picture(path: Path) -> np.ndarray:
     """
     values = _decode(path)
     if kind_of(path) == JPEG and values.shape[-1] == 4:
-        raise DataError(f"{path}: holds CMYK colours; grey or RGB is needed. Convert it.")
+        raise DataError(
+            f"{path}: holds CMYK colours, but images must be grey or RGB. Convert the file."
+        )
     return without_alpha(np.moveaxis(values, -1, 0), path)
 
 
@@ -44,8 +46,8 @@ def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -
     """
     if kind_of(path) == JPEG:
         raise DataError(
-            f"{path}: is a JPEG, whose compression changes label ids. Give labels as PNG, TIFF or "
-            "NIfTI, exported anew."
+            f"{path}: is a JPEG, and its compression changes label ids. Export the labels again as "
+            "PNG, TIFF or NIfTI."
         )
     if path.read_bytes()[25:26] == bytes([PALETTE]):
         from PIL import Image
@@ -89,7 +91,7 @@ def _decode(path: Path) -> np.ndarray:
         values = decode(path.read_bytes())
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{path}: cannot be read as {kind}, it is damaged or cut short "
+            f"{path}: cannot be read as {kind}; it is damaged or truncated "
             f"({type(error).__name__}). Copy or download it again."
         ) from error
     return values if values.ndim == 3 else values[..., None]

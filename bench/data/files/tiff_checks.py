@@ -29,7 +29,7 @@ def check_pages(file: Any, path: Path) -> None:
             if count <= 0 or offset + count > size:
                 raise ValueError(f"page {i} lacks pixels")
         if page.nbytes > ROOM * sum(page.databytecounts):
-            raise ValueError(f"page {i} states more pixels than it has room for")
+            raise ValueError(f"page {i} declares more pixels than it has room for")
         if page.shape == first.shape and _palette(page) != palette:
             raise DataError(
                 f"{path}: page {i} has another palette than page 0. Save all pages with one "
@@ -116,13 +116,13 @@ def _images_of_imagej(file: Any) -> int:
 
 def _of_several(path: Path, other: str) -> DataError:
     return DataError(
-        f"{path}: is one file of several, its metadata refer to {other}. Save the image as one "
+        f"{path}: is one of several files; its metadata refer to {other}. Save the image as one "
         "file (Fiji: File > Save As > Tiff)."
     )
 
 
 def _of_other_length(path: Path, stated: int, held: int) -> DataError:
     return DataError(
-        f"{path}: its metadata state {counted(stated, 'page')}, and it holds {held}. Copy it again "
-        "if it is not whole, or save its pages anew, as one stack."
+        f"{path}: its metadata declare {counted(stated, 'page')}, but it holds {held}. Copy it "
+        "again if it is incomplete, or save its pages again as one stack."
     )

@@ -37,8 +37,8 @@ def download(
         pooch.retrieve(url, known_hash, path.name, path.parent, downloader=_Resuming(part))
     except ValueError as error:
         raise DataError(
-            f"{url}: what was downloaded has another checksum than the {said_by} {known_hash}. Run "
-            "the same command again; if it stays so, download it by hand and pass --archive FILE."
+            f"{url}: the download has another checksum than the {said_by} {known_hash}. Run the "
+            "same command again; if that fails, download the file by hand and pass --archive FILE."
         ) from error
     return path
 
@@ -109,8 +109,8 @@ class _Resuming:
                 answer.raise_for_status()
             if not answer.ok:
                 raise DataError(
-                    f"{url}: the server answers {answer.status_code} {answer.reason}. Download it "
-                    "by hand and pass --archive FILE."
+                    f"{url}: the server answers {answer.status_code} {answer.reason}. Download the "
+                    "file by hand and pass --archive FILE."
                 )
             if answer.status_code != requests.codes.partial_content:
                 have = 0
@@ -119,8 +119,9 @@ class _Resuming:
             free = shutil.disk_usage(self.part.parent).free
             if length and int(length) > free:
                 raise NoRoom(
-                    f"{url}: has {int(length) / 1e6:.0f} MB to come, but {self.part.parent} has "
-                    f"{free / 1e6:.0f} MB free. Free space, or choose another folder by --root DIR."
+                    f"{url}: {int(length) / 1e6:.0f} MB remain to download, but {self.part.parent} "
+                    f"has {free / 1e6:.0f} MB free. Free space, or choose another folder with "
+                    "--root DIR."
                 )
             if answer.headers.get("ETag"):
                 self.mark.write_text(answer.headers["ETag"])
@@ -130,14 +131,14 @@ class _Resuming:
                     file.write(chunk)
                     progress.advance(bar, len(chunk))
             if total is not None and self._have() < total:
-                raise requests.ConnectionError(f"{self._have()} of {total} bytes came")
+                raise requests.ConnectionError(f"{self._have()} of {total} bytes arrived")
             return True
 
     def _cut(self, url: str, error: Exception) -> DataError:
         have = self._have()
-        kept = f"{have / 1e6:.1f} MB are kept, and the same command goes on from there"
+        kept = f"{have / 1e6:.1f} MB are kept; the same command continues from there"
         reason = " ".join(str(error).split())[:160]
         return DataError(
-            f"{url}: cannot be downloaded ({reason}). {kept if have else 'Try again later'}; or "
-            "download it by hand and pass --archive FILE."
+            f"{url}: cannot be downloaded ({reason}). {kept if have else 'Try again later'}, or "
+            "download the file by hand and pass --archive FILE."
         )

@@ -68,13 +68,13 @@ def obtain(
     """
     if source.root is None:
         raise DataError(
-            f"dataset {source.name} holds your files: lay them out as {readme(source.name)} says, "
-            f"then run `python -m bench data check {source.name} --root DIR`."
+            f"dataset {source.name} holds your own files. Lay them out as {readme(source.name)} "
+            f"says, then run `python -m bench data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
-        which = "--archive is given, too. Give one of them."
+        which = "--archive is given, too. Give only one."
         if archive is None:
-            which = f"it is not made of a clone. {_by_hand(source, about)}"
+            which = f"it is not made from a clone. {_by_hand(source, about)}"
         raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}")
     given = archive or clone
     if given is None and not about.get("url") and is_ready(source) is None:
@@ -94,8 +94,8 @@ def obtain(
             if clone is not None:
                 if is_ready(replace(source, root=clone)) is not None:
                     raise DataError(
-                        f"--clone {clone}: this is the prepared set: dataset.root={clone} uses it "
-                        "where it lies."
+                        f"--clone {clone}: this is the prepared data set; dataset.root={clone} "
+                        "uses it in place."
                     )
                 lay_out(about["clone"], clone, unpacked)
             else:
@@ -146,7 +146,7 @@ def _pinned(root: Path) -> dict[str, str]:
         content = None
     if not isinstance(content, dict):
         raise DataError(
-            f"{path}: is no table of hashes. Delete it, and what comes next is trusted."
+            f"{path}: is not a table of hashes. Delete it; the suite then trusts the next download."
         )
     return content
 

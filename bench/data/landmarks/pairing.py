@@ -61,8 +61,8 @@ def check_pairs(
         if counts[moving] != counts[fixed]:
             raise DataError(
                 f"dataset {dataset}: {ids[moving]} has {counted(counts[moving], 'landmark')}, and "
-                f"{ids[fixed]}, to which it is registered, {counts[fixed]}. Point k must be the "
-                "same in both; write nan for one that is missing."
+                f"{ids[fixed]}, to which it is registered, has {counts[fixed]}. Point k must be "
+                "the same in both; write nan for a missing point."
             )
         differing = _first_difference(names[moving], names[fixed])
         if differing is not None:
@@ -70,7 +70,7 @@ def check_pairs(
             raise DataError(
                 f"dataset {dataset}: landmark {differing + 1} of {ids[moving]} is called {ours}, "
                 f"and that of {ids[fixed]}, to which it is registered, {theirs}. List both in the "
-                "same order; write nan for one that is missing."
+                "same order; write nan for a missing point."
             )
 
 

@@ -71,8 +71,8 @@ def coordinate(cell: str, path: Path, line: int) -> float:
     value = float(text) if NUMBER.fullmatch(text) else np.inf  # float() knows 1_0 as well
     if not np.isfinite(value):
         raise DataError(
-            f"{path}: line {line} has the coordinate {text!r}, which is no number. Correct it, or "
-            "write nan for a point that is missing."
+            f"{path}: line {line} has the coordinate {text!r}, which is not a number. Correct it, "
+            "or write nan for a missing point."
         )
     return value
 
@@ -89,6 +89,6 @@ def csv_rows(lines: Iterable[str], path: Path, first: int = 1) -> list[tuple[int
     except csv.Error as error:
         line = first + reader.line_num - 1
         raise DataError(
-            f"{path}: line {line} is no CSV ({error}). Quote a cell from its beginning to its end, "
-            "with each quote in it doubled."
+            f"{path}: line {line} is not CSV ({error}). Quote a cell from its beginning to its end "
+            "and double each quote in it."
         ) from error

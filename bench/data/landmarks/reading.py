@@ -22,12 +22,10 @@ def read_points(path: Path) -> FilePoints:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}). Copy it there, or take it out of the list."
+            f"{path}: cannot be read ({error.strerror}). Copy it there, or remove it from the list."
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is no text, and points are read from text. Save them as CSV."
-        ) from error
+        raise DataError(f"{path}: is not text. Save the points as CSV.") from error
     lines = text.splitlines()
     first = next((line.strip() for line in lines if line.strip()), None)
     if first is None:

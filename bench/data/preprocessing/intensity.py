@@ -96,12 +96,12 @@ class Intensity:
                 if not low < high:
                     raise DataError(
                         f"{where}: its quantiles {self.low:g} and {self.high:g} are both {low:g}. "
-                        "Take quantiles further apart in dataset.intensity."
+                        "Choose quantiles further apart in dataset.intensity."
                     )
             elif image.max() <= low or image.min() >= high:
                 raise DataError(
-                    f"{where}: intensities {image.min():g} to {image.max():g} lie outside low="
-                    f"{low:g}, high={high:g}, nothing would be left of them. Correct "
+                    f"{where}: intensities {image.min():g} to {image.max():g} lie outside "
+                    f"low={low:g}, high={high:g}, so clipping would leave nothing. Correct "
                     "dataset.intensity."
                 )
             return ((np.clip(image, low, high) - low) / (high - low)).astype(np.float32)

@@ -30,7 +30,7 @@ class Brain(Source):
         if not listing.exists():
             if layout_of(root):
                 raise DataError(
-                    f"dataset {self.name}: {root} is laid out as {layout_of(root)}. Use "
+                    f"dataset {self.name}: {root} has the layout of {layout_of(root)}. Use "
                     "dataset=oasis."
                 )
             raise DataError(

@@ -39,8 +39,8 @@ class Oasis(ShuffledSplits, Source):
             raise ConfigError(f"dataset.segmentation={self.segmentation}: must be seg35 or seg4.")
         if self.segmentation == "seg4" and self.labels == "oasis35":
             raise ConfigError(
-                "dataset.segmentation=seg4: has other ids than dataset.labels=oasis35. Set "
-                "dataset.labels=oasis4."
+                "dataset.segmentation=seg4: its ids differ from those of dataset.labels=oasis35. "
+                "Set dataset.labels=oasis4."
             )
 
     def subjects(self) -> list[Subject]:

@@ -141,13 +141,13 @@ class Source(ABC):
             raise ConfigError(f"dataset.space={self.space}: must be {VOXELS} or {WORLD}.")
         if self.space == VOXELS and self.reference is not None:
             raise ConfigError(
-                f"dataset.reference={self.reference}: is the grid of dataset.space={WORLD}. Set "
-                "that, or leave it out."
+                f"dataset.reference={self.reference}: has an effect only with "
+                f"dataset.space={WORLD}. Set that, or leave dataset.reference out."
             )
         if self.space == WORLD and (self.ndim == 2 or self.pixel_size is not None):
             given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
             raise ConfigError(
-                f"dataset.space={WORLD}: places volumes by their headers, which does not go with "
+                f"dataset.space={WORLD}: places volumes by their headers, which conflicts with "
                 f"dataset.{given}. Leave one of them out."
             )
 
@@ -173,7 +173,7 @@ class Source(ABC):
         raw = self.read(replace(chosen, labels=None, mask=None))
         if raw is None or not raw.lies_in_space:
             raise DataError(
-                f"dataset {self.name}: has no headers that could place images in the world. Leave "
+                f"dataset {self.name}: its files have no headers that place images in space. Leave "
                 f"dataset.space={WORLD} out."
             )
         return Grid.of(raw)
@@ -309,8 +309,8 @@ class Source(ABC):
                         status = path.stat()
                     except OSError as error:
                         raise DataError(
-                            f"dataset {self.name}: {path} of subject {subject.id} is missing. "
-                            "Copy it there, or take the subject out of the list."
+                            f"dataset {self.name}: {path} of subject {subject.id} is missing. Copy "
+                            "it there, or remove the subject from the list."
                         ) from error
                     known[path] = [str(path.absolute()), status.st_size, status.st_mtime_ns]
                 state.append([subject.id, subject.split, subject.page, *known[path]])
@@ -341,8 +341,8 @@ class Source(ABC):
             DataError: If it is not given, missing or empty.
         """
         remedy = (
-            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` gets the data or "
-            "says how."
+            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` downloads the "
+            "data or explains how to get it."
         )
         if self.root is None:
             raise DataError(f"dataset {self.name}: no folder is given. {remedy}")

@@ -34,7 +34,7 @@ class ShuffledSplits:
         if not (train > 0 and val > 0 and train + val < 1):
             raise ConfigError(
                 f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
-                "above 0, their sum below 1."
+                "both above 0 and their sum below 1."
             )
         shuffled = list(items)
         random.Random(self.split_seed).shuffle(shuffled)

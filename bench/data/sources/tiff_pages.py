@@ -26,7 +26,7 @@ class TiffPages(Source):
         unknown = sorted(set(self.splits) - set(SPLITS))
         if unknown:
             raise ConfigError(
-                f"dataset.splits.{unknown[0]}: no such split; known are {', '.join(SPLITS)}."
+                f"dataset.splits.{unknown[0]}: no such split; known splits: {', '.join(SPLITS)}."
             )
 
     def sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
