@@ -56,8 +56,8 @@ SETTINGS = {
 def run_job(config: DictConfig) -> None:
     """Hydra's task function: runs one experiment.
 
-    In a sweep the error is printed when it happens; then Hydra collects it, so that the other
-    runs go on.
+    In a sweep it prints the error at once and lets Hydra collect it, so that the other runs
+    continue.
     """
     from bench.runs.lookup import run
 
@@ -99,7 +99,7 @@ def _single_cell(config: DictConfig) -> list[Any]:
 
 
 def main() -> None:
-    """Runs an experiment or a sweep: answers --help, and reports what goes wrong in one line.
+    """Runs an experiment or a sweep; answers --help, and reports an error in one line.
 
     With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
     """

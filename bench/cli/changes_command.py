@@ -21,7 +21,7 @@ def changes(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Map what no deformation explains between new files, as a finished run does."""
+    """Map changes between new files that no deformation explains, with a finished run."""
     from bench.runs.file_pairs import PairOfFiles
     from bench.runs.mapping_changes import ChangeMapper
 

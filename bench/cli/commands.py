@@ -24,7 +24,7 @@ from bench.store.folder import PANELS, Folder
 
 
 class Commands(TyperGroup):
-    """Commands in which an EOFError is an error; Typer takes it for the end of a user's input."""
+    """Commands that treat an EOFError as an error; Typer takes it for the end of a user's input."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -91,7 +91,7 @@ def report(
         str | None, typer.Option(help="With --wandb: entity; default: that of the runs.")
     ] = None,
 ) -> None:
-    """Write tables, figures and a page on the results."""
+    """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.writing import write_report
 
@@ -128,9 +128,9 @@ def robustness(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Test trained networks again on disturbed images; the report draws what comes out.
+    """Test trained networks again on disturbed images; the report draws the results.
 
-    What another λ than the run's gives is printed only.
+    With another λ than the run's, only prints the results.
     """
     from bench.cli.run_commands import find_run
     from bench.cli.terminal import print_robustness
@@ -176,7 +176,7 @@ def landscape(
     results: ResultsFolder = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Draw metrics of runs while a test pair's moving image is shifted; the report shows it."""
+    """Draw the metrics of runs while a test pair's moving image shifts; the report shows it."""
     from bench.inspection.metrics import landscape
 
     _draw("landscape", landscape, run, pair, out, results, trust)
@@ -230,7 +230,7 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 
 def main() -> None:
-    """Runs a command; whatever goes wrong is one line."""
+    """Runs a command; reports any error in one line."""
     prepare_surroundings()
     try:
         app()

@@ -1,4 +1,4 @@
-"""`python -m bench data`: list, get, check and look at data sets."""
+"""`python -m bench data`: list, prepare, check and preview data sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +35,7 @@ Overrides = Annotated[
 
 @app.command("list")
 def list_datasets() -> None:
-    """List data sets: what they are, licence, size, where they must lie, whether they are there."""
+    """List data sets: description, licence, size, folder, and whether they are ready."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -67,7 +67,7 @@ def prepare(
     ] = None,
     root: Root = None,
 ) -> None:
-    """Get a data set: download it or take an archive or a clone, check, put in place."""
+    """Download a data set, or unpack an archive or a clone; check it and put it in place."""
     experiment = _experiment(name, root, Path("results"), overrides)
     source = make_source(experiment)
     if "root" not in experiment["dataset"]:
@@ -86,7 +86,7 @@ def check(
     root: Root = None,
     results: Results = Path("results"),
 ) -> None:
-    """Open every file, print what is in them and what is wrong, and draw a contact sheet."""
+    """Open every file, print contents and faults, and draw a contact sheet."""
     from bench.analysis.plots.dataset import draw_sheet
     from bench.cli.terminal import print_check
     from bench.data.check import check as check_source
@@ -115,7 +115,7 @@ def preview(
     results: Results = Path("results"),
     count: Annotated[int, typer.Option("--count", min=1, help="Number of pairs.")] = 6,
 ) -> None:
-    """Draw training pairs as they are trained on, after augmentation."""
+    """Draw training pairs as training sees them, after augmentation."""
     import torch
 
     from bench.analysis.plots.dataset import draw_pairs

@@ -20,7 +20,7 @@ def export(
     ] = None,
     runs: RunsOption = "*",
 ) -> None:
-    """Write results as a few small tables, from which report and document need no runs."""
+    """Write results as a few small tables; report and document read them instead of runs."""
     from bench.analysis.report.export import export as write
 
     found = write(results or [Path("results")], out, runs)
@@ -43,7 +43,7 @@ def document(
     ] = "val_dice",
     published: Annotated[bool, typer.Option("--published", help="Add the papers' values.")] = False,
 ) -> None:
-    """Write conclusions, tables and figures on the results as a page of Markdown."""
+    """Write conclusions, tables and figures as a page of Markdown."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.document import write_document
 

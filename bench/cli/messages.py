@@ -1,4 +1,4 @@
-"""One line for whatever goes wrong."""
+"""One line for any error."""
 
 import errno
 import re
@@ -44,7 +44,7 @@ PLUGINS = {
 
 
 def explain(error: Exception) -> str:
-    """One line for any error, whatever names are in it."""
+    """One line for any error, with its names escaped."""
     return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error)).strip())
 
 
@@ -106,7 +106,7 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _places(name: str) -> list[str]:
-    """Settings that somebody may mean by a name without its section."""
+    """Settings that a name without its section may mean."""
     meant = CALLED_OTHERWISE.get(name.lower().replace("-", "_"))
     if meant is not None:
         return [meant]

@@ -51,7 +51,7 @@ def register(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Register new files as a finished run does; its data need not be there."""
+    """Register new files with a finished run; needs none of its data."""
     from bench.runs.file_pairs import PairOfFiles, listed_pairs
     from bench.runs.registering import Registrar
 
@@ -86,7 +86,7 @@ def register(
 
 
 def accelerator_of(device: str | None) -> str | None:
-    """What `trainer.accelerator` is for a device of the command line; None as the run had it.
+    """Value of `trainer.accelerator` for a device of the command line; None keeps the run's.
 
     Raises:
         ConfigError: If there is no such device.
@@ -97,7 +97,7 @@ def accelerator_of(device: str | None) -> str | None:
 
 
 def run_of(given: str, results: Path) -> Folder:
-    """The run that is named by its folder, or else by its id.
+    """The run with this folder, or else with this id.
 
     Raises:
         BenchError: If it is neither.
@@ -128,7 +128,7 @@ def score(
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
-    """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
+    """Score the fields that a tool wrote for a data set's test pairs, and record them as a run."""
     from bench.cli.terminal import print_outcome
     from bench.config.command_line import understood
     from bench.config.composition import compose
@@ -148,7 +148,7 @@ def score(
 
 
 def doubt_of(pairs: Path) -> str | None:
-    """What a wrong direction or unit of fields shows by: Dice, or TRE without it, is worse on all.
+    """Sign of a wrong direction or unit of fields: Dice, or TRE without it, is worse on all pairs.
 
     Args:
         pairs: The `pairs.csv` of a run.

@@ -1,4 +1,4 @@
-"""`python -m bench runs`: lists runs, shows one in full, removes and resets some."""
+"""`python -m bench runs`: list, show, delete and reset runs."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output formats."""
 
     table = "table"
     csv = "csv"
@@ -86,7 +86,7 @@ def rm(
     failed: Failed = False,
     results: OtherResults = None,
 ) -> None:
-    """Delete runs; one that is running is refused."""
+    """Delete runs; refuses a run in progress."""
     _for_each(results or context.obj, run or [], failed, Folder.remove, "removed")
 
 
@@ -97,7 +97,7 @@ def reset(
     failed: Failed = False,
     results: OtherResults = None,
 ) -> None:
-    """Let unfinished runs start anew, rather than go on from their last state."""
+    """Make unfinished runs start from the beginning instead of their last state."""
     _for_each(results or context.obj, run or [], failed, _reset, "reset")
 
 
@@ -127,7 +127,7 @@ def _folders(results: Path) -> list[Folder]:
 
 
 def find_run(results: Path, name: str) -> Folder:
-    """The run of an id, or of a folder's name.
+    """The run with this id, or with this folder name.
 
     Raises:
         BenchError: If there is no such run, or more than one.

@@ -1,4 +1,4 @@
-"""What people write on a command line: read as they mean it where that is certain, else told."""
+"""Interprets a command line where its meaning is certain, and explains errors otherwise."""
 
 import os
 import re
@@ -21,17 +21,16 @@ BOTH = ("regularizer.weight", "regularizer.scale")
 
 
 def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
-    """Arguments of the command line, places of files as Hydra reads them.
+    """Arguments of the command line, with paths quoted for Hydra.
 
-    In a place, `~` is the home folder, and characters that Hydra would stumble over stand for
-    themselves.
+    In a path, `~` is the home folder, and characters with a meaning for Hydra are literal.
 
     Args:
         arguments: Settings, and options that begin with `-`.
-        sweeps: Whether several values of a setting could be run by `-m`.
+        sweeps: Whether `-m` could run several values of a setting.
 
     Raises:
-        ConfigError: If one is no setting, or would be read as something that nobody means.
+        ConfigError: If one is not a setting, or Hydra would read it as something unintended.
     """
     in_sweep = bool({"-m", "--multirun"} & set(arguments))
     found: list[str] = []
@@ -57,7 +56,7 @@ def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
 
 
 def check_weight(keys: set[str] | frozenset[str]) -> None:
-    """Raises ConfigError if λ is set in two ways, of which one would have no effect."""
+    """Raises ConfigError if λ is set in two ways, one of which would have no effect."""
     if keys.issuperset(BOTH):
         raise ConfigError(
             f"{BOTH[1]}: scales the tuned weight and has no effect beside {BOTH[0]}. Leave one out."
@@ -91,7 +90,7 @@ def _parsed(argument: str) -> Override:
 
 
 def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> None:
-    """Raises ConfigError for what Hydra would read as something that nobody means."""
+    """Raises ConfigError for values that Hydra would read as something unintended."""
     key, _, text = argument.partition("=")
     several = "-m " if sweeps else ""
     if key == "experiment":
@@ -126,7 +125,7 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
 
 
 def _no_setting(argument: str, before: str) -> str:
-    """Why a word is no setting, and what was meant."""
+    """Why a word is not a setting, and what the user may have meant."""
     if before.endswith(","):
         whole = f"{before}{argument}" if argument else before[:-1]
         return (

@@ -30,7 +30,7 @@ class WeightRange:
         return math.sqrt(self.low * self.high)
 
     def at(self, place: float) -> float:
-        """λ at a place on the logarithmic scale, -1 for the least and 1 for the largest."""
+        """λ at a position on the logarithmic scale, -1 for the smallest and 1 for the largest."""
         return self.middle * (self.high / self.low) ** (place / 2)
 
     def __contains__(self, weight: float) -> bool:
@@ -45,7 +45,7 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
 
     Args:
         model: The section, of a network that is conditioned.
-        tuned: λ that is usual for the data set and metric.
+        tuned: the tuned λ for data set and metric.
 
     Raises:
         ConfigError: If `conditioned` or `lambda_range` cannot be used.
@@ -76,7 +76,7 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
 
 
 def weight_range(model: Mapping[str, Any]) -> WeightRange | None:
-    """The λ that a network is conditioned on; None if it is not."""
+    """The range of λ that a network is conditioned on; None if it is not."""
     return WeightRange(*model["lambda_range"]) if model.get("conditioned") else None
 
 

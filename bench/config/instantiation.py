@@ -1,4 +1,4 @@
-"""From a section of the configuration to the object it names."""
+"""Builds the object that a section of the configuration names."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Configurations that runs have recorded: they are data, since anyone may have written them."""
+"""Recorded configurations, which are data, since anyone may have written them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -13,19 +13,19 @@ TARGET, INTERPOLATION = "_target_", "${"
 
 
 def check_recorded(config: Any, file: str, trust: bool, remedy: str) -> None:
-    """Refuses a recorded configuration from which code outside the suite would run.
+    """Refuses a recorded configuration that would run code outside the suite.
 
-    Nothing is imported for it. Classes of the suite are those that conf/ names.
+    It imports nothing. Classes of the suite are those that conf/ names.
 
     Args:
         config: What the file holds.
         file: The file, for messages.
-        trust: Whether other classes are built as well, and so the code of their modules runs.
-        remedy: How the user says so, for messages.
+        trust: Whether to build other classes as well, which runs the code of their modules.
+        remedy: What the user must pass, for messages.
 
     Raises:
-        ConfigError: If it names such a class, or holds an interpolation, which is never trusted:
-            what runs record is resolved.
+        ConfigError: If it names such a class, or holds an interpolation, which is never trusted,
+            since recorded configurations are resolved.
     """
     for place, value in _leaves(config):
         if isinstance(value, str) and INTERPOLATION in value:

@@ -16,10 +16,10 @@ OF_EACH_IMAGE = ("quantile", "zscore")  # policies that say nothing of the scale
 
 
 def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The experiment of a finished run on another data set; nothing of it is trained.
+    """The experiment of a finished run on another data set; trains nothing.
 
-    Network, metric, regularizer, λ and seed are those of the run, and so are intensities where its
-    policy looks at the image only; all else is as given.
+    Network, metric, regularizer, λ and seed come from the run, and so do intensities where its
+    policy looks at the image only; everything else is as given.
 
     Args:
         sections: A resolved configuration whose `model.trained` names a run by its folder, the
@@ -32,7 +32,7 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ConfigError: If there is no such run, it has not finished, has no network, or recorded
-            what is not to be trusted.
+            something untrusted.
     """
     given = str(sections["model"]["trained"])
     folder = _find(given, Path(sections["results_dir"]) / "runs")
@@ -83,7 +83,7 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_contradiction(overrides: Sequence[str]) -> None:
-    """Raises ConfigError if what a trained network brings along is set besides."""
+    """Raises ConfigError if an override sets what the trained network determines."""
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if "model.trained" not in keys:
         return

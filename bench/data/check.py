@@ -1,4 +1,4 @@
-"""Looking at every file of a data set before it costs a training."""
+"""Checks every file of a data set before a training does."""
 
 import hashlib
 from collections import Counter
@@ -31,7 +31,7 @@ SOME = 2000  # pairs of a split whose headers are compared
 
 
 def check(source: Source) -> CheckReport:
-    """Opens every file of a data set; never raises for what is wrong with them."""
+    """Opens every file of a data set; reports faults and never raises for them."""
     report = CheckReport(source.name)
     try:
         subjects = source.subjects()

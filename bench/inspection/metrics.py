@@ -1,4 +1,4 @@
-"""What metrics see of a test pair: their value along a shift, and the features they compare."""
+"""Metrics on a test pair: their values along a shift, and the features that they compare."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +32,8 @@ def landscape(
     Args:
         folders: Finished runs on the same test pairs, each of another metric.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        out: Output path, without suffix.
+        trust: Whether to build classes outside the suite that the runs recorded.
 
     Returns:
         The files.
@@ -67,8 +67,8 @@ def features(
     Args:
         folders: Finished runs on the same test pairs, of metrics with extractors.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        out: Output path, without suffix.
+        trust: Whether to build classes outside the suite that the runs recorded.
 
     Returns:
         The files.

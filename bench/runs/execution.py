@@ -1,4 +1,4 @@
-"""What a run does: train, test, and record."""
+"""Executes a run: train, test, and record."""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""Getting an extractor: from the store, or by training it once for all runs that need it."""
+"""Gets an extractor from the store, or trains it once for all runs that need it."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ STARTING_IMAGES = 16
 
 
 def obtain_extractors(learners: Iterable[Learner]) -> list[dict[str, Any]]:
-    """Fills surrogate networks from the store; those that are missing are trained first.
+    """Fills surrogate networks from the store; trains missing ones first.
 
     Returns:
         What became of each: its `task`, `steps`, and if it was trained `name`, the folder's, and
@@ -55,7 +55,7 @@ def obtain_extractor(learner: Learner) -> dict[str, Any]:
 
 
 def read_extractors(learners: Iterable[Learner]) -> None:
-    """Fills surrogate networks from the store; nothing is trained.
+    """Fills surrogate networks from the store; trains nothing.
 
     Raises:
         StoreError: If one is missing.

@@ -1,4 +1,4 @@
-"""Pairs of new files, given one by one or listed in a table, and what they are called."""
+"""Pairs of new files, given one by one or listed in a table, and their names."""
 
 import os
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class PairOfFiles:
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
         landmarks: Points of the fixed image, or None.
-        depth: How many parts at the end of their paths the images are called by, at least.
+        depth: Number of parts at the end of their paths that name the images, at least.
 
     Raises:
-        DataError: If there are labels of the fixed image alone, which nothing can be done with.
+        DataError: If only the fixed image has labels, which has no use.
     """
 
     moving: Path
@@ -48,7 +48,7 @@ class PairOfFiles:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Moving and fixed image, as they are called: with the folders that tell them apart."""
+        """Names of moving and fixed image, with the folders that distinguish them."""
         first, second = (_parts(path) for path in (self.moving, self.fixed))
         depths = range(self.depth, max(len(first), len(second)) + 1)
         depth = next((n for n in depths if first[-n:] != second[-n:]), self.depth)
@@ -56,14 +56,14 @@ class PairOfFiles:
 
     @property
     def folder(self) -> str:
-        """What the folder of the pair is called among those of others."""
+        """Name of the folder of the pair."""
         return "_to_".join(self.names).replace("/", "_")
 
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:
     """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels,
-    fixed_labels and landmarks; paths are relative to the table. They are called by as many folders
-    as tell them apart.
+    fixed_labels and landmarks; paths are relative to the table. Their names include as many folders
+    as distinguish them.
 
     Raises:
         DataError: If it cannot be read, a row lacks an image, there is no file that it names, or

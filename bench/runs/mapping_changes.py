@@ -1,4 +1,4 @@
-"""Maps of changes between new files, by the method of a finished run."""
+"""Maps changes between new files with the method of a finished run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ TASKS = (REGISTRATION, "changes")  # whose methods can map changes
 
 @dataclass(frozen=True)
 class Mapped:
-    """What was written for a pair of files.
+    """The output for a pair of files.
 
     Attributes:
         line: The result in one line.
-        notes: What the maps leave out, a line each.
+        notes: What the maps leave out, one line each.
     """
 
     line: str

@@ -1,4 +1,4 @@
-"""Getting a network that knows λ: trained once for all runs that differ in λ only."""
+"""Gets a network conditioned on λ, which is trained once for all runs that differ only in λ."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The method of a finished run on new files."""
+"""Applies the method of a finished run to new files."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -44,13 +44,13 @@ from bench.tasks.registration.testing import register
 
 @dataclass(frozen=True)
 class Registered:
-    """What the registration of a pair of files gave.
+    """Result of the registration of a pair of files.
 
     Attributes:
         names: Moving and fixed image.
         before: `similarity` and `dice` of the pair as it is, where they can be computed.
         after: The same of the registered pair, and `folding`.
-        notes: What the scores leave out, a line each.
+        notes: What the scores leave out, one line each.
         files: What was written.
     """
 
@@ -78,7 +78,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class NewImage:
-    """A new file, as it is and preprocessed.
+    """A new file, original and preprocessed.
 
     Attributes:
         raw: What the file holds.
@@ -125,17 +125,17 @@ class NewImage:
 
 
 class Registrar:
-    """Registers new files as a finished run registered its test pairs.
+    """Registers new files in the same way as a finished run registered its test pairs.
 
     Args:
-        folder: The run. Its data need not be at hand.
-        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
-        trust: Whether classes outside the suite are built from what the run has recorded.
+        folder: The run. Its data are not needed.
+        accelerator: Where to compute, as `trainer.accelerator`; None: as the run.
+        trust: Whether to build classes outside the suite that the run recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If the run has not finished, or something of it is missing.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Registrar:
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the displacement cannot be written so, or not to that folder.
+            ConfigError: If the displacement cannot be written in this layout, or to this folder.
         """
         self._check_layout(layout)
         moving, fixed = self.read(files)

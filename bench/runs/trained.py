@@ -1,4 +1,4 @@
-"""What finished runs have made: their methods and metrics, on the data they were made for."""
+"""Loads the methods and metrics of finished runs, on their data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -34,12 +34,12 @@ def load_run(folder: Folder, trust: bool = False, weight: float | None = None) -
 
     Args:
         folder: The run.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
-        StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        StoreError: If it has not finished, is not a registration, or its data have changed.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     setup = load_setup(folder, trust, weight)
     within_mask = setup.experiment.config.get("task", {}).get("within_mask")
@@ -58,19 +58,19 @@ def load_method(
     job_of: Callable[[Setup, Parts], RegistrationJob] = RegistrationJob,
     tasks: Sequence[str] = (REGISTRATION,),
 ) -> RegistrationJob:
-    """A finished registration, ready to register new images; its data need not be at hand.
+    """A finished registration, ready to register new images; needs none of its data.
 
     Args:
         folder: A finished run; nothing is trained and nothing written.
-        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        accelerator: Where to compute, as `trainer.accelerator`; None: as the run.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
         job_of: What the job is made by.
         tasks: Of which tasks the run may be.
 
     Raises:
         StoreError: If it has not finished, is of another task, or something of it is missing.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     config = _finished_config(folder, trust, weight, tasks)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
@@ -102,12 +102,12 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
 
     Args:
         folder: The run.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
-        StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        StoreError: If it has not finished, is not a registration, or its data have changed.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     config = _finished_config(folder, trust, weight)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
@@ -129,7 +129,7 @@ def _finished_config(
 
     Raises:
         StoreError: If it has not finished, is damaged, or is of another task.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     summary = folder.finished()
     if summary.get("task", REGISTRATION) not in tasks:

@@ -53,7 +53,7 @@ def load_network(path: Path, network: nn.Module) -> dict[str, Any]:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None if it is as it was written."""
+    """What is wrong with a checkpoint, in words; None if it is intact."""
     try:
         _read(path)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Results on disk: a folder per run, extractor or network, finished when its summary is there."""
+"""Results on disk: a folder per run, extractor or network, finished once its summary exists."""
 
 import csv
 import shutil
@@ -53,7 +53,7 @@ BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """Status of a run."""
 
     FINISHED = "finished"
     RUNNING = "running"
@@ -66,11 +66,11 @@ class Status(StrEnum):
 
 
 class Standing(NamedTuple):
-    """Where a run stands.
+    """Status of a run.
 
     Attributes:
         status: In a word.
-        reason: Why it has failed, was skipped or is damaged, and what to do.
+        reason: Why it failed, was skipped or is damaged, and what to do.
         summary: Of a finished run.
     """
 
@@ -100,7 +100,7 @@ class Folder:
         return self._read_summary()[0]
 
     def finished(self) -> dict[str, Any]:
-        """The summary of a finished run, whose files are as they were written.
+        """The summary of a finished run with intact files.
 
         Raises:
             StoreError: If it has not finished, or is damaged.
@@ -161,7 +161,7 @@ class Folder:
         return ""
 
     def refuse_newer(self) -> None:
-        """Raises StoreError if a newer version has written here, whose results must stay."""
+        """Raises StoreError if a newer version wrote here; its results must stay."""
         if self._read_summary()[1].endswith(UPDATE):
             raise StoreError(f"{self.path}: {self._read_summary()[1]}")
 
@@ -170,7 +170,7 @@ class Folder:
         """Holds the folder for one process; a dead holder's claim ends with it.
 
         Args:
-            wait: Whether to wait for another process, rather than to give up at once.
+            wait: Whether to wait for another process instead of giving up at once.
 
         Raises:
             Busy: If another process holds it and `wait` is false.
@@ -190,7 +190,7 @@ class Folder:
             yield
 
     def start(self, header: dict[str, Any], config: str, environment: dict[str, Any]) -> None:
-        """Makes the folder, or goes on with it; forgets an earlier failure.
+        """Creates the folder, or continues with it; forgets an earlier failure.
 
         For the process that holds the folder: what a killed one was writing is cleared away.
 
@@ -210,7 +210,7 @@ class Folder:
         self.file(TRACEBACK).unlink(missing_ok=True)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Writes the summary, by which the run counts as finished, and drops its last state.
+        """Writes the summary, which marks the run as finished, and deletes its last state.
 
         It holds its checksum and those of the run's files.
         """

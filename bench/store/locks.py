@@ -1,4 +1,4 @@
-"""Locks between processes; that of a process that dies ends with it."""
+"""Locks between processes; a lock ends with its process."""
 
 import errno
 import os
@@ -18,11 +18,11 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @contextmanager
 def held(path: Path, what: str, remedy: str, patience: float | None = None) -> Iterator[None]:
-    """Holds a lock file, whose folder is made if need be.
+    """Holds a lock file; creates its folder if necessary.
 
     Args:
         path: The lock file.
-        what: What it is on, for the line that says for whom is waited.
+        what: What it locks, for the line that a waiting process prints.
         remedy: The setting that names another place, for file systems without locks.
         patience: Seconds to wait; None waits as long as it takes, and says so.
 

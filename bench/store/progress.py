@@ -1,4 +1,4 @@
-"""What an unfinished run has done case by case, from which it goes on."""
+"""The finished cases of an unfinished run, from which it continues."""
 
 import hashlib
 import json

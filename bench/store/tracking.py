@@ -1,4 +1,4 @@
-"""Tracking of runs. A tracker that fails is switched off with one line; the run goes on."""
+"""Tracking of runs. The suite turns off a failing tracker with one line, and the run continues."""
 
 import contextlib
 import sys

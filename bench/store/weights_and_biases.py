@@ -1,7 +1,7 @@
 """Weights & Biases.
 
-What the user's environment says (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_DIR`) counts
-where the configuration leaves it open. Nothing is uploaded that nobody has asked for.
+The user's environment (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_DIR`) applies where
+the configuration leaves a choice open. Nothing is uploaded without a request.
 """
 
 import netrc
@@ -25,7 +25,7 @@ TRUE = ("true", "1", "yes", "on")
 
 
 class WandbTracker(Tracker):
-    """One Weights & Biases run; going on with a run goes on with its record when online.
+    """One Weights & Biases run; a resumed run continues its record when online.
 
     Args:
         settings: The `tracker` section: project, entity, mode, group, artifacts.

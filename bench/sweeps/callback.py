@@ -1,4 +1,4 @@
-"""What goes on around the runs of a sweep: checks, the plan, further λ, the table at the end."""
+"""Work around the runs of a sweep: checks, the plan, further λ, the table at the end."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A sweep on the terminal: what it will run, and how it ended."""
+"""A sweep on the terminal: its plan and its results."""
 
 import sys
 from collections import Counter
@@ -23,7 +23,7 @@ Key = tuple[str, str | None, str]  # data set, metric and variant
 
 
 def print_plan(cells: Sequence[Cell]) -> None:
-    """Prints every run with where it stands, extractors to train, and the time it will take."""
+    """Prints every run with its status, the extractors to train, and an estimate of the time."""
     results = cells[0].experiment.results
     known = [
         summary

@@ -178,9 +178,7 @@ def test_runs_are_chosen_by_a_pattern(tmp_path):
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(
-        StoreError, match=r"^--results .*nowhere: no such folder\. Runs are written"
-    ):
+    with pytest.raises(StoreError, match=r"^--results .*nowhere: no such folder\. run.py writes"):
         read_records(tmp_path / "nowhere")
 
 

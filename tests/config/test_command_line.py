@@ -65,7 +65,7 @@ def test_words_of_options_and_usual_settings_stay():
         (["dataset.root=''"], "dataset.root='': is empty. Name a file or folder."),
         (
             ["metric.name=(a"],
-            "metric.name=(a: Hydra reads some characters of this value as something else. Write "
+            "metric.name=(a: Hydra gives some characters of this value a meaning. Write "
             """'metric.name='"'"'(a'"'"'', with both kinds of quotes.""",
         ),
         (
@@ -80,8 +80,8 @@ def test_words_of_options_and_usual_settings_stay():
         ),
         (
             ["metric=ncc,mse"],
-            "metric=ncc,mse: has several values. Several values are a sweep: -m metric=ncc,mse. "
-            "One value with a comma in it is 'metric='\"'\"'ncc,mse'\"'\"''.",
+            "metric=ncc,mse: has several values. To run them as a sweep, write -m metric=ncc,mse. "
+            "To pass one value with a comma in it, write 'metric='\"'\"'ncc,mse'\"'\"''.",
         ),
         (
             ["regularizer.weight=1", "regularizer.scale=2"],
@@ -92,13 +92,19 @@ def test_words_of_options_and_usual_settings_stay():
             ["regularizer=null"],
             "regularizer=null: must be one of bending, diffusion, elastic, folding, sum.",
         ),
-        (["seed=0:3"], "seed=0:3: is no number. Several are -m seed=range(0,3)."),
-        (["-m", "seed=0:9:3"], "seed=0:9:3: is no number. Several are -m seed=range(0,9,3)."),
+        (
+            ["seed=0:3"],
+            "seed=0:3: is not a number. For a range of values write -m seed=range(0,3).",
+        ),
+        (
+            ["-m", "seed=0:9:3"],
+            "seed=0:9:3: is not a number. For a range of values write -m seed=range(0,9,3).",
+        ),
         (
             ["-m", "metric=ncc,", "mse"],
-            "metric=ncc, mse: has a space after a comma. Write metric=ncc,mse.",
+            "metric=ncc, mse: has a space after a comma. Write metric=ncc,mse instead.",
         ),
-        (["metric=ncc,"], "metric=ncc,: has a space after a comma. Write metric=ncc."),
+        (["metric=ncc,"], "metric=ncc,: has a space after a comma. Write metric=ncc instead."),
         (
             ["experiment=demo"],
             "experiment=demo: an experiment is a sweep; add it with -m +experiment=demo",
@@ -116,8 +122,8 @@ def test_words_of_options_and_usual_settings_stay():
         (
             ["ncc"],
             (
-                "ncc: is not a setting; settings have the form KEY=VALUE. `python run.py --help` lists "
-                "them."
+                "ncc: is not a setting; settings have the form KEY=VALUE. `python run.py --help` "
+                "lists them."
             ),
         ),
     ],

@@ -104,10 +104,13 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("regularizer.scale=twice", "regularizer.scale=twice: must be a number"),
         ("+trainer.stepz=3", "Unknown trainer.stepz. Known: accelerator, "),
         ("+traner.steps=3", "Unknown traner. Known: dataset, "),
-        ("metric.name=a/b", "metric.name=a/b: must be letters, digits, '.', '_', '+' and '-', "),
-        ("metric.name=..", "metric.name=..: must be letters, digits, "),
-        ("metric.name=", "metric.name=: must be letters, digits, "),
-        ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must be letters, digits, "),
+        (
+            "metric.name=a/b",
+            "metric.name=a/b: must consist of letters, digits, '.', '_', '+' and '-' ",
+        ),
+        ("metric.name=..", "metric.name=..: must consist of letters, digits, "),
+        ("metric.name=", "metric.name=: must consist of letters, digits, "),
+        ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must consist of letters, digits, "),
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
@@ -146,8 +149,8 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["dataset.pairs.train=all"], "Unknown pairing 'all' in dataset.pairs. Known: atlas, "),
         (
             ["dataset.subjects_per_split.test=1"],
-            "dataset demo: split 'test' has 1 subject, which makes no pair by pairing "
-            "'mirrored'. Add subjects to the split.",
+            "dataset demo: split 'test' has 1 subject; pairing 'mirrored' needs at "
+            "least 2. Add subjects to the split.",
         ),
         (
             ["metric._target_=nowhere.Metric"],
@@ -299,7 +302,7 @@ def test_transfer_from_an_unknown_data_set_lists_the_known_ones(
     results: Path, run: Command
 ) -> None:
     line = run(*TRANSFER[:2], "metric.extractor.dataset=dmeo", *DEMO, at(results)).line
-    assert line.startswith("metric.extractor.dataset=dmeo: there is no such data set. Known: brain")
+    assert line.startswith("metric.extractor.dataset=dmeo: no such data set. Known: brain")
     assert run_folders(results) == []
 
 
@@ -500,14 +503,17 @@ def not_finite(image: Path, labels: Path) -> None:
 
 
 DAMAGES: dict[Damage, tuple[str, str]] = {
-    remove: ("image", "is missing. Copy it there, or take the subject out of the list."),
-    remove_labels: ("labels", "is missing. Copy it there, or take the subject out of the list."),
-    empty: ("image", "is a file that is empty, which is not read. Copy or download it again"),
-    cut_compressed: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    cut_content: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    cut_header: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    corrupt: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    replace_by_text: ("image", "is a web page, such as a login or an error, which is not read."),
+    remove: ("image", "is missing. Copy it there, or remove the subject from the list."),
+    remove_labels: ("labels", "is missing. Copy it there, or remove the subject from the list."),
+    empty: ("image", "is a file that is empty, which the suite does not read. Copy it"),
+    cut_compressed: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    cut_content: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    cut_header: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    corrupt: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    replace_by_text: (
+        "image",
+        "is a web page, such as a login or an error, which the suite does not read.",
+    ),
     other_shape: ("labels", "has shape (12, 14, 11), but its image"),
     four_dimensions: (
         "image",
@@ -591,16 +597,16 @@ def test_different_shapes_ask_for_batches_of_one(
         ("", "lacks the column SPLIT; it has none. Separate columns by commas."),
         (
             "subject_id,SPLIT\nperson0,training\n",
-            "subject person0 has SPLIT 'training'; known are train, val, test.",
+            "subject person0 has SPLIT 'training'; known: train, val, test.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson0,val\nperson1,test\n",
-            "dataset brain: subject person0 is listed in train and in val. Keep it in one split, "
-            "once.",
+            "dataset brain: subject person0 is listed in train and in val. List it once, in one "
+            "split.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,test\n",
-            "dataset brain: split 'val' has no subjects, and this run needs some.",
+            "dataset brain: split 'val' has no subjects, but this run needs some.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,val\nstranger,test\n",
@@ -624,7 +630,7 @@ def test_bad_list_of_subjects(
         ("[]", "must be JSON with a list 'training'"),
         ('{"training": ["a.nii.gz"]}', "must be JSON with a list 'training'"),
         ('{"training": []}', "its list 'training' is empty. Download it again."),
-        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects, and"),
+        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects, but"),
     ],
 )
 def test_bad_decathlon_list(
@@ -646,7 +652,7 @@ def forget_labels(root: Path, count: int) -> None:
 def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run: Command) -> None:
     forget_labels(decathlon, 4)
     line = run(*HIPPOCAMPUS, f"dataset.root={decathlon}", at(empty_results)).line
-    assert "labels, unlike the first. Give labels to all subjects or to none." in line
+    assert "labels, unlike the first subject. Give labels to all subjects or to none." in line
     assert_nothing_written(empty_results)
 
 

@@ -47,7 +47,7 @@ def test_changing_the_working_folder_is_refused(
     sweep: list[str], empty_results: Path, run: Command
 ) -> None:
     line = run(*sweep, *DEMO, at(empty_results), "hydra.job.chdir=true").line
-    assert line.startswith("hydra.job.chdir=true: changes the folder that results_dir, ")
+    assert line.startswith("hydra.job.chdir=true: would change the folder that results_dir, ")
     assert not (empty_results / "runs").exists()
 
 
@@ -194,7 +194,7 @@ def test_one_run_is_shown_removed_and_not_found_then(two_runs: Path, bench: Comm
     assert "status: finished" in shown.out
     assert "config.yaml:" in shown.out
     refused = bench("runs", "reset", run_id, "--results", str(two_runs))
-    assert f"{first.name} has finished. force=true runs it anew" in refused.line
+    assert f"{first.name} has finished. Pass force=true to rerun it," in refused.line
     assert bench("runs", "rm", first.name, "--results", str(two_runs)).code == 0
     assert run_folders(two_runs) == [second]
     gone = bench("runs", "show", run_id, "--results", str(two_runs))

@@ -179,7 +179,7 @@ def test_damaged_network_is_made_again(swept: Path, run: Command) -> None:
     best.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     outcome = run(*NETWORK, "regularizer.scale=2", at(swept))
     assert outcome.code == 0, outcome.err
-    assert "the network is made again" in outcome.out
+    assert "the suite makes the network again" in outcome.out
     assert best.read_bytes() == whole
 
 
@@ -265,16 +265,16 @@ def test_weight_that_was_not_learned_is_refused(
     (plain,) = (f.name for f in run_folders(swept) if "network" not in read_summary(f))
     asked = bench(command, plain, *more, "--results", str(swept), "--weight", "0.1")
     assert asked.line == (
-        f"--weight 0.1: {plain} knows one λ only. Give a run of model.conditioned=lambda."
+        f"--weight 0.1: {plain} learned one λ only. Name a run with model.conditioned=lambda."
     )
 
 
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["regularizer.scale=9"], "regularizer.weight=0.18: is outside of what a network of"),
-        (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend from above 0"),
-        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend from above 0"),
+        (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
+        (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend and be above 0"),
+        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend and be above 0"),
         (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork has no place where λ could"),
     ],
 )

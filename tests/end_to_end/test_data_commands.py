@@ -104,7 +104,7 @@ def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
 
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
-    assert "holds your files: lay them out as datasets/nifti/README.md says" in line
+    assert "holds your own files. Lay them out as datasets/nifti/README.md says" in line
 
 
 def test_embedded_data_need_no_preparation(bench: Command) -> None:

@@ -195,7 +195,7 @@ def test_interrupted_run_without_training_says_how_many_pairs_are_done(
     done = "after 4 of 8 pairs"
     monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:14")
     stopped = run_process(*DIRECT, at(results))
-    assert (stopped.code, stopped.line) == (130, f"Interrupted. The same command goes on {done}.")
+    assert (stopped.code, stopped.line) == (130, f"Interrupted. The same command continues {done}.")
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err
@@ -244,7 +244,7 @@ def test_training_interrupted_in_its_test_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("bench.tasks.registration.registration.draw_pair", interrupt)
         line = run(*RUN, at(results)).line
-    assert line == "Interrupted. The same command goes on from the last saved state."
+    assert line == "Interrupted. The same command continues from the last saved state."
     outcome = run(*RUN, at(results))
     assert outcome.code == 0, outcome.err
     assert "going on from step 12 of 12" in outcome.out

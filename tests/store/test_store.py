@@ -243,7 +243,7 @@ def holder(folder):
 
 def test_folder_held_by_another_process_is_running_and_cannot_be_claimed(folder, holder):
     assert folder.status() == "running"
-    words = "demo-ncc-abc is being run by another process. Wait for it"
+    words = "Another process is running demo-ncc-abc. Wait for it"
     with pytest.raises(StoreError, match=words), folder.claim():
         pass
     holder.stdin.close()
@@ -282,7 +282,7 @@ def test_file_system_without_locks_is_named_with_a_remedy(folder, monkeypatch, n
         pass
     line = str(raised.value)
     assert line.startswith(f"{folder.path.parent}/.locks/demo-ncc-abc.lock: this file system has ")
-    assert line.endswith("Choose a folder on another one with results_dir=DIR.")
+    assert line.endswith("Choose a folder on another file system with results_dir=DIR.")
     assert folder.status() == "interrupted"
 
 
@@ -385,6 +385,6 @@ def test_reset_leaves_a_finished_run_alone(folder):
 def test_run_that_another_process_holds_is_neither_removed_nor_reset(folder, action):
     finish(folder)
     other = Folder(folder.path)
-    with folder.claim(), pytest.raises(Busy, match="is being run by another process"):
+    with folder.claim(), pytest.raises(Busy, match="Another process is running"):
         getattr(other, action)()
     assert folder.status() == "finished"

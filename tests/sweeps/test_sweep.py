@@ -526,7 +526,7 @@ def test_unread_runs_of_one_configuration_are_one(tmp_path):
 
 
 def test_weight_beside_its_factor_is_refused(tmp_path):
-    with pytest.raises(BenchError, match=r"regularizer.scale: is a factor on the tuned weight, an"):
+    with pytest.raises(BenchError, match=r"regularizer.scale: scales the tuned weight and"):
         cells(multirun("regularizer.weight=1,2", "regularizer.scale=1,2", "dataset=demo"))
 
 

@@ -1,4 +1,4 @@
-"""What a report concludes, in sentences: each rests on a test over the same test pairs."""
+"""Conclusions of a report, in sentences; each rests on a test over the same test pairs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Conclusion:
 
     Attributes:
         about: The comparison, or several, see `by_noise`.
-        text: What is concluded.
+        text: The conclusion.
     """
 
     about: str
@@ -90,7 +90,7 @@ def headlines(
 
 
 def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
-    """Who has the best mean, and who cannot be told from it."""
+    """The best mean, and the methods that do not differ significantly from it."""
     before = _column(rows, measure.score.name)[UNREGISTERED]
     best, title = measure.best, measure.title
     text = f"{standing.best} has the {best} mean {title}, "
@@ -154,7 +154,7 @@ def _certainty(measure: Measure, mean: Mapping[str, float]) -> str:
 
 
 def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
-    """Who has the best mean, who cannot be told from it, and who is worse.
+    """The best mean, the methods that do not differ significantly from it, and the worse ones.
 
     Args:
         where: What begins the sentence.
@@ -206,7 +206,7 @@ def _at_equal_smoothness(
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
-    """Who is better than no registration."""
+    """Methods that are better than no registration."""
     gains = _gains(rows)
     few = too_few(rows["n"].max(), len(gains))
     if not gains or (few and len(gains) > 1):
@@ -217,7 +217,7 @@ def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
-    """Whose λ may not be the best that there is."""
+    """Methods whose best λ may lie beyond those tried."""
     labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
     if labels:
         yield (
@@ -244,7 +244,7 @@ def _column(rows: pd.DataFrame, name: str) -> dict[str, float]:
 def _over_references(
     one: Comparison, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
 ) -> Iterator[str]:
-    """Which metrics are better than each method that uses none, such as affine and SyN."""
+    """Metrics that are better than each method without a metric, such as affine and SyN."""
     known = means.dropna(subset=["mean"])
     references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
     metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]
@@ -257,7 +257,7 @@ def _over_references(
 
 
 def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
-    """Labels with their differences: those significantly better, worse, and not different."""
+    """Labels with their differences: significantly better, worse, and not different."""
     words: dict[str, list[str]] = {
         f"significantly {measure.better}": [],
         f"significantly {measure.worse}": [],
@@ -273,7 +273,7 @@ def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
 
 
 def _limits(measure: Measure, difference: Difference, name: str = "") -> list[str]:
-    """The interval of a difference, with what it is called; none if it is not known."""
+    """The interval of a difference, with its name; empty if it is unknown."""
     if difference.low != difference.low:
         return []
     return [f"{name}{measure.change_limits(difference.low, difference.high)}"]

@@ -1,4 +1,4 @@
-"""The numbers of a report, before anything is written."""
+"""The numbers of a report, before it is written."""
 
 import shlex
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from bench.store.folder import list_folders
 
 @dataclass(frozen=True)
 class Request:
-    """What a report is made of.
+    """The request for a report.
 
     Attributes:
         results: Folder of results, or of tables that were exported from one.
@@ -61,7 +61,7 @@ class Findings:
 
     Attributes:
         records: The runs.
-        comparisons: What may be compared.
+        comparisons: Groups of comparable runs.
         missing: Of `find_missing`, and the runs that an experiment lacks.
         rows: Of `result_rows`.
         unfinished: Of `without_result`.
@@ -95,7 +95,7 @@ class Findings:
 
 
 def find(request: Request) -> Findings:
-    """Reads a folder of results and computes what a report shows.
+    """Reads a folder of results and computes the numbers of a report.
 
     Raises:
         StoreError: If there are no such runs, or two cannot be told apart.

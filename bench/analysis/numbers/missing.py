@@ -1,4 +1,4 @@
-"""What a report lacks: runs that did not finish, seeds and metrics that were not run."""
+"""What a report lacks: unfinished runs, missing seeds and metrics."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ UNFINISHED = {
 def find_missing(
     records: Records, comparisons: list[Comparison], swept: Iterable[tuple[str, str]] = ()
 ) -> pd.DataFrame:
-    """Everything that a reader of the report must know is not in it.
+    """Everything missing that a reader of the report must know.
 
     Args:
         records: From `read_records`.

@@ -1,4 +1,4 @@
-"""What holds over data sets, those with the same added noise taken together."""
+"""Conclusions over data sets, grouped by added noise."""
 
 from collections.abc import Iterator, Sequence
 
@@ -99,7 +99,7 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
 
 
 def conclude_over(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> Iterator[str]:
-    """Sentences on what holds over data sets.
+    """Conclusions over data sets, in sentences.
 
     Args:
         comparisons: Those that are taken together.
@@ -139,6 +139,6 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
         )
         yield (
             f"At equal smoothness, on data sets with enough pairs to tell, {first} is "
-            f"significantly better than {better or 'no other'}; significantly worse than "
-            f"{worse or 'no other'}."
+            f"significantly better than {better or 'no other metric'}; significantly worse than "
+            f"{worse or 'no other metric'}."
         )

@@ -1,4 +1,4 @@
-"""The figures of a report, each with the sentences that say what it shows."""
+"""The figures of a report, with their captions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ NONE = pd.Series(dtype=float)
 
 
 def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[Drawing]:
-    """Draws what the runs allow: figures of Dice need labels, ranks need four data sets.
+    """Draws every possible figure: figures of Dice need labels, ranks need four data sets.
 
     Args:
         comparisons: From `compare`.
@@ -179,7 +179,7 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
 
 
 def convergence(one: Comparison, shown: Shown) -> Iterator[Drawing]:
-    """How training went on."""
+    """Course of the training."""
     validated = {
         entry.label: entry.histories.groupby("seed").size().max()
         for entry in one.entries

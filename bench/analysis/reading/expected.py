@@ -88,7 +88,7 @@ def _method(model: str, metric: str) -> str:
 
 
 def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
-    """The runs of an experiment, and those of it that are not there.
+    """The runs of an experiment, and its missing ones.
 
     Runs belong to it if nothing but places, devices and trackers differs from what the experiment
     says: with further overrides they are others.

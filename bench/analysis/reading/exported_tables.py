@@ -30,7 +30,7 @@ def seal_tables(folder: Path) -> None:
 
 
 def check_seal(folder: Path) -> None:
-    """Raises StoreError unless the tables are as they were written."""
+    """Raises StoreError if the tables have changed since they were written."""
     for name in TABLES:
         if not (folder / name).is_file():
             raise fault(folder / name, "is missing")

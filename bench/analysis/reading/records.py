@@ -1,4 +1,4 @@
-"""The store as pandas frames: reads what is there and averages nothing."""
+"""The store as pandas frames: reads everything and averages nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentatio
 
 @dataclass(frozen=True)
 class Records:
-    """What a folder of results holds.
+    """Content of a folder of results.
 
     Attributes:
         runs: One row per run of any status, by folder name: `RUN_COLUMNS`; `method` is the metric,
@@ -236,7 +236,7 @@ def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What made a result but λ and the seed, as flat as `trainer.steps`."""
+    """Settings that made a result except λ and seed, with keys such as `trainer.steps`."""
     found: dict[str, Any] = {}
     for section in ("model", *used_sections(config)):
         dropped = NOT_IDENTIFYING.get(section, set()) | NOT_A_SETTING.get(section, set())
@@ -254,7 +254,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
-    """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+    """Sections of the configuration that the method uses: `metric`, `regularizer`, `trainer`."""
     return config["model"].get("uses", USES)
 
 

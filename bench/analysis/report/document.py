@@ -1,4 +1,4 @@
-"""Results as one page of Markdown with figures, for a repository."""
+"""Writes results as one page of Markdown with figures, for a repository."""
 
 import os
 import shlex

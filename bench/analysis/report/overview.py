@@ -1,4 +1,4 @@
-"""Tables about the report itself: what was run, and what is missing."""
+"""Tables about the report itself: its runs, and missing results."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,7 +33,7 @@ def _cell(value: object) -> Cell:
 
 
 def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table:
-    """What was run and on what, a row for each comparison."""
+    """Runs and their data, a row for each comparison."""
     headings = ["data set", "data", "schema", "methods", "λ", "seeds", "runs", "steps"]
     headings += ["test pairs", "classes", "bootstrap draws"]
     table = Table("overview", "What is compared with what.", headings, texts=1)
@@ -63,7 +63,7 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
 
 
 def provenance_table(records: Records) -> Table:
-    """What the finished registrations ran on, and how long."""
+    """Devices and durations of the finished registrations."""
     caption = "Version, commit and device of all runs; times are sums over runs and test pairs."
     headings = ["version", "commit", "device", "PyTorch", "days", "data sets", "methods", "runs"]
     table = Table("provenance", caption, [*headings, "trained", "registered"], texts=7)

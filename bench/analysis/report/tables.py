@@ -240,7 +240,7 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
 
 
 def losses_table(losses: pd.DataFrame) -> Table:
-    """What noise costs.
+    """Cost of noise.
 
     Args:
         losses: Of `noise_losses`, of comparisons that have one leading score.
@@ -276,7 +276,7 @@ def losses_table(losses: pd.DataFrame) -> Table:
 
 
 def wins_table(about: str, wins: pd.DataFrame) -> Table:
-    """On how many data sets the method of a row is ahead of that of a column.
+    """Number of data sets on which the row's method beats the column's.
 
     Args:
         about: Which data sets.

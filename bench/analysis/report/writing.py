@@ -1,4 +1,4 @@
-"""Writes a report: tables, figures and a page, in place of the former one."""
+"""Writes a report: tables, figures and a page; replaces the former report."""
 
 import gc
 import json
@@ -77,7 +77,7 @@ PANEL_CAPTIONS = {  # by the command that draws it
 
 
 def write_report(request: Request, out: Path) -> Findings:
-    """Writes a report to the side, and puts it in place of the former one when it is complete.
+    """Writes a report under another name, and replaces the former report when it is complete.
 
     Several at once are written one after the other.
 

@@ -1,4 +1,4 @@
-"""The cache: a data set is read and preprocessed once, then memory-mapped."""
+"""The cache: reads and preprocesses a data set once, then memory-maps it."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ FORMAT = 5
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:
-    """The data set if it is in the cache; without a cache it is read.
+    """The data set if the cache has it; without a cache, reads it.
 
     Raises:
         DataError: If it would have to be read first, or source files are missing.
@@ -36,24 +36,24 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
 
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
-    """Where the arrays of these files under these settings are kept."""
+    """Folder for the arrays of these files under these settings."""
     state = [FORMAT, source.settings(), source.files_state(subjects)]
     key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
     return cache / f"{source.name}-{key}"
 
 
 def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedDataset:
-    """The data set from the cache, built first if a source file or a setting is new.
+    """The data set from the cache; builds it first if a source file or a setting is new.
 
-    The arrays are written to the side and renamed, so a cache folder is complete or absent;
-    several processes that ask at once build it once. One that is damaged is built again.
+    It writes the arrays under another name and renames them, so a cache folder is complete or
+    absent. Several processes that ask at once build it once. It rebuilds a damaged cache.
 
     Args:
         source: The data set.
-        cache: Folder of all caches; None keeps nothing and reads the files whenever a subject is
-            used.
-        trust: Whether files whose size and times are as they were have the same content, and
-            arrays are checked when they are used. Otherwise all is compared at once.
+        cache: Folder of all caches; None keeps nothing and reads the files on every use of a
+            subject.
+        trust: Whether to assume that files with unchanged size and times have the same content, and
+            to check arrays on use. Otherwise it compares everything at once.
 
     Raises:
         DataError: If the source files are missing, damaged or inconsistent.
@@ -81,7 +81,7 @@ def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedD
 def _opened(
     source: Source, subjects: Sequence[Subject], folder: Path, trust: bool
 ) -> PreparedDataset | None:
-    """The data set of a cache folder; None if it is absent, damaged or of other content."""
+    """The data set of a cache folder; None if that is absent, damaged or outdated."""
     if not folder.exists():
         return None
     times = source.times_of_change(subjects)
@@ -114,7 +114,7 @@ def _claimed(folder: Path, patience: float | None = None) -> AbstractContextMana
 def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
     """Raises DataError if a subject or image is listed twice, a split is unknown, or all are empty.
 
-    A split may be empty: what needs it says so.
+    A split may be empty; code that needs it raises.
     """
     seen: dict[str, str] = {}
     images: dict[tuple[Path, int | None], Subject] = {}

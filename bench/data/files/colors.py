@@ -1,4 +1,4 @@
-"""Colours of pixels: transparency, grey values, stains, and label ids that colours stand for."""
+"""Colours of pixels: transparency, grey values, stains, and the label ids of colours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +19,15 @@ DARKEST = 1e-6  # share of the light that passes at least
 def without_alpha(channels: np.ndarray, path: Path) -> np.ndarray:
     """Grey (1, *S) or colour (3, *S) of grey or colour with or without transparency.
 
-    Transparency that is the same everywhere says nothing and is left out; colours that are all
-    grey become grey values.
+    It drops transparency that is the same everywhere, and turns colours that are all grey into grey
+    values.
 
     Args:
         channels: (1 to 4, *S): grey, grey and alpha, RGB, or RGB and alpha.
         path: Names the file in messages.
 
     Raises:
-        DataError: If transparency varies, so that it is unclear what a pixel shows.
+        DataError: If transparency varies, which leaves the value of a pixel unclear.
     """
     if len(channels) in (2, 4):
         alpha = channels[-1]
@@ -92,7 +92,7 @@ def ids_of_colors(values: np.ndarray, path: Path, colors: Mapping[Color, int] | 
     """Label ids (*S) of colours (*S, 3).
 
     Raises:
-        DataError: If `colors` does not have a colour.
+        DataError: If `colors` lacks a colour.
     """
     if not colors:
         raise DataError(

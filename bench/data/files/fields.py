@@ -22,7 +22,7 @@ ENDINGS = (".nii.gz", ".nii", ".npz", ".npy", ".nrrd", ".mha")
 
 @dataclass(frozen=True)
 class Field:
-    """A displacement field as a file has it.
+    """A displacement field in the form of its file.
 
     Attributes:
         path: The file.
@@ -41,7 +41,7 @@ def write_field(
     """Writes a displacement.
 
     Args:
-        path: Where to, without ending.
+        path: Output path, without ending.
         layout: One of `LAYOUTS`: `ants`, a vector NIfTI in mm, LPS; `learn2reg`, a NIfTI (*S, D) in
             voxels; `voxels`, a .npy (D, *S) in voxels.
         displacement: (D, *S) in mm, RAS.
@@ -77,8 +77,8 @@ def read_field(path: Path, ndim: int) -> Field:
         ndim: Spatial axes of the images.
 
     Raises:
-        DataError: If it cannot be read, has another number of axes, holds NaN, or says nothing of
-            where it lies.
+        DataError: If it cannot be read, has another number of axes, holds NaN, or has no position
+            in space.
     """
     try:
         field = _read(path, ndim)

@@ -109,7 +109,7 @@ def _read_series(folder: Path) -> Any:
 
 
 def _check_gaps(folder: Path, names: tuple[str, ...]) -> None:
-    """Raises DataError unless the slices stand at equal distances."""
+    """Raises DataError unless the slices are equally spaced."""
     import SimpleITK as sitk
 
     places = []

@@ -100,9 +100,9 @@ def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:
 
 
 def disagreement(path: Path) -> str | None:
-    """How sform and qform of a NIfTI file differ, if both are set and put a voxel elsewhere.
+    """How sform and qform of a NIfTI file differ, if both are set and disagree.
 
-    The sform is what is used.
+    The suite uses the sform.
     """
     import nibabel
     from nibabel.spatialimages import HeaderDataError
@@ -164,7 +164,7 @@ def _rounding(path: Path) -> float:
 
 
 def check_affine(path: Path, affine: np.ndarray) -> None:
-    """Raises DataError unless the axes of the grid stand at right angles."""
+    """Raises DataError unless the axes of the grid are orthogonal."""
     axes = affine[:3, :3]
     lengths = np.sqrt((axes**2).sum(axis=0))
     if not np.isfinite(affine).all() or not (lengths > 0).all():
@@ -190,7 +190,7 @@ def corners(shape: Sequence[int]) -> np.ndarray:
 def check_same_grid(
     shape: tuple[int, ...], image: np.ndarray, labels: np.ndarray, path: Path, image_path: Path
 ) -> None:
-    """Raises DataError if a corner of the label map is elsewhere than the image's, in RAS."""
+    """Raises DataError if a corner of the label map differs from the image's, in RAS."""
     places = corners(shape)
     shift = np.abs(np.linalg.solve(image, labels @ places) - places)[:3].max()
     if shift > LARGEST_SHIFT:

@@ -35,11 +35,11 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -> np.ndarray:
-    """Label ids (H, W); of a palette the positions are taken, not the colours.
+    """Label ids (H, W); from a palette it reads positions, not colours.
 
     Args:
         path: PNG file.
-        colors: The id that each colour stands for, for files in colour.
+        colors: The id of each colour, for files in colour.
 
     Raises:
         DataError: If it is a JPEG, cannot be read or does not hold labels.
@@ -63,11 +63,11 @@ def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -
 def png_edges(path: Path) -> tuple[float, float] | None:
     """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
 
-    Taken from the resolution that a PNG states in pixels per metre; one of a screen or printer
-    counts as none, as in TIFF.
+    From the resolution that a PNG states in pixels per metre; resolutions of screens and printers
+    count as none, as in TIFF.
 
     Returns:
-        None if the file does not say, or is no PNG.
+        None if the file does not state them, or is not a PNG.
     """
     data = path.read_bytes() if kind_of(path) == PNG else b""
     chunk = data.find(b"pHYs", 0, max(data.find(b"IDAT"), 0))

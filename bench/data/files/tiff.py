@@ -29,12 +29,12 @@ class Stack:
         pages: (N, C, *S); colours come as red, green, blue, transparency last.
         color: Whether channels are colours.
         alpha: Whether the last channel is transparency.
-        palette: (K, 3) colours that grey values stand for, or None.
-        photometric: How the file says that values are to be read.
-        single: Whether axis C is all that tells pages apart, so that they may be the channels of
-            one image or the slices of a stack.
-        axis: What tells pages apart, as tifffile names axes: Z for slices, T for times, I or Q
-            where the file does not say; empty if nothing but axis C does.
+        palette: (K, 3) colours of the grey values, or None.
+        photometric: How the file says to interpret values.
+        single: Whether only axis C distinguishes pages, so that they may be the channels of one
+            image or the slices of a stack.
+        axis: The axis that distinguishes pages, as tifffile names it: Z for slices, T for times, I
+            or Q where the file does not say; empty if only axis C does.
     """
 
     pages: np.ndarray
@@ -69,8 +69,8 @@ def read_channels(path: Path, page: int | None) -> np.ndarray:
 
     Args:
         path: TIFF file; of any byte order, compressed or not.
-        page: Counted from 0; None for a file that holds one image. Where axis C alone tells pages
-            apart, it has the slices of a stack, but the channels of one image.
+        page: Counted from 0; None for a file that holds one image. Where only axis C distinguishes
+            pages, they are slices of a stack if `page` is given, else channels of one image.
 
     Returns:
         (C, *S) of the file's type, unsigned if it is an integer: grey values, red, green and
@@ -91,7 +91,7 @@ def read_slices(path: Path) -> np.ndarray:
         (N, C, *S), each as `read_channels` gives one.
 
     Raises:
-        DataError: If it cannot be read, or its pages are no slices.
+        DataError: If it cannot be read, or its pages are not slices.
     """
     return _image(_slices(path), path)
 
@@ -100,7 +100,7 @@ def read_label_slices(path: Path, colors: Mapping[Color, int] | None = None) -> 
     """All pages of a volume as label ids (N, *S), each as `read_labels` gives one.
 
     Raises:
-        DataError: If it cannot be read, does not hold labels, or its pages are no slices.
+        DataError: If it cannot be read, does not hold labels, or its pages are not slices.
     """
     count = len(_slices(path).pages)
     return np.stack([read_labels(path, number, colors) for number in range(count)])
@@ -180,9 +180,9 @@ def read_labels(
     """One page as label ids.
 
     Args:
-        path: TIFF file. Of a palette the positions are taken, not the colours.
+        path: TIFF file. From a palette it reads positions, not colours.
         page: Counted from 0; None for a file that holds one map.
-        colors: The id that each colour stands for, for files in colour.
+        colors: The id of each colour, for files in colour.
 
     Returns:
         (*S) whole numbers.

@@ -1,4 +1,4 @@
-"""The size of a pixel, as a TIFF file states it."""
+"""The pixel size that a TIFF file states."""
 
 import math
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ def pixel_edges(path: Path, axes: str = "YX") -> tuple[float, ...] | None:
         axes: Along which axes, of X (columns), Y (rows) and Z (slices).
 
     Returns:
-        One for each of the axes; None if the file does not say them all.
+        One for each of the axes; None if the file does not state all.
 
     Raises:
-        DataError: If the file states sizes in a unit that is not known, or a resolution or
-            spacing that is no number, or none above 0.
+        DataError: If the file states sizes in an unknown unit, or a resolution or spacing that is
+            not a number above 0.
     """
     status = path.stat()
     return _edges(path, axes, status.st_size, status.st_mtime_ns)

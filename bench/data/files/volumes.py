@@ -1,4 +1,4 @@
-"""Images with a place in the world: NIfTI, NRRD, MetaImage and DICOM, turned to RAS."""
+"""Images with a position in space: NIfTI, NRRD, MetaImage and DICOM, turned to RAS."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ def read_volumes(
         labels_path: A file of whole numbers on the same grid, or None.
         ndim: Spatial axes of the images. 2D ones are planes: of their three axes one has length 1,
             and is left out once the plane is turned.
-        ignore_affine: Takes all to lie on the first image's grid whatever their header says.
+        ignore_affine: Assumes that all lie on the first image's grid, whatever their headers say.
 
     Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
+        DataError: Names the file, the fault, and the remedy.
     """
     from nibabel.orientations import aff2axcodes, io_orientation
 

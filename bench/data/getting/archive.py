@@ -1,4 +1,4 @@
-"""Unpacking of archives that come from elsewhere."""
+"""Unpacks archives of foreign origin."""
 
 import errno
 import lzma

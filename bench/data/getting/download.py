@@ -1,4 +1,4 @@
-"""Downloads that survive a cut connection."""
+"""Downloads that survive an interrupted connection."""
 
 import os
 import shutil
@@ -15,17 +15,16 @@ CHUNK = 1 << 16  # what a cut loses at most
 def download(
     url: str, path: Path, known_hash: str | None = None, said_by: str = "published"
 ) -> Path:
-    """A file from the network: resumed where it was cut, checked, put in place when complete.
+    """Downloads a file: resumes where it stopped, checks, and puts it in place when complete.
 
     Args:
         url: http or https address.
-        path: Where the file is to lie; what has come so far lies beside it as `.part`.
+        path: Destination of the file; a partial download stays beside it as `.part`.
         known_hash: `algorithm:digest`, as pooch takes it; None if none is known.
-        said_by: Who says so, for messages.
+        said_by: Source of the hash, for messages.
 
     Raises:
-        DataError: If the server refuses, the connection is cut for good, or the checksum is
-            another.
+        DataError: If the server refuses, the connection is lost, or the checksum differs.
         NoRoom: If the disk is too small.
     """
     import pooch

@@ -1,4 +1,4 @@
-"""Getting a data set: download or archive, unpacked, verified, put in place."""
+"""Gets a data set: downloads or unpacks it, verifies it, and puts it in place."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ DEPTH = 3  # folders in an archive below which a data set is not looked for
 
 
 def is_ready(source: Source) -> int | None:
-    """Number of subjects if the listing is complete and all files are there; None otherwise."""
+    """Number of subjects if the listing is complete and all files exist; None otherwise."""
     try:
         return listed(source)
     except BenchError:
@@ -47,12 +47,12 @@ def listed(source: Source) -> int:
 def obtain(
     source: Source, about: Mapping[str, Any], archive: Path | None, clone: Path | None = None
 ) -> int:
-    """Puts a data set into its root, unless it is there already.
+    """Puts a data set into its root, unless it is already there.
 
-    The archive is unpacked, or the clone laid out, and checked beside the files of `root`, which
-    get their place only when all is well. Interrupted, the same call goes on: a download resumes,
-    the rest is done again. Where no hash is published, a download that is not the data set is
-    removed, and the hash of the first one that is holds for later ones.
+    It unpacks the archive, or lays out the clone, in a separate folder, checks everything, and only
+    then moves the files into `root`. After an interruption the same call continues: a download
+    resumes, the rest is repeated. Where no hash is published, it removes a download that is not the
+    data set; the hash of the first download that is the data set applies to later ones.
 
     Args:
         source: The data set.
@@ -64,7 +64,7 @@ def obtain(
         Number of subjects.
 
     Raises:
-        DataError: Saying what is wrong with the archive or clone, or what to do by hand.
+        DataError: Says what is wrong with the archive or clone, or what to do by hand.
     """
     if source.root is None:
         raise DataError(
@@ -122,7 +122,7 @@ def obtain(
 
 
 def _by_hand(source: Source, about: Mapping[str, Any]) -> str:
-    """How a data set is got without a download."""
+    """How to get a data set without a download."""
     named = f"datasets/{source.name}/README.md"  # by its place in a clone
     return str(about.get("manual") or f"See {named}.").replace(named, str(readme(source.name)))
 

@@ -1,4 +1,4 @@
-"""Landmarks of a whole data set: how they are kept, and whether those of pairs correspond."""
+"""Landmarks of a whole data set: their storage, and checks that those of pairs correspond."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def stack(landmarks: Sequence[Landmarks | None], ndim: int) -> np.ndarray:
 
 
 def describe(landmarks: Sequence[Landmarks | None]) -> dict[str, Any] | None:
-    """What the index of a data set says of them; None if no subject has any.
+    """Their entry in the index of a data set; None if no subject has points.
 
     Returns:
         `counts`, the number of each subject's, and `names`, a list for each or None.
@@ -43,11 +43,11 @@ def check_pairs(
     ids: Sequence[str],
     pairs: Sequence[tuple[int, int]],
 ) -> None:
-    """Looks whether the landmarks of pairs correspond, as far as number and names tell.
+    """Checks that the landmarks of pairs correspond, as far as number and names show.
 
     Args:
         dataset: Its name.
-        described: What `describe` gave.
+        described: Result of `describe`.
         ids: Names of subjects.
         pairs: (moving, fixed) indices.
 

@@ -1,4 +1,4 @@
-"""Files of points, each read by what it holds."""
+"""Reads files of points; their content decides how."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.errors import DataError
 
 
 def read_points(path: Path) -> FilePoints:
-    """The points of a file, whatever its name ends in.
+    """The points of a file, whatever its ending.
 
     A JSON object is a .mrk.json and a first line that says so a .fcsv of 3D Slicer; values
     separated by commas are a CSV, without header as Learn2Reg's or with one as BIRL's; all else is

@@ -21,7 +21,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
     """Points of a .fcsv file.
 
     Raises:
-        DataError: If a coordinate is missing or no number, or the coordinate system is not known.
+        DataError: If a coordinate is missing or not a number, or the coordinate system is unknown.
     """
     said = {}
     for line in lines:
@@ -52,7 +52,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
 
 
 def read_markups(text: str, path: Path) -> FilePoints:
-    """Points of a .mrk.json file; those that are not placed yet are missing.
+    """Points of a .mrk.json file; unplaced points are missing.
 
     Raises:
         DataError: If it is damaged or holds no list of points, or several.

@@ -21,7 +21,7 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
     name, label or one without a heading names the points.
 
     Raises:
-        DataError: If a coordinate is no number, rows differ in length, or columns are missing.
+        DataError: If a coordinate is not a number, rows differ in length, or columns are missing.
     """
     rows = csv_rows(lines, path)
     if all(_is_number(cell) for cell in rows[0][1]):
@@ -59,7 +59,7 @@ def read_dirlab(lines: Sequence[str], path: Path) -> FilePoints:
     """Points x y z of a text file, voxels from 1 (DIR-Lab).
 
     Raises:
-        DataError: If a coordinate is no number or below 1, or lines differ in length.
+        DataError: If a coordinate is not a number or below 1, or lines differ in length.
     """
     rows = [(i, line.split()) for i, line in enumerate(lines, start=1) if line.strip()]
     points = _numbers(rows, path)

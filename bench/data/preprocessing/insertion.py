@@ -1,4 +1,4 @@
-"""Changes of known place that are put into images: what no deformation explains."""
+"""Inserts changes of known position into images, which no deformation explains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LARGEST = 1000.0  # voxels
 
 @dataclass(frozen=True)
 class Insertion:
-    """Puts a blob or a cavity into the fixed image of a pair, the same one each time.
+    """Inserts a blob or a cavity into the fixed image of a pair, the same one each time.
 
     A blob is as bright as the brightest twentieth of the tissue in the image, a cavity as dark as
     the darkest; tissue is what is brighter than a quarter of the way from the darkest to the

@@ -1,4 +1,4 @@
-"""Which classes the label ids of the files stand for: named, merged or dropped."""
+"""Maps the label ids of files to classes: names, merges or drops them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -78,7 +78,7 @@ class LabelTable:
             `rest` in place of ids takes all that are not listed. None keeps ids.
 
     Raises:
-        ConfigError: If the table is not of this form, or lists an id twice.
+        ConfigError: If the table has another form, or lists an id twice.
     """
 
     def __init__(

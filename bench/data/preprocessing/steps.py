@@ -1,4 +1,4 @@
-"""From a subject as its files hold it to what is trained on."""
+"""Preprocesses a subject from its files."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def preprocess(
             them; None takes their voxels as they are.
 
     Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
+        DataError: Names the file, the fault, and the remedy.
     """
     image, labels = raw.image, raw.labels
     names = [where]

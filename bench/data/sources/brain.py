@@ -19,7 +19,7 @@ class Brain(Source):
     """`metadata.csv` with subject_id and SPLIT, `data/<id>/` and `atlas/` with image and labels.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False

@@ -17,7 +17,7 @@ class Decathlon(ShuffledSplits, Source):
     """`dataset.json` (or `NAME_dataset.json`) lists images and labels, which are then split.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False

@@ -1,4 +1,4 @@
-"""The user's images, listed in a CSV table."""
+"""Your own images, listed in a CSV table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,11 +49,11 @@ class NiftiTable(Source):
 
     Attributes:
         table_file: The CSV file, relative to `root`.
-        columns: What the table calls columns, by the names above, where it calls them otherwise.
+        columns: The table's names of columns, by the names above, where they differ.
         mask: Column of each image's mask, 0 outside; in a table of pairs of both images, or
             `moving_` and `fixed_` and its name. Outside, images have their least intensity and
             label 0, so that `metric.mask=foreground` looks inside.
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     HARMLESS = Source.HARMLESS | {"table_file", "columns"}  # subjects and pairs that it lists count

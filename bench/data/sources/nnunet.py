@@ -27,7 +27,7 @@ class NnUNet(ShuffledSplits, Source):
     `fractions`. Classes are those of `dataset.json` unless `classes` or `labels` are given.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False
@@ -132,7 +132,7 @@ class NnUNet(ShuffledSplits, Source):
 
 
 def nnunet_hint(root: Path) -> str:
-    """What to say besides to somebody who reads a folder of nnU-Net v2 as another data set."""
+    """Hint for users who read a folder of nnU-Net v2 as another data set."""
     try:
         description = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Pairs of images: the files of one name in two folders."""
+"""Pairs of images: files of the same name in two folders."""
 
 from pathlib import Path
 

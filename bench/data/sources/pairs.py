@@ -1,4 +1,4 @@
-"""Pairing policies: which subjects are registered to which.
+"""Pairing policies, which choose the pairs of subjects.
 
 A policy turns the subjects of one split into (moving, fixed) pairs of their indices. All are
 deterministic; which pair a training step sees is drawn in `bench.data.batches.loading`.

@@ -1,4 +1,4 @@
-"""Which channels moving and fixed images show, where they show different ones."""
+"""Channels of moving and fixed images, where they differ."""
 
 from collections.abc import Sequence
 from typing import Any
