@@ -6,6 +6,7 @@ returns `bench.models.flow.Integrated`, and the velocity is what is regularized.
 """
 
 from bench.models.monai_network import MonaiNetwork
+from bench.models.pyramid import Pyramid
 from bench.models.voxelmorph import VoxelMorph
 
-__all__ = ["MonaiNetwork", "VoxelMorph"]
+__all__ = ["MonaiNetwork", "Pyramid", "VoxelMorph"]

@@ -17,6 +17,7 @@ from bench.tasks.registration.assembly import build_parts
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]
 SMALLER = {
     "voxelmorph": ["model.channels=[4,6,8]"],
+    "pyramid": ["model.channels=[4,6,8]"],
     "segresnet": ["model.options.init_filters=8"],
     "swin_unetr": ["model.options.depths=[1,1,1,1]", "model.options.num_heads=[1,1,1,1]"],
 }
