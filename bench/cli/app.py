@@ -171,8 +171,9 @@ def print_help() -> None:
             console.print(f"  {option:<22}{line}", soft_wrap=True)
         console.print()
     console.print("[bold]further settings[/bold]")
+    width = max(map(len, SETTINGS)) + 2
     for setting, line in SETTINGS.items():
-        console.print(f"  {setting:<22}{line}", soft_wrap=True)
+        console.print(f"  {setting:<{width}}{line}", soft_wrap=True)
 
 
 def _exit(line: str, code: int = 1) -> NoReturn:

@@ -194,7 +194,7 @@ def test_headline_says_where_the_unregistered_pairs_are_better(tmp_path):
         write_run(tmp_path, config(metric=metric), dice + SCALES[metric] * SPREAD)
     (said,) = find(Request(tmp_path)).headlines
     assert said.text.startswith(
-        "unregistered pairs have the highest mean Dice, of methods mse, 0.2"
+        "unregistered pairs have the highest mean Dice; the best method is mse with 0.2"
     )
     assert "test pairs; unregistered 0.300); all others" in said.text
 

@@ -157,7 +157,7 @@ def test_landmarks_that_are_missing_or_broken_are_told(histology, tmp_path):
 def test_set_that_is_made_of_no_clone_says_so(em_vnc, tmp_path):
     with pytest.raises(DataError, match="not go with dataset phc_u373: it is not made from"):
         prepared("phc_u373", em_vnc, tmp_path / "set")
-    with pytest.raises(DataError, match=r"not made of a clone\. Clone github\.com/muschellij2/op"):
+    with pytest.raises(DataError, match=r"not made from a clone\. Clone github\.com/muschellij2/"):
         prepared("ms_longitudinal", em_vnc, tmp_path / "set")
     with pytest.raises(DataError, match="--clone gone: no such folder"):
         prepared("em_vnc", Path("gone"), tmp_path / "set")

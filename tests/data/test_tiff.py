@@ -71,7 +71,7 @@ def test_grey_values_are_read_as_they_are(path, kind, byteorder):
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
 def test_negative_pixels_are_refused(path, kind):
     write_tiff(path, np.full((3, 8, 9), -3, kind))
-    words = rf"has negative {kind.__name__} pixels \(least -3\). Save it as float32, or add an of"
+    words = rf"has negative {kind.__name__} pixels \(minimum -3\). Save it as float32, or add"
     refused(words, path)
 
 

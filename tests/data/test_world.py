@@ -200,7 +200,7 @@ def test_volumes_that_do_not_overlap_are_refused(root, tmp_path):
     ("settings", "words"),
     [
         ({"space": "mars"}, "dataset.space=mars: must be voxels or world."),
-        ({"space": "voxels", "reference": "a.nii"}, "dataset.reference=a.nii: is the grid of"),
+        ({"space": "voxels", "reference": "a.nii"}, "dataset.reference=a.nii: has an effect only"),
         ({"pixel_size": 2}, "places volumes by their headers, .* dataset.pixel_size=2. Leave one"),
     ],
 )

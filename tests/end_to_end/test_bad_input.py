@@ -761,9 +761,9 @@ def test_full_disk_names_the_file_and_leaves_nothing_half_written(
     (folder,) = set(run_folders(results)) - {finished}
     assert outcome.code == 1
     assert outcome.line == (
-        f"Cannot write {folder / 'last.pt'}: File too large. Free space or permit writing, or "
+        f"Cannot write {folder / 'last.pt'}: File too large. Free space, permit writing, or "
         "choose another folder with results_dir=DIR. Finished runs are safe; the same command "
-        "goes on from the last saved state."
+        "continues from the last saved state."
     )
     assert list(results.rglob("*.partial")) == []
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)

@@ -341,7 +341,7 @@ def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
     assert [note.partition(" extends")[0] for note in plain.notes] == [of_crop]
     pair = PairOfFiles(files[0], files[2], other, files[3])
     found = registrar.register(pair, tmp_path / "out")
-    labels = "labels 7, 300 are no classes of the run; Dice covers label 1, label 2"
+    labels = "labels 7, 300 are not classes of the run; Dice covers label 1, label 2"
     assert found.notes == [*plain.notes, labels]
     assert found.before["dice"] == plain.before["dice"]  # 7 and 300 are where 0 was
     assert {7, 300} <= set(np.unique(nibabel.load(found.files[1]).dataobj).tolist())

@@ -177,7 +177,7 @@ def test_terms_of_a_sum_have_origins_of_their_own(cells, tiny_datasets, results)
 
 def test_unknown_data_set_lists_the_known_ones():
     chosen = tiny_experiment(2, "metric=deepsim_ae", "metric.extractor.dataset=phc_u737")
-    words = r"metric.extractor.dataset=phc_u737: there is no such data set. Known: .*, phc_u373, "
+    words = r"metric.extractor.dataset=phc_u737: no such data set. Known: .*, phc_u373, "
     with pytest.raises(ConfigError, match=words):
         Setup.of(chosen)
 
