@@ -179,7 +179,7 @@ def test_bad_value_is_refused_before_anything_is_written(
         ),
         (
             ["metric._target_=custom_parts.Unmoved"],
-            "metric=mse has no gradient in the displacement: nothing can be learned from it.",
+            "metric=mse has no gradient in the displacement, so nothing can learn from it.",
         ),
         (
             ["metric._target_=custom_parts.NotANumber"],
@@ -233,8 +233,8 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
         (["metric=mse", "metric.mask=brain"], "metric.mask=brain: must be null, foreground or lab"),
         (
             ["metric=ncc", "metric.window=33"],
-            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels. Take a "
-            "smaller one, or whole for the image: metric.window, or metric.terms.NAME.window in a",
+            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels. "
+            "Choose a smaller metric.window (metric.terms.NAME.window in a sum), or whole for the",
         ),
         (
             ["metric=ncc_sup", "metric.terms.ncc.window=33"],
@@ -319,7 +319,7 @@ def test_transfer_to_other_dimensions_or_channels_is_refused(
     line = run(*TRANSFER, f"metric.extractor.root={cells}", *dataset, at(results)).line
     assert line == (
         f"metric=deepsim_ae cannot be used on dataset={name}: the extractor was trained on 2D "
-        f"images of 1 channel(s), the data set has {has}. Choose another metric or data set."
+        f"images of 1 channel(s), but the data set has {has}. Choose another metric or data set."
     )
     assert run_folders(results) == []
     assert not (results / "extractors").exists()
@@ -355,12 +355,12 @@ MODEL = [*(f"~model.{option}" for option in VOXELMORPH), "model.name=custom"]
             "PickyModel",
             "model=custom cannot take the 2D images of shape (32, 40) with 1 channel(s) of "
             "dataset=demo (sizes must be divisible by 64). Choose another model, or crop or pad "
-            "the images by dataset.shape.",
+            "the images with dataset.shape.",
         ),
         (
             "WrongShapeModel",
             "model=custom returns a displacement of shape (1, 3, 32, 40) for 2D images of shape "
-            "(32, 40) with 1 channel(s); (1, 2, 32, 40) is needed, one channel per axis.",
+            "(32, 40) with 1 channel(s), but needs (1, 2, 32, 40), one channel per axis.",
         ),
     ],
 )
@@ -584,8 +584,8 @@ def test_different_shapes_ask_for_batches_of_one(
     write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
     line = run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
     assert line == (
-        "trainer.batch_size=2: dataset=brain has images of different sizes, which do not fit into "
-        "one batch. Set trainer.batch_size=1, or dataset.shape to crop or pad all to one shape."
+        "trainer.batch_size=2: dataset=brain has images of different sizes, which cannot share a "
+        "batch. Set trainer.batch_size=1, or dataset.shape to crop or pad all to one shape."
     )
     assert run_folders(empty_results) == []
 
@@ -659,21 +659,22 @@ def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
-        (["metric=ncc_sup"], "labels: needs labels, and the data set has none"),
+        (["metric=ncc_sup"], "labels: needs labels, but the data set has none"),
         (
             ["metric=deepsim_seg", "metric.levels=[1,2]"],
-            "its extractor learns from labels, and the data set has none",
+            "its extractor learns from labels, but the data set has none",
         ),
-        (["metric=dice"], "needs labels, and the data set has none"),
-        (["metric=mse", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (["metric=dice"], "needs labels, but the data set has none"),
+        (["metric=mse", "metric.mask=labels"], "needs labels, but the data set has none"),
         (
             ["metric=mse", "metric.mask=foreground", "dataset.added_noise=0.1"],
-            "dataset.added_noise makes all of an image foreground, which metric.mask asks for",
+            "dataset.added_noise makes the whole image foreground, so metric.mask=foreground "
+            "selects everything",
         ),
-        (["metric=ncc", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (["metric=ncc", "metric.mask=labels"], "needs labels, but the data set has none"),
         (
             ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.mask=labels"],
-            "needs labels, and the data set has none",
+            "needs labels, but the data set has none",
         ),
     ],
 )
@@ -711,7 +712,7 @@ def test_metric_that_needs_landmarks_is_refused_without_them(
     arguments = [argument for argument in HIPPOCAMPUS if not argument.startswith("metric=")]
     line = run(*arguments, *metric, f"dataset.root={decathlon}", at(empty_results)).line
     assert line == (
-        f"metric={name} cannot be used on dataset=hippocampus: needs landmarks, and the data set "
+        f"metric={name} cannot be used on dataset=hippocampus: needs landmarks, but the data set "
         "has none. Choose another metric or data set."
     )
     assert run_folders(empty_results) == []

@@ -136,7 +136,7 @@ def test_killed_training_goes_on_to_the_same_network(
     assert "1 resumable" in planned.out
     outcome = run(*DISTURBED, at(results))
     assert outcome.code == 0, outcome.err
-    assert "disturbed on demo: going on from step 6 of 12" in outcome.out
+    assert "disturbed on demo: continuing from step 6 of 12" in outcome.out
     found, expected = (only_network(place) for place in (results, undisturbed))
     assert found.name == expected.name
     assert not (found / "last.pt").exists()
@@ -153,7 +153,7 @@ def test_interrupted_training_says_how_to_go_on(
     stopped = run_process(*DISTURBED, at(results))
     assert stopped.code == 130
     assert stopped.line == (
-        "Interrupted at step 8 of 12; the state is saved. The same command goes on from there."
+        "Interrupted at step 8 of 12; the state is saved. The same command continues from there."
     )
 
 
@@ -275,7 +275,7 @@ def test_weight_that_was_not_learned_is_refused(
         (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
         (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend and be above 0"),
         (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend and be above 0"),
-        (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork has no place where λ could"),
+        (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork cannot take λ"),
     ],
 )
 def test_bad_setting_is_refused_in_a_line(

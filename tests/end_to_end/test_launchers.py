@@ -62,7 +62,7 @@ def test_terminated_sweep_ends_its_workers_and_says_so(tmp_path: Path) -> None:
         process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        "Terminated. The same command goes on from the last saved states."
+        "Terminated. The same command continues from the last saved states."
     )
     assert "resumable: metric=mse seed=0" in err
     locks = list(results.glob("runs/.locks/*"))

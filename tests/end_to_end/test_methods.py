@@ -159,7 +159,7 @@ def test_set_without_training_and_validation_subjects_is_registered(
     command = [*only_test, *direct, "model.rate=[1]", "metric=mse", at(results)]
     outcome = run("-m", *command, "regularizer.scale=1,2")
     assert outcome.code == 0, outcome.err
-    assert "without validation subjects nothing says whether λ is good" in outcome.out
+    assert "without validation subjects λ cannot be validated" in outcome.out
     assert "the smallest λ tried: there are no validation subjects" in outcome.out
     for folder in run_folders(results):
         assert read_summary(folder)["validation"] == {}

@@ -135,7 +135,7 @@ def test_plan_without_the_data_says_how_to_get_them(
 def test_combination_that_cannot_work_is_planned_and_ends_as_skipped(
     results: Path, run: Command
 ) -> None:
-    reason = "VGG-16 is a 2D network and the data set has 3D images"
+    reason = "VGG-16 is a 2D network, but the data set has 3D images"
     planned = rows(run("-m", "metric=vgg,mse", *DEMO3D, at(results), "plan=true").out)
     assert [(row[0], row[2], row[-1] == reason) for row in planned] == [
         ("skipped", "vgg", True),

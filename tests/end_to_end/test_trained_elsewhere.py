@@ -166,7 +166,7 @@ def test_what_cannot_be_tested_is_said_in_one_line(
         f"model.trained=nothing: no run of this name in {results / 'runs'}. Give the folder of"
     )
     name = f"model.trained={trained.name}"
-    assert f"{name}: its network takes 2D images with 1 channel(s), and dataset=demo3d has 3D" in (
+    assert f"{name}: its network takes 2D images with 1 channel(s), but dataset=demo3d has 3D" in (
         line(*[o for o in DEMO3D if not o.startswith("model")], name)
     )
     assert line(*stack, name, "metric=ncc").startswith(

@@ -161,7 +161,7 @@ def test_every_voxel_gets_its_vector(root: Path, tmp_path: Path, axis: int) -> N
         (
             constant(MM)[:, :, :, None],
             HEADERS["plain"],
-            "lies elsewhere than its fixed image image4",
+            "its header disagrees with that of its fixed image image4",
         ),
         (constant(MM)[..., None, :2], AFFINE, "3 components on 3 axes are needed"),
         (constant(MM)[..., 0], AFFINE, "3 components on 3 axes are needed"),
