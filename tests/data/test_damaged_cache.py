@@ -91,7 +91,7 @@ def test_damaged_file_is_named_and_made_again(source, tmp_path, capsys, name, da
         said = str(error)
     if (name, damage) != ("index.json", "bit"):  # which is a line break
         assert f"{first.folder}: is damaged ({name}" in said
-        assert "has been deleted. Run the same command again to rebuild it." in said
+        assert "has been deleted; the same command rebuilds it." in said
     assert_same(prepare(source(), tmp_path / "cache"), expected)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in first.folder.iterdir()) == sorted(NAMES)

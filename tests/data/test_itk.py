@@ -82,7 +82,7 @@ def test_series_that_are_mixed_or_lack_a_slice_are_refused(tmp_path):
     image = image_of(HEADERS["plain"])
     write_series(tmp_path / "gap", image)
     (tmp_path / "gap" / "1.2.3-2.dcm").unlink()
-    refused("gap: the 4 slices are 1 to 2 mm apart; some are missing, or dup", tmp_path / "gap")
+    refused("gap: the 4 slices are 1 to 2 mm apart; some are missing or dup", tmp_path / "gap")
     write_series(tmp_path / "two", image)
     write_series(tmp_path / "two", image, series="1.2.4")
     refused("two: holds 2 DICOM series; one is needed", tmp_path / "two")

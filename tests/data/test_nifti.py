@@ -362,7 +362,7 @@ def test_labels_that_lie_elsewhere_are_refused_unless_it_is_ignored(files, affin
     save(labels_path, labels, affine)
     words = (
         r"labels.nii.gz: its affine disagrees with that of its image image.nii.gz: they place "
-        rf"voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ignore_affine"
+        rf"the same voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ig"
     )
     refused(words, image_path, labels_path)
     raw = read_nifti(image_path, labels_path, ignore_affine=True)

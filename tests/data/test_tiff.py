@@ -123,12 +123,12 @@ def test_volumes_have_channels_along_axis_c(path, axes):
         (
             VOLUME,
             {"imagej": True, "metadata": {"axes": "TYX"}},
-            r"its 4 pages are times \(axis T\).*ImageJ: Image > Properties; tifffile: metadata=",
+            r"its 4 pages as times \(axis T\).*ImageJ: Image > Properties; tifffile: metadata=",
         ),
         (
             VOLUME,
             {"ome": True, "metadata": {"axes": "CYX"}},
-            r"its 4 pages are channels of one 2D image \(axis C\), but a volume needs slices",
+            r"its 4 pages as channels of one 2D image \(axis C\), but a volume needs slices",
         ),
         (VOLUME[0], {}, "is a 2D image of one page, but the data set needs vol"),
         (
@@ -139,7 +139,7 @@ def test_volumes_have_channels_along_axis_c(path, axes):
         (
             np.stack([VOLUME, VOLUME]),
             {"imagej": True, "metadata": {"axes": "TZYX"}},
-            "has the axes TZYX of lengths .*Saveme point as its own file",
+            "has the axes TZYX of lengths .*Save each time point as its own file",
         ),
     ],
 )

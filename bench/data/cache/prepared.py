@@ -50,8 +50,7 @@ def discarded(folder: Path, reason: str) -> DamagedCache:
             "or choose another folder with dataset.cache=DIR."
         )
     return DamagedCache(
-        f"{folder}: was damaged ({reason}) and has been deleted. Run the same command again to "
-        "rebuild it."
+        f"{folder}: is damaged ({reason}) and has been deleted; the same command rebuilds it."
     )
 
 
