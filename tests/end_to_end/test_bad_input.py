@@ -505,7 +505,7 @@ def not_finite(image: Path, labels: Path) -> None:
 DAMAGES: dict[Damage, tuple[str, str]] = {
     remove: ("image", "is missing. Copy it there, or remove the subject from the list."),
     remove_labels: ("labels", "is missing. Copy it there, or remove the subject from the list."),
-    empty: ("image", "is a file that is empty, which the suite does not read. Copy it"),
+    empty: ("image", "is a file that is empty, which the suite does not read. Copy or"),
     cut_compressed: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
     cut_content: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
     cut_header: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
