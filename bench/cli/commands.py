@@ -13,7 +13,7 @@ from bench import __version__
 from bench.cli.changes_command import changes
 from bench.cli.data_commands import app as data
 from bench.cli.doctor import doctor
-from bench.cli.export_commands import document, export
+from bench.cli.export_commands import document, export, perception
 from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, Weight, register, score
 from bench.cli.run_commands import app as runs
@@ -42,6 +42,7 @@ app.command()(score)
 app.command()(changes)
 app.command()(export)
 app.command()(document)
+app.command()(perception)
 
 
 def print_version(asked: bool) -> None:

@@ -1,5 +1,6 @@
 """`python -m bench data`: list, prepare, check and preview data sets."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,19 @@ from bench.config.groups import headline, option_files, options, readme
 from bench.config.overrides import quoted
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
-from bench.errors import DataError, counted
+from bench.errors import BenchError, ConfigError, DataError, counted
 from bench.store.escaping import for_rich
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 Name = Annotated[
     str,
+    typer.Argument(
+        help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
+    ),
+]
+OptionalName = Annotated[
+    str | None,
     typer.Argument(
         help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
     ),
@@ -56,7 +63,7 @@ def list_datasets() -> None:
 
 @app.command()
 def prepare(
-    name: Name,
+    name: OptionalName = None,
     overrides: Overrides = None,
     archive: Annotated[
         Path | None, typer.Option("--archive", help="Archive that you downloaded by hand.")
@@ -66,9 +73,52 @@ def prepare(
         typer.Option("--clone", help="Clone of the repository that the data set is made from."),
     ] = None,
     root: Root = None,
+    all_free: Annotated[
+        bool, typer.Option("--all-free", help="Every data set that can be downloaded by itself.")
+    ] = False,
 ) -> None:
     """Download a data set, or unpack an archive or a clone; check it and put it in place."""
-    experiment = _experiment(name, root, Path("results"), overrides)
+    if all_free:
+        if name or archive or clone or root:
+            raise ConfigError("--all-free: takes each set as its YAML says. Give nothing else.")
+        _prepare_all_free()
+    elif name is None:
+        raise ConfigError("Name a data set of `python -m bench data list`, or say --all-free.")
+    else:
+        _prepare(name, _experiment(name, root, Path("results"), overrides), archive, clone)
+
+
+def _prepare_all_free() -> None:
+    """Gets the data sets that have an address, one after the other; names the others.
+
+    Raises:
+        DataError: If one of them could not be got.
+    """
+    known = {
+        path.stem: _experiment(path.stem, None, Path("results"), None)
+        for path in option_files("dataset")
+    }
+    free = {name: it for name, it in known.items() if it["dataset"].get("about", {}).get("url")}
+    failed = []
+    for name, experiment in free.items():
+        facts = experiment["dataset"]["about"]
+        print(f"{name}: {facts['size']}, licence: {facts['licence']}", flush=True)
+        try:
+            _prepare(name, experiment, None, None)
+        except BenchError as error:
+            print(f"failed: {name}: {error}", file=sys.stderr)
+            failed.append(name)
+    by_hand = [name for name in known if known[name]["dataset"].get("about", {}).get("manual")]
+    print(f"by hand, `data prepare NAME` says how: {', '.join(by_hand)}")
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {counted(len(free), 'data set')} not prepared: {', '.join(failed)}. "
+            "The same command tries them again, and goes on with interrupted downloads."
+        )
+
+
+def _prepare(name: str, experiment: Experiment, archive: Path | None, clone: Path | None) -> None:
+    """Gets one data set, and says so."""
     source = make_source(experiment)
     if "root" not in experiment["dataset"]:
         print(f"{name} is embedded; nothing to prepare")

@@ -1,4 +1,4 @@
-"""`python -m bench export` and `document`: results as small tables, and as a page of Markdown."""
+"""`python -m bench export`, `document` and `perception`: results as small tables, and as pages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -50,3 +50,24 @@ def document(
     request = Request(results, runs, select=select, published=published)
     found = write_document(request, out, images or out.parent / "images")
     print(for_terminal(f"{out}: {counted(len(found.records.summaries), 'finished run')}"))
+
+
+def perception(
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
+    results: Annotated[
+        Path, typer.Option(help="Folder of results with runs of perception, or of exported tables.")
+    ] = Path("results"),
+    registrations: Annotated[
+        Path | None,
+        typer.Option(help="The same with registrations to compare with; by default --results."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of its figures; default: images, beside the page.")
+    ] = None,
+    runs: RunsOption = "*",
+) -> None:
+    """Write what metrics see, and whether that agrees with registration, as a page of Markdown."""
+    from bench.analysis.report.perceived import write_perceived
+
+    found = write_perceived(results, registrations, runs, out, images or out.parent / "images")
+    print(for_terminal(f"{out}: {counted(found, 'finished run')} of perception"))

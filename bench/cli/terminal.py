@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.reading.durations import ago
-from bench.analysis.reading.metrics import method_of
+from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
 from bench.config.groups import RUN
 from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
-from bench.scores.registry import PERCEPTION, SCORES, names_of, score_of
+from bench.scores.registry import OF_TASKS, SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS
@@ -51,7 +51,7 @@ def print_next_steps(results: Path) -> None:
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),
-        ("python -m bench data list", "further data sets, and where yours go"),
+        ("python -m bench data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
 
@@ -106,9 +106,9 @@ def _marked(score: Score, cells: Sequence[str], values: Sequence[float | None]) 
 def _title(summary: Mapping[str, Any]) -> str:
     method, model = method_of(summary), summary.get("model", DEFAULT_MODEL)
     said = "" if model in (DEFAULT_MODEL, method) else f" {model}"
-    parts = [f"{method}{said} on {summary['dataset']}"]
+    parts = [f"{method}{said} on {summary['dataset']}", *filter(None, [problem_of(summary)])]
     if summary.get("weight") is not None:
-        parts.append(f"λ = {summary['weight']:g}")
+        parts.append(f"{weight_symbol(summary)} = {summary['weight']:g}")
     parts.append(f"seed {summary['seed']}")
     if summary.get("steps") is not None:
         parts.append(f"{summary['steps']} steps")
@@ -203,7 +203,7 @@ def _plain(value: Any, name: str) -> str:
         return "" if name == "settings" else "–"
     if name == "written":
         return ago(value)
-    if name in SCORES or name in PERCEPTION:
+    if name in SCORES or name in OF_TASKS:
         return f"{value:.{score_of(name).digits}f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

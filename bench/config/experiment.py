@@ -15,6 +15,7 @@ from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
 from bench.config.conditioning import WeightRange, weight_range, with_range
 from bench.config.groups import CONF, GROUPS, options
 from bench.config.settings import TrainerSettings
+from bench.config.synthesis import FACTOR, judging, with_factor
 from bench.config.trained import with_trained_network
 from bench.errors import ConfigError, own_cause
 
@@ -71,6 +72,7 @@ class Experiment:
         task = sections.get("task")
         if isinstance(task, Mapping) and "uses" in task:  # it registers nothing
             sections["model"] = {key: task.get(key) for key in ("name", "uses")}
+            sections["task"] = with_factor(task, sections["metric"])
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)
@@ -152,6 +154,21 @@ class Experiment:
     def weight(self) -> float:
         """λ."""
         return float(self.config["regularizer"]["weight"])
+
+    @property
+    def tuned(self) -> float | None:
+        """What is chosen on validation: λ, or c of a synthesis; None if nothing is."""
+        if "regularizer" in self.shaped_by:
+            return self.weight
+        factor = self.config["task"].get(FACTOR) if "task" in self.config else None
+        return None if factor is None else float(factor)
+
+    def judges(self) -> dict[str, "Experiment"]:
+        """The same experiment for each metric by which the task judges, under the judges' seed."""
+        return {
+            name: Experiment.from_config(OmegaConf.create(config))
+            for name, config in judging(self.config).items()
+        }
 
     @property
     def conditioned(self) -> WeightRange | None:

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench.config.experiment import Experiment, extractor_augmentation, extractor_trainer
 from bench.config.outside import code_outside
+from bench.config.synthesis import FACTOR
 from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
@@ -34,6 +36,10 @@ NOT_IDENTIFYING = {
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "model": {"flow_scale": 1},
     "extractor": {"early_stopping": None},
+    "task": {
+        **{"components": None, "smallest": 1, "controls": None},  # of changes
+        **{"apart": None, "persons": None, "judgements": None},  # of perception
+    },
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -112,8 +118,9 @@ def run_identity(
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs share among which λ is chosen: everything except λ and the seed."""
+    """What runs share among which λ, or c, is chosen: everything except it and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
+    identity["task"] = {k: v for k, v in identity["task"].items() if k != FACTOR}
     if "metric" in identity:
         identity["metric"] = _with_older_extractors(identity["metric"])
     return identity | {"dataset": _tested_identity(experiment, data)}
@@ -144,7 +151,7 @@ def _tested_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
     model = _model_identity(experiment["model"], of_trained)
-    sections = {"task": experiment["task"], "model": model}
+    sections = {"task": _task_identity(experiment), "model": model}
     sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
     if "regularizer" in sections:
         sections["regularizer"].pop("weight")
@@ -164,6 +171,33 @@ def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, An
     unused = {"trained"} if section.get("conditioned") else {"trained", *CONDITIONING}
     others = {k: v for k, v in _identifying("model", section).items() if k not in unused}
     return {**others, "trained": trained[of_trained]} if trained else others
+
+
+def _task_identity(experiment: Experiment) -> dict[str, Any]:
+    """The section `task`; a table that it names counts by its content, wherever it lies."""
+    section = _identifying("task", experiment["task"])
+    root = Path(experiment["dataset"].get("root") or "")
+    for name, folder in (("persons", root), ("judgements", Path())):
+        if isinstance(section.get(name), str):
+            section[name] = table_digest(folder / section[name])
+    return section
+
+
+def table_digest(path: Path) -> str:
+    """SHA-256 of a CSV table and of the files that its cells name, relative to it.
+
+    Of a table that is not there, which its reader refuses, the path.
+    """
+    if not path.is_file():
+        return str(path)
+    content = path.read_bytes()
+    found = hashlib.sha256(content)
+    for cell in sorted(set(content.decode("utf-8", "replace").replace("\n", ",").split(","))):
+        named = path.parent / cell.strip().strip('"')
+        with suppress(OSError, ValueError):  # what is no name of a file
+            if named.is_file():
+                found.update(named.read_bytes())
+    return found.hexdigest()
 
 
 def folder_digest(folder: Any) -> str:
@@ -242,7 +276,8 @@ def _with_older_extractors(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_name(experiment: Experiment, run_id: str) -> str:
     """Name of a run's folder: readable, and unique by its hash."""
-    return _name(experiment, f"{experiment.weight:g}", run_id)
+    tuned = experiment.tuned
+    return _name(experiment, None if tuned is None else f"{tuned:g}", run_id)
 
 
 def network_name(experiment: Experiment, identity: str) -> str:
@@ -250,13 +285,13 @@ def network_name(experiment: Experiment, identity: str) -> str:
     return _name(experiment, "lambda", identity)
 
 
-def _name(experiment: Experiment, weight: str, identity: str) -> str:
+def _name(experiment: Experiment, weight: str | None, identity: str) -> str:
     uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["dataset"]["name"]]
     if "metric" in uses:
         parts.append(experiment["metric"]["name"])
     if "metric" not in uses or model != DEFAULT_MODEL:
         parts.append(model)
-    if "regularizer" in uses:
+    if weight is not None:
         parts.append(weight)
     return "-".join([*parts, f"seed{experiment.seed}", identity])

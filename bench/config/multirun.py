@@ -101,7 +101,12 @@ def fit_to_options(
     parser = OverridesParser.create()
     parsed = [parser.parse_overrides(list(run)) for run in runs]
     chosen = [
-        {o.key_or_group: str(o.value()) for o in run if o.key_or_group in GROUPS} for run in parsed
+        {
+            o.key_or_group: str(o.value())
+            for o in run
+            if o.key_or_group in GROUPS and o.package is None
+        }
+        for run in parsed
     ]
     compositions: dict[str, DictConfig] = {}
     lacking: dict[str, set[str]] = {}

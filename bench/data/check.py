@@ -241,7 +241,7 @@ def _note(report: CheckReport, source: Source) -> None:
     if len(total["spacings"]) > 1 and source.spacing is None:
         report.notes.append(
             f"spacings differ: {_listed(total['spacings'])}. Set dataset.spacing to resample all "
-            "to one spacing."
+            "subjects to one spacing."
         )
     if len(total["orientations"]) > 1:
         report.notes.append(

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from bench.config.experiment import Experiment, extractor_sections
 from bench.config.groups import options
 from bench.config.identity import digest, extractor_identity
 from bench.config.instantiation import build
+from bench.config.synthesis import SEGMENTER
 from bench.data.cache.prepared import PreparedDataset, empty_split
 from bench.data.cache.preparing import prepare
 from bench.data.sources.source import Source
@@ -127,6 +128,17 @@ class Setup:
         """Where the extractor of a place learns, and its section as it is there."""
         setup = self.transfers.get(place, self)
         return setup, dict(extractor_sections(setup.experiment["metric"]))[place]
+
+    def judges(self) -> dict[str, "Setup"]:
+        """For each metric by which the task judges, the setup in which it is the metric.
+
+        Data without labels have no segmenter.
+        """
+        return {
+            name: replace(self, experiment=experiment, transfers={})
+            for name, experiment in self.experiment.judges().items()
+            if name != SEGMENTER or self.dataset.has_labels
+        }
 
     def extractor_ids(self) -> dict[str, str]:
         """The identity of each extractor of the metric, by its place."""

@@ -10,6 +10,7 @@ from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
+from bench.models.change_networks import ChangeNetwork
 from bench.models.checks import is_count, require
 from bench.models.conditioned import Conditioned
 from bench.models.direct import Direct
@@ -42,12 +43,13 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
-    if isinstance(model, Variational):
+    if isinstance(model, Variational | ChangeNetwork):
+        of = "a distribution of displacements" if isinstance(model, Variational) else "a map"
         for key in ("affine", "integrate", "flow_std", "refine", "conditioned"):
             if section.get(key):
                 raise ConfigError(
                     f"model.{key}={section[key]}: does not apply to model={section['name']}, whose "
-                    "output is a distribution of displacements. Leave it out."
+                    f"output is {of}. Leave it out."
                 )
         return model
     if isinstance(model, nn.Module):

@@ -13,6 +13,7 @@ import numpy as np
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.plots import style
 from bench.config.instantiation import build
+from bench.config.synthesis import JUDGE_SEED, JUDGES
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Interrupted
 from bench.runs.extractors import obtain_extractors
@@ -41,7 +42,9 @@ from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
 from bench.training.progress import CaseProgress
 
+OF_THE_SUITE = ("name", "uses", JUDGES, JUDGE_SEED)  # keys of the section `task`
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
+WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 
 
 def make_task(setup: Setup) -> Task:
@@ -51,7 +54,7 @@ def make_task(setup: Setup) -> Task:
         ConfigError: If it cannot be built, or is no task.
     """
     section = setup.experiment["task"]
-    arguments = {key: value for key, value in section.items() if key not in ("name", "uses")}
+    arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     task = build(arguments, "task")
     if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
         raise ConfigError(
@@ -151,10 +154,13 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))
-        return {name: known[name] for name in OF_THE_TRAINING}
+        return {name: known[name] for name in (*OF_THE_TRAINING, WARNINGS) if name in known}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
     memory = peak(device)
+    warnings: list[str] = getattr(job.trainable, "warnings", lambda history: [])(fitted.history)
+    for warning in warnings:
+        print(f"{job.name}: {warning}")
     job.make_ready(folder.file(BEST))
     return {
         "steps": fitted.steps,
@@ -162,6 +168,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         "validation": fitted.best,
         "training_seconds": fitted.seconds,
         "training_memory": memory,
+        **({WARNINGS: warnings} if warnings else {}),
     }
 
 

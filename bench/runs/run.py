@@ -24,8 +24,8 @@ class Run:
 
     Attributes:
         setup: The experiment and its data.
-        header: What its summary begins with: id, variant, task, names, λ, seed. `metric`, and
-            `regularizer` and `weight`, are None if the method uses none.
+        header: First entries of its summary: id, variant, task, names, `weight` (λ, or c of a
+            synthesis), seed. `metric`, `regularizer` and `weight` are None if the method uses none.
         folder: The folder that records it.
     """
 
@@ -45,7 +45,7 @@ class Run:
             **{group: experiment[group]["name"] for group in ("task", "dataset", "model")},
             "metric": experiment["metric"]["name"] if "metric" in uses else None,
             "regularizer": experiment["regularizer"]["name"] if "regularizer" in uses else None,
-            "weight": experiment.weight if "regularizer" in uses else None,
+            "weight": experiment.tuned,
             "seed": experiment.seed,
         }
         folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))

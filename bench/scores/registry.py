@@ -15,10 +15,12 @@ def make_ready() -> None:
 
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 LANDMARKS = "bench.scores.landmarks"
+FALSE_POSITIVES = (1, 4)  # of an image, at which components of a change are found
 MAIN = "main"  # the map that a method itself gives; see `bench.tasks.changes.maps`
 MAPS = {
     MAIN: "",
     "one_direction": "one direction",
+    "relative": "relative to the usual",
     "intensity": "intensity difference",
     "li_wyatt": "Li and Wyatt",
     "jacobian": "Jacobian",
@@ -26,7 +28,7 @@ MAPS = {
 
 
 def _detection_scores() -> Iterator[Score]:
-    """AUC and average precision of each map of changes."""
+    """AUC and average precision of each map of changes; what peaks of that of the method find."""
     for name, words in MAPS.items():
         for score, title, definition in (
             ("auc", "AUC", "area under the ROC curve, voxel by voxel, against the mask of change"),
@@ -46,6 +48,22 @@ def _detection_scores() -> Iterator[Score]:
                 compared=False,
                 in_short=name == MAIN,
             )
+    for count in FALSE_POSITIVES:
+        false = "one false peak" if count == 1 else f"{count} false peaks"
+        yield Score(
+            f"found_{count}",
+            f"Found at {count} false",
+            best="max",
+            digits=3,
+            description="share of the components of the change in which a peak of the map of the "
+            f"method lies, of those before more than {false} of an image",
+            kind="changes",
+            needs=("change",),
+            function=f"bench.scores.peaks:found_at_{count}",
+            of_map=MAIN,
+            has_interval=True,
+            compared=False,
+        )
 
 
 SCORES: dict[str, Score] = {
@@ -250,8 +268,8 @@ SCORES: dict[str, Score] = {
 }
 
 DISTORTIONS = (
-    *("noise", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
-    *("downsampling", "deformation"),
+    *("noise", "rician", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
+    *("undersampling", "downsampling", "deformation", "lesions"),
 )
 APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
 
@@ -326,6 +344,39 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
             description="share of the true path on which D is below half its way down",
             in_short=True,
         ),
+        Score(
+            "sections",
+            "Sections",
+            best="max",
+            digits=3,
+            description="2AFC: a nearer section of a stack, or frame, is nearer than a farther one",
+            in_short=True,
+        ),
+        Score(
+            "persons",
+            "Persons",
+            best="max",
+            digits=3,
+            description="2AFC: another visit of the person is nearer than another person",
+            in_short=True,
+        ),
+        Score(
+            "contrasts",
+            "Contrasts",
+            best="max",
+            digits=3,
+            description="2AFC: the same anatomy in another contrast is nearer than another anatomy "
+            "in the same one",
+            in_short=True,
+        ),
+        Score(
+            "judged",
+            "Judged",
+            best="max",
+            digits=3,
+            description="agreement with people who chose the nearer of two images: 2AFC of LPIPS",
+            in_short=True,
+        ),
         *(Score(f"2afc_{name}", f"2AFC {name}", best="max", digits=3) for name in DISTORTIONS),
         *(
             Score(f"geometry_{name}", f"Geometry under {name}", best="max", digits=3)
@@ -334,10 +385,49 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
     )
 }
 
+SYNTHESIS: dict[str, Score] = {  # of the task synthesis, besides Dice
+    score.name: score
+    for score in (
+        Score(
+            "psnr",
+            "PSNR",
+            best="max",
+            digits=2,
+            description="10 log10(r² / MSE), r the range of the true image",
+            unit="dB",
+            in_short=True,
+        ),
+        Score(
+            "ssim",
+            "SSIM",
+            best="max",
+            digits=3,
+            description="mean structural similarity to the true image",
+            in_short=True,
+        ),
+        Score(
+            "distance",
+            "Distance",
+            best="min",
+            digits=4,
+            description="by a metric that is not the loss, from the true image",
+            in_short=True,
+        ),
+        Score(
+            "dice_truth",
+            "Dice on the truth",
+            digits=3,
+            description="Dice of the segmenter's labels of the true image: what there is to lose",
+            has_before=False,
+        ),
+    )
+}
+OF_TASKS = {**PERCEPTION, **SYNTHESIS}  # scores of tasks that register nothing
+
 
 def score_of(name: str) -> Score:
     """A score by name; one that the registry lacks, as of a user's task, goes by its name."""
-    return SCORES.get(name) or PERCEPTION.get(name) or Score(name, name, compared=False)
+    return SCORES.get(name) or OF_TASKS.get(name) or Score(name, name, compared=False)
 
 
 def names_of(*tables: Any) -> list[str]:
@@ -347,7 +437,7 @@ def names_of(*tables: Any) -> list[str]:
         tables: Mappings by name of a score, among others.
     """
     found = dict.fromkeys(name for table in tables for name in table)
-    known = [*SCORES, *PERCEPTION]
+    known = [*SCORES, *OF_TASKS]
     return [n for n in known if n in found] + [n for n in found if n not in known]
 
 

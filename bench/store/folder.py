@@ -39,8 +39,12 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 )
 VALIDATION = "validation.csv"
 LANDMARKS = "landmarks.csv"
-IMAGES, DISTANCES = "images.csv", "distances.csv"  # of the task perception
+IMAGES, DISTANCES, JUDGEMENTS = (  # of tasks of single images, the last of perception alone
+    *("images.csv", "distances.csv", "judgements.csv"),
+)
+CURVES = "curves.csv"  # of the task changes
 DATA = "data.json"  # what a run needs to be used without its data
+SHOWN = "shown.npz"  # what the figure of a synthesis shows, for the panel of a report
 ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs
 FILES = "files"  # of a summary: CRC-32 by name

@@ -50,9 +50,9 @@ class Cell:
 
     @property
     def names(self) -> dict[str, Any]:
-        """Data set, metric, weight and seed."""
+        """Data set, metric, λ or c, and seed."""
         groups = {group: self.experiment[group]["name"] for group in ("dataset", "metric")}
-        return {**groups, "weight": self.experiment.weight, "seed": self.experiment.seed}
+        return {**groups, "weight": self.experiment.tuned, "seed": self.experiment.seed}
 
 
 def cells(config: DictConfig) -> list[Cell]:
@@ -106,7 +106,8 @@ def look_up(found: Iterable[Cell]) -> None:
             cell.status, cell.reason = Status.MISSING, str(error)
             cell.surrogates = [
                 f"{cell.experiment['dataset']['name']} {section['_target_'].rpartition('.')[2]}"
-                for _, section in _learning(cell.experiment)
+                for experiment in (cell.experiment, *cell.experiment.judges().values())
+                for _, section in _learning(experiment)
             ]
             continue
         _find_run(cell, setup)
@@ -187,12 +188,13 @@ def _find_run(cell: Cell, setup: Setup) -> None:
         for folder in list_folders(experiment.results, EXTRACTORS)
         if folder.summary()
     }
-    identities = setup.extractor_ids()
-    for place, section in _learning(experiment):
-        if not any(name.endswith(identities[place]) for name in trained):
-            origin, _ = setup.extractor(place)
-            kind = section["_target_"].rpartition(".")[2]
-            cell.surrogates.append(f"{origin.dataset.name} {kind} {identities[place]}")
+    for one in (setup, *setup.judges().values()):
+        identities = one.extractor_ids()
+        for place, section in _learning(one.experiment):
+            if not any(name.endswith(identities[place]) for name in trained):
+                origin, _ = one.extractor(place)
+                kind = section["_target_"].rpartition(".")[2]
+                cell.surrogates.append(f"{origin.dataset.name} {kind} {identities[place]}")
 
 
 def estimate(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> float | None:
@@ -246,8 +248,14 @@ def estimate_memory(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> int |
 
 
 def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Summaries of the same data set and metric, or else of the same data set."""
+    """Summaries of the same data set and metric, or else of the same data set.
+
+    Tasks that register nothing take other times than registrations.
+    """
     names = cell.names
+    groups = {group: cell.experiment[group]["name"] for group in ("task", "model")}
+    kind = _registers_nothing(groups)
+    summaries = [summary for summary in summaries if _registers_nothing(summary) == kind]
     for keys in (("dataset", "metric"), ("dataset",)):
         found = [
             summary for summary in summaries if all(summary.get(key) == names[key] for key in keys)
@@ -255,6 +263,12 @@ def _alike(cell: Cell, summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[s
         if found:
             return found
     return []
+
+
+def _registers_nothing(names: Mapping[str, Any]) -> str:
+    """The task of a run that registers nothing, which is its model, too; empty for others."""
+    task = names.get("task") or ""
+    return task if names.get("model") == task else ""
 
 
 def summaries_of(found: Iterable[Cell]) -> Iterator[dict[str, Any]]:

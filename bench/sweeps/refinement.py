@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench.analysis.numbers.selection import choose
 from bench.config.conditioning import WeightRange
+from bench.config.synthesis import FACTOR
 from bench.sweeps.cells import Cell, summaries_of
 
 
@@ -32,12 +33,12 @@ def beyond(cells: Sequence[Cell]) -> list[list[str]]:
         further = float(f"{choice.weight * choice.weight / neighbour:.6g}")
         for cell in cells:
             summary = cell.folder.summary() if cell.folder else None
-            if summary and cell.experiment.weight == choice.weight:
+            if summary and cell.experiment.tuned == choice.weight:
                 names = (summary["dataset"], summary["metric"], summary.get("variant", ""))
                 weight = _learned(further, cell.experiment.conditioned)
                 is_new = not math.isclose(weight, choice.weight, rel_tol=1e-5)
                 if names == (dataset, metric, variant) and is_new:
-                    found.append(_with_weight(cell.overrides, weight))
+                    found.append(_with_weight(cell, weight))
     return [list(overrides) for overrides in dict.fromkeys(map(tuple, found))]
 
 
@@ -46,7 +47,9 @@ def _learned(weight: float, weights: WeightRange | None) -> float:
     return weight if weights is None else min(max(weight, weights.low), weights.high)
 
 
-def _with_weight(overrides: Sequence[str], weight: float) -> list[str]:
-    """The overrides of a run with another λ."""
-    given = ("regularizer.weight=", "regularizer.scale=")
-    return [*(o for o in overrides if not o.startswith(given)), f"regularizer.weight={weight!r}"]
+def _with_weight(cell: Cell, weight: float) -> list[str]:
+    """The overrides of a run with another λ, or c."""
+    has_factor = cell.experiment["task"].get(FACTOR) is not None
+    option = f"task.{FACTOR}" if has_factor else "regularizer.weight"
+    given = (f"{option}=", "regularizer.scale=")
+    return [*(o for o in cell.overrides if not o.startswith(given)), f"{option}={weight!r}"]

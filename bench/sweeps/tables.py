@@ -12,7 +12,8 @@ from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.durations import duration
-from bench.analysis.reading.metrics import method_of
+from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
+from bench.config.synthesis import FACTOR
 from bench.errors import counted
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
@@ -53,7 +54,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
             names["dataset"],
             names["metric"] if "metric" in cell.experiment.shaped_by else "–",
             cell.experiment["model"]["name"],
-            f"{names['weight']:g}" if "regularizer" in cell.experiment.shaped_by else "–",
+            "–" if names["weight"] is None else f"{names['weight']:g}",
             str(names["seed"]),
             for_rich(_further(cell, shared)),
             "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),
@@ -104,7 +105,7 @@ def _network(cell: Cell) -> str:
 
 
 def print_sweep(cells: Sequence[Cell]) -> None:
-    """Prints the chosen λ with test scores for each metric, and what is missing."""
+    """Prints the chosen λ or c with test scores for each metric, and what is missing."""
     console = Console(highlight=False)
     chosen = choose(summaries_of(cells), cells[0].experiment["select"])
     if len(cells) > 1 and chosen:
@@ -125,7 +126,9 @@ def print_sweep(cells: Sequence[Cell]) -> None:
 
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     criterion = cells[0].experiment["select"]
-    by = f"; λ chosen by {criterion}" if any(c.weight is not None for c in chosen.values()) else ""
+    tuned = [c for c in chosen.values() if c.weight is not None]
+    symbol = " or ".join(sorted({weight_symbol(c.runs[0]) for c in tuned})) or "λ"
+    by = f"; {symbol} chosen by {criterion}" if tuned else ""
     measured = [run["scores"] for choice in chosen.values() for run in choice.runs]
     drawn = any("low" in score for scores in measured for score in scores.values())
     spread = "± standard deviation" + " or [95 % interval]" * drawn
@@ -133,19 +136,20 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     table = Table(title=title, title_justify="left")
     shown = [name for name in names_of(*measured) if score_of(name).in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
-    for heading in ("dataset", "method", "λ", "seeds", *headings.values(), ""):
+    for heading in ("dataset", "method", symbol, "seeds", *headings.values(), ""):
         left = heading in ("dataset", "method", "")
         table.add_column(heading, justify="left" if left else "right")
     labels = _labels(cells)
-    by_dataset: dict[str, list[tuple[str, Choice]]] = {}
+    grouped: dict[tuple[str, str], list[tuple[str, Choice]]] = {}
     for key, choice in chosen.items():
-        by_dataset.setdefault(key[0], []).append((labels[key], choice))
-    for dataset, rows in by_dataset.items():
+        grouped.setdefault((key[0], problem_of(choice.runs[0])), []).append((labels[key], choice))
+    for (dataset, problem), rows in grouped.items():
         first = rows[0][1].runs[0]
         known = first.get("scores_before", {})
         before = [_cell([known], name) if score_of(name).has_before else "" for name in shown]
         if known:
-            table.add_row(dataset, "unregistered", "", "", *before, "")
+            nothing = f"{problem}: input" if problem else "unregistered"
+            table.add_row(dataset, nothing, "", "", *before, "")
         for label, choice in rows:
             scores = [run["scores"] for run in choice.runs]
             texts = []
@@ -227,7 +231,8 @@ def _shared(cells: Sequence[Cell]) -> set[str]:
 
 def _further(cell: Cell, shared: set[str]) -> str:
     """Overrides that are neither shared by all nor shown in a column."""
-    columns = ("dataset=", "metric=", "regularizer.scale=", "regularizer.weight=", "seed=")
+    tuned = ("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=")
+    columns = ("dataset=", "metric=", *tuned, "seed=")
     return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
 
 

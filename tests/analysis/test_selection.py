@@ -201,3 +201,17 @@ def test_without_validation_nothing_is_chosen_and_that_is_said():
     assert not choice.at_border
     (only,) = choose(runs[:1]).values()
     assert not only.blind
+
+
+def test_factor_of_a_synthesis_is_chosen_by_what_does_not_depend_on_it():
+    def made(weight, similarity, **scores):
+        validation = {"similarity": similarity, "loss": similarity, **scores}
+        names = {"dataset": "demo", "metric": "ssim", "variant": "a", "seed": 0}
+        return {**names, "weight": weight, "validation": validation}
+
+    with_distance = [made(1, 0.1, ssim=0.9, distance=0.4), made(2, 0.3, ssim=0.8, distance=0.2)]
+    without = [made(1, 0.3, ssim=0.9), made(2, 0.1, ssim=0.8)]
+    with_dice = [made(1, 0.1, ssim=0.9, dice=0.6), made(2, 0.3, ssim=0.8, dice=0.7)]
+    for runs, weight in ((with_distance, 2), (without, 1), (with_dice, 2)):
+        (choice,) = choose(runs).values()
+        assert choice.weight == weight

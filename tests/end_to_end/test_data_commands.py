@@ -1,5 +1,7 @@
 """`python -m bench data`: list, prepare, check, preview, then a training on what they made."""
 
+import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from data.servers import Site, served
 
-from .conftest import TRAINING, Command, at, only_run, read_summary
+from .conftest import ROOT, TRAINING, Command, at, only_run, read_summary
 
 
 @pytest.fixture
@@ -94,6 +97,63 @@ def test_prepare_then_preview_then_train(
     outcome = run("dataset=phc_u373", f"dataset.root={root}", "metric=ncc", *TRAINING, at(results))
     assert outcome.code == 0, outcome.err
     assert read_summary(only_run(results))["scores"]["dice"]["n"] == 2
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Puts a copy of conf/ in place whose data sets have these addresses, and no others."""
+
+    def with_addresses(addresses: dict[str, str]) -> None:
+        conf = tmp_path / "conf"
+        shutil.copytree(ROOT / "conf", conf)
+        for path in (conf / "dataset").glob("*.yaml"):
+            content = re.sub(r"^  (url|hash): .*\n", "", path.read_text(), flags=re.MULTILINE)
+            if path.stem in addresses:
+                content = content.replace("about:\n", f"about:\n  url: {addresses[path.stem]}\n")
+            path.write_text(content)
+        for module in ("groups", "composition"):
+            monkeypatch.setattr(f"bench.config.{module}.CONF", conf)
+        monkeypatch.chdir(tmp_path)
+
+    return with_addresses
+
+
+def test_all_free_sets_are_got_at_once(
+    cells: Path,
+    decathlon: Path,
+    tmp_path: Path,
+    shop: Callable[[dict[str, str]], None],
+    bench: Command,
+) -> None:
+    archives = {}
+    for name, folder in (("phc_u373", cells), ("hippocampus", decathlon)):
+        packed = shutil.make_archive(str(tmp_path / name), "zip", folder)
+        archives[name] = Site(Path(packed).read_bytes())
+    archives["hippocampus"].status = 404
+    with served(archives["phc_u373"]) as first, served(archives["hippocampus"]) as second:
+        shop({"phc_u373": first, "hippocampus": second})
+        outcome = bench("data", "prepare", "--all-free")
+        assert outcome.code == 1
+        failed, last = outcome.err.splitlines()
+        assert failed.startswith("failed: hippocampus: ")
+        assert "404" in failed
+        assert last.startswith("1 of 2 data sets not prepared: hippocampus. The same command")
+        assert "phc_u373: 42 MB, licence: Cell Tracking Challenge terms" in outcome.out
+        assert "phc_u373 is ready: 11 subjects in datasets/phc_u373" in outcome.out
+        assert "by hand, `data prepare NAME` says how: brain, em_vnc, histology, " in outcome.out
+        archives["hippocampus"].status = 200
+        outcome = bench("data", "prepare", "--all-free")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "phc_u373 was already prepared" in outcome.out
+        assert "hippocampus is ready: 10 subjects in datasets/hippocampus" in outcome.out
+    assert len(archives["phc_u373"].requests) == 1
+
+
+def test_all_free_takes_nothing_else(bench: Command) -> None:
+    line = bench("data", "prepare", "phc_u373", "--all-free").line
+    assert line == "--all-free: takes each set as its YAML says. Give nothing else."
+    line = bench("data", "prepare").line
+    assert line == "Name a data set of `python -m bench data list`, or say --all-free."
 
 
 def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:

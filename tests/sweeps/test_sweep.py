@@ -14,7 +14,7 @@ import bench.config.multirun
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
-from bench.config.multirun import combinations
+from bench.config.multirun import combinations, fit_to_options
 from bench.data import prepare
 from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
@@ -29,6 +29,7 @@ from bench.sweeps.cells import (
     look_up,
     summaries_of,
 )
+from bench.sweeps.refinement import beyond
 from bench.sweeps.tables import _left_out
 
 FILES = {path.stem: path for path in sorted((CONF / "experiment").glob("*.yaml"))}
@@ -535,3 +536,40 @@ def test_classes_that_were_lost_stand_beside_hd95(lost, text):
     scores = [{"hd95_left_out": {"mean": lost}}]
     assert _left_out("hd95", scores) == text
     assert _left_out("dice", scores) == _left_out("hd95", [{}]) == ""
+
+
+def test_time_of_a_synthesis_is_told_by_syntheses(cell):
+    made = took(40) | {"task": "synthesis", "model": "synthesis"}
+    given = ["trainer.steps=50", "trainer.validate_every=10"]
+    own = cell("task=synthesis", *given)
+    assert estimate(own, [took(20)]) is None
+    assert estimate(own, [took(20), made]) == pytest.approx(200)
+    assert estimate(cell(*given), [took(20), made]) == pytest.approx(100)
+
+
+def test_further_factors_of_a_synthesis_are_tried_beyond_the_best(cell):
+    tried = []
+    for factor in (0.1, 0.5):
+        one = located(cell("task=synthesis", "metric=ssim", f"task.factor={factor}"))
+        finish(one.folder, header(one), validation={"dice": factor, "ssim": 0.9})
+        tried.append(one)
+    assert beyond(tried) == [["task=synthesis", "metric=ssim", "task.factor=2.5"]]
+    alone = located(cell("task=synthesis", "metric=mse"))
+    finish(alone.folder, header(alone), validation={"dice": 0.9, "ssim": 0.9})
+    assert beyond([alone]) == []
+
+
+def test_judges_are_waited_for_like_extractors(cell):
+    own = located(cell("task=synthesis", "metric=deepsim_csr"))
+    kinds = [name.split()[1] for name in own.surrogates]
+    assert kinds == ["Contrastive", "Autoencoder", "Segmenter"]
+
+
+def test_judge_may_be_chosen_for_a_sweep_over_metrics():
+    judge = "metric@task.judges.distance=deepsim_csr"
+    given = [["task=synthesis", f"metric={metric}", judge] for metric in ("mse", "ncc")]
+    kept, lines = fit_to_options(given)
+    assert (kept, lines) == (given, [])
+    runs = experiments(kept)
+    assert [run["metric"]["name"] for run in runs] == ["mse", "ncc"]
+    assert {run["task"]["judges"]["distance"]["name"] for run in runs} == {"deepsim_csr"}

@@ -83,6 +83,22 @@ class Bootstrap:
         random = np.random.default_rng(0)
         self.draws = random.multinomial(self.count, chances, size=resamples).astype(float)
 
+    def of(self, kept: np.ndarray) -> "Bootstrap":
+        """The bootstrap over some of the test pairs alone.
+
+        Args:
+            kept: (m,) their numbers.
+        """
+        _, codes = np.unique(self.clusters[kept], return_inverse=True)
+        return Bootstrap(codes, len(self.draws))
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(resamples, m) means of the columns of values (n, m), which have no NaN."""
+        columns = range(values.shape[1])
+        sums = [np.bincount(self.clusters, values[:, i], self.count) for i in columns]
+        drawn = self.draws @ np.bincount(self.clusters, minlength=self.count)
+        return (self.draws @ np.stack(sums, axis=1)) / drawn[:, None]
+
     def interval(self, values: np.ndarray) -> tuple[float, float]:
         """Lower and upper limit of a mean.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.numbers.agreement import Agreement, agreements
+from bench.analysis.numbers.changes import Detection, detection
 from bench.analysis.numbers.comparisons import Comparison, compare
 from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
 from bench.analysis.numbers.extractors import extractor_rows
@@ -14,8 +16,9 @@ from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
-from bench.analysis.numbers.perception import perception_rows
+from bench.analysis.numbers.perception import perceived, perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
+from bench.analysis.numbers.synthesis import synthesis_rows
 from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
@@ -75,6 +78,9 @@ class Findings:
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
+        changes: Of `detection`.
+        synthesis: Of `synthesis_rows`.
+        agreements: Of `agreements`, of perception with registration.
     """
 
     records: Records
@@ -92,6 +98,9 @@ class Findings:
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
     perception: pd.DataFrame
+    changes: Detection
+    synthesis: pd.DataFrame
+    agreements: list[Agreement]
 
 
 def find(request: Request) -> Findings:
@@ -117,6 +126,7 @@ def find(request: Request) -> Findings:
     columns = ["comparison", "dataset", "lead", "label"]
     rows = stack([result_rows(one) for one in comparisons], columns)
     pairs = stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"])
+    shown = perceived(records)
     at_equal_smoothness = [compare_fronts(one) for one in comparisons]
     fronts = stack([means for means, _ in at_equal_smoothness], FRONT_COLUMNS)
     front_pairs = stack([tests for _, tests in at_equal_smoothness], ["comparison", "level"])
@@ -136,7 +146,10 @@ def find(request: Request) -> Findings:
         headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
-        perception_rows(records),
+        perception_rows(shown),
+        detection(records),
+        synthesis_rows(records, request.select),
+        agreements(comparisons, shown),
     )
 
 

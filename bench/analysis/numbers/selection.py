@@ -1,4 +1,4 @@
-"""Chooses λ on validation scores only; reports show test scores of the chosen runs."""
+"""Chooses λ, or c of a synthesis, on validation scores; shows test scores of those runs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -52,8 +52,9 @@ def choose(
     Args:
         summaries: Of finished runs.
         criterion: `val_dice`: largest validation Dice; `val_loss`: least validation loss without
-            the regularizer's part; `val_dice_bounded`: largest validation Dice among those whose
-            validation folding is at most `folding`, or least folding if there is none.
+            the regularizer's part, of a synthesis least distance or, without, largest SSIM;
+            `val_dice_bounded`: largest validation Dice among those whose validation folding is at
+            most `folding`, or least folding if there is none.
         folding: The bound.
 
     Returns:
@@ -100,6 +101,8 @@ def _means(scores: list[Mapping[str, float]]) -> dict[str, float]:
 def _value(means: Mapping[str, float], criterion: str, bound: float) -> tuple[float, ...]:
     """What is to be largest, compared in order; a score that is missing comes last."""
     if criterion == "val_loss":
+        if "ssim" in means:  # of a synthesis, whose c is no part of its scores
+            return (-means["distance"],) if "distance" in means else (means["ssim"],)
         return (-means.get("similarity", math.inf),)
     dice = means.get("dice", -math.inf)
     if criterion == "val_dice_bounded":

@@ -20,6 +20,7 @@ from bench.config.experiment import USES
 from bench.config.groups import CONF
 from bench.config.identity import digest
 from bench.config.multirun import combinations, experiments, product
+from bench.config.synthesis import FACTOR
 from bench.errors import ConfigError, StoreError
 
 SWEEP = "multirun.yaml"  # Hydra's record of the last sweep, in the folder of results
@@ -28,13 +29,21 @@ MADE_OF = ("dataset", "metric", "model")
 
 def identity(config: Mapping[str, Any]) -> str:
     """Hash of what makes a run, as far as its configuration says; the data are not looked at."""
-    names = [config["dataset"]["name"], _weight(config), config["seed"]]
+    names = [config["dataset"]["name"], _weight(config), config["seed"], _task(config)]
     return digest([names, reading_settings(config), training_settings(config)])
 
 
+def _task(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the task."""
+    section = config.get("task", {})
+    return {key: v for key, v in section.items() if key not in ("name", "_target_", "uses")}
+
+
 def _weight(config: Mapping[str, Any]) -> float | None:
-    """λ; None for a method that uses none."""
-    return config["regularizer"]["weight"] if "regularizer" in used_sections(config) else None
+    """λ, or c of a synthesis; None for a method that uses neither."""
+    if "regularizer" in used_sections(config):
+        return config["regularizer"]["weight"]
+    return config.get("task", {}).get(FACTOR)
 
 
 def expected_runs(name: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from bench.store.folder import RUNS
 
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
 SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
+IMAGES_TABLE = "images.csv"  # only there with runs of the task perception
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
@@ -26,18 +27,21 @@ def is_exported(folder: Path) -> bool:
 
 def seal_tables(folder: Path) -> None:
     """Writes the checksums of the tables in a folder, beside them."""
-    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in TABLES}))
+    there = [*TABLES, *([IMAGES_TABLE] if (folder / IMAGES_TABLE).exists() else [])]
+    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in there}))
 
 
 def check_seal(folder: Path) -> None:
     """Raises StoreError if the tables have changed since they were written."""
-    for name in TABLES:
+    known = read_json(folder / CHECKSUMS)
+    there = (known is not None and IMAGES_TABLE in known) or (folder / IMAGES_TABLE).exists()
+    tables = [*TABLES, *([IMAGES_TABLE] if there else [])]
+    for name in tables:
         if not (folder / name).is_file():
             raise fault(folder / name, "is missing")
-    known = read_json(folder / CHECKSUMS)
     if known is None or not is_as_sealed(known):
         raise fault(folder / CHECKSUMS, "is missing or damaged")
-    for name in TABLES:
+    for name in tables:
         if known.get(name) != checksum(folder / name):
             raise fault(folder / name, "has changed since it was written")
 

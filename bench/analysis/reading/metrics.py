@@ -32,3 +32,21 @@ def method_of(names: Mapping[str, Any]) -> str:
         names: A run's header or summary.
     """
     return str(names.get("metric") or names.get("model"))
+
+
+def problem_of(names: Mapping[str, Any]) -> str:
+    """What a run of synthesis makes; empty for another task.
+
+    Args:
+        names: A run's summary.
+    """
+    return str(names.get("problem") or "")
+
+
+def weight_symbol(names: Mapping[str, Any]) -> str:
+    """What the weight of a run is called: c in a synthesis, else λ.
+
+    Args:
+        names: A run's summary.
+    """
+    return "c" if problem_of(names) else "λ"

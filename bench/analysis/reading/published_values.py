@@ -52,6 +52,11 @@ def published_noise_curves() -> pd.DataFrame:
     return _read("noise_curves.csv").rename(columns={"noise_std": "level", "dice_mean": "dice"})
 
 
+def published_changes() -> pd.DataFrame:
+    """AUC of changes, read off a figure: `data`, `method`, `auc`."""
+    return _read("changes.csv")
+
+
 def _read(name: str) -> pd.DataFrame:
     with files("bench.analysis.reading").joinpath("published", name).open(encoding="utf-8") as file:
         return read_frame(file)

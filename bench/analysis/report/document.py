@@ -1,6 +1,5 @@
 """Writes results as one page of Markdown with figures, for a repository."""
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,12 +12,11 @@ from bench.analysis.numbers.findings import Findings, Request, find
 from bench.analysis.numbers.over_datasets import by_noise, count_wins
 from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
-from bench.analysis.plots.saving import write_figure
-from bench.analysis.plots.style import RESOLUTION, looks, styled
-from bench.analysis.reading.exported_tables import is_exported
+from bench.analysis.plots.style import looks, styled
 from bench.analysis.report.export import EXPORTED
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
+from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.tables import fronts_table, losses_table, results_table, wins_table
 from bench.analysis.report.writing import CRITERIA
@@ -67,26 +65,12 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
         StoreError: If there are no such runs, or tables are damaged.
         BenchError: If nothing has finished, or the page or its figures have no place.
     """
-    if out.is_dir():
-        raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
-    if is_exported(request.results) and out.resolve().is_relative_to(request.results.resolve()):
-        raise BenchError(
-            f"--out {out}: lies among the tables of --results {request.results}. Name a file "
-            "outside that folder."
-        )
-    if out.exists() and not out.read_bytes().startswith(BEGINNING.encode()):
-        raise BenchError(
-            f"--out {out}: exists, and this command did not write it. Name another file."
-        )
-    if images.exists() and not images.is_dir():
-        raise BenchError(f"--images {images}: is a file. Name a folder.")
+    check_place(out, images, [request.results], BEGINNING)
     found = find(request)
     with styled():
         drawings = draw(found)
         text = compose(request, found, drawings, out, images)
-        images.mkdir(parents=True, exist_ok=True)
-        for drawing in drawings:
-            write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
+        write_figures(drawings, images)
     write_atomically(out, text)
     return found
 
@@ -115,12 +99,12 @@ def compose(
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),
         *_datasets(request, found),
-        *_section("Equal smoothness", *_by_score(fronts_table, found.fronts)),
-        *_section("What noise costs", *_by_score(losses_table, found.losses)),
-        *_section("Over data sets, at equal smoothness", *_wins(found)),
-        *_section("Extractors", extractors_table(found.extractors)),
-        *_section("What is missing", missing_table(found.missing)),
-        *_section("Where the numbers come from", provenance_table(found.records)),
+        *section("Equal smoothness", *_by_score(fronts_table, found.fronts)),
+        *section("What noise costs", *_by_score(losses_table, found.losses)),
+        *section("Over data sets, at equal smoothness", *_wins(found)),
+        *section("Extractors", extractors_table(found.extractors)),
+        *section("What is missing", missing_table(found.missing)),
+        *section("Where the numbers come from", provenance_table(found.records)),
         *_commands(found),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -129,15 +113,11 @@ def compose(
 def _origin(request: Request, out: Path, images: Path) -> str:
     command = request.command.replace("report", "document", 1)
     command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
-    folder = _link(request.results, out)
+    folder = link(request.results, out)
     return (
         f"{BEGINNING}{folder}]({folder}). The following command writes it and overwrites "
         f"edits:\n\n    {command}"
     )
-
-
-def _link(target: Path, out: Path) -> str:
-    return Path(os.path.relpath(target, out.parent)).as_posix()
 
 
 def _answers(found: Findings) -> Iterator[str]:
@@ -155,9 +135,7 @@ def _answers(found: Findings) -> Iterator[str]:
 
 def _figure(drawing: Drawing, out: Path, images: Path) -> str:
     kind = next(name for name in CAPTIONS if drawing.name.startswith(name))
-    file = _link(images / f"{drawing.name}.png", out)
-    caption = CAPTIONS[kind]
-    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+    return figure(drawing, CAPTIONS[kind], out, images)
 
 
 def _datasets(request: Request, found: Findings) -> Iterator[str]:
@@ -181,13 +159,6 @@ def _without_first(table: Table) -> Table:
     sections = [[row[1:] for row in section] for section in table.sections]
     headings, texts, names = table.headings[1:], table.texts - 1, table.names - 1
     return replace(table, headings=headings, texts=texts, names=names, sections=sections)
-
-
-def _section(title: str, *tables: Table) -> Iterator[str]:
-    filled = [table for table in tables if table.rows]
-    if filled:
-        yield f"## {title}"
-        yield from map(markdown, filled)
 
 
 def _by_score(table: Callable[[pd.DataFrame], Table], rows: pd.DataFrame) -> Iterator[Table]:

@@ -12,21 +12,29 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.numbers.agreement import agreement_sentences
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
+from bench.analysis.numbers.synthesis import synthesis_sentences
+from bench.analysis.plots.change_curves import SECTION as CHANGES
+from bench.analysis.plots.change_curves import draw_change_curves
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.gallery import draw_all, draw_published
-from bench.analysis.plots.perception import draw_perception
+from bench.analysis.plots.perception import draw_agreement, draw_perception
 from bench.analysis.plots.style import save, styled
+from bench.analysis.plots.synthesis import draw_synthesis
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
+from bench.analysis.report.changes import change_tables
+from bench.analysis.report.examples import copy_change_maps, copy_panels
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
 from bench.analysis.report.perception import perception_tables
 from bench.analysis.report.reproduce import commands
+from bench.analysis.report.synthesis import synthesis_tables
 from bench.analysis.report.tables import (
     class_table,
     fronts_table,
@@ -39,7 +47,7 @@ from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv, for_markdown
 from bench.store.files import CsvText, exchange, put_in_place, recover
-from bench.store.folder import PANELS, Status
+from bench.store.folder import RUNS, Status
 from bench.store.locks import held
 
 PAGE = "index.html"
@@ -59,20 +67,6 @@ CRITERIA = {
 CAPTIONS = {  # of the main tables, by the score that methods are judged by
     "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
     "tre": "The same for data sets with landmarks but no labels.",
-}
-PANEL_CAPTIONS = {  # by the command that draws it
-    "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
-    "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
-    "Jacobian (black where it folds), the difference to the fixed image.",
-    "landscape": (
-        "Value of each metric, from its minimum to its maximum, while the moving image of a test "
-        "pair of {dataset} is shifted along an axis. The pair is not registered, so the minimum "
-        "need not be at 0."
-    ),
-    "features": (
-        "Feature maps that the metrics on {dataset} compare: for each level of each extractor "
-        "those that vary most over the fixed image of a test pair, shown on the left."
-    ),
 }
 
 
@@ -187,7 +181,13 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "friedman": list(_friedman(found)),
         "published": published if request.published else None,
         "perception": perception_tables(found.perception),
-        "perceived": perception_sentences(found.perception),
+        "perceived": [
+            *perception_sentences(found.perception),
+            *agreement_sentences(found.agreements),
+        ],
+        "changes": change_tables(found.changes, request.published),
+        "synthesis": synthesis_tables(found.synthesis),
+        "synthesized": synthesis_sentences(found.synthesis),
     }
 
 
@@ -232,28 +232,19 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
         for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
-        for drawing in draw_perception(found.perception):
+        for drawing in [*draw_perception(found.perception), *draw_agreement(found.agreements)]:
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
+        for drawing in draw_change_curves(found.changes):
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
+        for panel in copy_change_maps(request, found, folder):
+            pictures.setdefault(CHANGES, []).append(panel)
+        for drawing in draw_synthesis(found.synthesis, request.results / RUNS):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
             pictures[published.section] = [picture(published)]
-    panels = _copy_panels(request, found, folder)
+    panels = copy_panels(request, found, folder)
     return {"pictures": pictures | ({EXAMPLES: panels} if panels else {})}
-
-
-def _copy_panels(request: Request, found: Findings, folder: Path) -> list[Picture]:
-    """The figures that other commands have drawn of the data sets."""
-    pictures = []
-    for dataset in dict.fromkeys(one.dataset for one in found.comparisons):
-        for kind, caption in PANEL_CAPTIONS.items():
-            name = f"{kind}-{dataset}"
-            drawn = [request.results / PANELS / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-            if all(file.exists() for file in drawn):
-                for file in drawn:
-                    shutil.copyfile(file, folder / file.name)
-                said = caption.format(dataset=dataset)
-                pictures.append(Picture(name, said, said))
-    return pictures
 
 
 def _bullet(text: str) -> str:
@@ -274,6 +265,8 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "noise": content["losses"],
         "extractors": [content["extractors"]],
         "perception": content["perception"],
+        "changes": content["changes"],
+        "synthesis": content["synthesis"],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
     }
@@ -301,6 +294,12 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     }
     if len(found.perception):
         frames["perception"] = found.perception
+    if len(found.changes.rows):
+        frames["changes"] = found.changes.rows
+        frames["changes_curves"] = found.changes.curves
+        frames["changes_regions"] = found.changes.regions
+    if len(found.synthesis):
+        frames["synthesis"] = found.synthesis
     if request.published:
         frames["published"] = published_results()
     chosen = {

@@ -221,17 +221,25 @@ def _within(
 
 
 def read_pairs(
-    dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
+    dataset: PreparedDataset,
+    pairs: Sequence[tuple[int, int]],
+    device: torch.device,
+    changed: bool = True,
 ) -> Pair:
     """A batch of (moving, fixed) pairs, without augmentation.
 
-    Subjects of different sizes are padded to the largest of the batch along each axis. Fixed images
-    get the change that the data set inserts.
+    Subjects of different sizes are padded to the largest of the batch along each axis.
+
+    Args:
+        dataset: The data set.
+        pairs: Which subjects.
+        device: Where to put them.
+        changed: Whether fixed images get the change that the data set inserts.
     """
     moving, fixed = zip(*pairs, strict=True)
     shape = dataset.common_shape([*moving, *fixed])
     shown, change = read_images(dataset, fixed, device, FIXED, shape), None
-    if any(dataset.is_changed(*pair) for pair in pairs):
+    if changed and any(dataset.is_changed(*pair) for pair in pairs):
         shown, change = _changed(dataset, pairs, device, shape)
 
     def segmentations() -> tuple[Tensor, Tensor]:

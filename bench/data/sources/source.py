@@ -148,7 +148,7 @@ class Source(ABC):
             given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
             raise ConfigError(
                 f"dataset.space={WORLD}: places volumes by their headers, which conflicts with "
-                f"dataset.{given}. Leave one of them out."
+                f"dataset.{given}. Leave one out."
             )
 
     @cached_property

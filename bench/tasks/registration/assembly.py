@@ -87,7 +87,7 @@ def make_parts(setup: Setup) -> Parts:
             f"model={experiment['model']['name']} cannot be used on dataset={dataset.name}: "
             f"{reason}. Choose another model or data set."
         )
-    _refuse_batches(model, learners, setup)
+    refuse_batches(model, learners, setup)
     likelihood = _likelihood(model, similarity, setup) if isinstance(model, Variational) else None
     return Parts(model, objective, learners, likelihood)
 
@@ -139,7 +139,7 @@ def require_images(learners: Sequence[Learner]) -> None:
             learner.setup.dataset.images_for(split, labels)
 
 
-def _refuse_batches(model: Any, learners: list[Learner], setup: Setup) -> None:
+def refuse_batches(model: Any, learners: Sequence[Learner], setup: Setup) -> None:
     """Raises Unsupported if images of different sizes would have to be in one batch."""
     experiment = setup.experiment
     trained = "trainer" in experiment.uses or bool(learners)

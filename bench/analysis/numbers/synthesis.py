@@ -1,0 +1,189 @@
+"""What losses make of images: means over images with intervals, beside the input and MSE alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap
+from bench.analysis.numbers.comparisons import described
+from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.selection import Choice, choose
+from bench.analysis.numbers.wording import signed, signed_interval
+from bench.analysis.reading.metrics import metric_order, problem_of
+from bench.analysis.reading.records import (
+    BEFORE,
+    Records,
+    reading_settings,
+    training_settings,
+)
+from bench.config.identity import digest
+from bench.scores.registry import SCORES, SYNTHESIS, score_of
+from bench.store.folder import IMAGES
+
+TASK = "synthesis"
+INPUT = "input"  # label of what the network saw
+ALONE = "mse"  # the metric whose loss is the mean squared error alone
+GAIN = "_gain"  # of a score's column: its difference from that of MSE alone
+JUDGED = ("psnr", "ssim", "distance", "dice")
+COLUMNS = [
+    *("comparison", "dataset", "label", "metric", "weight", "seeds", "images", "run"),
+    *JUDGED,
+    "dice_truth",
+]
+OF_A_PROBLEM = {"denoise": ("noise",), "upsample": ("coarsening",)}  # settings that it looks at
+OF_THE_METHOD = ("channels", "patch")
+
+
+def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
+    """Scores of each loss on each data set and problem, c chosen on validation.
+
+    Seeds are averaged for each image first; runs are compared that made the same images of the same
+    data, judged by the same networks.
+
+    Args:
+        records: The runs.
+        select: How c is chosen.
+
+    Returns:
+        `COLUMNS`; of each score NAME_low and NAME_high, a 95 % bootstrap interval over images; and
+        NAME_gain, the mean difference from MSE alone on the same images, with NAME_gain_low and
+        NAME_gain_high. The first row of a comparison is the input. `run` is the first run. Empty
+        without a run.
+    """
+    runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
+    if not runs:
+        return pd.DataFrame(columns=COLUMNS)
+    tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
+    readings = {run: _reading(records.configs[run]) for run in runs}
+    grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
+    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
+    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
+    found: list[dict[str, Any]] = []
+    for ground, name in sorted(names.items(), key=lambda item: item[1]):
+        alike = [run for run in runs if grounds[run] == ground]
+        problem = problem_of(records.summaries[alike[0]])
+        said = name if f"problem {problem}" in name else f"{name}, {problem}"
+        for row in _of_comparison(records, alike, tables, select):
+            found.append({"comparison": said, "dataset": ground.dataset, **row})
+    return pd.DataFrame(found)
+
+
+def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How images were read, what was to be made of what, and who judged."""
+    task = config["task"]
+    posed = ("problem", *OF_A_PROBLEM.get(task["problem"], ()), "judge_seed")
+    judges = {f"judge {name}": str(judge) for name, judge in task["judges"].items()}
+    return {**reading_settings(config), **{key: task[key] for key in posed}, **judges}
+
+
+def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
+    subjects = sorted(rows["subject"])
+    return Ground(
+        summary["dataset"],
+        summary["schema"],
+        str(summary.get("data")),
+        digest(reading),
+        len(subjects),
+        digest(subjects),
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What made a result but c and the seed."""
+    ours = {f"task.{key}": config["task"][key] for key in OF_THE_METHOD}
+    return {**training_settings(config), **ours}
+
+
+def _of_comparison(
+    records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame], select: str
+) -> Iterator[dict[str, Any]]:
+    settings = {run: _settings(records.configs[run]) for run in runs}
+    summaries = described(records, settings)
+    labels = variant_labels(summaries, settings)
+    chosen = {
+        (str(metric), variant): choice
+        for (_, metric, variant), choice in choose(summaries, select).items()
+    }
+    keys = sorted(chosen, key=lambda key: (metric_order(key[0]), labels[key]))
+    by_image = {key: _means([tables[run["run"]] for run in chosen[key].runs]) for key in keys}
+    alone = next((by_image[key] for key in keys if key[0] == ALONE), None)
+    before = by_image[keys[0]]
+    names = [name for name in JUDGED if f"{name}{BEFORE}" in before]
+    inputs = before[[f"{name}{BEFORE}" for name in names]].set_axis(names, axis=1)
+    yield {"label": INPUT, "metric": INPUT, "images": len(inputs), **_intervals(inputs)}
+    for key in keys:
+        images = by_image[key]
+        gains = None if alone is None or key[0] == ALONE else images - alone
+        yield {
+            "label": labels[key],
+            "metric": key[0],
+            **_facts(chosen[key]),
+            "images": len(images),
+            **_intervals(images),
+            **({} if gains is None else _intervals(gains, GAIN)),
+        }
+
+
+def _facts(choice: Choice) -> dict[str, Any]:
+    return {"weight": choice.weight, "seeds": len(choice.runs), "run": choice.runs[0]["run"]}
+
+
+def _means(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """By image, the mean over seeds of each score."""
+    rows = pd.concat(tables).drop(columns="run")
+    return rows.groupby("subject").mean()
+
+
+def _intervals(images: pd.DataFrame, suffix: str = "") -> dict[str, float]:
+    """Means over images with intervals, of the scores that a synthesis is judged by."""
+    bootstrap = Bootstrap(np.arange(len(images)))
+    found: dict[str, float] = {}
+    for name in (*JUDGED, "dice_truth"):
+        if name in images:
+            values = images[name].to_numpy(float)
+            column = f"{name}{suffix}"
+            low, high = bootstrap.interval(values)
+            found |= {column: float(np.nanmean(values)) if np.isfinite(values).any() else np.nan}
+            found |= {f"{column}_low": low, f"{column}_high": high}
+    return found
+
+
+def synthesis_sentences(rows: pd.DataFrame) -> list[str]:
+    """What each loss changes against MSE alone, a sentence a comparison.
+
+    Args:
+        rows: Of `synthesis_rows`; comparisons without MSE alone, or of one image, have none.
+    """
+    several = rows[rows["images"] > 1]
+    groups = several.groupby("comparison", sort=False)
+    return [text for name, one in groups if (text := _sentence(str(name), one))]
+
+
+def _sentence(comparison: str, rows: pd.DataFrame) -> str:
+    said = []
+    for row in rows.to_dict("records"):
+        known = [n for n in JUDGED if np.isfinite(row.get(f"{n}{GAIN}_low", np.nan))]
+        if known:
+            said.append(f"{row['label']} (c = {row['weight']:g}) {_verdict(row, known)}")
+    return f"{comparison}: against MSE alone {'; '.join(said)}." if said else ""
+
+
+def _verdict(row: Mapping[Any, Any], names: Sequence[str]) -> str:
+    """In which scores a loss is better and worse than MSE alone, by their intervals."""
+    parts: dict[str, list[str]] = {"better": [], "worse": []}
+    for name in names:
+        gain, low, high = (row[f"{name}{GAIN}{end}"] for end in ("", "_low", "_high"))
+        if low > 0 or high < 0:
+            is_better = (gain > 0) == (score_of(name).best == "max")
+            limits = signed_interval(low, high, digits(name))
+            text = f"{score_of(name).title} ({signed(gain, digits(name))}, {limits})"
+            parts["better" if is_better else "worse"].append(text)
+    told = [f"is {how} in {' and '.join(texts)}" for how, texts in parts.items() if texts]
+    return " and ".join(told) if told else "differs in none of the scores"
+
+
+def digits(name: str) -> int:
+    """Decimals of a score."""
+    return (SYNTHESIS.get(name) or SCORES[name]).digits

@@ -1,0 +1,66 @@
+"""What the task of synthesis says besides: c, the factor of the metric, and the judges."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import ConfigError
+
+FACTOR, JUDGES, JUDGE_SEED = "factor", "judges", "judge_seed"  # keys of the section `task`
+DISTANCE, SEGMENTER = "distance", "segmenter"  # keys of the judges
+MSE = "bench.similarity.MSE"
+
+
+def with_factor(task: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str, Any]:
+    """A section `task` whose c is a number, or null where the metric is the error itself.
+
+    A task without c is returned as it is.
+
+    Raises:
+        ConfigError: If c is none.
+    """
+    if FACTOR not in task:
+        return dict(task)
+    factor = task[FACTOR]
+    is_number = isinstance(factor, int | float) and not isinstance(factor, bool)
+    alone = metric.get("_target_") == MSE and metric.get("mask") is None
+    if not (is_number and 0 <= factor < math.inf) and not (alone and factor is None):
+        raise ConfigError(
+            f"task.{FACTOR}={factor}: c, the factor of the metric in the loss, must be a number of "
+            "at least 0. metric=mse is the mean squared error alone, whatever it is."
+        )
+    return {**task, FACTOR: None if alone else factor}
+
+
+def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By its key in `task.judges`, a configuration whose metric is that judge.
+
+    Args:
+        config: A resolved configuration, of any task.
+
+    Raises:
+        ConfigError: If a judge is no section of a metric, learns on other data, or has no seed.
+    """
+    task = config.get("task") or {}
+    judges = task.get(JUDGES)
+    if judges is None:
+        return {}
+    seed = task.get(JUDGE_SEED)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"task.{JUDGE_SEED}={seed}: must be a whole number of at least 0.")
+    plain = {key: value for key, value in task.items() if key not in (FACTOR, JUDGES)}
+    found = {}
+    for name, metric in judges.items():
+        if not isinstance(metric, Mapping) or "name" not in metric:
+            raise ConfigError(
+                f"task.{JUDGES}.{name}={metric}: must be a metric, such as "
+                f"metric@task.{JUDGES}.{name}=deepsim_csr."
+            )
+        other = (metric.get("extractor") or {}).get("dataset")
+        if other is not None:
+            raise ConfigError(
+                f"task.{JUDGES}.{name}.extractor.dataset={other}: judges learn on the data that "
+                "they judge. Leave it out."
+            )
+        found[name] = {**config, "task": plain, "metric": dict(metric), "seed": seed}
+    return found

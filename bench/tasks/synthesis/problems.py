@@ -1,0 +1,101 @@
+"""What the network gets to see, and what it is to make of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.data.cache.prepared import PreparedDataset
+from bench.errors import ConfigError, Unsupported
+from bench.spatial import coarsen, crop_to
+
+DENOISE, UPSAMPLE, CONTRAST = PROBLEMS = ("denoise", "upsample", "contrast")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One of `PROBLEMS`.
+
+    Attributes:
+        name: Which.
+        noise: To denoise: standard deviation of Gaussian noise, in normalized intensities.
+        coarsening: To upsample: edge of a voxel of the input, in voxels.
+    """
+
+    name: str
+    noise: float
+    coarsening: int
+
+    def __post_init__(self) -> None:
+        if self.name not in PROBLEMS:
+            raise ConfigError(f"task.problem={self.name}: must be one of {', '.join(PROBLEMS)}.")
+        if not (_is_number(self.noise) and 0 < self.noise < math.inf):
+            raise ConfigError(
+                f"task.noise={self.noise}: must be a number above 0, in normalized intensities."
+            )
+        whole = isinstance(self.coarsening, int) and not isinstance(self.coarsening, bool)
+        if not (whole and self.coarsening >= 2):
+            raise ConfigError(
+                f"task.coarsening={self.coarsening}: must be a whole number of at least 2."
+            )
+
+    @property
+    def is_restoration(self) -> bool:
+        """Whether the input is a worse image of the same kind, which the network corrects."""
+        return self.name != CONTRAST
+
+    def check(self, dataset: PreparedDataset, patch: int | None) -> None:
+        """Refuses data that the problem cannot be posed on.
+
+        Raises:
+            Unsupported: Naming what is lacking.
+        """
+        if self.name == CONTRAST and dataset.roles is None:
+            raise Unsupported(
+                f"task.problem=contrast: moving and fixed images of dataset={dataset.name} show "
+                f"the same {dataset.channels} channel(s), and one contrast is made from another. "
+                "Choose channels by dataset.moving and dataset.fixed on data that have several, "
+                "such as dataset=demo dataset.contrast=[t1,t2] dataset.moving=t1 dataset.fixed=t2."
+            )
+        shortest = min(min(shape) for shape in dataset.shapes or [dataset.shape])
+        shortest = min(shortest, patch or shortest)
+        if self.name == UPSAMPLE and shortest < 2 * self.coarsening:
+            raise Unsupported(
+                f"task.coarsening={self.coarsening}: images or patches whose shortest axis has "
+                f"{shortest} voxels have fewer than two such voxels there. Choose a smaller one, "
+                "or a larger task.patch."
+            )
+
+    def input(self, source: Tensor, target: Tensor, seeds: Sequence[int]) -> Tensor:
+        """What the network sees; (B, C, *S).
+
+        Args:
+            source: Moving images (B, C, *S).
+            target: Fixed images of the same subjects (B, C, *S), which are to be made.
+            seeds: Determine the noise, one for each image.
+        """
+        if self.name == CONTRAST:
+            return source
+        if self.name == UPSAMPLE:
+            return _coarser_and_back(target, self.coarsening)
+        drawn = [
+            torch.randn(target.shape[1:], generator=torch.Generator().manual_seed(seed))
+            for seed in seeds
+        ]
+        return target + self.noise * torch.stack(drawn).to(target.device)
+
+
+def _coarser_and_back(image: Tensor, factor: int) -> Tensor:
+    """Means over blocks, interpolated linearly between the blocks' middles; (B, C, *S)."""
+    shape = image.shape[2:]
+    blocks = coarsen(image, factor, torch.Size(-(-size // factor) for size in shape))
+    mode = {2: "bilinear", 3: "trilinear"}[len(shape)]
+    return crop_to(F.interpolate(blocks, scale_factor=factor, mode=mode), shape)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
