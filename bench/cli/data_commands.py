@@ -74,16 +74,19 @@ def prepare(
     ] = None,
     root: Root = None,
     all_free: Annotated[
-        bool, typer.Option("--all-free", help="Every data set that can be downloaded by itself.")
+        bool,
+        typer.Option("--all-free", help="Every data set that can be downloaded without a click."),
     ] = False,
 ) -> None:
     """Download a data set, or unpack an archive or a clone; check it and put it in place."""
     if all_free:
         if name or archive or clone or root:
-            raise ConfigError("--all-free: takes each set as its YAML says. Give nothing else.")
+            raise ConfigError(
+                "--all-free: prepares each data set by its YAML. Give no other argument."
+            )
         _prepare_all_free()
     elif name is None:
-        raise ConfigError("Name a data set of `python -m bench data list`, or say --all-free.")
+        raise ConfigError("Name a data set of `python -m bench data list`, or pass --all-free.")
     else:
         _prepare(name, _experiment(name, root, Path("results"), overrides), archive, clone)
 
@@ -109,11 +112,11 @@ def _prepare_all_free() -> None:
             print(f"failed: {name}: {error}", file=sys.stderr)
             failed.append(name)
     by_hand = [name for name in known if known[name]["dataset"].get("about", {}).get("manual")]
-    print(f"by hand, `data prepare NAME` says how: {', '.join(by_hand)}")
+    print(f"by hand, as `data prepare NAME` explains: {', '.join(by_hand)}")
     if failed:
         raise DataError(
             f"{len(failed)} of {counted(len(free), 'data set')} not prepared: {', '.join(failed)}. "
-            "The same command tries them again, and goes on with interrupted downloads."
+            "Run the same command to try again; it resumes interrupted downloads."
         )
 
 

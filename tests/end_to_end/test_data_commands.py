@@ -140,7 +140,7 @@ def test_all_free_sets_are_got_at_once(
         assert last.startswith("1 of 2 data sets not prepared: hippocampus. The same command")
         assert "phc_u373: 42 MB, licence: Cell Tracking Challenge terms" in outcome.out
         assert "phc_u373 is ready: 11 subjects in datasets/phc_u373" in outcome.out
-        assert "by hand, `data prepare NAME` says how: brain, em_vnc, histology, " in outcome.out
+        assert "by hand, as `data prepare NAME` explains: brain, em_vnc, histology, " in outcome.out
         archives["hippocampus"].status = 200
         outcome = bench("data", "prepare", "--all-free")
         assert (outcome.code, outcome.err) == (0, "")
@@ -151,9 +151,9 @@ def test_all_free_sets_are_got_at_once(
 
 def test_all_free_takes_nothing_else(bench: Command) -> None:
     line = bench("data", "prepare", "phc_u373", "--all-free").line
-    assert line == "--all-free: takes each set as its YAML says. Give nothing else."
+    assert line == "--all-free: prepares each data set by its YAML. Give no other argument."
     line = bench("data", "prepare").line
-    assert line == "Name a data set of `python -m bench data list`, or say --all-free."
+    assert line == "Name a data set of `python -m bench data list`, or pass --all-free."
 
 
 def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
