@@ -137,7 +137,7 @@ def test_all_free_sets_are_got_at_once(
         failed, last = outcome.err.splitlines()
         assert failed.startswith("failed: hippocampus: ")
         assert "404" in failed
-        assert last.startswith("1 of 2 data sets not prepared: hippocampus. The same command")
+        assert last.startswith("1 of 2 data sets not prepared: hippocampus. Run the same")
         assert "phc_u373: 42 MB, licence: Cell Tracking Challenge terms" in outcome.out
         assert "phc_u373 is ready: 11 subjects in datasets/phc_u373" in outcome.out
         assert "by hand, as `data prepare NAME` explains: brain, em_vnc, histology, " in outcome.out
