@@ -1,4 +1,4 @@
-"""What identifies runs and extractors: hashes of all that can change their numbers."""
+"""Identities of runs and extractors: hashes of everything that can change their numbers."""
 
 import hashlib
 import json
@@ -58,7 +58,7 @@ def digest(content: Any) -> str:
 
 
 def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What in the data determines the numbers of a training.
+    """The properties of the data that determine the numbers of a training.
 
     Args:
         experiment: The experiment.
@@ -71,10 +71,10 @@ def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def extractor_identity(
     experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What determines the numbers of an extractor: data, network, training, seed.
+    """Everything that determines the numbers of an extractor: data, network, training, seed.
 
-    A pretrained one counts by its section and the content of its file; where that is null, the
-    class names the file.
+    For a pretrained extractor these are its section and the content of its file; where that is
+    null, the class names the file.
     """
     if "state_dict" in extractor:
         file = extractor["state_dict"]
@@ -95,10 +95,10 @@ def extractor_identity(
 def run_identity(
     experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What determines the numbers of a run; nothing about paths, devices or tracking.
+    """Everything that determines the numbers of a run; excludes paths, devices and tracking.
 
-    What the method does not use is left out: with a method that trains nothing, the trainer; with
-    one that minimizes nothing, metric and regularizer.
+    It excludes what the method does not use: the trainer if the method trains nothing; metric and
+    regularizer if it minimizes nothing.
 
     Args:
         experiment: The experiment.
@@ -118,7 +118,7 @@ def run_identity(
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs have in common among which λ, or c, is chosen: all but that and the seed."""
+    """What runs share among which λ, or c, is chosen: everything except it and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
     identity["task"] = {k: v for k, v in identity["task"].items() if k != FACTOR}
     if "metric" in identity:
@@ -129,10 +129,10 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def network_identity(
     experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What determines the weights of a network that is conditioned on λ.
+    """Everything that determines the weights of a network conditioned on λ.
 
-    All that determines the numbers of its runs but λ and what is done at test time; arguments as
-    of `run_identity`.
+    This is what determines the numbers of its runs, without λ and the settings of the test;
+    arguments as in `run_identity`.
     """
     identity = run_identity(experiment, data, extractors)
     identity["regularizer"] = {k: v for k, v in identity["regularizer"].items() if k != "weight"}
@@ -208,7 +208,7 @@ def folder_digest(folder: Any) -> str:
     """
     if not isinstance(folder, str) or not Path(folder).is_dir():
         raise ConfigError(
-            f"model.folder={folder}: no such folder. Name the one with the displacement fields."
+            f"model.folder={folder}: no such folder. Name the folder with the displacement fields."
         )
     found = hashlib.sha256()
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
@@ -281,7 +281,7 @@ def run_name(experiment: Experiment, run_id: str) -> str:
 
 
 def network_name(experiment: Experiment, identity: str) -> str:
-    """Name of the folder of a network that is conditioned on λ, likewise."""
+    """Name of the folder of a network conditioned on λ, in the same form."""
     return _name(experiment, "lambda", identity)
 
 

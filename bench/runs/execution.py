@@ -1,4 +1,4 @@
-"""What a run does: train, test, and record."""
+"""Executes a run: train, test, and record."""
 
 import io
 import math
@@ -58,8 +58,8 @@ def make_task(setup: Setup) -> Task:
     task = build(arguments, "task")
     if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
         raise ConfigError(
-            f"task._target_={section['_target_']}: has no assemble(setup) or no tables. See "
-            "bench/tasks/task.py for what a task is."
+            f"task._target_={section['_target_']}: lacks assemble(setup) or tables. "
+            "bench/tasks/task.py defines a task."
         )
     return task
 
@@ -113,7 +113,7 @@ def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterat
     """Says how many cases an earlier start has done; interrupted, how many are done by then."""
     total = sum(job.counts().values())
     if progress.done:
-        print(f"{job.name}: going on after {progress.done} of {total} {noun}")
+        print(f"{job.name}: continuing after {progress.done} of {total} {noun}")
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -124,7 +124,7 @@ def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterat
         where = "from the last saved state"
         if progress.done:
             where = f"after {progress.done} of {total} {noun}"
-        raise Interrupted(f"Interrupted. The same command goes on {where}.") from interrupt
+        raise Interrupted(f"Interrupted. The same command continues {where}.") from interrupt
 
 
 def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     device = single_device(experiment.settings)
     trained = experiment.trained
     if trained:
-        print(f"{run.folder.name}: takes the network of {trained['run']}")
+        print(f"{run.folder.name}: uses the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
         validation = origin.finished().get("validation", {})
         write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
@@ -150,7 +150,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
-        print(f"{run.folder.name}: takes the network of {before.folder.name}")
+        print(f"{run.folder.name}: uses the network of {before.folder.name}")
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))

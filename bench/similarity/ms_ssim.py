@@ -48,7 +48,7 @@ class MSSSIM(Similarity):
         if not fitting:
             raise Unsupported(
                 f"MS-SSIM's window={self.window} is larger than the images, whose shortest axis "
-                f"has {shortest} voxels. Take a smaller one: metric.window."
+                f"has {shortest} voxels. Choose a smaller metric.window."
             )
         fixed = pair.fixed.flatten(1)
         span = (fixed.amax(1) - fixed.amin(1)).clamp(min=1e-6).view(-1, *[1] * (ndim + 1))

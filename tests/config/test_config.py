@@ -181,7 +181,7 @@ def test_force_that_is_neither_true_nor_false_is_refused():
 
 @pytest.mark.parametrize("group", ["metric", "model"])
 def test_class_that_is_not_named_is_asked_for(group):
-    with pytest.raises(ConfigError, match=f"{group}._target_ is missing. Pass it, such as {group}"):
+    with pytest.raises(ConfigError, match=f"{group}._target_ is missing. Pass it, for"):
         experiment([f"{group}=custom"])
 
 
@@ -362,8 +362,8 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         ),
         (
             ["metric.extractor.trainer={budget:paper}"],
-            "metric.extractor.trainer.budget: is of the trainer of the whole run. An extractor can "
-            "differ in accelerator, accumulate, batch_size",
+            "metric.extractor.trainer.budget: applies to the whole run. An extractor may differ in "
+            "accelerator, accumulate, batch_size",
         ),
         (["metric.extractor.channels=7"], "metric.extractor.channels=7: must be a list of whole"),
         (["metric.extractor.channels=null"], "metric.extractor.channels=None: must be a list of"),
@@ -387,7 +387,7 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
         (["metric.extractor=null"], r"metric.extractor=None: must be a section with _target_"),
         (["metric.extractor.dataset=[a]"], r"metric.extractor.dataset=\['a'\]: must be the name"),
-        (["metric.extractor.root=X"], "metric.extractor.root=X: is the folder of another data set"),
+        (["metric.extractor.root=X"], "metric.extractor.root=X: is for another data set"),
     ],
 )
 def test_extractor_that_cannot_be_trained_is_refused_early(overrides, words):
@@ -423,7 +423,7 @@ def test_class_called_null_keeps_its_name(classes):
     [
         ("tracker", r"^tracker=None: must be one of none, tensorboard, wandb\.$"),
         ("metric", r"^metric=None: must be one of custom, .*, vgg\.$"),
-        ("seed", r"^seed is missing\. Set it, or take ~seed away\.$"),
+        ("seed", r"^seed is missing\. Set it, or drop ~seed\.$"),
         ("model.name", r"^model\.name is missing\. Set it"),
     ],
 )

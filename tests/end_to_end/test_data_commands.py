@@ -90,7 +90,7 @@ def test_prepare_then_preview_then_train(
     arguments = ("prepare", "phc_u373", "--archive", str(archive), "--root", str(root))
     outcome = bench("data", *arguments)
     assert outcome.out.strip() == f"phc_u373 is ready: 11 subjects in {root}"
-    assert "phc_u373 was ready before" in bench("data", *arguments).out
+    assert "phc_u373 was already prepared" in bench("data", *arguments).out
     preview = ("preview", "phc_u373", "--root", str(root), "--results", str(results))
     assert bench("data", *preview, "--count", "3").code == 0
     assert (results / "data" / "phc_u373-preview.png").stat().st_size > 10_000
@@ -137,23 +137,23 @@ def test_all_free_sets_are_got_at_once(
         failed, last = outcome.err.splitlines()
         assert failed.startswith("failed: hippocampus: ")
         assert "404" in failed
-        assert last.startswith("1 of 2 data sets not prepared: hippocampus. The same command")
+        assert last.startswith("1 of 2 data sets not prepared: hippocampus. Run the same")
         assert "phc_u373: 42 MB, licence: Cell Tracking Challenge terms" in outcome.out
         assert "phc_u373 is ready: 11 subjects in datasets/phc_u373" in outcome.out
-        assert "by hand, `data prepare NAME` says how: brain, em_vnc, histology, " in outcome.out
+        assert "by hand, as `data prepare NAME` explains: brain, em_vnc, histology, " in outcome.out
         archives["hippocampus"].status = 200
         outcome = bench("data", "prepare", "--all-free")
         assert (outcome.code, outcome.err) == (0, "")
-        assert "phc_u373 was ready before" in outcome.out
+        assert "phc_u373 was already prepared" in outcome.out
         assert "hippocampus is ready: 10 subjects in datasets/hippocampus" in outcome.out
     assert len(archives["phc_u373"].requests) == 1
 
 
 def test_all_free_takes_nothing_else(bench: Command) -> None:
     line = bench("data", "prepare", "phc_u373", "--all-free").line
-    assert line == "--all-free: takes each set as its YAML says. Give nothing else."
+    assert line == "--all-free: prepares each data set by its YAML. Give no other argument."
     line = bench("data", "prepare").line
-    assert line == "Name a data set of `python -m bench data list`, or say --all-free."
+    assert line == "Name a data set of `python -m bench data list`, or pass --all-free."
 
 
 def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
@@ -164,7 +164,7 @@ def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
 
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
-    assert "holds your files: lay them out as datasets/nifti/README.md says" in line
+    assert "holds your own files. Lay them out as datasets/nifti/README.md says" in line
 
 
 def test_embedded_data_need_no_preparation(bench: Command) -> None:

@@ -113,7 +113,7 @@ def test_killed_run_goes_on_with_the_images_that_are_left(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
-    assert "counted on demo: going on after 1 of 2 images" in outcome.out
+    assert "counted on demo: continuing after 1 of 2 images" in outcome.out
     resumed = (folder / "distances.csv").read_text()
     assert run(*command, "force=true").code == 0
     assert (folder / "distances.csv").read_text() == resumed

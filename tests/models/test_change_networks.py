@@ -155,7 +155,7 @@ def test_stopped_training_goes_on_to_the_same_network(model, tiny_datasets, tmp_
             Changes(),
             ["model=image_vae", "+model.integrate=7"],
             ConfigError,
-            "model.integrate=7: is not for model=image_vae, whose output is a map",
+            "model.integrate=7: does not apply to model=image_vae, whose output is a map",
         ),
     ],
 )

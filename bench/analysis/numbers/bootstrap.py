@@ -12,11 +12,11 @@ FEWEST_CLUSTERS = 6
 
 @dataclass(frozen=True)
 class Clusters:
-    """What the bootstrap draws.
+    """Units that the bootstrap draws.
 
     Attributes:
         codes: (n,) number of the cluster of each test pair.
-        unit: What a cluster is, in words.
+        unit: Name of a cluster, in words.
     """
 
     codes: np.ndarray

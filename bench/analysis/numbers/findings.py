@@ -1,4 +1,4 @@
-"""The numbers of a report, before anything is written."""
+"""The numbers of a report, before it is written."""
 
 import shlex
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from bench.store.folder import list_folders
 
 @dataclass(frozen=True)
 class Request:
-    """What a report is made of.
+    """The request for a report.
 
     Attributes:
         results: Folder of results, or of tables that were exported from one.
@@ -64,7 +64,7 @@ class Findings:
 
     Attributes:
         records: The runs.
-        comparisons: What may be compared.
+        comparisons: Groups of comparable runs.
         missing: Of `find_missing`, and the runs that an experiment lacks.
         rows: Of `result_rows`.
         unfinished: Of `without_result`.
@@ -104,7 +104,7 @@ class Findings:
 
 
 def find(request: Request) -> Findings:
-    """Reads a folder of results and computes what a report shows.
+    """Reads a folder of results and computes the numbers of a report.
 
     Raises:
         StoreError: If there are no such runs, or two cannot be told apart.
@@ -119,7 +119,7 @@ def find(request: Request) -> Findings:
     asked: Sequence[tuple[str, str]] = []
     if request.experiment is not None:
         records, not_run = of_experiment(records, request.experiment)
-        lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
+        lacking = not_run.assign(what="not run", reason="part of the experiment")[COLUMNS]
     elif request.runs == "*":
         asked = swept(request.results)
     comparisons = compare(records, request.select)

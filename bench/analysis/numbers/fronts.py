@@ -1,4 +1,4 @@
-"""Scores at equal smoothness: what is left of differences where no field is rougher than others."""
+"""Scores at equal smoothness: the differences that remain when no field is rougher than another."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FRONT_COLUMNS = [
 
 @dataclass(frozen=True)
 class Front:
-    """What one way to register reaches along λ.
+    """Smoothness and scores of one way to register along λ.
 
     Attributes:
         smoothness: (n,) mean SD log J of each λ, ascending: from the smoothest fields.
@@ -69,7 +69,7 @@ class Front:
 
 
 def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compares methods at equal smoothness, as `bench.analysis.numbers.paired` does otherwise.
+    """Compares methods at equal smoothness, with the tests of `bench.analysis.numbers.paired`.
 
     Methods are compared at several levels of mean SD log J. `common` is that of the smoothest
     method under its chosen λ, or the nearest to it that the fronts of all methods reach. Where no

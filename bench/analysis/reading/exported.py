@@ -88,8 +88,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     rows = rows[[fnmatchcase(name, pattern) for name in rows.index]]
     if rows.empty:
         raise StoreError(
-            f"--runs {pattern}: none of the {total} runs in {folder}. Their names are in the "
-            f"column run of {RUNS_TABLE}."
+            f"--runs {pattern}: none of the {total} runs in {folder}. The column run of "
+            f"{RUNS_TABLE} lists their names."
         )
     unknown = rows.loc[~rows["status"].isin(list(map(str, Status))), "status"]
     if len(unknown):
@@ -208,8 +208,8 @@ def _configuration(
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
-                    f"{path}: is of schema {recorded['schema']}, newer than this version, which "
-                    f"knows {SCHEMA}. Update."
+                    f"{path}: has schema {recorded['schema']}, but this version reads at most "
+                    f"schema {SCHEMA}. Update the suite."
                 )
     except (KeyError, TypeError, AttributeError) as error:
         raise fault(path, f"has incomplete settings of {row['run']} ({error})") from error

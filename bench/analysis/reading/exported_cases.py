@@ -24,7 +24,7 @@ def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.Da
     after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
     for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
         if "pair" not in table:
-            raise fault(folder / file, "is no table of results: it lacks the column pair")
+            raise fault(folder / file, "is not a table of results: it lacks the column pair")
     runs = pd.DataFrame(
         [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
         columns=["id", "run", "pairs"],
@@ -38,7 +38,7 @@ def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.Da
     odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
     if len(odd):
         run = runs.set_index("id")["run"][odd.iloc[0]]
-        raise fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
+        raise fault(folder / SCORES_TABLE, f"does not have one row for each test pair of {run}")
     order = {name: place for place, name in enumerate(runs["id"])}
     rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
     return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)

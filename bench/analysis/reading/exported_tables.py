@@ -17,7 +17,7 @@ TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABL
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
 MOST = 2**53  # whole numbers that a float holds exactly
-REMEDY = "Write the tables anew with `python -m bench export`, or take them from a copy."
+REMEDY = "Write the tables again with `python -m bench export`, or restore them from a copy."
 
 
 def is_exported(folder: Path) -> bool:
@@ -32,7 +32,7 @@ def seal_tables(folder: Path) -> None:
 
 
 def check_seal(folder: Path) -> None:
-    """Raises StoreError unless the tables are as they were written."""
+    """Raises StoreError if the tables have changed since they were written."""
     known = read_json(folder / CHECKSUMS)
     there = (known is not None and IMAGES_TABLE in known) or (folder / IMAGES_TABLE).exists()
     tables = [*TABLES, *([IMAGES_TABLE] if there else [])]
@@ -43,7 +43,7 @@ def check_seal(folder: Path) -> None:
         raise fault(folder / CHECKSUMS, "is missing or damaged")
     for name in tables:
         if known.get(name) != checksum(folder / name):
-            raise fault(folder / name, "is not as it was written")
+            raise fault(folder / name, "has changed since it was written")
 
 
 def fault(path: Path, what: str) -> StoreError:
@@ -62,10 +62,10 @@ def read_table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | No
     except OSError as error:
         raise fault(path, f"cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise fault(path, f"is no table of results ({str(error).splitlines()[0]})") from error
+        raise fault(path, f"is not a table of results ({str(error).splitlines()[0]})") from error
     lacking = [name for name in (*texts, *(numbers or ())) if name not in rows]
     if lacking:
-        raise fault(path, f"is no table of results: it lacks the column {lacking[0]}")
+        raise fault(path, f"is not a table of results: it lacks the column {lacking[0]}")
     for name in numbers or rows.columns.difference(list(texts)):
         if rows.empty:
             rows[name] = rows[name].astype(float)

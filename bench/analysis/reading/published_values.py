@@ -1,4 +1,4 @@
-"""What the papers report, as rows for the same tables and figures; sources in published/."""
+"""The papers' values, as rows for the same tables and figures; sources in published/."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""Results as one page of Markdown with figures, for a repository."""
+"""Writes results as one page of Markdown with figures, for a repository."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -26,28 +26,30 @@ from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
 PAPERS = (
-    "The papers' Dice is of Czolbe et al., MIA 2023; compare it with Dice (published), of their "
-    "definition. Budgets and data may differ."
+    "The papers' Dice comes from Czolbe et al., MIA 2023; compare it with Dice (published), which "
+    "follows their definition. Budgets and data may differ."
 )
 BOXES = (
-    "{title} over test pairs, seeds averaged. Boxes are quartiles, whiskers deciles, dots pairs "
-    "beyond; the dashed line is the median of the unregistered pairs."
+    "{title} over test pairs, seeds averaged. Boxes show quartiles, whiskers deciles, dots the "
+    "pairs beyond; the dashed line marks the median of the unregistered pairs."
 )
 CAPTIONS = {  # by the name of a drawing, or what begins it
     "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
     "λ, with 95 % intervals; lines follow λ. Better is up and left.",
     **{score: BOXES.format(title=SCORES[score].title) for score in LEADING},
-    "ranks": "Mean rank of each metric over data sets, 1 is best. A bar joins metrics that "
-    "Nemenyi's test does not tell apart.",
+    "ranks": (
+        "Mean rank of each metric over data sets, 1 is best. A bar joins metrics between which "
+        "Nemenyi's test finds no significant difference."
+    ),
 }
 BEGINNING = "# Results\n\nThis page is computed from the runs in ["
 READING = (
-    "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
-    "validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; ≈: "
-    "not significantly different from the best. Significant is p < 0.05 by Wilcoxon's signed-rank "
-    "test over test pairs with Holm's correction, among metrics and, apart, against methods that "
-    "use none; intervals are of 95 % by a bootstrap over test pairs. Seconds compare methods on "
-    "one device only; the last section says on which each was run."
+    "Scores are means over test pairs ± standard deviation, seeds averaged first; each λ is chosen "
+    "on validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; "
+    "≈: not significantly different from the best. Significant means p < 0.05 in Wilcoxon's "
+    "signed-rank test over test pairs with Holm's correction, among metrics and, separately, "
+    "against methods that use no metric; intervals are 95 % bootstrap intervals over test pairs. "
+    "Seconds are comparable on one device only; the last section lists the devices."
 )
 
 
@@ -113,9 +115,8 @@ def _origin(request: Request, out: Path, images: Path) -> str:
     command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
     folder = link(request.results, out)
     return (
-        f"{BEGINNING}{folder}]({folder}) and written by a command; "
-        "edits to it are lost:\n\n"
-        f"    {command}"
+        f"{BEGINNING}{folder}]({folder}). The following command writes it and overwrites "
+        f"edits:\n\n    {command}"
     )
 
 
@@ -177,6 +178,6 @@ def _commands(found: Findings) -> Iterator[str]:
     configs = {run: found.records.configs[run] for run in found.records.registrations}
     lines = "\n".join(sweeps(configs.values()))
     yield (
-        "<details><summary>The commands that run these again</summary>\n\n"
-        f"```\n{lines}\n```\n\n</details>"
+        "<details><summary>Commands that reproduce these "
+        f"runs</summary>\n\n```\n{lines}\n```\n\n</details>"
     )

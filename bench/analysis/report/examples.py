@@ -13,11 +13,15 @@ PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
     "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
     "Jacobian (black where it folds), the difference to the fixed image.",
-    "landscape": "What each metric says while the moving image of a test pair of {dataset} is "
-    "shifted along an axis, from its least to its largest value. The pair is not registered: the "
-    "least value need not be at 0.",
-    "features": "Feature maps that the metrics on {dataset} compare: of each level of each "
-    "extractor those that vary most over the fixed image of a test pair, shown to its left.",
+    "landscape": (
+        "Value of each metric, from its minimum to its maximum, while the moving image of a test "
+        "pair of {dataset} is shifted along an axis. The pair is not registered, so the minimum "
+        "need not be at 0."
+    ),
+    "features": (
+        "Feature maps that the metrics on {dataset} compare: for each level of each extractor "
+        "those that vary most over the fixed image of a test pair, shown on the left."
+    ),
 }
 
 

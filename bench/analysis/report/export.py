@@ -93,8 +93,8 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         raise StoreError(f"--out {out}: is a file. Name a folder.")
     if _holds_results(out):
         raise StoreError(
-            f"--out {out}: is a folder of results, or in its {', '.join(OF_RESULTS)}. Name another "
-            "place for the tables."
+            f"--out {out}: is a folder of results, or lies in its {', '.join(OF_RESULTS)}. Name "
+            "another folder for the tables."
         )
     tables = _Tables()
     for folder in folders:

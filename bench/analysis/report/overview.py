@@ -1,4 +1,4 @@
-"""Tables about the report itself: what was run, and what is missing."""
+"""Tables about the report itself: its runs, and missing results."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,7 +33,7 @@ def _cell(value: object) -> Cell:
 
 
 def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table:
-    """What was run and on what, a row for each comparison."""
+    """Runs and their data, a row for each comparison."""
     headings = ["data set", "data", "schema", "methods", "λ", "seeds", "runs", "steps"]
     headings += ["test pairs", "classes", "bootstrap draws"]
     table = Table("overview", "What is compared with what.", headings, texts=1)
@@ -63,7 +63,7 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
 
 
 def provenance_table(records: Records, runs: Sequence[str] | None = None) -> Table:
-    """What finished runs ran on, and how long.
+    """Devices and durations of finished runs.
 
     Args:
         records: What was read.
@@ -101,8 +101,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
     caption = (
         "Extractors, and how well they learned their task, on validation images: Dice of "
         "segmenters, root mean squared error of autoencoders, share of places that contrastive "
-        f"ones matched. Poor are a Dice below {FLOORS['dice']:g} and a share below "
-        f"{FLOORS['matched']:g}."
+        f"ones matched. A Dice below {FLOORS['dice']:g} or a share below "
+        f"{FLOORS['matched']:g} counts as poor."
     )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
     table = Table("extractors", caption, [*headings, "score"], texts=3)

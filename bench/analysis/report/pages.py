@@ -29,11 +29,13 @@ def check_place(out: Path, images: Path, results: Sequence[Path], beginning: str
     for folder in results:
         if is_exported(folder) and out.resolve().is_relative_to(folder.resolve()):
             raise BenchError(
-                f"--out {out}: is among the tables of --results {folder}. Name a file outside of "
+                f"--out {out}: lies among the tables of --results {folder}. Name a file outside "
                 "that folder."
             )
     if out.exists() and not out.read_bytes().startswith(beginning.encode()):
-        raise BenchError(f"--out {out}: exists and is no page of this command. Name another file.")
+        raise BenchError(
+            f"--out {out}: exists, and this command did not write it. Name another file."
+        )
     if images.exists() and not images.is_dir():
         raise BenchError(f"--images {images}: is a file. Name a folder.")
 

@@ -100,8 +100,8 @@ def _origin(results: Path, registrations: Path | None, runs: str, out: Path, ima
     command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
     folder = link(results, out)
     return (
-        f"{BEGINNING}{folder}]({folder}) and written by a command; edits to it are lost:\n\n"
-        f"    {command}"
+        f"{BEGINNING}{folder}]({folder}). The following command writes it and overwrites "
+        f"edits:\n\n    {command}"
     )
 
 

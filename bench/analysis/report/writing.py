@@ -1,4 +1,4 @@
-"""Writes a report: tables, figures and a page, in place of the former one."""
+"""Writes a report: tables, figures and a page; replaces the former report."""
 
 import gc
 import json
@@ -66,12 +66,12 @@ CRITERIA = {
 }
 CAPTIONS = {  # of the main tables, by the score that methods are judged by
     "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
-    "tre": "The same of data sets that have landmarks and no labels.",
+    "tre": "The same for data sets with landmarks but no labels.",
 }
 
 
 def write_report(request: Request, out: Path) -> Findings:
-    """Writes a report to the side, and puts it in place of the former one when it is complete.
+    """Writes a report under another name, and replaces the former report when it is complete.
 
     Several at once are written one after the other.
 
@@ -85,19 +85,19 @@ def write_report(request: Request, out: Path) -> Findings:
     """
     if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
-            f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
-            "another one."
+            f"--out {out}: exists and is not a report, and a report replaces the whole folder. "
+            "Name another folder."
         )
     if request.results.resolve().is_relative_to(out.resolve()):
         raise StoreError(
             f"--out {out}: holds the results themselves, and a report replaces the whole folder. "
-            "Name another one."
+            "Name another folder."
         )
     written = {path for pattern in WRITTEN for path in out.glob(pattern)}
     foreign = sorted(str(path.relative_to(out)) for path in {*out.rglob("*")} - written)
     if foreign:
         raise StoreError(
-            f"--out {out}: holds {foreign[0]}, which is of no report, and a report replaces the "
+            f"--out {out}: holds {foreign[0]}, which no report wrote, and a report replaces the "
             "whole folder. Move it away, or name another folder."
         )
     with _seldom_collected():
@@ -204,7 +204,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
         own = found.pairs["comparison"] == one.name
         rows = found.pairs[own & (found.pairs["score"] == one.lead)]
         if len(rows) and rows["n"].any():
-            caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
+            caption = f"{SCORES[one.lead].title} on {one.name}, all pairs of methods."
             name = f"statistics-{file_name(one.name)}"
             found_tables.append(statistics_table(rows, name, caption, request.published))
     return found_tables

@@ -1,4 +1,4 @@
-"""Changes of known place that are put into images: what no deformation explains."""
+"""Inserts changes of known position into images, which no deformation explains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ CANDIDATES = 24  # structures of which the one is doubled that differs most from
 
 @dataclass(frozen=True)
 class Insertion:
-    """Puts a change into the fixed image of a pair, the same one each time.
+    """Inserts a change into the fixed image of a pair, the same one each time.
 
     A blob is as bright as the brightest twentieth of the tissue in the image, a cavity as dark as
     the darkest; tissue is what is brighter than a quarter of the way from the darkest to the

@@ -180,7 +180,7 @@ class RegistrationJob:
     def validate(self, known: Sequence[Row]) -> Iterator[Row]:
         """Registers validation pairs, on which λ is chosen; nothing where no λ is used."""
         if "regularizer" in self.setup.experiment.uses and not self.dataset.members("val"):
-            print(f"{self.name}: without validation subjects nothing says whether λ is good")
+            print(f"{self.name}: without validation subjects λ cannot be validated")
         done = {(row["moving"], row["fixed"]) for row in known}
         names = self.dataset.ids
         pairs = self._validation_pairs()
@@ -228,7 +228,7 @@ class RegistrationJob:
         if outside:
             lie = "lies" if outside == 1 else "lie"
             landmarks = counted(outside, "landmark")
-            print(f"{self.name}: {landmarks} {lie} outside of the images, and do not count")
+            print(f"{self.name}: {landmarks} {lie} outside the images and do not count")
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""
