@@ -119,7 +119,7 @@ class Folding:
 
 
 class WeightedSum:
-    """R = sum of factors[name] * terms[name](u).
+    """R = `sum of factors[name] * terms[name](u)`.
 
     Args:
         terms: Regularizers by name.

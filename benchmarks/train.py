@@ -2,7 +2,7 @@
 
 Same network, pairs and batch, in turn in one process. The table gives our seconds per step and peak
 memory, how many times as much the baseline (benchmarks/baseline.py) takes, and ours with the flow
-predicted at half the resolution (`model.flow_scale=2`), the share of our step
+predicted at half the resolution (`model.flow_scale=2`) or by `model=pyramid`, the share of our step
 that goes into getting the batch, and the floating-point operations of our step as a share of what a
 large matrix product reaches on the same device. Variants of our step, such as "ncc 64x64x64
 float32", are measured on a GPU, or if the filter names them.
@@ -36,7 +36,7 @@ from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
 from bench.extractors.frozen import Extractor
 from bench.extractors.segmenter import Segmenter
-from bench.models import VoxelMorph
+from bench.models import Pyramid, VoxelMorph
 from bench.models.method import Objective
 from bench.regularizers import Diffusion
 from bench.similarity import MSE, NCC, DeepSim
@@ -60,8 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {  # settings of ours; on a processor only
     "compiled": {"compile": True},
     "recomputed": {"recompute": True},
 }
-WAYS = ("ours", "baseline", "half flow")
-OURS = ("ours", "half flow")
+WAYS = ("ours", "baseline", "half flow", "pyramid")
+OURS = ("ours", "half flow", "pyramid")
 KINDS = ("bytes", "bytes in use")  # of the process as it trains, and in use; the same on a GPU
 CHANNELS = (32, 64, 128)
 SPLITS = ["train"] * 4 + ["val"] * 8
@@ -147,7 +147,7 @@ def make_steps(
     training = TrainingPairs(dataset, Augmentation(), seed=0)
     objective = Objective(ours, Diffusion(), WEIGHT)
 
-    def steps_of(network: VoxelMorph) -> Callable[[], object]:
+    def steps_of(network: torch.nn.Module) -> Callable[[], object]:
         task = NetworkTraining("", network, {}, objective, training)
         trainee = Trainee(make_fabric(settings), task, settings, folder)
 
@@ -185,6 +185,7 @@ def make_steps(
             "ours": steps_of(make_network(dataset.ndim)),
             "baseline": baseline,
             "half flow": steps_of(make_network(dataset.ndim, flow_scale=2)),
+            "pyramid": steps_of(Pyramid(dataset.ndim, 1)),
         },
         lambda: training.batch(range(batch), torch.device(device)),
     )
@@ -305,7 +306,7 @@ def table(title: str, result: dict) -> Table:
     """Our figures, and the baseline's as multiples."""
     made = Table(title=title)
     made.add_column("case", no_wrap=True)
-    times = ("baseline, times", "half flow, times")
+    times = [f"{way}, times" for way in WAYS[1:]]
     headings = ("s/step", *times, "MB", *times, "MB in use", *times, "batch", "of the limit")
     for heading in headings:
         made.add_column(heading, justify="right")

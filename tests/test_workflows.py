@@ -13,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TESTS = ROOT / ".github" / "workflows" / "tests.yml"
 FORMS = [p for p in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if p.stem != "config"]
 
 
@@ -35,9 +36,9 @@ def test_workflows_install_extras_and_test_folders_that_exist() -> None:
     assert extras
     assert set(",".join(extras).split(",")) <= set(project["optional-dependencies"])
     words = [word for line in commands() for word in shlex.split(line)]
-    folders = [word for word in words if word.startswith("tests/")]
-    assert folders
-    assert all((ROOT / folder).is_dir() for folder in folders)
+    tested = [word for word in words if word.startswith(("tests/", "scripts/"))]
+    assert tested
+    assert all((ROOT / path).exists() for path in tested)
     scripts = {word for word in words if word.startswith("registration-bench")}
     assert scripts == set(project["scripts"])
 
@@ -45,7 +46,7 @@ def test_workflows_install_extras_and_test_folders_that_exist() -> None:
 def test_workflows_test_every_python_that_installing_names() -> None:
     named = re.search(r"workflows test (.*?)\.\s", (ROOT / "docs/installing.md").read_text())
     assert named is not None
-    tested = set(re.findall(r"python(?:-version)?: \[?([^\]}\n]+)", WORKFLOWS[0].read_text()))
+    tested = set(re.findall(r"python(?:-version)?: \[?([^\]}\n]+)", TESTS.read_text()))
     versions = set(re.findall(r'"(3\.\d+)"', " ".join(tested)))
     assert versions == set(re.findall(r"3\.\d+", named[1])) == {"3.11", "3.12", "3.13"}
 

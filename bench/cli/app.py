@@ -34,21 +34,21 @@ HELP = f"""Runs one experiment: trains a registration network under one metric a
 """
 SETTINGS = {
     "seed=N": "separates repetitions (default 0)",
-    "force=true": "runs a finished run anew",
-    "trust=true": "lets model.trained build classes outside the suite, if the run is yours",
-    "plan=true": "prints what would run, and what it will cost",
-    "on_failure=stop": "ends a sweep with the first run that fails",
-    "select=val_dice": "how a sweep chooses λ; also val_loss, val_dice_bounded",
-    "refine=N": "rounds of further λ after a sweep, while the best one is at the border",
-    "results_dir=DIR": "where everything is written (default results)",
+    "force=true": "reruns a finished run",
+    "trust=true": "lets model.trained build classes outside the suite; only for runs of yours",
+    "plan=true": "prints the runs of a command and their cost, runs nothing",
+    "on_failure=stop": "ends a sweep at the first failure",
+    "select=val_dice": "criterion that chooses λ; also val_loss, val_dice_bounded",
+    "refine=N": "at most N further λ after a sweep, while the best one is at the border",
+    "results_dir=DIR": "folder for everything that is written (default results)",
     "model.trained=RUN": "tests the network of a finished run on another data set",
-    "dataset.root=PATH": "where a data set's files lie",
-    "regularizer.weight=X": "the weight λ; by default the tuned one for data set and metric",
-    "regularizer.scale=X": "a factor on that default",
-    "trainer.steps=N": "any other value of the configuration, by its path",
+    "dataset.root=PATH": "folder of a data set's files",
+    "regularizer.weight=X": "the weight λ; default: the tuned one for data set and metric",
+    "regularizer.scale=X": "factor on that default",
+    "trainer.steps=N": "sets any other value of the configuration by its path",
     "--cfg job": "prints the composed configuration",
     "--version": "prints the version",
-    "--shell-completion install=bash": "prints what completes options in bash; also zsh, fish",
+    "--shell-completion install=bash": "prints the completion script for bash; also zsh, fish",
     "--hydra-help": "prints Hydra's options",
 }
 
@@ -56,8 +56,8 @@ SETTINGS = {
 def run_job(config: DictConfig) -> None:
     """Hydra's task function: runs one experiment.
 
-    In a sweep the error is printed when it happens; then Hydra collects it, so that the other
-    runs go on.
+    In a sweep it prints the error at once and lets Hydra collect it, so that the other runs
+    continue.
     """
     from bench.runs.lookup import run
 
@@ -99,7 +99,7 @@ def _single_cell(config: DictConfig) -> list[Any]:
 
 
 def main() -> None:
-    """Runs an experiment or a sweep: answers --help, and reports what goes wrong in one line.
+    """Runs an experiment or a sweep; answers --help, and reports an error in one line.
 
     With HYDRA_FULL_ERROR=1 in the environment errors keep their traceback.
     """
@@ -130,7 +130,7 @@ def main() -> None:
     except Planned:
         return
     except KeyboardInterrupt as interrupt:
-        _exit(str(interrupt) or "Interrupted. The same command starts again.", 130)
+        _exit(str(interrupt) or "Interrupted. Run the same command to start again.", 130)
     except (Failed, Exception) as caught:
         error = caught.error if isinstance(caught, Failed) else caught
         if with_traceback:
@@ -171,8 +171,9 @@ def print_help() -> None:
             console.print(f"  {option:<22}{line}", soft_wrap=True)
         console.print()
     console.print("[bold]further settings[/bold]")
+    width = max(map(len, SETTINGS)) + 2
     for setting, line in SETTINGS.items():
-        console.print(f"  {setting:<22}{line}", soft_wrap=True)
+        console.print(f"  {setting:<{width}}{line}", soft_wrap=True)
 
 
 def _exit(line: str, code: int = 1) -> NoReturn:

@@ -11,15 +11,17 @@ from bench.store.escaping import for_terminal
 
 
 def changes(
-    run: Annotated[str, typer.Argument(help="Id of a finished run, or its folder.")],
+    run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
     moving: Annotated[Path, typer.Option(help="The moving image.")],
-    fixed: Annotated[Path, typer.Option(help="The fixed image, on whose grid maps are written.")],
+    fixed: Annotated[Path, typer.Option(help="The fixed image; maps are written on its grid.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; as the run.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or auto; default: as the run.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Map what no deformation explains between new files, as a finished run does."""
+    """Map changes between new files that no deformation explains, with a finished run."""
     from bench.runs.file_pairs import PairOfFiles
     from bench.runs.mapping_changes import ChangeMapper
 

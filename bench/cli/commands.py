@@ -13,7 +13,7 @@ from bench import __version__
 from bench.cli.changes_command import changes
 from bench.cli.data_commands import app as data
 from bench.cli.doctor import doctor
-from bench.cli.export_commands import document, export
+from bench.cli.export_commands import document, export, perception
 from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, Weight, register, score
 from bench.cli.run_commands import app as runs
@@ -24,7 +24,7 @@ from bench.store.folder import PANELS, Folder
 
 
 class Commands(TyperGroup):
-    """Commands in which an EOFError is an error; Typer takes it for the end of a user's input."""
+    """Commands that treat an EOFError as an error; Typer takes it for the end of a user's input."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,6 +42,7 @@ app.command()(score)
 app.command()(changes)
 app.command()(export)
 app.command()(document)
+app.command()(perception)
 
 
 def print_version(asked: bool) -> None:
@@ -64,37 +65,39 @@ def bench(
 @app.command()
 def report(
     results: Annotated[
-        Path, typer.Option(help="Folder of the results, or of tables of `export`.")
+        Path, typer.Option(help="Folder of results, or of tables that `export` wrote.")
     ] = Path("results"),
-    runs: Annotated[str, typer.Option(help="Only runs whose folders are named so.")] = "*",
+    runs: Annotated[
+        str, typer.Option(help="Only runs whose folder names match this pattern.")
+    ] = "*",
     experiment: Annotated[
         str | None, typer.Option(help="Only the runs of conf/experiment/NAME.yaml.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report; by default report in the results.")
+        Path | None, typer.Option(help="Folder of the report; default: report, in the results.")
     ] = None,
     select: Annotated[
-        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+        str, typer.Option(help="Criterion that chooses λ: val_dice, val_loss, val_dice_bounded.")
     ] = "val_dice",
     published: Annotated[
-        bool, typer.Option("--published", help="Add the papers' values, and their test.")
+        bool, typer.Option("--published", help="Add the papers' values and their test.")
     ] = False,
     wandb: Annotated[
         bool, typer.Option("--wandb", help="Log tables and figures to Weights & Biases as well.")
     ] = False,
     project: Annotated[
-        str | None, typer.Option(help="With --wandb: its project; by default that of the runs.")
+        str | None, typer.Option(help="With --wandb: project; default: that of the runs.")
     ] = None,
     entity: Annotated[
-        str | None, typer.Option(help="With --wandb: its entity; by default that of the runs.")
+        str | None, typer.Option(help="With --wandb: entity; default: that of the runs.")
     ] = None,
 ) -> None:
-    """Write tables, figures and a page on the results."""
+    """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.writing import write_report
 
     if (project or entity) and not wandb:
-        raise ConfigError("--project and --entity say where --wandb logs to. Give it, too.")
+        raise ConfigError("--project and --entity choose where --wandb logs. Pass --wandb, too.")
     folder = out or results / "report"
     request = Request(results, runs, experiment, select, published)
     found = write_report(request, folder)
@@ -113,18 +116,22 @@ def report(
 
 @app.command()
 def robustness(
-    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Ids of finished runs, or names of their folders.")
+    ],
     corruption: Annotated[
-        str, typer.Option(help="What disturbs the images: noise, blur, bias, contrast.")
+        str, typer.Option(help="Kind of disturbance: noise, blur, bias, contrast.")
     ] = "noise",
-    levels: Annotated[str | None, typer.Option(help="How much of it, such as 0,0.05,0.1.")] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Strengths of the disturbance, such as 0,0.05,0.1.")
+    ] = None,
     weight: Weight = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Test trained networks again on disturbed images; the report draws what comes out.
+    """Test trained networks again on disturbed images; the report draws the results.
 
-    What another λ than the run's gives is printed only.
+    With another λ than the run's, only prints the results.
     """
     from bench.cli.run_commands import find_run
     from bench.cli.terminal import print_robustness
@@ -137,14 +144,14 @@ def robustness(
     print_robustness({f.path.name: retest(f, corruption, chosen, trust, weight) for f in folders})
 
 
-Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of folders.")]
+Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of their folders.")]
 ResultsFolder = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 OnePair = Annotated[
-    str | None, typer.Option("--pair", help="MOVING,FIXED; by default that of median Dice.")
+    str | None, typer.Option("--pair", help="MOVING,FIXED; default: the pair of median Dice.")
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Figure without suffix; by default RESULTS/panels/KIND-DATASET."),
+    typer.Option("--out", help="Figure without suffix; default: RESULTS/panels/KIND-DATASET."),
 ]
 
 
@@ -170,7 +177,7 @@ def landscape(
     results: ResultsFolder = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Draw metrics of runs while a test pair's moving image is shifted; the report shows it."""
+    """Draw the metrics of runs while a test pair's moving image shifts; the report shows it."""
     from bench.inspection.metrics import landscape
 
     _draw("landscape", landscape, run, pair, out, results, trust)
@@ -224,7 +231,7 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 
 def main() -> None:
-    """Runs a command; whatever goes wrong is one line."""
+    """Runs a command; reports any error in one line."""
     prepare_surroundings()
     try:
         app()

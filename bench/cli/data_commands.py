@@ -1,5 +1,6 @@
-"""`python -m bench data`: list, get, check and look at data sets."""
+"""`python -m bench data`: list, prepare, check and preview data sets."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from bench.config.groups import headline, option_files, options, readme
 from bench.config.overrides import quoted
 from bench.data.getting.obtain import is_ready, obtain
 from bench.data.setup import make_source
-from bench.errors import DataError, counted
+from bench.errors import BenchError, ConfigError, DataError, counted
 from bench.store.escaping import for_rich
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -23,7 +24,15 @@ Name = Annotated[
         help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
     ),
 ]
-Root = Annotated[Path | None, typer.Option("--root", help="Its folder, as dataset.root.")]
+OptionalName = Annotated[
+    str | None,
+    typer.Argument(
+        help="A data set of conf/dataset/.", autocompletion=lambda: list(options("dataset"))
+    ),
+]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Folder of the data set; the same as dataset.root.")
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Overrides = Annotated[
     list[str] | None,
@@ -33,7 +42,7 @@ Overrides = Annotated[
 
 @app.command("list")
 def list_datasets() -> None:
-    """List data sets: what they are, licence, size, where they must lie, whether they are there."""
+    """List data sets: description, licence, size, folder, and whether they are ready."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -54,26 +63,72 @@ def list_datasets() -> None:
 
 @app.command()
 def prepare(
-    name: Name,
+    name: OptionalName = None,
     overrides: Overrides = None,
     archive: Annotated[
-        Path | None, typer.Option("--archive", help="An archive that was downloaded by hand.")
+        Path | None, typer.Option("--archive", help="Archive that you downloaded by hand.")
     ] = None,
     clone: Annotated[
         Path | None,
-        typer.Option("--clone", help="A clone of the repository that the set is made of."),
+        typer.Option("--clone", help="Clone of the repository that the data set is made from."),
     ] = None,
     root: Root = None,
+    all_free: Annotated[
+        bool,
+        typer.Option("--all-free", help="Every data set that can be downloaded without a click."),
+    ] = False,
 ) -> None:
-    """Get a data set: download it or take an archive or a clone, check, put in place."""
-    experiment = _experiment(name, root, Path("results"), overrides)
+    """Download a data set, or unpack an archive or a clone; check it and put it in place."""
+    if all_free:
+        if name or archive or clone or root:
+            raise ConfigError(
+                "--all-free: prepares each data set by its YAML. Give no other argument."
+            )
+        _prepare_all_free()
+    elif name is None:
+        raise ConfigError("Name a data set of `python -m bench data list`, or pass --all-free.")
+    else:
+        _prepare(name, _experiment(name, root, Path("results"), overrides), archive, clone)
+
+
+def _prepare_all_free() -> None:
+    """Gets the data sets that have an address, one after the other; names the others.
+
+    Raises:
+        DataError: If one of them could not be got.
+    """
+    known = {
+        path.stem: _experiment(path.stem, None, Path("results"), None)
+        for path in option_files("dataset")
+    }
+    free = {name: it for name, it in known.items() if it["dataset"].get("about", {}).get("url")}
+    failed = []
+    for name, experiment in free.items():
+        facts = experiment["dataset"]["about"]
+        print(f"{name}: {facts['size']}, licence: {facts['licence']}", flush=True)
+        try:
+            _prepare(name, experiment, None, None)
+        except BenchError as error:
+            print(f"failed: {name}: {error}", file=sys.stderr)
+            failed.append(name)
+    by_hand = [name for name in known if known[name]["dataset"].get("about", {}).get("manual")]
+    print(f"by hand, as `data prepare NAME` explains: {', '.join(by_hand)}")
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {counted(len(free), 'data set')} not prepared: {', '.join(failed)}. "
+            "Run the same command to try again; it resumes interrupted downloads."
+        )
+
+
+def _prepare(name: str, experiment: Experiment, archive: Path | None, clone: Path | None) -> None:
+    """Gets one data set, and says so."""
     source = make_source(experiment)
     if "root" not in experiment["dataset"]:
-        print(f"{name} is embedded; there is nothing to prepare")
+        print(f"{name} is embedded; nothing to prepare")
         return
     before = is_ready(source)
     count = obtain(source, experiment["dataset"].get("about", {}), archive, clone)
-    how = "was ready before" if before is not None else "is ready"
+    how = "was already prepared" if before is not None else "is ready"
     print(f"{name} {how}: {counted(count, 'subject')} in {source.root}")
 
 
@@ -84,7 +139,7 @@ def check(
     root: Root = None,
     results: Results = Path("results"),
 ) -> None:
-    """Open every file, print what is in them and what is wrong, and draw a contact sheet."""
+    """Open every file, print contents and faults, and draw a contact sheet."""
     from bench.analysis.plots.dataset import draw_sheet
     from bench.cli.terminal import print_check
     from bench.data.check import check as check_source
@@ -113,7 +168,7 @@ def preview(
     results: Results = Path("results"),
     count: Annotated[int, typer.Option("--count", min=1, help="Number of pairs.")] = 6,
 ) -> None:
-    """Draw training pairs as they are trained on, after augmentation."""
+    """Draw training pairs as training sees them, after augmentation."""
     import torch
 
     from bench.analysis.plots.dataset import draw_pairs

@@ -1,4 +1,4 @@
-"""`python -m bench doctor`: what an issue report needs to know of an installation."""
+"""`python -m bench doctor`: facts on an installation that an issue report needs."""
 
 import os
 import platform
@@ -32,16 +32,16 @@ FOR_DEVELOPERS = ("test", "dev")
 def doctor(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
-    """Print versions, device, disk, data sets and W&B mode: what an issue report needs."""
+    """Print versions, device, disk, data sets and W&B mode, for an issue report."""
     for name, line in findings(results):
         print(for_terminal(f"{name + ':':<16}{line}"))
 
 
 def findings(results: Path) -> Iterator[tuple[str, str]]:
-    """What is looked at, with what was found, in a line each.
+    """Each inspected item with the finding, one line each.
 
     Args:
-        results: Folder of the results; it need not exist, and is not made.
+        results: Folder of the results; it need not exist, and is not created.
     """
     known = environment()
     origin = f"commit {known['commit'] or 'unknown'}"
@@ -100,7 +100,7 @@ def _device() -> str:
 
 
 def _place(results: Path) -> str:
-    """Where results go, how many lie there, and whether more can."""
+    """Folder of the results, number of runs in it, and whether it is writable."""
     place = results.absolute()
     there = next(path for path in (place, *place.parents) if path.exists())
     free = f"{shutil.disk_usage(there).free / GIB:.1f} GiB free"
@@ -110,7 +110,7 @@ def _place(results: Path) -> str:
 
 
 def _datasets() -> Iterator[tuple[str, str]]:
-    """Which data sets of conf/dataset have all their files, and where others are sought."""
+    """Which data sets of conf/dataset are complete, and where the suite looks for the others."""
     ready, missing, yours = [], [], []
     for name in options("dataset"):
         experiment = Experiment.from_config(compose([f"dataset={name}", "tracker=none"]))
@@ -124,7 +124,7 @@ def _datasets() -> Iterator[tuple[str, str]]:
             missing.append(f"{name} (in {section['root']})")
     yield "data ready", ", ".join(ready)
     yield "data missing", ", ".join(missing) or "none"
-    yield "data of yours", f"{', '.join(yours)}: by dataset.root=DIR"
+    yield "your own data", f"{', '.join(yours)}: by dataset.root=DIR"
 
 
 def _mode() -> str:

@@ -1,4 +1,4 @@
-"""`python -m bench export` and `document`: results as small tables, and as a page of Markdown."""
+"""`python -m bench export`, `document` and `perception`: results as small tables, and as pages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +9,18 @@ from bench.errors import counted
 from bench.store.escaping import for_terminal
 from bench.store.folder import Status
 
-RunsOption = Annotated[str, typer.Option(help="Only runs whose folders are named so.")]
+RunsOption = Annotated[str, typer.Option(help="Only runs whose folder names match this pattern.")]
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="Folder of the tables; former ones are replaced.")],
+    out: Annotated[Path, typer.Option(help="Folder of the tables; replaces earlier tables there.")],
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of results, or of exported tables; again for further ones."),
+        typer.Option(help="Folder of results or of exported tables; repeat it to add folders."),
     ] = None,
     runs: RunsOption = "*",
 ) -> None:
-    """Write results as a few small tables, from which report and document need no runs."""
+    """Write results as a few small tables; report and document read them instead of runs."""
     from bench.analysis.report.export import export as write
 
     found = write(results or [Path("results")], out, runs)
@@ -30,23 +30,44 @@ def export(
 
 
 def document(
-    out: Annotated[Path, typer.Option(help="The page, in Markdown.")],
-    results: Annotated[Path, typer.Option(help="Folder of results, or of exported tables.")] = Path(
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
+    results: Annotated[Path, typer.Option(help="Folder of results or of exported tables.")] = Path(
         "results"
     ),
     images: Annotated[
-        Path | None, typer.Option(help="Folder of its figures; by default images beside the page.")
+        Path | None, typer.Option(help="Folder of its figures; default: images, beside the page.")
     ] = None,
     runs: RunsOption = "*",
     select: Annotated[
-        str, typer.Option(help="How λ is chosen: val_dice, val_loss, val_dice_bounded.")
+        str, typer.Option(help="Criterion that chooses λ: val_dice, val_loss, val_dice_bounded.")
     ] = "val_dice",
     published: Annotated[bool, typer.Option("--published", help="Add the papers' values.")] = False,
 ) -> None:
-    """Write conclusions, tables and figures on the results as a page of Markdown."""
+    """Write conclusions, tables and figures as a page of Markdown."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.document import write_document
 
     request = Request(results, runs, select=select, published=published)
     found = write_document(request, out, images or out.parent / "images")
     print(for_terminal(f"{out}: {counted(len(found.records.summaries), 'finished run')}"))
+
+
+def perception(
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
+    results: Annotated[
+        Path, typer.Option(help="Folder of results with runs of perception, or of exported tables.")
+    ] = Path("results"),
+    registrations: Annotated[
+        Path | None,
+        typer.Option(help="The same with registrations to compare with; by default --results."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of its figures; default: images, beside the page.")
+    ] = None,
+    runs: RunsOption = "*",
+) -> None:
+    """Write what metrics see, and whether that agrees with registration, as a page of Markdown."""
+    from bench.analysis.report.perceived import write_perceived
+
+    found = write_perceived(results, registrations, runs, out, images or out.parent / "images")
+    print(for_terminal(f"{out}: {counted(found, 'finished run')} of perception"))

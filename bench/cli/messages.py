@@ -1,4 +1,4 @@
-"""One line for whatever goes wrong."""
+"""One line for any error."""
 
 import errno
 import re
@@ -44,7 +44,7 @@ PLUGINS = {
 
 
 def explain(error: Exception) -> str:
-    """One line for any error, whatever names are in it."""
+    """One line for any error, with its names escaped."""
     return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error)).strip())
 
 
@@ -61,7 +61,10 @@ def _explained(error: Exception) -> str:
         return explain_unwritable(error)
     if isinstance(error, IsADirectoryError):
         place = error.filename2 or error.filename  # the second one is what was to be replaced
-        return f"{place}: is a folder where a file belongs. Move it away; the same command goes on."
+        return (
+            f"{place}: is a folder where a file belongs. Move it away, then run the same command "
+            "again."
+        )
     return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
 
 
@@ -78,8 +81,8 @@ def explain_missing(error: MissingConfigException) -> str:
         extra = PLUGINS.get(option.removeprefix("launcher/"))
         if extra is not None:
             return (
-                f"hydra/launcher={extra}: its plugin is not installed. "
-                f"pip install 'registration-bench[{extra}]' gets it."
+                f"hydra/launcher={extra}: its plugin is not installed. To install it, run pip "
+                f"install 'registration-bench[{extra}]'."
             )
     return _one_line(error)
 
@@ -93,15 +96,17 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     if places:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     if section == "model" and name.removeprefix("model.") in CONDITIONING:
-        return f"{name}: only a network can be conditioned on λ. Choose one, as model=voxelmorph."
+        return (
+            f"{name}: only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
+        )
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
-        line += f" +{name}=VALUE adds an argument for your class."
+        line += f" +{name}=VALUE passes an argument to your class."
     return line
 
 
 def _places(name: str) -> list[str]:
-    """Settings that somebody may mean by a name without its section."""
+    """Settings that a name without its section may mean."""
     meant = CALLED_OTHERWISE.get(name.lower().replace("-", "_"))
     if meant is not None:
         return [meant]
@@ -114,9 +119,9 @@ def explain_unwritable(error: OSError) -> str:
     """One line for a folder or disk that cannot be written."""
     setting = "dataset.cache" if isinstance(error, CacheUnwritable) else "results_dir"
     return (
-        f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space or permit "
-        f"writing, or choose another folder with {setting}=DIR. Finished runs are safe; the "
-        "same command goes on from the last saved state."
+        f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space, permit "
+        f"writing, or choose another folder with {setting}=DIR. Finished runs are safe; the same "
+        "command continues from the last saved state."
     )
 
 

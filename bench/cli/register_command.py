@@ -12,53 +12,64 @@ from bench.store.folder import HEADER, PAIRS, RUNS, Folder
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="The run is yours: build the classes outside the suite that it names."
+        "--trust",
+        help="Build the run's classes outside the suite; pass it only if the run is yours.",
     ),
 ]
 Weight = Annotated[
     float | None,
-    typer.Option(help="λ, for the network of a run of model.conditioned=lambda; as the run."),
+    typer.Option(
+        help="λ for the network of a run with model.conditioned=lambda; default: as the run."
+    ),
 ]
 ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "auto": "auto"}
 
 
 def register(
-    run: Annotated[str, typer.Argument(help="Id of a finished run, or its folder.")],
+    run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     moving: Annotated[Path | None, typer.Option(help="The moving image.")] = None,
     fixed: Annotated[Path | None, typer.Option(help="The fixed image.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label map of the moving image.")] = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of the fixed image.")] = None,
     landmarks: Annotated[
-        Path | None, typer.Option(help="Points of the fixed image, to be mapped into the moving.")
+        Path | None, typer.Option(help="Points of the fixed image, to map into the moving image.")
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Many pairs: columns moving, fixed (, labels, fixed_labels, landmarks)."),
+        typer.Option(
+            help="Table of pairs: columns moving, fixed (, labels, fixed_labels, landmarks)."
+        ),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="Of the displacement: ants, learn2reg, voxels.")
+        str | None, typer.Option(help="Format of the displacement: ants, learn2reg, voxels.")
     ] = None,
     weight: Weight = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; as the run.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or auto; default: as the run.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     trust: Trust = False,
 ) -> None:
-    """Register new files as a finished run does; its data need not be there."""
+    """Register new files with a finished run; needs none of its data."""
     from bench.runs.file_pairs import PairOfFiles, listed_pairs
     from bench.runs.registering import Registrar
 
     accelerator = accelerator_of(device)
     if csv is not None:
         if not csv.is_file():
-            raise ConfigError(f"--csv {csv}: is no file. Give a table of pairs, pairs.csv.")
+            raise ConfigError(
+                f"--csv {csv}: is not a file. Give a table of pairs, such as pairs.csv."
+            )
         pairs = listed_pairs(csv)
         if moving or fixed or labels or fixed_labels or landmarks:
             raise ConfigError(
-                "--csv lists the pairs: leave --moving, --fixed, labels and landmarks out."
+                "--csv lists the pairs. Leave out --moving, --fixed, labels and landmarks."
             )
     elif moving is None or fixed is None:
-        raise ConfigError("Name a pair by --moving A --fixed B, or many by --csv pairs.csv.")
+        raise ConfigError(
+            "Name one pair with --moving A --fixed B, or several with --csv pairs.csv."
+        )
     else:
         pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
     folder = run_of(run, results)
@@ -75,7 +86,7 @@ def register(
 
 
 def accelerator_of(device: str | None) -> str | None:
-    """What `trainer.accelerator` is for a device of the command line; None as the run had it.
+    """Value of `trainer.accelerator` for a device of the command line; None keeps the run's.
 
     Raises:
         ConfigError: If there is no such device.
@@ -86,7 +97,7 @@ def accelerator_of(device: str | None) -> str | None:
 
 
 def run_of(given: str, results: Path) -> Folder:
-    """The run that is named by its folder, or else by its id.
+    """The run with this folder, or else with this id.
 
     Raises:
         BenchError: If it is neither.
@@ -98,7 +109,7 @@ def run_of(given: str, results: Path) -> Folder:
         return find_run(results, given)
     if not folder.file(HEADER).exists():
         raise ConfigError(
-            f"{given}: is a folder, and no run's: it has no {HEADER}. Give the folder of a run, "
+            f"{given}: is not the folder of a run: it has no {HEADER}. Give the folder of a run, "
             f"such as {results / RUNS}/NAME, or an id that `python -m bench runs` lists."
         )
     return folder
@@ -107,15 +118,17 @@ def run_of(given: str, results: Path) -> Folder:
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder of the displacement fields.")],
     dataset: Annotated[str, typer.Option(help="A data set of conf/dataset/.")],
-    name: Annotated[str, typer.Option(help="What the tool is called in tables.")],
+    name: Annotated[str, typer.Option(help="Name of the tool in tables.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Settings as for run.py, such as dataset.root=PATH."),
     ] = None,
-    version: Annotated[str | None, typer.Option(help="The tool's version, for the record.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the tool, for the record.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
-    """Score the fields that a tool wrote for a data set's test pairs; the record is a run."""
+    """Score the fields that a tool wrote for a data set's test pairs, and record them as a run."""
     from bench.cli.terminal import print_outcome
     from bench.config.command_line import understood
     from bench.config.composition import compose
@@ -135,7 +148,7 @@ def score(
 
 
 def doubt_of(pairs: Path) -> str | None:
-    """What a wrong direction or unit of fields shows by: Dice, or TRE without it, is worse on all.
+    """Sign of a wrong direction or unit of fields: Dice, or TRE without it, is worse on all pairs.
 
     Args:
         pairs: The `pairs.csv` of a run.
@@ -155,6 +168,6 @@ def doubt_of(pairs: Path) -> str | None:
         return None
     changed = "fell" if score.best == "max" else "grew"
     return (
-        f"{score.title} {changed} on {len(rows)} of {len(rows)} pairs; is it the field of the "
-        "fixed image's points to the moving image, in LPS mm or voxels? See docs/registering.md"
+        f"{score.title} {changed} on {len(rows)} of {len(rows)} pairs. Does the field map points "
+        "of the fixed image to the moving image, in LPS mm or voxels? See docs/registering.md"
     )

@@ -1,4 +1,4 @@
-"""`python -m bench runs`: lists runs, shows one in full, removes and resets some."""
+"""`python -m bench runs`: list, show, delete and reset runs."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output formats."""
 
     table = "table"
     csv = "csv"
@@ -33,7 +33,7 @@ Results = Annotated[Path, typer.Option("--results", help="Folder of the results.
 def runs(
     context: typer.Context,
     results: Results = Path("results"),
-    format: Annotated[Format, typer.Option(help="How rows are printed.")] = Format.table,
+    format: Annotated[Format, typer.Option(help="Output format.")] = Format.table,
 ) -> None:
     """List runs: status, data set, metric, weight, seed, scores, age, id."""
     context.obj = results
@@ -59,7 +59,7 @@ def runs(
 @app.command()
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Its id, or the name of its folder.")],
+    run: Annotated[str, typer.Argument(help="Id of the run, or name of its folder.")],
     results: Annotated[Path | None, typer.Option("--results")] = None,
 ) -> None:
     """Show one run: status, scores, files, configuration, and why it failed."""
@@ -74,8 +74,8 @@ def show(
             print(f"{name}:\n{for_terminal(text.rstrip())}")
 
 
-Chosen = Annotated[list[str] | None, typer.Argument(help="Ids, or names of folders.")]
-Failed = Annotated[bool, typer.Option("--failed", help="All that failed.")]
+Chosen = Annotated[list[str] | None, typer.Argument(help="Ids of runs, or names of their folders.")]
+Failed = Annotated[bool, typer.Option("--failed", help="All failed runs.")]
 OtherResults = Annotated[Path | None, typer.Option("--results")]
 
 
@@ -86,7 +86,7 @@ def rm(
     failed: Failed = False,
     results: OtherResults = None,
 ) -> None:
-    """Delete runs; one that is running is refused."""
+    """Delete runs; refuses a run in progress."""
     _for_each(results or context.obj, run or [], failed, Folder.remove, "removed")
 
 
@@ -97,15 +97,15 @@ def reset(
     failed: Failed = False,
     results: OtherResults = None,
 ) -> None:
-    """Let unfinished runs start anew, rather than go on from their last state."""
+    """Make unfinished runs start from the beginning instead of their last state."""
     _for_each(results or context.obj, run or [], failed, _reset, "reset")
 
 
 def _reset(folder: Folder) -> None:
     if folder.summary() and not folder.anew().path.exists():
         raise BenchError(
-            f"{folder.path.name} has finished. force=true runs it anew and keeps its result until "
-            "then; `runs rm` deletes it."
+            f"{folder.path.name} has finished. Pass force=true to rerun it, which keeps its result "
+            "until the new one is complete; `runs rm` deletes it."
         )
     folder.reset()
 
@@ -120,12 +120,14 @@ def _for_each(
 
 def _folders(results: Path) -> list[Folder]:
     if not results.is_dir():
-        raise BenchError(f"--results {results}: no such folder. Runs are written by run.py.")
+        raise BenchError(
+            f"--results {results}: no such folder. run.py writes runs; name its results_dir."
+        )
     return list_folders(results)
 
 
 def find_run(results: Path, name: str) -> Folder:
-    """The run of an id, or of a folder's name.
+    """The run with this id, or with this folder name.
 
     Raises:
         BenchError: If there is no such run, or more than one.
@@ -143,7 +145,7 @@ def find_run(results: Path, name: str) -> Folder:
 
 def _chosen(results: Path, names: list[str], failed: bool) -> list[Folder]:
     if bool(names) == failed:
-        raise BenchError("Name the runs by their ids, or say --failed.")
+        raise BenchError("Give the ids of runs, or pass --failed.")
     if failed:
         return [folder for folder in _folders(results) if folder.status() is Status.FAILED]
     return [find_run(results, name) for name in names]

@@ -1,4 +1,4 @@
-"""What terminals, notebooks and containers may lack, made up for before a command begins."""
+"""Prepares for what terminals, notebooks and containers may lack."""
 
 import codecs
 import os
@@ -37,7 +37,7 @@ def _name_user() -> None:
 
 
 def _accept_all(stream: IO[str]) -> None:
-    """What the encoding of a stream lacks is written in other letters."""
+    """Writes characters that the encoding of a stream lacks in other letters."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="plain")
 

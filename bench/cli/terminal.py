@@ -25,14 +25,14 @@ from bench.store.folder import FIGURE, PAIRS
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Prints how a run ended: its scores, or why it has none."""
+    """Prints the result of a run: its scores, or why it has none."""
     name = outcome.folder.path.name
     if outcome.summary is None:
         print(for_terminal(outcome.left_out), file=sys.stderr)
         return
     damage = outcome.folder.standing().reason if outcome.before else ""
     if outcome.before and not damage:
-        print(f"{name} has finished before; force=true runs it anew")
+        print(f"{name} has finished before; pass force=true to rerun it")
     print_summary(outcome.summary, outcome.folder.path)
     if damage:
         sys.stdout.flush()
@@ -40,7 +40,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_next_steps(results: Path) -> None:
-    """Prints three commands that go on from a first run.
+    """Prints three commands to try after a first run.
 
     Args:
         results: Folder of the results.
@@ -51,13 +51,13 @@ def print_next_steps(results: Path) -> None:
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),
-        ("python -m bench data list", "further data sets, and where yours go"),
+        ("python -m bench data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
-    """Prints a run's scores before and after, the better one bold; what has no before has a column.
+    """Prints a run's scores before and after, the better one bold.
 
     Args:
         summary: The run's summary.
@@ -176,7 +176,7 @@ def _robust(row: Mapping[Any, float], shown: Sequence[str]) -> str:
 
 
 def print_run(row: Mapping[str, Any], path: Path) -> None:
-    """Prints what identifies one run, where it stands and what lies in its folder."""
+    """Prints identity, status and files of one run."""
     console = Console(highlight=False)
     for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
         console.print(for_rich(f"{name}: {row.get(name, '–')}"), soft_wrap=True)
@@ -209,7 +209,7 @@ def _plain(value: Any, name: str) -> str:
 
 
 def print_check(report: Any) -> None:
-    """Prints what `bench data check` found.
+    """Prints the findings of `bench data check`.
 
     Args:
         report: A `bench.data.check_report.CheckReport`.

@@ -1,4 +1,4 @@
-"""What people write on a command line: read as they mean it where that is certain, else told."""
+"""Interprets a command line where its meaning is certain, and explains errors otherwise."""
 
 import os
 import re
@@ -21,17 +21,16 @@ BOTH = ("regularizer.weight", "regularizer.scale")
 
 
 def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
-    """Arguments of the command line, places of files as Hydra reads them.
+    """Arguments of the command line, with paths quoted for Hydra.
 
-    In a place, `~` is the home folder, and characters that Hydra would stumble over stand for
-    themselves.
+    In a path, `~` is the home folder, and characters with a meaning for Hydra are literal.
 
     Args:
         arguments: Settings, and options that begin with `-`.
-        sweeps: Whether several values of a setting could be run by `-m`.
+        sweeps: Whether `-m` could run several values of a setting.
 
     Raises:
-        ConfigError: If one is no setting, or would be read as something that nobody means.
+        ConfigError: If one is not a setting, or Hydra would read it as something unintended.
     """
     in_sweep = bool({"-m", "--multirun"} & set(arguments))
     found: list[str] = []
@@ -57,11 +56,10 @@ def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
 
 
 def check_weight(keys: set[str] | frozenset[str]) -> None:
-    """Raises ConfigError if λ is set in two ways, of which one would have no effect."""
+    """Raises ConfigError if λ is set in two ways, one of which would have no effect."""
     if keys.issuperset(BOTH):
         raise ConfigError(
-            f"{BOTH[1]}: is a factor on the tuned weight, and without effect beside {BOTH[0]}. "
-            "Leave one of them out."
+            f"{BOTH[1]}: scales the tuned weight and has no effect beside {BOTH[0]}. Leave one out."
         )
 
 
@@ -86,27 +84,28 @@ def _parsed(argument: str) -> Override:
     except HydraException as error:
         key, _, text = argument.partition("=")
         raise ConfigError(
-            f"{argument}: Hydra reads some characters of this value as something else. Write "
+            f"{argument}: Hydra gives some characters of this value a meaning. Write "
             f"{shlex.quote(f'{key}={quoted(text)}')}, with both kinds of quotes."
         ) from error
 
 
 def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> None:
-    """Raises ConfigError for what Hydra would read as something that nobody means."""
+    """Raises ConfigError for values that Hydra would read as something unintended."""
     key, _, text = argument.partition("=")
     several = "-m " if sweeps else ""
     if key == "experiment":
-        raise ConfigError(f"{argument}: an experiment is a sweep, and is added: -m +{argument}")
+        raise ConfigError(f"{argument}: an experiment is a sweep; add it with -m +{argument}")
     if RANGE.fullmatch(text):
         raise ConfigError(
-            f"{argument}: is no number. Several are {several}{key}=range({text.replace(':', ',')})."
+            f"{argument}: is not a number. For a range of values write "
+            f"{several}{key}=range({text.replace(':', ',')})."
         )
     if override.is_sweep_override():
         if not in_sweep:
-            what = f"Several values are a sweep: -m {argument}. " if sweeps else ""
+            what = f"To run them as a sweep, write -m {argument}. " if sweeps else ""
             raise ConfigError(
-                f"{argument}: has several values. {what}One value with a comma in it is "
-                f"{shlex.quote(f'{key}={quoted(text)}')}."
+                f"{argument}: has several values. {what}To pass one value with a comma in it, "
+                f"write {shlex.quote(f'{key}={quoted(text)}')}."
             )
         return
     value = None if override.is_delete() else override.value()
@@ -115,24 +114,30 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
     if key.lstrip("+") in GROUPS and isinstance(value, list | dict):
         names = ",".join(str(name) for name in value)
         raise ConfigError(
-            f"{argument}: one option can be chosen at a time. Several, one run each, are -m "
+            f"{argument}: choose one option. To run several, one after the other, write -m "
             f"{key}={names}"
         )
     if key == "dataset" and isinstance(value, str) and ("/" in value or Path(value).is_dir()):
         raise ConfigError(
-            f"{argument}: names a kind of data set, and its folder goes besides: dataset=nifti "
+            f"{argument}: must name a kind of data set; give its folder separately: dataset=nifti "
             f"dataset.root={quoted(value)}, or tiff_stack, nnunet, brain, …"
         )
 
 
 def _no_setting(argument: str, before: str) -> str:
-    """Why a word is no setting, and what was meant."""
+    """Why a word is not a setting, and what the user may have meant."""
     if before.endswith(","):
         whole = f"{before}{argument}" if argument else before[:-1]
-        return f"{f'{before} {argument}'.rstrip()}: has a space after a comma. Write {whole}."
+        return (
+            f"{f'{before} {argument}'.rstrip()}: has a space after a comma. Write {whole} instead."
+        )
     if Path(argument).exists() or "/" in argument:
         return (
-            f"{argument}: is no setting. A data set's folder is dataset.root={quoted(argument)}, "
-            f"or --root {shlex.quote(argument)} after `python -m bench data`."
+            f"{argument}: is not a setting. To give a data set's folder, write "
+            f"dataset.root={quoted(argument)}, or --root {shlex.quote(argument)} after `python -m "
+            "bench data`."
         )
-    return f"{argument}: is no setting, which are KEY=VALUE. `{RUN} --help` lists them."
+    return (
+        f"{argument}: is not a setting; settings have the form KEY=VALUE. `{RUN} --help` lists "
+        "them."
+    )

@@ -30,7 +30,7 @@ class WeightRange:
         return math.sqrt(self.low * self.high)
 
     def at(self, place: float) -> float:
-        """λ at a place on the logarithmic scale, -1 for the least and 1 for the largest."""
+        """λ at a position on the logarithmic scale, -1 for the smallest and 1 for the largest."""
         return self.middle * (self.high / self.low) ** (place / 2)
 
     def __contains__(self, weight: float) -> bool:
@@ -45,7 +45,7 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
 
     Args:
         model: The section, of a network that is conditioned.
-        tuned: λ that is usual for the data set and metric.
+        tuned: the tuned λ for data set and metric.
 
     Raises:
         ConfigError: If `conditioned` or `lambda_range` cannot be used.
@@ -57,24 +57,26 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
     ends = [factor * tuned for factor in USUAL] if given is None else given
     if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
         raise ConfigError(
-            f"model.lambda_range={given}: must be the least and the largest λ, such as [0.02,1.6]."
+            f"model.lambda_range={given}: must be the smallest and the largest λ, such as "
+            "[0.02,1.6]."
         )
     low, high = ends
     if not 0 < low < high < math.inf:
         raise ConfigError(
-            f"model.lambda_range={given}: must ascend from above 0, since λ is learned on a "
-            f"logarithmic scale. Give the least and the largest λ, such as [0.02,1.6]."
+            f"model.lambda_range={given}: must ascend and be above 0, since the network learns λ "
+            "on a logarithmic scale. Give the smallest and the largest λ, such as [0.02,1.6]."
         )
     if not LEAST <= low < high <= MOST:
         raise ConfigError(
             f"model.lambda_range={given}: must lie between {LEAST:g} and {MOST:g}, since networks "
-            "compute λ in single precision. Give the least and the largest λ, such as [0.02,1.6]."
+            "compute λ in single precision. Give the smallest and the largest λ, such as "
+            "[0.02,1.6]."
         )
     return {**model, "lambda_range": [float(low), float(high)]}
 
 
 def weight_range(model: Mapping[str, Any]) -> WeightRange | None:
-    """The λ that a network is conditioned on; None if it is not."""
+    """The range of λ that a network is conditioned on; None if it is not."""
     return WeightRange(*model["lambda_range"]) if model.get("conditioned") else None
 
 

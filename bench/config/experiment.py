@@ -60,7 +60,8 @@ class Experiment:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except MissingMandatoryValue as error:
             raise ConfigError(
-                f"{error.full_key} is missing. Pass it, such as {error.full_key}=my_module.MyClass."
+                f"{error.full_key} is missing. Pass it, for example "
+                f"{error.full_key}=my_module.MyClass."
             ) from None
         except OmegaConfBaseException as error:
             raise own_cause(error) or error from None  # a resolver of ours explains itself
@@ -103,7 +104,7 @@ class Experiment:
         return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
 
     def on(self, dataset: str, root: str | None) -> "Experiment":
-        """The same experiment on another data set, with what that one recommends.
+        """The same experiment on another data set, with that data set's recommendations.
 
         Args:
             dataset: An option of the group.
@@ -119,7 +120,7 @@ class Experiment:
         return Experiment.from_config(config)
 
     def with_config(self, config: Mapping[str, Any]) -> "Experiment":
-        """Another experiment by its resolved configuration, with this one's folder and trust."""
+        """An experiment from a resolved configuration, with this one's folder and trust."""
         ours = {"results_dir": self["results_dir"], "trust": self.config.get("trust", False)}
         return Experiment.from_config(OmegaConf.create({**config, **ours}))
 
@@ -133,7 +134,7 @@ class Experiment:
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """What of the configuration the method uses: `metric`, `regularizer`, `trainer`.
+        """Sections of the configuration that the method uses: `metric`, `regularizer`, `trainer`.
 
         A task that registers nothing has `uses` itself, and stands in the method's place.
         """
@@ -146,7 +147,7 @@ class Experiment:
 
     @property
     def shaped_by(self) -> tuple[str, ...]:
-        """What tells the method from others: what it uses, or what its network was trained with."""
+        """What distinguishes the method: the sections that it uses, or that trained its network."""
         return USES if self.trained else self.uses
 
     @property
@@ -176,7 +177,7 @@ class Experiment:
 
     @property
     def results(self) -> Path:
-        """Folder that everything is written to."""
+        """Folder for everything that is written."""
         return Path(self.config["results_dir"])
 
     @property
@@ -193,12 +194,12 @@ class Experiment:
         return {key: value for key, value in self["dataset"].items() if key not in others}
 
     def extractor_settings(self, extractor: Mapping[str, Any]) -> TrainerSettings:
-        """The trainer's settings for an extractor: the run's, but for what its section says."""
+        """The trainer's settings for an extractor: the run's, except for those in its section."""
         return TrainerSettings.from_config(extractor_trainer(self["trainer"], extractor))
 
 
 def _check_sections(config: DictConfig) -> None:
-    """Raises ConfigError if a section is none, or lacks what every configuration has."""
+    """Raises ConfigError if a section is not a section, or lacks a required key."""
     for name in SECTIONS:
         section = OmegaConf.select(config, name, throw_on_missing=False)
         if not isinstance(section, Mapping):
@@ -206,11 +207,11 @@ def _check_sections(config: DictConfig) -> None:
     for place in REQUIRED:
         section, _, key = place.rpartition(".")
         if key not in list(config[section] if section else config):
-            raise ConfigError(f"{place} is missing. Set it, or take ~{place} away.")
+            raise ConfigError(f"{place} is missing. Set it, or drop ~{place}.")
 
 
 def _tuned_weight(config: DictConfig) -> float:
-    """λ that is usual for the data set and metric; what runs record has no table of them."""
+    """The tuned λ for data set and metric; recorded configurations have no table of them."""
     table = "tuned_weights" in config
     return (tabulated_weight(config) if table else None) or UNTUNED_WEIGHT
 
@@ -220,9 +221,9 @@ def _check_in_range(weight: float, model: Mapping[str, Any]) -> None:
     weights = weight_range(model)
     if weights is not None and weight not in weights:
         raise ConfigError(
-            f"regularizer.weight={weight:g}: is outside of what a network of "
-            f"model.conditioned=lambda learns here, λ of {weights}. Choose one of these, or train "
-            "one on another model.lambda_range."
+            f"regularizer.weight={weight:g}: is outside the range that this network of "
+            f"model.conditioned=lambda learns, λ of {weights}. Choose a λ in this range, or train "
+            "with another model.lambda_range."
         )
 
 
@@ -233,7 +234,7 @@ def _check_uses(uses: Any) -> None:
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:
-    """Raises ConfigError for unknown sections, and for names that are no part of a folder's."""
+    """Raises ConfigError for unknown sections, and for names that cannot name a folder."""
     known = {*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"}
     unknown = sorted(set(sections) - known)
     if unknown:
@@ -242,8 +243,8 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(
-                f"{section}.name={name}: must be letters, digits, '.', '_', '+' and '-', beginning "
-                "with a letter or digit; folders are called by it."
+                f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
+                "and begin with a letter or digit; it names folders."
             )
 
 
@@ -258,7 +259,7 @@ def extractor_sections(
 
 
 def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `trainer` for an extractor: with what it sets for itself."""
+    """The section `trainer` for an extractor, with the extractor's own settings."""
     lengths = {key: extractor[key] for key in OF_EXTRACTORS if key in extractor}
     return {**trainer, **(extractor.get("trainer") or {}), **lengths}
 
@@ -266,12 +267,12 @@ def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) 
 def extractor_augmentation(
     augmentation: Mapping[str, Any], extractor: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The section `dataset.augmentation` for an extractor: with what it sets for itself."""
+    """The section `dataset.augmentation` for an extractor, with the extractor's own options."""
     return {**augmentation, **(extractor.get("augmentation") or {})}
 
 
 def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> None:
-    """Raises ConfigError unless an `extractor` section says what is to be trained, and where."""
+    """Raises ConfigError unless an `extractor` section defines a valid training."""
     option = f"{place}.extractor"
     if not isinstance(section, Mapping) or "_target_" not in section:
         raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
@@ -288,7 +289,7 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
         raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
     if dataset is None and section.get("root") is not None:
         raise ConfigError(
-            f"{option}.root={section['root']}: is the folder of another data set; name that one by "
+            f"{option}.root={section['root']}: is for another data set; name that data set with "
             f"{option}.dataset. The folder of the run's data set is dataset.root."
         )
     for key in ("trainer", "augmentation"):
@@ -300,8 +301,8 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
         if key in ("name", "budget"):
             differing = sorted({entry.name for entry in fields(TrainerSettings)} - {*OF_EXTRACTORS})
             raise ConfigError(
-                f"{option}.trainer.{key}: is of the trainer of the whole run. An extractor can "
-                f"differ in {', '.join(differing)}."
+                f"{option}.trainer.{key}: applies to the whole run. An extractor may differ in "
+                f"{', '.join(differing)}."
             )
     if "state_dict" not in section:
         _check_training(option, section, trainer)
@@ -316,7 +317,7 @@ def _are_widths(channels: Any) -> bool:
 
 
 def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
-    """Raises ConfigError if what an extractor sets of the trainer is out of range or unknown."""
+    """Raises ConfigError if an extractor's trainer setting is out of range or unknown."""
     settings = extractor_trainer(trainer, section)
     try:
         TrainerSettings.from_config({**settings, "steps": max(settings["steps"], 1)})

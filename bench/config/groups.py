@@ -1,4 +1,4 @@
-"""The groups of the configuration and what each offers."""
+"""The groups of the configuration and their options."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def options(group: str) -> dict[str, str]:
 
 
 def readme(dataset: str) -> Path:
-    """The file that says how a data set is obtained and laid out."""
+    """The file that describes how to get a data set, and its layout."""
     path = READMES / dataset / "README.md"
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

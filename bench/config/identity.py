@@ -1,8 +1,9 @@
-"""What identifies runs and extractors: hashes of all that can change their numbers."""
+"""Identities of runs and extractors: hashes of everything that can change their numbers."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ NOT_IDENTIFYING = {
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "model": {"flow_scale": 1},
     "extractor": {"early_stopping": None},
+    "task": {
+        **{"components": None, "smallest": 1, "controls": None},  # of changes
+        **{"apart": None, "persons": None, "judgements": None},  # of perception
+    },
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
@@ -53,7 +58,7 @@ def digest(content: Any) -> str:
 
 
 def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What in the data determines the numbers of a training.
+    """The properties of the data that determine the numbers of a training.
 
     Args:
         experiment: The experiment.
@@ -66,10 +71,10 @@ def dataset_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def extractor_identity(
     experiment: Experiment, extractor: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What determines the numbers of an extractor: data, network, training, seed.
+    """Everything that determines the numbers of an extractor: data, network, training, seed.
 
-    A pretrained one counts by its section and the content of its file; where that is null, the
-    class names the file.
+    For a pretrained extractor these are its section and the content of its file; where that is
+    null, the class names the file.
     """
     if "state_dict" in extractor:
         file = extractor["state_dict"]
@@ -90,10 +95,10 @@ def extractor_identity(
 def run_identity(
     experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What determines the numbers of a run; nothing about paths, devices or tracking.
+    """Everything that determines the numbers of a run; excludes paths, devices and tracking.
 
-    What the method does not use is left out: with a method that trains nothing, the trainer; with
-    one that minimizes nothing, metric and regularizer.
+    It excludes what the method does not use: the trainer if the method trains nothing; metric and
+    regularizer if it minimizes nothing.
 
     Args:
         experiment: The experiment.
@@ -113,7 +118,7 @@ def run_identity(
 
 
 def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs have in common among which λ, or c, is chosen: all but that and the seed."""
+    """What runs share among which λ, or c, is chosen: everything except it and the seed."""
     identity = _method_identity(experiment, of_trained="variant")
     identity["task"] = {k: v for k, v in identity["task"].items() if k != FACTOR}
     if "metric" in identity:
@@ -124,10 +129,10 @@ def variant_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def network_identity(
     experiment: Experiment, data: Mapping[str, Any], extractors: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What determines the weights of a network that is conditioned on λ.
+    """Everything that determines the weights of a network conditioned on λ.
 
-    All that determines the numbers of its runs but λ and what is done at test time; arguments as
-    of `run_identity`.
+    This is what determines the numbers of its runs, without λ and the settings of the test;
+    arguments as in `run_identity`.
     """
     identity = run_identity(experiment, data, extractors)
     identity["regularizer"] = {k: v for k, v in identity["regularizer"].items() if k != "weight"}
@@ -146,7 +151,7 @@ def _tested_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[st
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
     """The task, the method, and of the other sections what the method uses."""
     model = _model_identity(experiment["model"], of_trained)
-    sections = {"task": experiment["task"], "model": model}
+    sections = {"task": _task_identity(experiment), "model": model}
     sections |= {name: _identifying(name, experiment[name]) for name in experiment.uses}
     if "regularizer" in sections:
         sections["regularizer"].pop("weight")
@@ -168,6 +173,33 @@ def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, An
     return {**others, "trained": trained[of_trained]} if trained else others
 
 
+def _task_identity(experiment: Experiment) -> dict[str, Any]:
+    """The section `task`; a table that it names counts by its content, wherever it lies."""
+    section = _identifying("task", experiment["task"])
+    root = Path(experiment["dataset"].get("root") or "")
+    for name, folder in (("persons", root), ("judgements", Path())):
+        if isinstance(section.get(name), str):
+            section[name] = table_digest(folder / section[name])
+    return section
+
+
+def table_digest(path: Path) -> str:
+    """SHA-256 of a CSV table and of the files that its cells name, relative to it.
+
+    Of a table that is not there, which its reader refuses, the path.
+    """
+    if not path.is_file():
+        return str(path)
+    content = path.read_bytes()
+    found = hashlib.sha256(content)
+    for cell in sorted(set(content.decode("utf-8", "replace").replace("\n", ",").split(","))):
+        named = path.parent / cell.strip().strip('"')
+        with suppress(OSError, ValueError):  # what is no name of a file
+            if named.is_file():
+                found.update(named.read_bytes())
+    return found.hexdigest()
+
+
 def folder_digest(folder: Any) -> str:
     """SHA-256 of the names and the content of all files in a folder of displacement fields.
 
@@ -176,7 +208,7 @@ def folder_digest(folder: Any) -> str:
     """
     if not isinstance(folder, str) or not Path(folder).is_dir():
         raise ConfigError(
-            f"model.folder={folder}: no such folder. Name the one with the displacement fields."
+            f"model.folder={folder}: no such folder. Name the folder with the displacement fields."
         )
     found = hashlib.sha256()
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
@@ -249,7 +281,7 @@ def run_name(experiment: Experiment, run_id: str) -> str:
 
 
 def network_name(experiment: Experiment, identity: str) -> str:
-    """Name of the folder of a network that is conditioned on λ, likewise."""
+    """Name of the folder of a network conditioned on λ, in the same form."""
     return _name(experiment, "lambda", identity)
 
 

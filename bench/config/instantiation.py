@@ -1,4 +1,4 @@
-"""From a section of the configuration to the object it names."""
+"""Builds the object that a section of the configuration names."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
             raise cause from None
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
-            f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name a "
-            f"class that can be imported (PYTHONPATH=FOLDER finds files of yours), and give its "
+            f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name an "
+            "importable class (PYTHONPATH=FOLDER makes your own files importable) and give its "
             f"arguments in conf/{where.partition('.')[0]}/."
         ) from error

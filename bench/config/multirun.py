@@ -17,7 +17,7 @@ from bench.config.groups import GROUPS
 
 
 def combinations(config: DictConfig) -> list[list[str]]:
-    """The overrides of each run, from the configuration of a Hydra multirun.
+    """The overrides of each run of a Hydra multirun.
 
     Raises:
         HydraException: If an option that is chosen does not exist.
@@ -33,7 +33,7 @@ def of_the_file(config: DictConfig) -> set[str]:
 
 
 def product(config: DictConfig) -> list[list[str]]:
-    """All combinations of the overrides of a Hydra multirun, fitting or not."""
+    """All combinations of the overrides of a Hydra multirun, valid or not."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     params = config.hydra.sweeper.get("params") or {}
@@ -85,7 +85,7 @@ def _parsed(parser: OverridesParser, argument: str) -> Override | None:
 def fit_to_options(
     runs: Sequence[Sequence[str]], of_a_file: Collection[str] = ()
 ) -> tuple[list[list[str]], list[str]]:
-    """Leaves out of each run what its options do not know, if other options of the sweep do.
+    """Drops overrides from each run that only other options of the sweep know.
 
     `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor.
     Runs that are equal are one. What no option knows stays, for Hydra to refuse, unless it is the

@@ -1,6 +1,6 @@
-"""Code that lies outside the suite: it counts by its content.
+"""Code outside the suite, which counts by its content.
 
-Classes of the suite count by the version of its numbers; those of others change without one.
+Classes of the suite count by the schema version; others change without a version.
 """
 
 import hashlib

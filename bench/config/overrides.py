@@ -1,4 +1,4 @@
-"""Values in Hydra's grammar of overrides, so that they are read as what they are."""
+"""Values in Hydra's grammar of overrides, which Hydra reads back unchanged."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ SPECIAL_IN_KEYS = re.compile(r"([\\()\[\]{}:=,\t])")
 
 
 def quoted(value: Any) -> str:
-    """A value as an override has it: `f"metric.name={quoted(name)}"`.
+    """A value in the form of an override: `f"metric.name={quoted(name)}"`.
 
     Args:
-        value: A text, a number, a truth value, None, or a list or mapping of those. Texts are
-            quoted where Hydra would read something else; interpolations in them stay texts.
+        value: A text, a number, a truth value, None, or a list or mapping of those. Quotes texts
+            that Hydra would read as something else; interpolations stay text.
     """
     if value is None:
         return "null"

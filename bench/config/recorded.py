@@ -1,4 +1,4 @@
-"""Configurations that runs have recorded: they are data, since anyone may have written them."""
+"""Recorded configurations, which are data, since anyone may have written them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -13,31 +13,31 @@ TARGET, INTERPOLATION = "_target_", "${"
 
 
 def check_recorded(config: Any, file: str, trust: bool, remedy: str) -> None:
-    """Refuses a recorded configuration from which code outside the suite would run.
+    """Refuses a recorded configuration that would run code outside the suite.
 
-    Nothing is imported for it. Classes of the suite are those that conf/ names.
+    It imports nothing. Classes of the suite are those that conf/ names.
 
     Args:
         config: What the file holds.
         file: The file, for messages.
-        trust: Whether other classes are built as well, and so the code of their modules runs.
-        remedy: How the user says so, for messages.
+        trust: Whether to build other classes as well, which runs the code of their modules.
+        remedy: What the user must pass, for messages.
 
     Raises:
-        ConfigError: If it names such a class, or holds an interpolation, which is never trusted:
-            what runs record is resolved.
+        ConfigError: If it names such a class, or holds an interpolation, which is never trusted,
+            since recorded configurations are resolved.
     """
     for place, value in _leaves(config):
         if isinstance(value, str) and INTERPOLATION in value:
             raise ConfigError(
-                f"{file}: {place}={value!r} is an interpolation, and no run records one. Someone "
-                "else has written it; delete the run, or write the value in its place."
+                f"{file}: {place}={value!r} is an interpolation, which no run records: someone "
+                "edited the file. Delete the run, or replace the interpolation with its value."
             )
         known = isinstance(value, str) and value in _classes()
         if place.rpartition(".")[2] == TARGET and not (trust or known):
             raise ConfigError(
-                f"{file}: {place}={value!r} is no class that conf/ names, and building it runs its "
-                f"code. If the run is yours, {remedy}; if not, leave it."
+                f"{file}: {place}={value!r} is a class that conf/ does not name, and building it "
+                f"runs its code. If the run is yours, {remedy}; if not, do not use it."
             )
 
 

@@ -1,4 +1,4 @@
-"""The trainer's settings, checked before anything is trained."""
+"""The trainer's settings, checked before any training."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -9,7 +9,7 @@ from bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How one network is trained; `conf/trainer/` holds the presets.
+    """Settings of the training of one network; `conf/trainer/` holds the presets.
 
     Attributes:
         steps: Optimizer steps in total.
@@ -19,24 +19,23 @@ class TrainerSettings:
         validate_every: Steps between two validations; the last step always validates.
         validation_pairs: Validation samples used each time, evenly spaced; None uses all.
         checkpoint_every: Steps between two resumable checkpoints; None means every validation.
-        clip_norm: Largest norm of the gradient, to which a larger one is scaled; None never
-            scales.
+        clip_norm: Largest norm of the gradient; larger ones are scaled to it; None never scales.
         schedule: `plateau` or `cosine`, see `bench.training.schedule`.
-        warmup: Steps over which the learning rate rises first; only with `cosine`.
+        warmup: Steps of linear warm-up; only with `cosine`.
         plateau_factor: Factor on the learning rate when the validation loss stops falling.
         plateau_patience: Validations without a better loss before that.
         early_stopping: Validations without a better loss before training ends; None never.
-        on_oom: `fail`, or `halve`: out of memory, training goes on with half the batch and twice
-            the accumulation, which gives the same numbers unless there is batch normalization or
+        on_oom: `fail`, or `halve`: when out of memory, training continues with half the batch and
+            twice the accumulation, which gives the same numbers except with batch normalization or
             contrast within the batch.
         precision: `auto`, `float32` or `bfloat16` for the networks; losses are float32 always.
-        compile: Whether networks are compiled, see `bench.training.compilation`; `graphs`
-            replays their steps as CUDA graphs, too.
-        recompute: Whether heads at full resolution are computed slab by slab and twice, which takes
-            longer and less memory.
+        compile: Whether to compile networks, see `bench.training.compilation`; `graphs` also
+            replays their steps as CUDA graphs.
+        recompute: Whether to compute heads at full resolution slab by slab and twice, which takes
+            longer but less memory.
         accelerator: `auto`, `cpu` or `cuda`.
-        devices: Number of devices; the batch is divided among them.
-        progress: Whether a progress bar is drawn.
+        devices: Number of devices, which divide the batch.
+        progress: Whether to draw a progress bar.
     """
 
     steps: int
@@ -126,7 +125,7 @@ class TrainerSettings:
         """Reads the settings out of a resolved `trainer` section.
 
         Args:
-            config: The section; `name`, `budget` and `dropout` are others' to read.
+            config: The section; other code reads `name`, `budget` and `dropout`.
             overrides: Values that replace those of the section (those of an extractor).
 
         Raises:

@@ -1,4 +1,4 @@
-"""What weighted sums of metrics and of regularizers share."""
+"""Checks that weighted sums of metrics and of regularizers share."""
 
 import math
 from collections.abc import Mapping

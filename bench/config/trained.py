@@ -16,10 +16,10 @@ OF_EACH_IMAGE = ("quantile", "zscore")  # policies that say nothing of the scale
 
 
 def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The experiment of a finished run on another data set; nothing of it is trained.
+    """The experiment of a finished run on another data set; trains nothing.
 
-    Network, metric, regularizer, λ and seed are those of the run, and so are intensities where its
-    policy looks at the image only; all else is as given.
+    Network, metric, regularizer, λ and seed come from the run, and so do intensities where its
+    policy looks at the image only; everything else is as given.
 
     Args:
         sections: A resolved configuration whose `model.trained` names a run by its folder, the
@@ -32,13 +32,15 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ConfigError: If there is no such run, it has not finished, has no network, or recorded
-            what is not to be trusted.
+            something untrusted.
     """
     given = str(sections["model"]["trained"])
     folder = _find(given, Path(sections["results_dir"]) / "runs")
     summary, data = (_read(folder / name) for name in ("summary.json", "data.json"))
     if summary is None or summary.get("status") != "finished":
-        raise ConfigError(f"model.trained={given}: has not finished. Run it to its end first.")
+        raise ConfigError(
+            f"model.trained={given}: has not finished. Finish it first: run its command again."
+        )
     path = folder / "config.yaml"
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,19 +48,19 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
         _ = model["name"], config["dataset"], [config[name] for name in OF_THE_NETWORK]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"model.trained={given}: its config.yaml is damaged. Run it anew with force=true."
+            f"model.trained={given}: its config.yaml is damaged. Rerun it with force=true."
         ) from error
     check_recorded(config, str(path), sections.get("trust", False), "pass trust=true")
     trains = "trainer" in model.get("uses", ["trainer"]) and "task" in summary
     if not trains or summary["task"] != "registration" or data is None:
         raise ConfigError(
-            f"model.trained={given}: has no network that it trained itself (model={model['name']})"
-            ". Name a run that trained one."
+            f"model.trained={given}: did not train a network (model={model['name']}). Name a run "
+            "that trained one."
         )
     if model.get("refine"):
         raise ConfigError(
-            f"model.trained={given}: refines what its network gives (model.refine="
-            f"{model['refine']}). Name the run without."
+            f"model.trained={given}: refines the output of its network "
+            f"(model.refine={model['refine']}). Name the run without refinement."
         )
     index = data["index"]
     trained = {
@@ -81,7 +83,7 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_contradiction(overrides: Sequence[str]) -> None:
-    """Raises ConfigError if what a trained network brings along is set besides."""
+    """Raises ConfigError if an override sets what the trained network determines."""
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if "model.trained" not in keys:
         return
@@ -89,8 +91,8 @@ def refuse_contradiction(overrides: Sequence[str]) -> None:
         section = key.partition(".")[0]
         if section in OF_THE_NETWORK and section != "trainer" and key != "model.trained":
             raise ConfigError(
-                f"{override}: with model.trained, network, metric, regularizer, λ and seed are "
-                "those of the run that it names. Leave it out."
+                f"{override}: model.trained takes network, metric, regularizer, λ and seed from "
+                "the run that it names. Leave this setting out."
             )
 
 
@@ -103,8 +105,9 @@ def _with_intensity(
         return {**section, "intensity": known}
     if policy.get("policy") == "zscore":
         raise ConfigError(
-            f"dataset.intensity.policy=zscore: the network of model.trained={given} knows "
-            f"intensities of 0 to 1 (policy={known.get('policy', 'quantile')}). Choose another one."
+            f"dataset.intensity.policy=zscore: the network of model.trained={given} expects "
+            f"intensities from 0 to 1 (policy={known.get('policy', 'quantile')}). Choose another "
+            "policy."
         )
     return dict(section)
 
@@ -118,7 +121,8 @@ def _find(given: str, runs: Path) -> Path:
     if len(found) != 1:
         raise ConfigError(
             f"model.trained={given}: {len(found) or 'no'} {'runs' if found else 'run'} of this "
-            f"name in {runs}. Name a run's folder, or its id as `python -m bench runs` lists it."
+            f"name in {runs}. Give the folder of one run, or its id; `python -m bench runs` lists "
+            "the ids."
         )
     return found[0]
 

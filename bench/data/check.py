@@ -1,4 +1,4 @@
-"""Looking at every file of a data set before it costs a training."""
+"""Checks every file of a data set before a training does."""
 
 import hashlib
 from collections import Counter
@@ -31,7 +31,7 @@ SOME = 2000  # pairs of a split whose headers are compared
 
 
 def check(source: Source) -> CheckReport:
-    """Opens every file of a data set; never raises for what is wrong with them."""
+    """Opens every file of a data set; reports faults and never raises for them."""
     report = CheckReport(source.name)
     try:
         subjects = source.subjects()
@@ -76,19 +76,19 @@ def check(source: Source) -> CheckReport:
             refused.append(str(error))
     if len({len(shape) for shape in trained}) == 1 and len(trained) > 1:
         report.notes.append(
-            f"shapes differ: {_listed(trained)}; pairs are padded to the larger, one a batch. "
-            "dataset.shape crops or pads all to one shape."
+            f"shapes differ: {_listed(trained)}; each pair is padded to its larger image and "
+            "batches hold one pair. Set dataset.shape to crop or pad all images to one shape."
         )
     if len(sized) > 1:
         report.faults.append(
-            f"dataset {source.name}: {sized['mm']} files say how large their voxels are, "
+            f"dataset {source.name}: {sized['mm']} files state the size of their voxels, "
             f"{sized['px']} do not. Set dataset.pixel_size, in mm."
         )
     if len(channels) > 1:
         most, *_, least = sorted(channels, key=lambda number: -len(channels[number]))
         report.faults.append(
-            f"{channels[least][0]}: has {least} channel(s), most images have {most}. Give every "
-            "image the same channels; dataset.color=grey makes one of colours."
+            f"{channels[least][0]}: has {least} channel(s), but most images have {most}. Give "
+            "every image the same channels; dataset.color=grey turns colours into one channel."
         )
     elif [*channels] not in ([], [1]):
         report.notes.append(_channels(source, *channels))
@@ -171,7 +171,7 @@ def _find_copy(
         return
     line = (
         f"dataset {report.name}: {other.id} ({other.split}) and {subject.id} ({subject.split}) "
-        "hold the same image. Keep it in one split, once."
+        "hold the same image. List it once, in one split."
     )
     (report.notes if other.split == subject.split else report.faults).append(line)
 
@@ -229,7 +229,7 @@ def _note_landmarks(
     if missing:
         line += f"; {missing} are missing"
     if inside < len(points) - missing:
-        line += f"; {len(points) - missing - inside} lie outside the images and do not count"
+        line += f"; {len(points) - missing - inside} lie outside the images and are not counted"
     report.notes.append(line)
 
 
@@ -240,17 +240,18 @@ def _note(report: CheckReport, source: Source) -> None:
             counter.update(getattr(split, name))
     if len(total["spacings"]) > 1 and source.spacing is None:
         report.notes.append(
-            f"spacings differ: {_listed(total['spacings'])}. dataset.spacing resamples to one."
+            f"spacings differ: {_listed(total['spacings'])}. Set dataset.spacing to resample all "
+            "subjects to one spacing."
         )
     if len(total["orientations"]) > 1:
         report.notes.append(
-            f"files are stored as {_listed(total['orientations'])}; all are turned to RAS."
+            f"files are stored as {_listed(total['orientations'])}; the suite turns all to RAS."
         )
     for name, split in report.splits.items():
         if split.normalized and split.normalized[1] < DARK:
             report.notes.append(
-                f"{name}: normalized intensities reach {split.normalized[1]:.3g} only; 12 bits "
-                "stored in 16 look like this. See dataset.intensity."
+                f"{name}: normalized intensities only reach {split.normalized[1]:.3g}, as 12 bits "
+                "stored in 16 would. See dataset.intensity."
             )
     for label in report.labels:
         if label.rest:
@@ -273,7 +274,7 @@ def _rest(label: LabelReport, total: int) -> str:
     shares = [f"{number} ({n / total:.2%})" for number, n in sorted(label.rest.items())]
     return (
         f"{sum(label.rest.values()) / total:.2%} of all voxels have ids that dataset.labels does "
-        f"not name, and count as {label.name}: {few(shares)}"
+        f"not name; they count as {label.name}: {few(shares)}"
     )
 
 

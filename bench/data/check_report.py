@@ -1,4 +1,4 @@
-"""What `bench.data.check` finds."""
+"""Findings of `bench.data.check`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bench.errors import counted
 
 @dataclass
 class SplitReport:
-    """What the files of one split hold.
+    """Content of the files of one split.
 
     Attributes:
         subjects: Number of subjects.
@@ -36,7 +36,7 @@ class SplitReport:
 
 @dataclass
 class LabelReport:
-    """How often a class occurs, or an id that is not declared.
+    """Occurrences of a class, or of an undeclared id.
 
     Attributes:
         name: The class, or `not declared`.
@@ -55,7 +55,7 @@ class LabelReport:
 
 @dataclass
 class MaskReport:
-    """What the masks of a data set take in.
+    """How much the masks of a data set cover.
 
     Attributes:
         shares: Share of each mask's voxels that lie inside.
@@ -74,26 +74,26 @@ class MaskReport:
             self.labelled += int(np.count_nonzero(raw.labels[~raw.mask]))
 
     def note(self, subjects: int) -> str:
-        """A line on the masks of so many subjects."""
+        """A line on the masks of this many subjects."""
         line = (
-            f"{len(self.shares)} of {subjects} subjects have a mask, inside of which lie "
-            f"{np.mean(self.shares):.1%} of the voxels on average"
+            f"{len(self.shares)} of {subjects} subjects have a mask; on average "
+            f"{np.mean(self.shares):.1%} of the voxels lie inside"
         )
         if self.labelled:
-            line += f"; {counted(self.labelled, 'voxel')} outside have labels, which become 0"
+            line += f"; {counted(self.labelled, 'voxel')} outside have labels; those become 0"
         return line
 
 
 @dataclass
 class CheckReport:
-    """What was found in a data set.
+    """Findings in a data set.
 
     Attributes:
         name: The data set.
         splits: By split, the atlas among them.
         labels: Classes that occur, in their order, then ids that are not declared.
-        faults: What makes it unusable, a line each.
-        notes: What is worth knowing, a line each.
+        faults: Faults that make it unusable, one line each.
+        notes: Observations, one line each.
     """
 
     name: str

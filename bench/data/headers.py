@@ -1,4 +1,4 @@
-"""How far apart, by their headers, images lie that are compared voxel by voxel."""
+"""Distances, by their headers, between images that are compared voxel by voxel."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Units of length: what files call them, and the one that a data set's distances are given in."""
+"""Units of length: their names in files, and the unit of a data set's distances."""
 
 from collections.abc import Sequence
 
@@ -27,11 +27,11 @@ READABLE = 0.1  # of the unit, for the shortest edge of a voxel
 
 
 def readable(edges: Sequence[float], unit: str) -> tuple[tuple[float, ...], str]:
-    """Edges of a voxel in a unit in which distances need few digits.
+    """Voxel edges in the unit that needs the fewest digits.
 
     Args:
-        edges: In mm, or 1 where the size of a voxel is not known.
-        unit: `mm`, or `px` where it is not known.
+        edges: In mm, or 1 where the voxel size is unknown.
+        unit: `mm`, or `px` where it is unknown.
 
     Returns:
         Edges and unit: mm, µm or nm, or as given for `px`.
@@ -46,6 +46,6 @@ def readable(edges: Sequence[float], unit: str) -> tuple[tuple[float, ...], str]
 
 
 def listed(edges: Sequence[float], unit: str) -> str:
-    """Edges as messages and tables say them."""
+    """Edges, as text for messages and tables."""
     lengths, unit = readable(edges, unit)
     return f"{' x '.join(f'{length:.4g}' for length in lengths)} {unit}"

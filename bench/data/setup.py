@@ -178,7 +178,7 @@ def _transfers(experiment: Experiment, look: Look) -> dict[str, Setup]:
             other = experiment.on(name, section.get("root"))
         except HydraException as error:
             raise ConfigError(
-                f"{place}.extractor.dataset={name}: there is no such data set. Known: "
+                f"{place}.extractor.dataset={name}: no such data set. Known: "
                 f"{', '.join(options('dataset'))}."
             ) from error
         try:

@@ -81,7 +81,7 @@ def official_file(folder: Path, url: str, digest: str, network: str) -> Path:
     if path.exists():
         if file_digest(path).startswith(digest):
             return path
-        print(f"{path}: is damaged (its SHA-256 is not {digest}…); it is downloaded again")
+        print(f"{path}: is damaged (its SHA-256 is not {digest}…); the suite downloads it again")
     folder.mkdir(parents=True, exist_ok=True)
     remedy = f"Download {url} elsewhere and pass {OPTION}=FILE."
     try:

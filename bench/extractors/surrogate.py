@@ -41,7 +41,7 @@ class EncoderFeatures(nn.Module, ABC):
             return None
         return (
             f"the extractor was trained on {self.ndim}D images of {self.image_channels} "
-            f"channel(s), the data set has {ndim}D images of {channels}"
+            f"channel(s), but the data set has {ndim}D images of {channels}"
         )
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -59,9 +59,9 @@ class VGG16(nn.Module):
     def supports(ndim: int, channels: int) -> str | None:
         """Why it cannot read such images, or None if it can."""
         if ndim != 2:
-            return f"VGG-16 is a 2D network and the data set has {ndim}D images"
+            return f"VGG-16 is a 2D network, but the data set has {ndim}D images"
         if channels not in (1, 3):
-            return f"VGG-16 reads grey or RGB images and the data set has {channels} channels"
+            return f"VGG-16 reads grey or RGB images, but the data set has {channels} channels"
         return None
 
     def features(self, image: Tensor) -> list[Tensor]:

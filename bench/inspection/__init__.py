@@ -1,1 +1,1 @@
-"""What trained runs and metrics look like."""
+"""Pictures of trained runs and metrics."""

@@ -1,4 +1,4 @@
-"""What test images are disturbed with, to see how far a trained network bears it."""
+"""Disturbances of test images, to test how robust a trained network is."""
 
 from collections.abc import Callable
 
@@ -67,7 +67,7 @@ def corrupt(name: str, level: float, image: Tensor, pair: int, side: int) -> Ten
 
     Args:
         name: Of `CORRUPTIONS`.
-        level: How much; 0 returns the image.
+        level: Strength; 0 returns the image.
         image: (1, C, *S) float32.
         pair: Number of the test pair.
         side: 0 for its moving, 1 for its fixed image.

@@ -1,4 +1,4 @@
-"""What metrics see of a test pair: their value along a shift, and the features they compare."""
+"""Metrics on a test pair: their values along a shift, and the features that they compare."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +32,8 @@ def landscape(
     Args:
         folders: Finished runs on the same test pairs, each of another metric.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        out: Output path, without suffix.
+        trust: Whether to build classes outside the suite that the runs recorded.
 
     Returns:
         The files.
@@ -47,7 +47,9 @@ def landscape(
     for folder in folders:
         metric, dataset, similarity, batch = _load(folder, moving, fixed, trust)
         if metric in curves:
-            raise StoreError(f"{folder.path.name}: another run of {metric}; name one of each.")
+            raise StoreError(
+                f"{folder.path.name}: is a second run of {metric}. Name one run per metric."
+            )
         curves[metric] = [
             np.array([_value(similarity, batch, dataset, axis, amount) for amount in amounts])
             for axis in range(dataset.ndim)
@@ -65,8 +67,8 @@ def features(
     Args:
         folders: Finished runs on the same test pairs, of metrics with extractors.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        out: Output path, without suffix.
+        trust: Whether to build classes outside the suite that the runs recorded.
 
     Returns:
         The files.
@@ -80,7 +82,9 @@ def features(
         metric, dataset, similarity, batch = _load(folder, moving, fixed, trust)
         extractors = extractors_of(similarity)
         if not extractors:
-            raise StoreError(f"{folder.path.name}: {metric} has no extractor, and so no features.")
+            raise StoreError(
+                f"{folder.path.name}: {metric} has no extractor, so it has no features."
+            )
         image = batch.fixed[0].cpu().numpy()
         labels = None
         if batch.has_labels:
@@ -104,7 +108,7 @@ def _load(
 ) -> tuple[str, PreparedDataset, Any, Pair]:
     job = load_run(folder, trust)
     if job.objective.similarity is None:
-        raise StoreError(f"{folder.path.name}: {job.name} uses no metric that could be looked at.")
+        raise StoreError(f"{folder.path.name}: {job.name} uses no metric.")
     dataset = job.dataset
     names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
     pair = dataset.pairs("test")[names.index((moving, fixed))]

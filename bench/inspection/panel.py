@@ -28,8 +28,8 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = F
     Args:
         folders: Finished runs on the same test pairs.
         pair: MOVING,FIXED; None for the test pair of median Dice.
-        out: Where to, without suffix.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        out: Output path, without suffix.
+        trust: Whether to build classes outside the suite that the runs recorded.
 
     Returns:
         The files.
@@ -72,8 +72,8 @@ def find_pair(folders: Sequence[Folder], pair: str | None) -> tuple[str, str]:
         raise StoreError(f"--pair {pair}: must be MOVING,FIXED.")
     if tuple(parts) not in tables[0].index:
         raise StoreError(
-            f"--pair {pair}: is no test pair of {folders[0].path.name}. They are named "
-            "MOVING,FIXED; pairs.csv of a run lists them."
+            f"--pair {pair}: is not a test pair of {folders[0].path.name}. Name one as "
+            "MOVING,FIXED; pairs.csv of the run lists them."
         )
     return parts[0], parts[1]
 
@@ -88,8 +88,8 @@ def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
     for folder, table in zip(folders, tables, strict=True):
         if not table.index.equals(tables[0].index):
             raise StoreError(
-                f"{folder.path.name}: has other test pairs than {folders[0].path.name}; a figure "
-                "shows one pair."
+                f"{folder.path.name}: has other test pairs than {folders[0].path.name}, but a "
+                "figure shows one pair. Name runs with the same test pairs."
             )
     return tables
 
@@ -110,13 +110,13 @@ def median_pair(tables: Sequence[pd.DataFrame]) -> tuple[str, str]:
 def register_pair(
     folders: Sequence[Folder], moving: str, fixed: str, trust: bool = False
 ) -> tuple[Pair, list[Registered]]:
-    """The pair as it is, and how each run's network registers it, the unregistered one first.
+    """The unregistered pair, then the pair as each run's network registers it.
 
     Args:
         folders: Finished runs on one data set.
         moving: Moving subject of a test pair.
         fixed: Its fixed subject.
-        trust: Whether classes outside the suite are built from what runs have recorded.
+        trust: Whether to build classes outside the suite that the runs recorded.
     """
     columns: list[Registered] = []
     for folder in folders:
@@ -149,7 +149,7 @@ def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
 
 
 def run_label(experiment: Experiment) -> str:
-    """What registered, and under which λ: the metric, and the model unless it is the usual one."""
+    """Label of a run: its metric, its λ, and its model unless that is the usual one."""
     uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["metric"]["name"]] if "metric" in uses else []
     if "metric" not in uses or model != DEFAULT_MODEL:

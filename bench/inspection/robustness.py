@@ -24,14 +24,14 @@ def retest(
 ) -> pd.DataFrame:
     """Registers a run's test pairs with disturbed images and scores them on its labels.
 
-    Levels that have been tested are not tested again. Rows are added to the run's
-    `robustness.csv`; one that is damaged is thrown away. What another λ gives is not added.
+    It tests each level once and adds rows to the run's `robustness.csv`; it discards a damaged
+    file. It does not add rows for another λ.
 
     Args:
         folder: A finished run.
         corruption: Of `bench.inspection.corruptions`.
         levels: How much of it.
-        trust: Whether classes outside the suite are built from what the run has recorded.
+        trust: Whether to build classes outside the suite that the run recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Returns:
@@ -39,7 +39,7 @@ def retest(
 
     Raises:
         ConfigError: If there is no such corruption or level, or the run did not learn λ.
-        StoreError: If the run has not finished, or its data are no longer what it was trained on.
+        StoreError: If the run has not finished, or its data have changed since the training.
     """
     check_corruption(corruption, tuple(levels))
     summary = folder.finished()
@@ -79,7 +79,7 @@ def _rows(job: RegistrationJob, corruption: str, level: float) -> list[dict[str,
 
 
 def known_rows(folder: Folder) -> pd.DataFrame:
-    """What a run's `robustness.csv` has; no rows if there is none, or it is damaged."""
+    """The rows of a run's `robustness.csv`; none if it is missing or damaged."""
     path = folder.file(ROBUSTNESS)
     if path.exists():
         try:
@@ -88,5 +88,5 @@ def known_rows(folder: Folder) -> pd.DataFrame:
             fault = ALTERED
         except (OSError, ValueError) as error:
             fault = f"cannot be read ({type(error).__name__})"
-        print(f"{path}: {fault}; its levels are tested again when they are asked for")
+        print(f"{path}: {fault}; its levels will be tested again on request")
     return pd.DataFrame({"corruption": pd.Series(dtype=str), "level": pd.Series(dtype=float)})

@@ -10,6 +10,7 @@ from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
+from bench.models.change_networks import ChangeNetwork
 from bench.models.checks import is_count, require
 from bench.models.conditioned import Conditioned
 from bench.models.direct import Direct
@@ -42,33 +43,35 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
-    if isinstance(model, Variational):
+    if isinstance(model, Variational | ChangeNetwork):
+        of = "a distribution of displacements" if isinstance(model, Variational) else "a map"
         for key in ("affine", "integrate", "flow_std", "refine", "conditioned"):
             if section.get(key):
                 raise ConfigError(
-                    f"model.{key}={section[key]}: is not for model={section['name']}, whose output "
-                    "is a distribution of displacements. Leave it out."
+                    f"model.{key}={section[key]}: does not apply to model={section['name']}, whose "
+                    f"output is {of}. Leave it out."
                 )
         return model
     if isinstance(model, nn.Module):
         if affine:
             raise ConfigError(
-                f"model.affine={affine}: is for methods that train nothing, and "
-                f"model={section['name']} is a network. Leave it out, or align the images before."
+                f"model.affine={affine}: applies to methods that train nothing, but "
+                f"model={section['name']} is a network. Leave it out, or align the images "
+                "beforehand."
             )
         network = finish_network(model, section.get("integrate", 0), section.get("flow_std"))
         weights = setup.experiment.conditioned
         return network if weights is None else Conditioned(network, weights)
     if not callable(getattr(model, "register", None)):
         raise ConfigError(
-            f"model._target_={section['_target_']}: is neither a torch.nn.Module nor has it a "
-            "method register(pair, objective). See docs/methods.md."
+            f"model._target_={section['_target_']}: is not a torch.nn.Module and has no method "
+            "register(pair, objective). See docs/methods.md."
         )
     for key in ("integrate", "refine", "conditioned"):
         if section.get(key):
             raise ConfigError(
-                f"model.{key}={section[key]}: is for networks, and model={section['name']} is "
-                "none. Leave it out."
+                f"model.{key}={section[key]}: applies to networks, but model={section['name']} is "
+                "not one. Leave it out."
             )
     unused = [name for name in getattr(model, "needs", ()) if name not in setup.experiment.uses]
     if unused:
@@ -90,8 +93,8 @@ def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) 
     if trained and (trained["ndim"], trained["channels"]) != (dataset.ndim, dataset.channels):
         raise Unsupported(
             f"model.trained={trained['run']}: its network takes {trained['ndim']}D images with "
-            f"{trained['channels']} channel(s), and dataset={dataset.name} has {dataset.ndim}D "
-            f"images with {dataset.channels}. Name a run on images like those."
+            f"{trained['channels']} channel(s), but dataset={dataset.name} has {dataset.ndim}D "
+            f"images with {dataset.channels}. Name a run on such images."
         )
 
 

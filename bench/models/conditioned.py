@@ -64,8 +64,8 @@ class Conditioned(nn.Module):
         self.modulations = list(_modulated(network))  # registered in the stages
         if not self.modulations:
             raise ConfigError(
-                f"model.conditioned=lambda: {type(network).__name__} has no place where λ could "
-                "come in, which are stages of bench.models.unet. Use model=voxelmorph."
+                f"model.conditioned=lambda: {type(network).__name__} cannot take λ, which needs "
+                "stages of bench.models.unet. Use model=voxelmorph."
             )
         self.sizes = [2 * modulation.channels for modulation in self.modulations]
         last = nn.Linear(WIDTH, sum(self.sizes))

@@ -85,7 +85,7 @@ class Direct:
             require(name, values, is_list(values), "a list, a number for each level")
             if len(values) != len(spacing):
                 raise ConfigError(
-                    f"model.{name}={list(values)}: has {len(values)} numbers, and model.spacing "
+                    f"model.{name}={list(values)}: has {len(values)} numbers, but model.spacing "
                     f"has {len(spacing)}; each level needs one of both."
                 )
         for name, values in (("pooling", pooling), ("steps", steps)):
@@ -208,8 +208,8 @@ class _Stage:
         similarity, regularization = self.objective.each(self.parts[1].at(u), regularized)
         if not similarity.requires_grad:
             raise Unsupported(
-                f"model=direct needs a metric that is differentiable in the displacement, and "
-                f"{_name(self.objective.similarity)} is not. Take another metric."
+                "model=direct needs a metric that is differentiable in the displacement, and "
+                f"{_name(self.objective.similarity)} is not. Choose another metric."
             )
         return similarity + self.objective.weight * regularization
 

@@ -82,7 +82,7 @@ class Fields:
         if not dataset.ids:
             raise Unsupported(
                 f"model={setup.experiment['model']['name']} reads what another tool registered; it "
-                "cannot be applied to new files. Take a run with another model."
+                "cannot be applied to new files. Use a run with another model."
             )
         self.source = make_source(setup.experiment)
         self.subjects = {subject.id: subject for subject in self.source.subjects()}
@@ -227,7 +227,7 @@ def check_grid(field: Field, grid: FileGrid, subject: str) -> None:
     shift = float(np.abs(there - corners * last).max())
     if shift > LARGEST_SHIFT:
         raise DataError(
-            f"{field.path}: lies elsewhere than its fixed image {subject}: by its header their "
+            f"{field.path}: its header disagrees with that of its fixed image {subject}: their "
             f"corners are up to {shift:.3g} voxels apart. Write it with that image's header."
         )
 

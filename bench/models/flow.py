@@ -64,6 +64,24 @@ class Integration(nn.Module):
             return Integrated(integrate(velocity, self.squarings), velocity)
 
 
+class Suspected(NamedTuple):
+    """A map of changes, by a network that registers nothing.
+
+    Attributes:
+        values: (B, *S), large where a change is suspected in the fixed image.
+        kl: KL divergence (B,) per voxel of what the map was computed from; None if there is none.
+    """
+
+    values: Tensor
+    kl: Tensor | None
+
+    @property
+    def u(self) -> Tensor:
+        """The displacement, which is 0; (B, D, *S)."""
+        batch, *shape = self.values.shape
+        return self.values.new_zeros(batch, len(shape), *shape)
+
+
 def finish_network(network: nn.Module, squarings: Any, flow_std: Any) -> nn.Module:
     """A network as the settings want it: near the identity at first, integrated at its end.
 
@@ -102,10 +120,12 @@ def _start_near_zero(network: nn.Module, std: Any) -> None:
         nn.init.zeros_(last.bias)
 
 
-def displacement_of(output: Tensor | Integrated | Posterior) -> tuple[Tensor, Tensor]:
+def displacement_of(output: Tensor | Integrated | Posterior | Suspected) -> tuple[Tensor, Tensor]:
     """The displacement of a network's output, and what is regularized of it, in float32."""
     if isinstance(output, Posterior):
         output = output.mean
+    if isinstance(output, Suspected):
+        output = output.u
     if isinstance(output, Tensor):
         u = output.float()
         return u, u

@@ -42,7 +42,7 @@ def fitted_strength(mean: Tensor, log_variance: Tensor) -> Strength:
     count, ndim = mean[0, 0].numel(), mean.shape[1]
     variance = log_variance.exp()
     along = variance.sum(1) * degrees(mean) + roughness(mean)
-    total = variance.flatten(1).sum(1) + _squared_sums(mean)
+    total = variance.flatten(1).sum(1) + squared_sums(mean)
     log_alpha = math.log((count - 1) * ndim) - along.flatten(1).sum(1).mean().log()
     return Strength(log_alpha, math.log(count**2 * ndim) - total.mean().log())
 
@@ -62,7 +62,7 @@ def kl_map(mean: Tensor, log_variance: Tensor, strength: Strength) -> Tensor:
     count, ndim = mean[0, 0].numel(), mean.shape[1]
     alpha, beta = strength.log_alpha.exp(), strength.log_beta.exp()
     variance = log_variance.exp().sum(1)
-    shared = beta / count**3 * _squared_sums(mean) - ndim * (
+    shared = beta / count**3 * squared_sums(mean) - ndim * (
         log_determinant(strength, mean.shape[2:]) / count + 1
     )
     of_voxels = (
@@ -123,6 +123,6 @@ def roughness(mean: Tensor) -> Tensor:
     return found
 
 
-def _squared_sums(mean: Tensor) -> Tensor:
+def squared_sums(mean: Tensor) -> Tensor:
     """Squared sum over voxels of each axis, summed over axes; (B,)."""
     return mean.flatten(2).sum(2).square().sum(1)

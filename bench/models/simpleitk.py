@@ -339,8 +339,8 @@ def _each(pair: Pair, register: Any) -> Tensor:
             name = " and ".join(pair.ids[index]) if pair.ids else f"pair {index} of a batch"
             reason = str(error).strip().splitlines()[-1]
             raise DataError(
-                f"{name}: SimpleITK cannot register these images ({reason}). See with `python -m "
-                "bench data` whether one of them is constant, or leave the pair out."
+                f"{name}: SimpleITK cannot register these images ({reason}). Check with `python -m "
+                "bench data check` whether one of them is constant, or leave the pair out."
             ) from error
         fields.append(np.moveaxis(sitk.GetArrayFromImage(field)[..., ::-1], -1, 0))
     return torch.from_numpy(np.stack(fields).astype(np.float32)).to(pair.fixed.device)

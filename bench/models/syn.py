@@ -49,8 +49,8 @@ class SyN:
             import ants
         except ImportError as error:
             raise ConfigError(
-                "model=syn needs the package antspyx, which cannot be imported "
-                f"({error}). Install it by pip install 'registration-bench[ants]'."
+                f"model=syn needs the package antspyx, which cannot be imported ({error}). Install "
+                "it with pip install 'registration-bench[ants]'."
             ) from error
         counts = is_list(steps) and all(is_count(step, 0) for step in steps)
         require("steps", steps, counts, "a list of whole numbers, such as [40,20,0]")
@@ -82,7 +82,7 @@ class SyN:
             except RuntimeError as error:
                 name = " and ".join(one.ids[0]) if one.ids else f"pair {index} of a batch"
                 raise DataError(
-                    f"{name}: ANTs cannot register these images ({error}). Look whether one of "
+                    f"{name}: ANTs cannot register these images ({error}). Check whether one of "
                     "them is constant, or leave the pair out."
                 ) from error
         return torch.from_numpy(np.stack(fields)).to(pair.fixed.device)

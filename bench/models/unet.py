@@ -287,7 +287,7 @@ def recompute(network: nn.Module) -> None:
         layer.recomputes = True
     if not able:
         name = type(network).__name__
-        print(f"trainer.recompute: {name} has no head at full resolution, going on without")
+        print(f"trainer.recompute: {name} has no head at full resolution, continuing without")
 
 
 def check_channels(channels: Sequence[int]) -> None:

@@ -5,14 +5,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.errors import ConfigError
 from bench.models.flow import Posterior
-from bench.models.prior import Strength
+from bench.models.prior import Strength, fitted_strength, kl_map
+from bench.models.published_prior import published_kl_map, published_strength
 from bench.models.unet import FullResolution, Head, UNet
 
 MEAN_STD, VARIANCE_STD = 1e-5, 1e-2  # of the initial weights of either half of the last convolution
 FIRST_LOG_VARIANCE = -3.0  # of the posterior, squared voxels
 LEAST_LOG_VARIANCE = -14.0  # likewise; a posterior that has collapsed stays there
 FIRST_LOG_NOISE = -5.0  # of the likelihood
+EXACT = "exact"
+PRIORS = {  # how α and β are solved for, and the KL divergence
+    EXACT: (fitted_strength, kl_map),
+    "published": (published_strength, published_kl_map),
+}
 MOMENTUM = 0.1  # of the running means of log α and log β
 
 
@@ -30,6 +37,8 @@ class Variational(nn.Module):
         channels: Width of each encoder stage, finest first.
         norm: Batch normalization in the encoder.
         dropout: Dropout of whole channels.
+        prior: `exact`, or `published` for the formulas of the published code, see
+            `bench.models.published_prior`.
 
     Attributes:
         log_noise: Log variances (K,) of the likelihood, of each channel of what it compares;
@@ -43,8 +52,12 @@ class Variational(nn.Module):
         channels: Sequence[int] = (16, 32, 64),
         norm: bool = False,
         dropout: bool = False,
+        prior: str = EXACT,
     ) -> None:
         super().__init__()
+        if prior not in PRIORS:
+            raise ConfigError(f"model.prior={prior}: must be {' or '.join(PRIORS)}.")
+        self.prior = prior
         self.ndim = ndim
         backbone = UNet(ndim, 2 * image_channels, channels, norm, dropout)
         head = Head(ndim, backbone.outputs, 2 * ndim, last_kernel=3)
@@ -70,6 +83,16 @@ class Variational(nn.Module):
         output = self.network(torch.cat([moving, fixed], dim=1)).float()
         mean, log_variance = output.split(self.ndim, dim=1)
         return Posterior(mean, log_variance.clamp(min=LEAST_LOG_VARIANCE), self.log_noise)
+
+    def fitted_strength(self, posterior: Posterior) -> Strength:
+        """The strength of the prior that fits a batch of posteriors best."""
+        fit, _ = PRIORS[self.prior]
+        return fit(posterior.mean, posterior.log_variance)
+
+    def kl_map(self, posterior: Posterior, strength: Strength) -> Tensor:
+        """KL divergence (B, *S) of posteriors from the prior, voxel by voxel."""
+        _, divergence = PRIORS[self.prior]
+        return divergence(posterior.mean, posterior.log_variance, strength)
 
     @torch.no_grad()
     def remember(self, strength: Strength) -> None:

@@ -1,1 +1,1 @@
-"""One run: its identity, folder, claim, execution and record; loading what was trained."""
+"""One run: its identity, folder, claim, execution and record; loading its results."""

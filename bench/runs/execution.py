@@ -1,4 +1,4 @@
-"""What a run does: train, test, and record."""
+"""Executes a run: train, test, and record."""
 
 import io
 import math
@@ -44,6 +44,7 @@ from bench.training.progress import CaseProgress
 
 OF_THE_SUITE = ("name", "uses", JUDGES, JUDGE_SEED)  # keys of the section `task`
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
+WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 
 
 def make_task(setup: Setup) -> Task:
@@ -57,8 +58,8 @@ def make_task(setup: Setup) -> Task:
     task = build(arguments, "task")
     if not callable(getattr(task, "assemble", None)) or not getattr(task, "tables", None):
         raise ConfigError(
-            f"task._target_={section['_target_']}: has no assemble(setup) or no tables. See "
-            "bench/tasks/task.py for what a task is."
+            f"task._target_={section['_target_']}: lacks assemble(setup) or tables. "
+            "bench/tasks/task.py defines a task."
         )
     return task
 
@@ -112,7 +113,7 @@ def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterat
     """Says how many cases an earlier start has done; interrupted, how many are done by then."""
     total = sum(job.counts().values())
     if progress.done:
-        print(f"{job.name}: going on after {progress.done} of {total} {noun}")
+        print(f"{job.name}: continuing after {progress.done} of {total} {noun}")
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -123,7 +124,7 @@ def _going_on(folder: Folder, job: Job, progress: Progress, noun: str) -> Iterat
         where = "from the last saved state"
         if progress.done:
             where = f"after {progress.done} of {total} {noun}"
-        raise Interrupted(f"Interrupted. The same command goes on {where}.") from interrupt
+        raise Interrupted(f"Interrupted. The same command continues {where}.") from interrupt
 
 
 def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     device = single_device(experiment.settings)
     trained = experiment.trained
     if trained:
-        print(f"{run.folder.name}: takes the network of {trained['run']}")
+        print(f"{run.folder.name}: uses the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
         validation = origin.finished().get("validation", {})
         write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
@@ -149,14 +150,17 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
-        print(f"{run.folder.name}: takes the network of {before.folder.name}")
+        print(f"{run.folder.name}: uses the network of {before.folder.name}")
         for name in (BEST, HISTORY):
             write_atomically(folder.file(name), before.folder.file(name).read_bytes())
         job.make_ready(folder.file(BEST))
-        return {name: known[name] for name in OF_THE_TRAINING}
+        return {name: known[name] for name in (*OF_THE_TRAINING, WARNINGS) if name in known}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)
     memory = peak(device)
+    warnings: list[str] = getattr(job.trainable, "warnings", lambda history: [])(fitted.history)
+    for warning in warnings:
+        print(f"{job.name}: {warning}")
     job.make_ready(folder.file(BEST))
     return {
         "steps": fitted.steps,
@@ -164,6 +168,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         "validation": fitted.best,
         "training_seconds": fitted.seconds,
         "training_memory": memory,
+        **({WARNINGS: warnings} if warnings else {}),
     }
 
 

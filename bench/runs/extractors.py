@@ -1,4 +1,4 @@
-"""Getting an extractor: from the store, or by training it once for all runs that need it."""
+"""Gets an extractor from the store, or trains it once for all runs that need it."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ STARTING_IMAGES = 16
 
 
 def obtain_extractors(learners: Iterable[Learner]) -> list[dict[str, Any]]:
-    """Fills surrogate networks from the store; those that are missing are trained first.
+    """Fills surrogate networks from the store; trains missing ones first.
 
     Returns:
         What became of each: its `task`, `steps`, and if it was trained `name`, the folder's, and
@@ -55,7 +55,7 @@ def obtain_extractor(learner: Learner) -> dict[str, Any]:
 
 
 def read_extractors(learners: Iterable[Learner]) -> None:
-    """Fills surrogate networks from the store; nothing is trained.
+    """Fills surrogate networks from the store; trains nothing.
 
     Raises:
         StoreError: If one is missing.
@@ -65,7 +65,7 @@ def read_extractors(learners: Iterable[Learner]) -> None:
             _, folder = _place(learner)
             if folder.summary() is None:
                 raise StoreError(
-                    f"{folder.path}: is missing, the extractor that the metric needs. Copy it "
+                    f"{folder.path}: the metric needs this extractor, which is missing. Copy it "
                     "there with the run, or run the run's command again with its data."
                 )
             load_network(folder.file(BEST), learner.network)
@@ -101,7 +101,7 @@ def _train(learner: Learner, identity: dict[str, Any], folder: Folder) -> None:
         labels=learning.needs_labels,
     )
     if not dataset.members("train"):
-        print(f"{task} on {dataset.name}: without training subjects it learns on the test images")
+        print(f"{task} on {dataset.name}: no training subjects, so it learns on the test images")
     network.requires_grad_(True)
     if isinstance(network, StartsFromImages):
         members = evenly_spaced(training.members, STARTING_IMAGES)

@@ -1,4 +1,4 @@
-"""Pairs of new files, given one by one or listed in a table, and what they are called."""
+"""Pairs of new files, given one by one or listed in a table, and their names."""
 
 import os
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class PairOfFiles:
         labels: Label map of the moving image, or None.
         fixed_labels: Label map of the fixed image, or None.
         landmarks: Points of the fixed image, or None.
-        depth: How many parts at the end of their paths the images are called by, at least.
+        depth: Number of parts at the end of their paths that name the images, at least.
 
     Raises:
-        DataError: If there are labels of the fixed image alone, which nothing can be done with.
+        DataError: If only the fixed image has labels, which has no use.
     """
 
     moving: Path
@@ -37,8 +37,8 @@ class PairOfFiles:
     def __post_init__(self) -> None:
         if self.fixed_labels is not None and self.labels is None:
             raise DataError(
-                f"{self.fixed_labels}: are labels of the fixed image {self.fixed}, and those of "
-                f"the moving image {self.moving} are not given. Give both, or leave it out."
+                f"{self.fixed_labels}: labels the fixed image {self.fixed}, but the moving image "
+                f"{self.moving} has no labels. Give both label maps, or none."
             )
 
     @property
@@ -48,7 +48,7 @@ class PairOfFiles:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Moving and fixed image, as they are called: with the folders that tell them apart."""
+        """Names of moving and fixed image, with the folders that distinguish them."""
         first, second = (_parts(path) for path in (self.moving, self.fixed))
         depths = range(self.depth, max(len(first), len(second)) + 1)
         depth = next((n for n in depths if first[-n:] != second[-n:]), self.depth)
@@ -56,21 +56,23 @@ class PairOfFiles:
 
     @property
     def folder(self) -> str:
-        """What the folder of the pair is called among those of others."""
+        """Name of the folder of the pair."""
         return "_to_".join(self.names).replace("/", "_")
 
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:
     """The pairs of a CSV table with the columns moving, fixed and, if there are any, labels,
-    fixed_labels and landmarks; paths are relative to the table. They are called by as many folders
-    as tell them apart.
+    fixed_labels and landmarks; paths are relative to the table. Their names include as many folders
+    as distinguish them.
 
     Raises:
         DataError: If it cannot be read, a row lacks an image, there is no file that it names, or
             two pairs are the same.
     """
     if not path.exists():
-        raise DataError(f"{path}: no such file. Write a CSV with the columns moving, fixed there.")
+        raise DataError(
+            f"{path}: no such file. Write a CSV there with the columns moving and fixed."
+        )
     pairs: list[PairOfFiles] = []
     lines: list[int] = []
     for row in read_table(path, ("moving", "fixed"), optional=("labels", "fixed_labels")):
@@ -102,8 +104,8 @@ def _told_apart(
         if first.setdefault(pair.folder, line) != line:
             raise DataError(
                 f"{table}: lines {first[pair.folder]} and {line} both register "
-                f"{' to '.join(pair.stems)}, and the results of one would replace those of "
-                "the other. Leave one of them out, or register it by --moving and --fixed."
+                f"{' to '.join(pair.stems)}; the results of one would replace those of the other. "
+                "Leave one out, or register it with --moving and --fixed."
             )
     return named
 

@@ -1,4 +1,4 @@
-"""One run, from its configuration to its record. Finds finished runs without importing torch."""
+"""Runs one experiment, from configuration to record; finds finished runs without torch."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ from bench.store.tracking import check_tracker
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `run` ended.
+    """Result of a call of `run`.
 
     Attributes:
         folder: The run's folder.
@@ -41,12 +41,12 @@ def run(config: DictConfig, in_sweep: bool = False) -> Outcome:
 
     Args:
         config: A composed configuration.
-        in_sweep: Whether it is one of several: what cannot work is then recorded as skipped, and
-            what another process is running is left to it.
+        in_sweep: Whether it is one of several: a combination that cannot work is then recorded as
+            skipped, and a run of another process is left to that process.
 
     Raises:
-        BenchError: What the user can mend, in one line.
-        Interrupted: After SIGINT or SIGTERM in training; the same command goes on.
+        BenchError: An error that the user can correct, in one line.
+        Interrupted: After SIGINT or SIGTERM in training; the same command continues.
     """
     try:
         return _run(config, in_sweep)

@@ -1,4 +1,4 @@
-"""Maps of changes between new files, by the method of a finished run."""
+"""Maps changes between new files with the method of a finished run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ TASKS = (REGISTRATION, "changes")  # whose methods can map changes
 
 @dataclass(frozen=True)
 class Mapped:
-    """What was written for a pair of files.
+    """The output for a pair of files.
 
     Attributes:
         line: The result in one line.
-        notes: What the maps leave out, a line each.
+        notes: What the maps leave out, one line each.
     """
 
     line: str
@@ -68,7 +68,9 @@ class ChangeMapper(Registrar):
                 path = aside / ("change" if name == MAIN else f"change_{name}")
                 written.append(_write(path, found[0].float().cpu().numpy(), fixed))
         if MAIN not in maps:
-            notes.append("the run has no metric with a map of its values, and so no map change")
+            notes.append(
+                "the metric of the run gives no map of its values, so there is no map change"
+            )
         called, other = files.names
         names = ", ".join(path.name for path in written)
         return Mapped(f"{called} to {other}: {out}: {names}", notes)

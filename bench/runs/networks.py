@@ -1,4 +1,4 @@
-"""Getting a network that knows λ: trained once for all runs that differ in λ only."""
+"""Gets a network conditioned on λ, which is trained once for all runs that differ only in λ."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def obtain_network(run: Run, job: Job) -> dict[str, Any]:
     assert network is not None
     identity, folder = network
     summary = obtain(folder, "the network", lambda: _train(run, job, identity, folder))
-    print(f"{run.folder.name}: takes the network {folder.name}")
+    print(f"{run.folder.name}: uses the network {folder.name}")
     for name in (BEST, HISTORY):
         write_atomically(run.folder.file(name), folder.file(name).read_bytes())
     return {"name": folder.name, **{key: summary[key] for key in TOLD}}

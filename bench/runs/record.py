@@ -1,4 +1,4 @@
-"""Whatever is trained or tested in a folder: tracked, recorded when finished, or why it failed."""
+"""Does the work of a folder: tracks it, and records its result or its failure."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,8 +30,8 @@ def carry_out(
 
     Args:
         folder: Claimed and started.
-        header: What the summary begins with.
-        experiment: Says where and how progress is tracked.
+        header: First entries of the summary.
+        experiment: Its tracker settings apply.
         kind: Of the work, for the tracker.
         config: Configuration that the tracker shows.
         work: Does it and returns the rest of the summary.

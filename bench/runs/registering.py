@@ -1,4 +1,4 @@
-"""The method of a finished run on new files."""
+"""Applies the method of a finished run to new files."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -44,13 +44,13 @@ from bench.tasks.registration.testing import register
 
 @dataclass(frozen=True)
 class Registered:
-    """What the registration of a pair of files gave.
+    """Result of the registration of a pair of files.
 
     Attributes:
         names: Moving and fixed image.
         before: `similarity` and `dice` of the pair as it is, where they can be computed.
         after: The same of the registered pair, and `folding`.
-        notes: What the scores leave out, a line each.
+        notes: What the scores leave out, one line each.
         files: What was written.
     """
 
@@ -78,7 +78,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class NewImage:
-    """A new file, as it is and preprocessed.
+    """A new file, original and preprocessed.
 
     Attributes:
         raw: What the file holds.
@@ -125,17 +125,17 @@ class NewImage:
 
 
 class Registrar:
-    """Registers new files as a finished run registered its test pairs.
+    """Registers new files in the same way as a finished run registered its test pairs.
 
     Args:
-        folder: The run. Its data need not be at hand.
-        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
-        trust: Whether classes outside the suite are built from what the run has recorded.
+        folder: The run. Its data are not needed.
+        accelerator: Where to compute, as `trainer.accelerator`; None: as the run.
+        trust: Whether to build classes outside the suite that the run recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
         StoreError: If the run has not finished, or something of it is missing.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
 
     def __init__(
@@ -170,15 +170,15 @@ class Registrar:
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the displacement cannot be written so, or not to that folder.
+            ConfigError: If the displacement cannot be written in this layout, or to this folder.
         """
         self._check_layout(layout)
         moving, fixed = self.read(files)
         placed = moving.raw.lies_in_space and fixed.raw.lies_in_space
         if layout not in (None, "voxels") and not placed:
             raise ConfigError(
-                f"--format {layout}: is for volumes that say where they lie in space, and "
-                f"{files.fixed} or {files.moving} does not. Use --format voxels."
+                f"--format {layout}: needs volumes with a position in space; {files.fixed} or "
+                f"{files.moving} has none. Use --format voxels."
             )
         layout = layout or ("ants" if placed else "voxels")
         notes = self.notes(moving, fixed)
@@ -233,7 +233,7 @@ class Registrar:
             raise ConfigError(f"--format {layout}: must be one of {', '.join(LAYOUTS)}.")
         if self.dataset.ndim == 2 and layout != "voxels":
             raise ConfigError(
-                f"--format {layout}: is for volumes, and {self.name} registers 2D images. Use "
+                f"--format {layout}: needs volumes, but {self.name} registers 2D images. Use "
                 "--format voxels."
             )
 
@@ -257,20 +257,21 @@ class Registrar:
             sample, channels = replace(sample, image=sample.image[shown]), len(shown)
         if channels != dataset.channels:
             raise DataError(
-                f"{path}: has {channels} channel(s), and {self.name} registers images of "
+                f"{path}: has {channels} channel(s), but {self.name} registers images with "
                 f"{dataset.channels}. Give files like those of {dataset.name}."
             )
         if dataset.shapes is None and tuple(shape) != dataset.shape:
             raise DataError(
-                f"{path}: has shape {tuple(shape)} once preprocessed, and {self.name} registers "
-                f"images of {dataset.shape}. Crop or pad it, or take a run with dataset.shape set."
+                f"{path}: has shape {tuple(shape)} after preprocessing, but {self.name} registers "
+                f"images of shape {dataset.shape}. Crop or pad it, or use a run with dataset.shape "
+                "set."
             )
         known = dataset.index["spacing"], dataset.index["unit"]
         same = np.allclose(sample.spacing, known[0], rtol=1e-2, atol=0)
         if sample.unit == known[1] and not same:
             raise DataError(
-                f"{path}: has voxels of {listed(sample.spacing, sample.unit)}, and {self.name} "
-                f"registers images of {listed(*known)}. Resample it, or take a run with "
+                f"{path}: has voxels of {listed(sample.spacing, sample.unit)}, but {self.name} "
+                f"registers images with voxels of {listed(*known)}. Resample it, or use a run with "
                 "dataset.spacing set."
             )
         step = dataset.step if dataset.step == sample.step else None
@@ -308,14 +309,14 @@ class Registrar:
         ]
         if cut:
             notes.append(
-                f"the run sees {' and '.join(cut)}; beyond, the displacement is continued from "
-                "the border, and D and Dice say nothing of it"
+                f"the run sees {' and '.join(cut)}; beyond them it extends the displacement from "
+                "the border, and D and Dice do not count them"
             )
         foreign = sorted({*moving.foreign, *fixed.foreign})
         if foreign and moving.labels is not None and fixed.labels is not None:
-            noun = "labels {} are no classes" if len(foreign) > 1 else "label {} is no class"
+            noun = "labels {} are not classes" if len(foreign) > 1 else "label {} is not a class"
             notes.append(
-                f"{noun.format(few(foreign))} of the run; Dice is over {few(self.classes[1:])}"
+                f"{noun.format(few(foreign))} of the run; Dice covers {few(self.classes[1:])}"
             )
         return notes
 
@@ -337,7 +338,7 @@ class Registrar:
         reason = self._reason_against_metric(first is not None and second is not None)
         needs_points = reason_without_landmarks(self.job.objective.similarity, False)
         labels = "Give --labels and --fixed-labels."
-        advice = "Take a run of another metric." if needs_points else labels
+        advice = "Use a run with another metric." if needs_points else labels
         if reason and not isinstance(self.job.method, NetworkMethod):  # which only predicts
             raise DataError(f"{self.name}: cannot register {files.moving}: {reason}. {advice}")
         images, classes = (moving.image, fixed.image), len(self.classes)

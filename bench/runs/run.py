@@ -20,13 +20,13 @@ from bench.store.folder import DATA, NETWORKS, RUNS, Folder
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment on data that are known.
+    """An experiment whose data set is known.
 
     Attributes:
         setup: The experiment and its data.
-        header: What its summary begins with: id, variant, task, names, `weight` (λ, or c of a
+        header: First entries of its summary: id, variant, task, names, `weight` (λ, or c of a
             synthesis), seed. `metric`, `regularizer` and `weight` are None if the method uses none.
-        folder: Where it is recorded.
+        folder: The folder that records it.
     """
 
     setup: Setup

@@ -1,4 +1,4 @@
-"""What several runs need and one of them makes: in a folder, once, under a lock."""
+"""Results that several runs share: one run creates them in a folder, once, under a lock."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from bench.training.trainee import Fitted
 
 
 def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, Any]:
-    """The summary of what is stored in a folder; it is trained first if it is missing or damaged.
+    """The summary of a stored training; trains it first if it is missing or damaged.
 
     Args:
         folder: Where it is, or will be.
@@ -20,7 +20,10 @@ def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, An
         with folder.claim(wait=True):
             if not _is_whole(folder):
                 if folder.summary() is not None:
-                    print(f"{folder.path}: is damaged ({_damage(folder)}); {what} is made again")
+                    print(
+                        f"{folder.path}: is damaged ({_damage(folder)}); the suite makes {what} "
+                        "again"
+                    )
                     folder.forget()
                 train()
     return folder.summary() or {}

@@ -1,4 +1,4 @@
-"""What finished runs have made: their methods and metrics, on the data they were made for."""
+"""Loads the methods and metrics of finished runs, on their data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -34,12 +34,12 @@ def load_run(folder: Folder, trust: bool = False, weight: float | None = None) -
 
     Args:
         folder: The run.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
-        StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        StoreError: If it has not finished, is not a registration, or its data have changed.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     setup = load_setup(folder, trust, weight)
     within_mask = setup.experiment.config.get("task", {}).get("within_mask")
@@ -58,27 +58,27 @@ def load_method(
     job_of: Callable[[Setup, Parts], RegistrationJob] = RegistrationJob,
     tasks: Sequence[str] = (REGISTRATION,),
 ) -> RegistrationJob:
-    """A finished registration, ready to register new images; its data need not be at hand.
+    """A finished registration, ready to register new images; needs none of its data.
 
     Args:
         folder: A finished run; nothing is trained and nothing written.
-        accelerator: Where to compute, as `trainer.accelerator`; None as the run did.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        accelerator: Where to compute, as `trainer.accelerator`; None: as the run.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
         job_of: What the job is made by.
         tasks: Of which tasks the run may be.
 
     Raises:
         StoreError: If it has not finished, is of another task, or something of it is missing.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     config = _finished_config(folder, trust, weight, tasks)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
     content = read_json(folder.file(DATA))
     if content is None:
         raise StoreError(
-            f"{folder.path.name}: has no readable {DATA}, without which it cannot be used on new "
-            "images. Run its command again with force=true."
+            f"{folder.path.name}: has no readable {DATA}, which new images need. Run its command "
+            "again with force=true."
         )
     check_recorded(content, str(folder.file(DATA)), trust, TRUSTING)
     experiment = Experiment.from_config(OmegaConf.create(config))
@@ -102,19 +102,19 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
 
     Args:
         folder: The run.
-        trust: Whether classes outside the suite are built from what it has recorded.
+        trust: Whether to build classes outside the suite that it recorded.
         weight: λ for a network that takes it; None for the run's.
 
     Raises:
-        StoreError: If it has not finished, is no registration, or its data are others now.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        StoreError: If it has not finished, is not a registration, or its data have changed.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     config = _finished_config(folder, trust, weight)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
     if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
-            f"{folder.path.name}: the files of {setup.dataset.name} are no longer those it was "
-            "trained on; put them back, or run it anew."
+            f"{folder.path.name}: the files of {setup.dataset.name} have changed since its "
+            "training. Restore them, or rerun it."
         )
     return setup
 
@@ -129,11 +129,14 @@ def _finished_config(
 
     Raises:
         StoreError: If it has not finished, is damaged, or is of another task.
-        ConfigError: If it names a class that is not trusted, or did not learn λ.
+        ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
     summary = folder.finished()
     if summary.get("task", REGISTRATION) not in tasks:
-        raise StoreError(f"{folder.path.name}: is a run of task={summary['task']}, which has none.")
+        raise StoreError(
+            f"{folder.path.name}: is a run of task={summary['task']}; this command needs a run of "
+            f"task={' or '.join(tasks)}."
+        )
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
@@ -148,9 +151,11 @@ def _check_learned(weight: float, model: Mapping[str, Any], name: str) -> None:
     weights = weight_range(model)
     if weights is None:
         raise ConfigError(
-            f"--weight {weight:g}: {name} knows one λ only. Give a run of model.conditioned=lambda."
+            f"--weight {weight:g}: {name} learned one λ only. Name a run with "
+            "model.conditioned=lambda."
         )
     if weight not in weights:
         raise ConfigError(
-            f"--weight {weight:g}: the network of {name} learned λ of {weights}. Give one of these."
+            f"--weight {weight:g}: the network of {name} learned λ of {weights}. Choose a λ in "
+            "this range."
         )

@@ -1,1 +1,1 @@
-"""Scores: what is measured on a test case."""
+"""Scores: measurements on a test case."""

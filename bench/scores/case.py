@@ -1,4 +1,4 @@
-"""What scores are computed from: a test pair under a displacement."""
+"""The input of scores: a test pair under a displacement."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -21,7 +21,7 @@ GIVEN = {  # what a score can need, and the attributes of a case that are it
 
 @dataclass
 class Case:
-    """A pair under a displacement; what is None is not known, and its scores do not apply.
+    """A pair under a displacement; None means unknown, and the scores that need it do not apply.
 
     Attributes:
         displacement: u (1, D, *S), voxels.

@@ -1,4 +1,4 @@
-"""What is measured while a pair is registered."""
+"""Measurements during the registration of a pair."""
 
 from bench.scores.case import Case
 

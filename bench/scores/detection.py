@@ -7,15 +7,15 @@ from bench.scores.case import Case
 
 def auc(case: Case, name: str) -> float:
     """Area under the ROC curve of one of a case's maps."""
-    return area_under_roc(*_judged(case, name))
+    return area_under_roc(*judged(case, name))
 
 
 def ap(case: Case, name: str) -> float:
     """Average precision of one of a case's maps."""
-    return average_precision(*_judged(case, name))
+    return average_precision(*judged(case, name))
 
 
-def _judged(case: Case, name: str) -> tuple[np.ndarray, np.ndarray]:
+def judged(case: Case, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Values of a map, and whether they are of the change, where scores count."""
     assert case.change is not None
     where = np.ones(case.change.shape, bool) if case.counted is None else case.counted
@@ -58,9 +58,46 @@ def average_precision(values: np.ndarray, positive: np.ndarray) -> float:
     count = int(positive.sum())
     if not count:
         return float("nan")
+    found, false = _counts(values, positive)
+    gained = np.diff(found) / count
+    return float((found[1:] / (found + false)[1:] * gained).sum())
+
+
+def true_positive_rates(values: np.ndarray, positive: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Height of the ROC curve; linear between thresholds, as `area_under_roc` has ties.
+
+    Args:
+        values: (N,), no NaN.
+        positive: (N,) bool, some and not all.
+        at: False positive rates (K,).
+
+    Returns:
+        (K,) in [0, 1].
+    """
+    found, false = _counts(values, positive)
+    return np.interp(at, false / false[-1], found / found[-1])
+
+
+def precisions(values: np.ndarray, positive: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Precision at the highest threshold that reaches a recall.
+
+    Args:
+        values: (N,), no NaN.
+        positive: (N,) bool, some of them.
+        at: Recalls (K,) in [0, 1].
+
+    Returns:
+        (K,) in [0, 1].
+    """
+    found, false = _counts(values, positive)
+    places = np.searchsorted(found[1:] / found[-1], at - 1e-12)
+    return (found[1:] / (found[1:] + false[1:]))[places]
+
+
+def _counts(values: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives at each threshold from the highest, beginning with none."""
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     found = positive[order].cumsum()[last]
-    gained = np.diff(found, prepend=0) / count
-    return float((found / (last + 1) * gained).sum())
+    return np.append(0, found), np.append(0, last + 1 - found)

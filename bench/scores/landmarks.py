@@ -1,4 +1,4 @@
-"""Target registration errors: how far landmarks end from where they should.
+"""Target registration errors: distances of mapped landmarks from their targets.
 
 The direction is Learn2Reg's (Hering et al., IEEE TMI 2022): the fixed image's points are mapped by
 Φ(p) = p + u(p) into the moving image and compared with its points there. That needs no inverse.

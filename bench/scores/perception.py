@@ -8,8 +8,10 @@ from scipy.stats import rankdata
 SAME = 1e-5  # relative difference below which float32 does not tell two distances apart
 
 
-def two_afc(distances: Sequence[float], adjacent: bool = False) -> float:
-    """Share of pairs that a metric puts in order, ties as a half; NaN for fewer than two images.
+def two_afc(
+    distances: Sequence[float], adjacent: bool = False, order: Sequence[float] | None = None
+) -> float:
+    """Share of pairs that a metric puts in order, ties as a half; NaN without a pair.
 
     It is the two-alternative forced choice of LPIPS with a judge who is always right: of
     (1 - h) where d0 < d1, h where d1 < d0 and 1/2 at ties, h is 0. Source: Zhang et al., CVPR 2018.
@@ -17,15 +19,40 @@ def two_afc(distances: Sequence[float], adjacent: bool = False) -> float:
     Args:
         distances: D of images in their known order, the nearest first.
         adjacent: Whether only neighbours in the order count.
+        order: Where each image stands, ascending, if some stand at one place: two of these make no
+            pair.
     """
     d = np.asarray(distances, dtype=float)
     first, second = np.triu_indices(len(d), 1)
     if adjacent:
         first, second = np.arange(len(d) - 1), np.arange(1, len(d))
+    if order is not None:
+        apart = np.asarray(order)[first] < np.asarray(order)[second]
+        first, second = first[apart], second[apart]
     if len(first) == 0:
         return float("nan")
-    tied = np.abs(d[second] - d[first]) <= SAME * np.maximum(np.abs(d[first]), np.abs(d[second]))
-    return float(np.where(tied, 0.5, d[first] < d[second]).mean())
+    return float(np.mean(_first_is_nearer(d[first], d[second])))
+
+
+def agreement(a: float, b: float, preferring_b: float) -> float:
+    """Share of people with whom a metric agrees on which of two images is nearer to a reference.
+
+    (1 - h) where a is less than b, h where b is less than a, and 1/2 at ties. Its mean over
+    triplets is LPIPS's 2AFC score. Source: Zhang et al., CVPR 2018.
+
+    Args:
+        a: D of the first image.
+        b: D of the second.
+        preferring_b: h, the share of people to whom the second is nearer, from 0 to 1.
+    """
+    first = float(_first_is_nearer(np.array(a), np.array(b)))
+    return first * (1 - preferring_b) + (1 - first) * preferring_b
+
+
+def _first_is_nearer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """1 where the first distance is less, 0 where the second is, 0.5 where they are the same."""
+    tied = np.abs(second - first) <= SAME * np.maximum(np.abs(first), np.abs(second))
+    return np.where(tied, 0.5, first < second)
 
 
 def rank_correlation(distances: Sequence[float]) -> float:

@@ -15,10 +15,12 @@ def make_ready() -> None:
 
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 LANDMARKS = "bench.scores.landmarks"
+FALSE_POSITIVES = (1, 4)  # of an image, at which components of a change are found
 MAIN = "main"  # the map that a method itself gives; see `bench.tasks.changes.maps`
 MAPS = {
     MAIN: "",
     "one_direction": "one direction",
+    "relative": "relative to the usual",
     "intensity": "intensity difference",
     "li_wyatt": "Li and Wyatt",
     "jacobian": "Jacobian",
@@ -26,7 +28,7 @@ MAPS = {
 
 
 def _detection_scores() -> Iterator[Score]:
-    """AUC and average precision of each map of changes."""
+    """AUC and average precision of each map of changes; what peaks of that of the method find."""
     for name, words in MAPS.items():
         for score, title, definition in (
             ("auc", "AUC", "area under the ROC curve, voxel by voxel, against the mask of change"),
@@ -46,6 +48,22 @@ def _detection_scores() -> Iterator[Score]:
                 compared=False,
                 in_short=name == MAIN,
             )
+    for count in FALSE_POSITIVES:
+        false = "one false peak" if count == 1 else f"{count} false peaks"
+        yield Score(
+            f"found_{count}",
+            f"Found at {count} false",
+            best="max",
+            digits=3,
+            description="share of the components of the change in which a peak of the map of the "
+            f"method lies, of those before more than {false} of an image",
+            kind="changes",
+            needs=("change",),
+            function=f"bench.scores.peaks:found_at_{count}",
+            of_map=MAIN,
+            has_interval=True,
+            compared=False,
+        )
 
 
 SCORES: dict[str, Score] = {
@@ -250,8 +268,8 @@ SCORES: dict[str, Score] = {
 }
 
 DISTORTIONS = (
-    *("noise", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
-    *("downsampling", "deformation"),
+    *("noise", "rician", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
+    *("undersampling", "downsampling", "deformation", "lesions"),
 )
 APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
 
@@ -324,6 +342,39 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
             best="max",
             digits=3,
             description="share of the true path on which D is below half its way down",
+            in_short=True,
+        ),
+        Score(
+            "sections",
+            "Sections",
+            best="max",
+            digits=3,
+            description="2AFC: a nearer section of a stack, or frame, is nearer than a farther one",
+            in_short=True,
+        ),
+        Score(
+            "persons",
+            "Persons",
+            best="max",
+            digits=3,
+            description="2AFC: another visit of the person is nearer than another person",
+            in_short=True,
+        ),
+        Score(
+            "contrasts",
+            "Contrasts",
+            best="max",
+            digits=3,
+            description="2AFC: the same anatomy in another contrast is nearer than another anatomy "
+            "in the same one",
+            in_short=True,
+        ),
+        Score(
+            "judged",
+            "Judged",
+            best="max",
+            digits=3,
+            description="agreement with people who chose the nearer of two images: 2AFC of LPIPS",
             in_short=True,
         ),
         *(Score(f"2afc_{name}", f"2AFC {name}", best="max", digits=3) for name in DISTORTIONS),

@@ -1,4 +1,4 @@
-"""What a score is: its names, what is best, and how it is computed."""
+"""A score: its names, direction and computation."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,7 +16,7 @@ class Score:
 
     Attributes:
         name: Key in every file and table.
-        title: How figures and tables call it.
+        title: Name in figures and tables.
         best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
         description: One line on its definition; docs/scores.md has the formulas.

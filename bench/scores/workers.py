@@ -1,4 +1,4 @@
-"""Processes that compute beside the main one."""
+"""Worker processes beside the main one."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ ENOUGH = 100_000_000  # units of work that outweigh the start of processes, some
 
 
 class Immediately(Executor):
-    """Computes what it is given at once, in this process."""
+    """Computes each task at once, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """A future that is done."""

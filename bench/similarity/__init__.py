@@ -11,6 +11,7 @@ from bench.similarity.dice import Dice
 from bench.similarity.keypoints import Keypoints
 from bench.similarity.labels import LabelMSE
 from bench.similarity.mind import MIND
+from bench.similarity.ms_ssim import MSSSIM
 from bench.similarity.mse import MSE
 from bench.similarity.ncc import NCC
 from bench.similarity.nmi import NMI
@@ -20,6 +21,7 @@ from bench.similarity.weighted_sum import WeightedSum
 __all__ = [
     "MIND",
     "MSE",
+    "MSSSIM",
     "NCC",
     "NMI",
     "SSIM",

@@ -8,7 +8,7 @@ from torch import Tensor
 from bench.pair import Pair
 from bench.similarity.base import Similarity
 
-NEEDS_LANDMARKS = "needs landmarks, and the data set has none"
+NEEDS_LANDMARKS = "needs landmarks, but the data set has none"
 
 
 class Keypoints(Similarity):

@@ -6,7 +6,7 @@ from torch import Tensor
 from bench.pair import Pair
 from bench.similarity.base import Similarity
 
-NEEDS_LABELS = "needs labels, and the data set has none"
+NEEDS_LABELS = "needs labels, but the data set has none"
 
 
 class LabelMSE(Similarity):

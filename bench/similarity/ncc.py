@@ -65,8 +65,8 @@ class NCC(Similarity):
         if self.window > smallest:
             raise Unsupported(
                 f"NCC's window={self.window} is larger than the images, whose shortest axis has "
-                f"{smallest} voxels. Take a smaller one, or {WHOLE} for the image: metric.window, "
-                "or metric.terms.NAME.window in a sum."
+                f"{smallest} voxels. Choose a smaller metric.window (metric.terms.NAME.window in a "
+                f"sum), or {WHOLE} for the whole image."
             )
         return _LocalNCC.apply(pair.warped, pair.fixed, shares, self.window, self.floor)
 

@@ -32,7 +32,7 @@ class SSIM(Similarity):
         if self.window > min(shape):
             raise Unsupported(
                 f"SSIM's window={self.window} is larger than the images, whose shortest axis has "
-                f"{min(shape)} voxels. Take a smaller one: metric.window."
+                f"{min(shape)} voxels. Choose a smaller metric.window."
             )
         fixed = pair.fixed.flatten(1)
         span = (fixed.amax(1) - fixed.amin(1)).clamp(min=1e-6).view(-1, *[1] * (len(shape) + 1))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.errors import StoreError
 from bench.store.files import write_atomically
 
-ALTERED = "its bytes are not those that were written"
+ALTERED = "its bytes have changed since it was written"
 
 
 def save_network(path: Path, network: nn.Module, description: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def load_network(path: Path, network: nn.Module) -> dict[str, Any]:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None if it is as it was written."""
+    """What is wrong with a checkpoint, in words; None if it is intact."""
     try:
         _read(path)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Names that come from files, as terminals, Markdown and CSV show them: as text and nothing else.
+"""Escapes names from files, so that terminals, Markdown and CSV show them as plain text.
 
 HTML is escaped by `html.escape` and jinja, LaTeX in `bench.analysis.report.markup`.
 """

@@ -1,4 +1,4 @@
-"""Writing so that a file is the former one or the new one, whole, whatever happens; checksums."""
+"""Atomic writing: a file is always the complete old one or the complete new one. Checksums."""
 
 import csv
 import ctypes
@@ -16,11 +16,11 @@ from bench.store.escaping import for_csv
 AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
 BLOCK = 1 << 20  # bytes read at once
 CHECKSUM = "checksum"  # key of a sealed JSON object
-ALTERED = "is not as it was written"
+ALTERED = "has changed since it was written"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file to the side, then puts it in place of the former one in one step."""
+    """Writes a file under another name, then replaces the former file in one step."""
     partial = path.with_name(path.name + ".partial")
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -137,7 +137,7 @@ def seal_of(path: Path) -> Path:
 
 
 def is_as_written(path: Path) -> bool:
-    """Whether a file has the checksum beside it; one without any counts as it is.
+    """Whether a file has the checksum beside it; a file without a checksum counts as intact.
 
     Raises:
         OSError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""Results on disk: a folder per run, extractor or network, finished when its summary is there."""
+"""Results on disk: a folder per run, extractor or network, finished once its summary exists."""
 
 import csv
 import shutil
@@ -40,21 +40,23 @@ CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
 VALIDATION = "validation.csv"
 LANDMARKS = "landmarks.csv"
 IMAGES, DISTANCES = "images.csv", "distances.csv"  # of tasks of single images
+JUDGEMENTS = "judgements.csv"  # of the task perception
+CURVES = "curves.csv"  # of the task changes
 DATA = "data.json"  # what a run needs to be used without its data
 SHOWN = "shown.npz"  # what the figure of a synthesis shows, for the panel of a report
 ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs
 FILES = "files"  # of a summary: CRC-32 by name
-NEWER = f"was written by a newer version than this one, which knows schema {SCHEMA}"
-UPDATE = "Update, or choose another folder with results_dir=DIR."
-RUN_AGAIN = "The same command runs it again."
-ANEW = "force=true runs it anew."
+NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
+UPDATE = "Update the suite, or choose another folder with results_dir=DIR."
+RUN_AGAIN = "Run the same command to repeat it."
+ANEW = "Pass force=true to rerun it."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """Status of a run."""
 
     FINISHED = "finished"
     RUNNING = "running"
@@ -67,11 +69,11 @@ class Status(StrEnum):
 
 
 class Standing(NamedTuple):
-    """Where a run stands.
+    """Status of a run.
 
     Attributes:
         status: In a word.
-        reason: Why it has failed, was skipped or is damaged, and what to do.
+        reason: Why it failed, was skipped or is damaged, and what to do.
         summary: Of a finished run.
     """
 
@@ -101,7 +103,7 @@ class Folder:
         return self._read_summary()[0]
 
     def finished(self) -> dict[str, Any]:
-        """The summary of a finished run, whose files are as they were written.
+        """The summary of a finished run with intact files.
 
         Raises:
             StoreError: If it has not finished, or is damaged.
@@ -110,7 +112,9 @@ class Folder:
         if found.status is Status.DAMAGED:
             raise StoreError(f"{self.path.name}: is damaged: {found.reason}")
         if found.summary is None:
-            raise StoreError(f"{self.path.name}: has not finished. Run its command to its end.")
+            raise StoreError(
+                f"{self.path.name}: has not finished. Run its command again to finish it."
+            )
         return found.summary
 
     def status(self) -> Status:
@@ -160,7 +164,7 @@ class Folder:
         return ""
 
     def refuse_newer(self) -> None:
-        """Raises StoreError if a newer version has written here, whose results must stay."""
+        """Raises StoreError if a newer version wrote here; its results must stay."""
         if self._read_summary()[1].endswith(UPDATE):
             raise StoreError(f"{self.path}: {self._read_summary()[1]}")
 
@@ -169,7 +173,7 @@ class Folder:
         """Holds the folder for one process; a dead holder's claim ends with it.
 
         Args:
-            wait: Whether to wait for another process, rather than to give up at once.
+            wait: Whether to wait for another process instead of giving up at once.
 
         Raises:
             Busy: If another process holds it and `wait` is false.
@@ -182,14 +186,14 @@ class Folder:
                 held_until_the_end.enter_context(lock)
             except Busy:
                 raise Busy(
-                    f"{self.name} is being run by another process. Wait for it; "
-                    "`python -m bench runs` shows when it has finished."
+                    f"Another process is running {self.name}. Wait for it; `python -m bench runs` "
+                    "shows when it has finished."
                 ) from None
             recover(self.path)
             yield
 
     def start(self, header: dict[str, Any], config: str, environment: dict[str, Any]) -> None:
-        """Makes the folder, or goes on with it; forgets an earlier failure.
+        """Creates the folder, or continues with it; forgets an earlier failure.
 
         For the process that holds the folder: what a killed one was writing is cleared away.
 
@@ -209,7 +213,7 @@ class Folder:
         self.file(TRACEBACK).unlink(missing_ok=True)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Writes the summary, by which the run counts as finished, and drops its last state.
+        """Writes the summary, which marks the run as finished, and deletes its last state.
 
         It holds its checksum and those of the run's files.
         """
@@ -319,7 +323,7 @@ def _fault_of(content: Mapping[str, Any]) -> str | None:
     schema = content.get("schema")
     finished = content.get("status") == Status.FINISHED
     if not (isinstance(schema, int) and finished and isinstance(content.get(FILES, {}), dict)):
-        return "is no summary of a finished run"
+        return "is not the summary of a finished run"
     if schema > SCHEMA:
         return NEWER
     scores = content.get("scores")

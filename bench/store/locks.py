@@ -1,4 +1,4 @@
-"""Locks between processes; that of a process that dies ends with it."""
+"""Locks between processes; a lock ends with its process."""
 
 import errno
 import os
@@ -18,11 +18,11 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @contextmanager
 def held(path: Path, what: str, remedy: str, patience: float | None = None) -> Iterator[None]:
-    """Holds a lock file, whose folder is made if need be.
+    """Holds a lock file; creates its folder if necessary.
 
     Args:
         path: The lock file.
-        what: What it is on, for the line that says for whom is waited.
+        what: What it locks, for the line that a waiting process prints.
         remedy: The setting that names another place, for file systems without locks.
         patience: Seconds to wait; None waits as long as it takes, and says so.
 
@@ -38,14 +38,14 @@ def held(path: Path, what: str, remedy: str, patience: float | None = None) -> I
         except Timeout:
             if patience is not None:
                 raise Busy(f"{what} is held by {_holder(path)}.") from None
-            print(f"waiting for {what}, which {_holder(path)} holds", file=sys.stderr, flush=True)
+            print(f"waiting for {what}, held by {_holder(path)}", file=sys.stderr, flush=True)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
         raise StoreError(
-            f"{path}: this file system has no locks ({error}), without which two processes could "
-            f"write the same files. Choose a folder on another one with {remedy}."
+            f"{path}: this file system has no locks ({error}), so two processes could write the "
+            f"same files. Choose a folder on another file system with {remedy}."
         ) from error
     try:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What an unfinished run has done case by case, from which it goes on."""
+"""The finished cases of an unfinished run, from which it continues."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ class Progress:
                     raise ValueError("it is not what was written")
                 self.entries = json.loads(content)
             except ValueError as error:
-                print(f"{path}: is damaged ({error}); its cases are computed again")
+                print(f"{path}: is damaged ({error}); the suite computes its cases again")
 
     def of(self, kind: str) -> list[Any]:
         """The entries of a kind so far."""

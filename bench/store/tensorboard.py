@@ -90,6 +90,6 @@ def check_installed() -> None:
     """Raises ConfigError if TensorBoard's package is missing."""
     if find_spec("tensorboard") is None:
         raise ConfigError(
-            "tracker=tensorboard: its package is not installed. "
-            "pip install 'registration-bench[tensorboard]' gets it."
+            "tracker=tensorboard: its package is not installed. To install it, run pip install "
+            "'registration-bench[tensorboard]'."
         )

@@ -1,4 +1,4 @@
-"""What a tracker of runs is, and what it shows of a run."""
+"""The interface of trackers, and what they show of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tracked:
-    """What a tracker is told of the run that it shows.
+    """What a tracker knows of the run that it shows.
 
     Attributes:
         run_id: Identity of the run.
@@ -28,7 +28,7 @@ class Tracked:
 
 
 class Tracker:
-    """Takes what a run reports; this one keeps nothing (`tracker=none`)."""
+    """Receives the reports of a run; this one keeps nothing (`tracker=none`)."""
 
     def log(self, row: Mapping[str, float]) -> None:
         """Logs one row of the history; `step` is the optimizer step."""

@@ -1,4 +1,4 @@
-"""Tracking of runs. A tracker that fails is switched off with one line; the run goes on."""
+"""Tracking of runs. The suite turns off a failing tracker with one line, and the run continues."""
 
 import contextlib
 import sys
@@ -51,7 +51,7 @@ class Guarded(Tracker):
             action(self._inner)
         except Exception as error:
             line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            print(f"{self._title}: {line}; the run goes on without it", file=sys.stderr)
+            print(f"{self._title}: {line}; the run continues without it", file=sys.stderr)
             failed, self._inner = self._inner, Tracker()
             with contextlib.suppress(Exception):
                 failed.close(failed=True)

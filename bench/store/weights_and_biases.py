@@ -1,7 +1,7 @@
 """Weights & Biases.
 
-What the user's environment says (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_DIR`) counts
-where the configuration leaves it open. Nothing is uploaded that nobody has asked for.
+The user's environment (`WANDB_MODE`, `WANDB_PROJECT`, `WANDB_ENTITY`, `WANDB_DIR`) applies where
+the configuration leaves a choice open. Nothing is uploaded without a request.
 """
 
 import netrc
@@ -25,7 +25,7 @@ TRUE = ("true", "1", "yes", "on")
 
 
 class WandbTracker(Tracker):
-    """One Weights & Biases run; going on with a run goes on with its record when online.
+    """One Weights & Biases run; a resumed run continues its record when online.
 
     Args:
         settings: The `tracker` section: project, entity, mode, group, artifacts.
@@ -95,8 +95,8 @@ class WandbTracker(Tracker):
         self._run.finish(exit_code=1 if failed else 0)
         if self._kept:
             print(
-                f"Weights & Biases: kept here. `wandb sync {self._kept}` uploads it; with "
-                "WANDB_MODE=online or tracker.mode=online the next run is uploaded as it goes."
+                f"Weights & Biases: recorded offline. `wandb sync {self._kept}` uploads this run; "
+                "WANDB_MODE=online or tracker.mode=online uploads the next one while it runs."
             )
 
 

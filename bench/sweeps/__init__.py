@@ -1,1 +1,1 @@
-"""Many runs: which they are, where each stands, the plan, further λ, the closing table."""
+"""Sweeps: their runs and statuses, the plan, further λ, the closing table."""

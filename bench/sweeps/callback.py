@@ -1,4 +1,4 @@
-"""What goes on around the runs of a sweep: checks, the plan, further λ, the table at the end."""
+"""Work around the runs of a sweep: checks, the plan, further λ, the table at the end."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -141,6 +141,7 @@ def refuse_chdir(job: Any) -> None:
     """
     if job.chdir:
         raise ConfigError(
-            "hydra.job.chdir=true: changes the folder that results_dir, dataset.root and other "
-            "paths are relative to. Leave it out; results_dir=DIR says where all is written."
+            "hydra.job.chdir=true: would change the folder that results_dir, dataset.root and "
+            "other paths are relative to. Leave it out; results_dir=DIR chooses where everything "
+            "is written."
         )

@@ -1,4 +1,4 @@
-"""A sweep: which runs it consists of, where each of them stands, and what they will cost."""
+"""A sweep: its runs, their statuses, and their cost."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +29,10 @@ class Cell:
     """One run of a sweep.
 
     Attributes:
-        overrides: What tells it from the default configuration.
+        overrides: Its differences from the default configuration.
         experiment: Its configuration.
         status: Where it stands.
-        reason: Why it failed or is skipped, or what it lacks.
+        reason: Why it failed or is skipped, or what is missing.
         folder: Where it is recorded; None as long as its data have not been read.
         surrogates: Extractors that it waits for, by name; they are trained once for all.
         network: Where the network for all λ is or will be, if it shares one and its data are known.
@@ -56,7 +56,7 @@ class Cell:
 
 
 def cells(config: DictConfig) -> list[Cell]:
-    """The runs of a multirun, with where each stands; prints what does not apply to some.
+    """The runs of a multirun, with their statuses; prints overrides that do not apply to some.
 
     Overrides that make the same run, such as metrics of a method that uses none, are one cell.
 
@@ -92,7 +92,7 @@ def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
 
 
 def look_up(found: Iterable[Cell]) -> None:
-    """Sets where each cell stands; reads no images and trains nothing."""
+    """Sets the status of each cell; reads no images and trains nothing."""
     look = _looking_once()
     found = list(found)
     for cell in found:

@@ -1,4 +1,4 @@
-"""Weights beyond those of a sweep, for metrics whose best one lies at the border."""
+"""Further weights for metrics of a sweep whose best weight is at the border."""
 
 import math
 from collections.abc import Sequence

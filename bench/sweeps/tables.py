@@ -1,4 +1,4 @@
-"""A sweep on the terminal: what it will run, and how it ended."""
+"""A sweep on the terminal: its plan and its results."""
 
 import sys
 from collections import Counter
@@ -24,7 +24,7 @@ Key = tuple[str, str | None, str]  # data set, metric and variant
 
 
 def print_plan(cells: Sequence[Cell]) -> None:
-    """Prints every run with where it stands, extractors to train, and the time it will take."""
+    """Prints every run with its status, the extractors to train, and an estimate of the time."""
     results = cells[0].experiment.results
     known = [
         summary
@@ -77,20 +77,20 @@ def print_plan(cells: Sequence[Cell]) -> None:
         console.print(for_rich(line), soft_wrap=True)
     waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
     told = [time for time in waiting if time is not None]
-    line = f"time: about {duration(sum(told))} on one device, as earlier runs took"
+    line = f"time: about {duration(sum(told))} on one device, judging by earlier runs"
     if len(told) < len(waiting):
         without = counted(len(waiting) - len(told), "run")
-        line += f", without {without} on data on which none has finished"
+        line += f", without {without} on data that no finished run covers"
     if waiting and not told:
-        line = "time: no run on these data has finished that would tell how long it takes"
+        line = "time: unknown, as no run on these data has finished"
     console.print(line, soft_wrap=True)
     memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
     if told_memory := [size for size in memory if size is not None]:
-        console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, as earlier runs took")
+        console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, judging by earlier runs")
     sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
     if sizes:
         megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6
-        console.print(f"disk: about {megabytes:.0f} MB, as earlier runs took")
+        console.print(f"disk: about {megabytes:.0f} MB, judging by earlier runs")
 
 
 def _trains_for_all(cell: Cell) -> bool:
@@ -121,7 +121,7 @@ def print_sweep(cells: Sequence[Cell]) -> None:
             line = f"{cell.status}: {differing}: {cell.reason}".removesuffix(": ")
             print(for_terminal(line), file=sys.stderr)
     if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
-        print("The same command runs these, and nothing else.", file=sys.stderr)
+        print("The same command runs only these.", file=sys.stderr)
 
 
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
@@ -161,7 +161,7 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
                 texts.append(text)
             note = "at the border of the weights tried" if choice.at_border else ""
             if choice.blind:
-                note = "the least of those tried: there are no validation subjects"
+                note = "the smallest λ tried: there are no validation subjects"
             weight = "–" if choice.weight is None else f"{choice.weight:g}"
             seeds = str(len(choice.runs))
             table.add_row(dataset, for_rich(label), weight, seeds, *texts, note)

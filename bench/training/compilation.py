@@ -16,7 +16,7 @@ def compile_network(network: nn.Module, device: torch.device, graphs: bool = Fal
     """
     reason = _obstacle(device)
     if reason is not None:
-        print(f"trainer.compile: not possible here, going on without ({reason})")
+        print(f"trainer.compile: not possible here, continuing without ({reason})")
         return
     torch._dynamo.config.suppress_errors = True
     network.compile(mode="reduce-overhead" if graphs else "default", dynamic=False)

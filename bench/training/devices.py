@@ -21,7 +21,7 @@ def accelerator(settings: TrainerSettings) -> str:
     kind = _accelerator(settings)
     if settings.compile == "graphs" and kind != "cuda":
         raise ConfigError(
-            f"trainer.compile=graphs: needs a CUDA device, and this training is on {kind}. Use "
+            f"trainer.compile=graphs: needs a CUDA device, but this training runs on {kind}. Use "
             "trainer.compile=true."
         )
     return kind

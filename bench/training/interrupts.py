@@ -43,7 +43,7 @@ def sigterm_interrupts() -> Iterator[None]:
     """Within it SIGTERM does what Ctrl-C does, which ends the workers of a launcher as well."""
 
     def stop(number: int, frame: Any) -> None:
-        raise Interrupted("Terminated. The same command goes on from the last saved states.")
+        raise Interrupted("Terminated. The same command continues from the last saved states.")
 
     former = signal.signal(signal.SIGTERM, stop)
     try:

@@ -84,8 +84,8 @@ def _fit_in_memory(
                     "model.channels or a smaller dataset.shape."
                 ) from error
         print(
-            f"{trainable.name}: out of memory with {batch}; going on with {smaller.batch_size} and "
-            f"{smaller.accumulate} accumulated"
+            f"{trainable.name}: out of memory with {batch}; continuing with {smaller.batch_size} "
+            f"and {smaller.accumulate} accumulated"
         )
         settings = smaller
         trainable.network.load_state_dict(initial)  # which the last state replaces, if there is one
@@ -125,7 +125,7 @@ def train(trainee: Trainee, seed: int) -> None:
         keep_freed_memory()
     leads = fabric.is_global_zero
     if trainee.state.step and leads:
-        print(f"{name}: going on from step {trainee.state.step} of {settings.steps}")
+        print(f"{name}: continuing from step {trainee.state.step} of {settings.steps}")
     checkpoint_every = settings.checkpoint_every or settings.validate_every
     with (
         collected_signals() as stop,
@@ -151,8 +151,8 @@ def train(trainee: Trainee, seed: int) -> None:
                 trainee.save()
             if stopping and done < settings.steps:
                 raise Interrupted(
-                    f"Interrupted at step {done} of {settings.steps}; the state is saved. "
-                    "The same command goes on from there."
+                    f"Interrupted at step {done} of {settings.steps}; the state is saved. The same "
+                    "command continues from there."
                 )
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class Trainable(Protocol):
     """What the trainer trains: a network with its loss and its validation.
 
+    One that has `warnings(history)` gives sentences on why a finished training should be
+    distrusted, from its rows per validation.
+
     Attributes:
         name: How messages call it, such as "ncc on brain".
         network: The network; the trainer moves it to the device.

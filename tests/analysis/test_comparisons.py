@@ -112,11 +112,11 @@ def test_what_a_sweep_had_and_nobody_ran_is_missing_and_nothing_else(tmp_path):
     (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": sweep}))
     rows = find(Request(tmp_path)).missing.query("what == 'no run'")
     assert dict(zip(rows["dataset"], rows["reason"], strict=True)) == {
-        "demo": "in the last sweep, and not run: syn, ncc",
-        "brain": "in the last sweep, and not run: mse, syn",
+        "demo": "part of the last sweep, but not run: syn, ncc",
+        "brain": "part of the last sweep, but not run: mse, syn",
     }
     (tmp_path / "multirun.yaml").write_text("hydra: null")
-    with pytest.raises(StoreError, match=r"multirun.yaml: is no record of a sweep. Delete it."):
+    with pytest.raises(StoreError, match=r"multirun.yaml: is not a record of a sweep. Delete it."):
         find(Request(tmp_path))
 
 

@@ -74,7 +74,7 @@ def test_each_data_set_has_its_table_and_conclusions(page):
     assert any("has the highest Dice" in line for line in said)
     assert any(line.startswith("- Unregistered pairs have a Dice of 0.300") for line in said)
     assert any(line.startswith("- syn has a Dice of 0.600; significantly higher") for line in said)
-    assert "Noise of 0.2 changes the Dice of" in sections(page.read_text())["demo (noise 0.2)"]
+    assert "Noise of 0.2 changes Dice: " in sections(page.read_text())["demo (noise 0.2)"]
 
 
 def test_figures_are_beside_the_page(page):
@@ -122,7 +122,7 @@ def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
         )
     write_document(Request(tmp_path / "results"), tmp_path / "out.md", tmp_path / "images")
     text = (tmp_path / "out.md").read_text()
-    assert "of methods ncc, 2.00 mm" in text
+    assert "the best method is ncc with 2.00 mm" in text
     assert "| ncc | 1 | 1 | 12 |" in text
     assert PICTURE.findall(text) == ["images/tre.png"]
     assert "*TRE over test pairs, seeds averaged." in text
@@ -154,13 +154,13 @@ def test_a_page_takes_the_place_of_a_former_one_and_of_nothing_else(page, tmp_pa
     request = Request(page.parent / "results")
     mine = tmp_path / "mine.md"
     mine.write_text("# Mine\n")
-    with pytest.raises(BenchError, match=r"^--out .*mine\.md: exists and is no page of this comm"):
+    with pytest.raises(BenchError, match=r"^--out .*mine\.md: exists, and this command did"):
         write_document(request, mine, tmp_path / "images")
     assert mine.read_text() == "# Mine\n"
     assert not (tmp_path / "images").exists()
     export([page.parent / "results"], tmp_path / "tables")
     for name in ("runs.csv", "new.md"):
-        with pytest.raises(BenchError, match=r"^--out .*: is among the tables of --results"):
+        with pytest.raises(BenchError, match=r"^--out .*: lies among the tables of --results"):
             write_document(Request(tmp_path / "tables"), tmp_path / "tables" / name, tmp_path)
     shutil.copy(page, mine)
     write_document(request, mine, tmp_path / "images")

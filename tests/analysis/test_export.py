@@ -212,7 +212,7 @@ def test_without_labels_and_validation_the_tables_have_what_there_is(tmp_path):
     found = find(Request(tmp_path / "tables"))
     assert found.conclusions == find(Request(tmp_path / "results")).conclusions
     assert found.headlines[0].text.startswith(
-        "unregistered pairs have the lowest mean TRE, of methods ncc, 2.00"
+        "unregistered pairs have the lowest mean TRE; the best method is ncc with 2.00"
     )
 
 
@@ -255,19 +255,22 @@ def cell(name, column, value):
 
 
 DAMAGES = {
-    "a table is empty": (lambda f: (f / "pairs.csv").write_text(""), "pairs.csv: is no table of"),
-    "not text": (lambda f: (f / "runs.csv").write_bytes(b"\xff\xfe"), "runs.csv: is no table of"),
+    "a table is empty": (lambda f: (f / "pairs.csv").write_text(""), "pairs.csv: is not a table"),
+    "not text": (lambda f: (f / "runs.csv").write_bytes(b"\xff\xfe"), "runs.csv: is not a table"),
     "another table": (
         lambda f: shutil.copy(f / "scores.csv", f / "runs.csv"),
-        "runs.csv: is no table of results: it lacks the column",
+        "runs.csv: is not a table of results: it lacks the column",
     ),
-    "no pairs": (change("scores.csv", "pair,", "number,"), "scores.csv: is no table of results: "),
-    "a cell too many": (change("scores.csv", "\n", ",1\n", 1), "scores.csv: is no table of"),
+    "no pairs": (
+        change("scores.csv", "pair,", "number,"),
+        "scores.csv: is not a table of results: ",
+    ),
+    "a cell too many": (change("scores.csv", "\n", ",1\n", 1), "scores.csv: is not a table"),
     "a word": (change("scores.csv", ",0.1,", ",many,"), "scores.csv: has 'many' for a number of"),
-    "cut off": (drop_line("scores.csv", 5), "scores.csv: has not one row for each test pair of"),
-    "a row twice": (twice("scores.csv", 3), "scores.csv: has not one row for each test pair of"),
+    "cut off": (drop_line("scores.csv", 5), "scores.csv: does not have one row for each"),
+    "a row twice": (twice("scores.csv", 3), "scores.csv: does not have one row for each"),
     "a run twice": (twice("runs.csv", 3), "runs.csv: has run demo-"),
-    "other pairs": (drop_line("pairs.csv", 1), "scores.csv: has not one row for each test pair"),
+    "other pairs": (drop_line("pairs.csv", 1), "scores.csv: does not have one row for each"),
     "no pairs of a run": (
         lambda f: (f / "pairs.csv").write_text((f / "pairs.csv").read_text().splitlines()[0]),
         "pairs.csv: lacks the test pairs of demo-",
@@ -286,7 +289,7 @@ DAMAGES = {
     ),
     "a newer schema": (
         change("settings.csv", "schema,5", "schema,99", 9),
-        "is of schema 99, newer",
+        "has schema 99, but this",
     ),
     "no extractors": (
         lambda f: (f / "extractors.csv").write_text(
@@ -295,7 +298,7 @@ DAMAGES = {
         f"extractors.csv: lacks {EXTRACTOR} of demo-deepsim_seg",
     ),
     "an extractor twice": (twice("extractors.csv", 1), "extractors.csv: has a score of "),
-    "a heading twice": (change("scores.csv", ",dice_published,", ",dice,"), "a heading stands"),
+    "a heading twice": (change("scores.csv", ",dice_published,", ",dice,"), "the header repeats"),
     "an infinite score": (
         cell("scores.csv", "dice", "inf"),
         "scores.csv: has 'inf' for a number of dice in row 1. ",
@@ -338,7 +341,7 @@ DAMAGES = {
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
 def test_damaged_or_foreign_table_gets_one_line(tables, damage, said):
     damage(tables)
-    with pytest.raises(StoreError, match=r"^\S+\.csv: is not as it was written\. Write the tables"):
+    with pytest.raises(StoreError, match=r"^\S+\.csv: has changed since it was written"):
         find(Request(tables))
     seal_tables(tables)
     with pytest.raises(StoreError) as error:
@@ -357,14 +360,16 @@ def test_a_table_or_the_checksums_that_are_gone_are_named(tables, name):
 def test_a_cut_in_the_last_number_is_noticed(tables):
     path = tables / "scores.csv"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(StoreError, match=r"scores\.csv: is not as it was written"):
+    with pytest.raises(StoreError, match=r"scores\.csv: has changed since it was written"):
         find(Request(tables))
 
 
 def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
     deep = store / "runs" / "one" / "two" / "three"
     for place in (store, store / "runs", store / "extractors", store / "cache" / "new", deep):
-        with pytest.raises(StoreError, match="is a folder of results, or in its runs, extractors"):
+        with pytest.raises(
+            StoreError, match="is a folder of results, or lies in its runs, extractors"
+        ):
             export([store], place)
         assert not (place / "runs.csv").exists()
     start_run(tmp_path / "begun", config())
@@ -393,7 +398,7 @@ def test_export_that_is_cut_short_mixes_no_tables(store, tables, monkeypatch):
     monkeypatch.setattr("bench.analysis.report.export.write_atomically", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         export([store], tables)
-    with pytest.raises(StoreError, match=r"\.csv: is not as it was written\. Write the tables"):
+    with pytest.raises(StoreError, match=r"\.csv: has changed since it was written"):
         find(Request(tables))
 
 

@@ -102,7 +102,7 @@ DAMAGES = {  # by file: changes and the beginning of what is said
         "no scores": (without("scores"), "summary.json has no scores"),
         "schema": (
             lambda text: text.replace('"schema": ', '"schema": "x", "was": '),
-            "summary.json is no summary of a finished run",
+            "summary.json is not the summary of a finished run",
         ),
     },
 }
@@ -113,9 +113,9 @@ def test_damaged_test_for_robustness_can_be_made_again(tmp_path):
     path = folder / "robustness.csv"
     row = {"corruption": "noise", "level": 0.1, "moving": "a", "fixed": "b", "folding": 0}
     write_checked_csv(path, [row | {"dice": 0.5}])
-    remedy = "`python -m bench robustness` writes it again; without it the run is whole."
+    remedy = "`python -m bench robustness` writes it again; the run is complete without it."
     for content, fault in (
-        (path.read_text().replace("0.5", "0.6"), "is not as it was written"),
+        (path.read_text().replace("0.5", "0.6"), "has changed since it was written"),
         ("", "cannot be read (EmptyDataError)"),
     ):
         path.write_text(content)
@@ -146,7 +146,7 @@ def test_damaged_run_is_named_and_nothing_of_it_counts(tmp_path, file, damage):
     row = records.runs.loc[bad.name]
     assert row["status"] == "damaged"
     assert row["error"].startswith(reason)
-    remedies = ("force=true runs it anew.", "The same command runs it again.")
+    remedies = ("Pass force=true to rerun it.", "Run the same command to repeat it.")
     assert row["error"].endswith(remedies)
     for name, rows in expected.tables.items():
         assert rows.equals(records.table(name)), name
@@ -178,9 +178,7 @@ def test_runs_are_chosen_by_a_pattern(tmp_path):
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(
-        StoreError, match=r"^--results .*nowhere: no such folder\. Runs are written"
-    ):
+    with pytest.raises(StoreError, match=r"^--results .*nowhere: no such folder\. run.py writes"):
         read_records(tmp_path / "nowhere")
 
 

@@ -55,8 +55,8 @@ def test_bad_folders_are_named_and_the_others_shown(store):
     assert damaged == [5, 6]
     assert sum("dice" in row for row in rows) == 6
     table = invoke("runs", "--results", str(store))
-    assert " damaged: summary.json is no summary of a finished run. The same command" in table
-    assert "summary.json was written by a newer version than this one" in table
+    assert " damaged: summary.json is not the summary of a finished run. Run the" in table
+    assert "summary.json comes from a newer version; this version" in table
     said = invoke("report", "--results", str(store))
     assert said.endswith("report/index.html: 3 finished runs\n")
     for file in ("classes.csv cannot be read", "history.csv has 'O.5'", "config.yaml cannot"):

@@ -58,7 +58,7 @@ def test_only_networks_are_conditioned(setting):
         compose([f"model.{setting}", "model=direct"])
     said = explain(caught.value)
     assert said.endswith(
-        ": only a network can be conditioned on λ. Choose one, as model=voxelmorph."
+        ": only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
     )
     assert said.startswith(f"model.{setting.partition('=')[0]}: ")
 
@@ -75,7 +75,7 @@ def test_spacing_wider_than_the_image(mine):
     root = f"dataset.root={mine}"
     line = first_fault("dataset=nifti", root, "dataset.spacing=[1000,1000,1000]")
     assert line == (
-        f"{mine / 'a.nii'}: is 6 mm across, less than a voxel of 1000 mm. Lower dataset.spacing."
+        f"{mine / 'a.nii'}: is 6 mm wide, less than a voxel of 1000 mm. Lower dataset.spacing."
     )
 
 
@@ -91,7 +91,7 @@ def test_folder_of_nnunet_is_recognised(dataset, tmp_path):
     description = {"channel_names": {"0": "T1"}, "labels": {"a": 1}, "file_ending": ".nii.gz"}
     (tmp_path / "dataset.json").write_text(json.dumps(description))
     line = first_fault(f"dataset={dataset}", f"dataset.root={tmp_path}")
-    assert re.search(r"laid out as nnU-Net v2[.:] [uU]se dataset=nnunet\.$", line)
+    assert re.search(r"the layout of nnU-Net v2[.:] [uU]se dataset=nnunet\.$", line)
 
 
 def test_folder_of_several_sets_of_nnunet(tmp_path):
@@ -100,7 +100,7 @@ def test_folder_of_several_sets_of_nnunet(tmp_path):
         (tmp_path / name / "dataset.json").write_text("{}")
     assert first_fault("dataset=nnunet", f"dataset.root={tmp_path}") == (
         f"dataset nnunet: {tmp_path} holds several data sets (Dataset001_A, Dataset002_B). Point "
-        f"dataset.root at one, such as {tmp_path / 'Dataset001_A'}."
+        f"dataset.root at one of them, such as {tmp_path / 'Dataset001_A'}."
     )
 
 
@@ -116,7 +116,7 @@ def test_stack_of_three_slices_that_are_stored_as_colours(tmp_path):
     )
     assert line == (
         f"{tmp_path / 'train.tif'}: its planes are the colours of one slice, as tifffile writes "
-        "stacks of 3. Save it with photometric='minisblack', if they are slices."
+        "stacks of 3. If they are slices, save it with photometric='minisblack'."
     )
 
 
@@ -143,7 +143,7 @@ def test_folders_of_commands_may_be_called_anything(name, tmp_path):
 
 
 def test_folder_after_data_check_without_root():
-    with pytest.raises(ConfigError, match=r"/data/mine: is no setting.*--root /data/mine after"):
+    with pytest.raises(ConfigError, match=r"/data/mine: is not a setting.*--root /data/mine after"):
         _experiment("nifti", None, "results", ["/data/mine"])
 
 

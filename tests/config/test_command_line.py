@@ -65,55 +65,67 @@ def test_words_of_options_and_usual_settings_stay():
         (["dataset.root=''"], "dataset.root='': is empty. Name a file or folder."),
         (
             ["metric.name=(a"],
-            "metric.name=(a: Hydra reads some characters of this value as something else. Write "
+            "metric.name=(a: Hydra gives some characters of this value a meaning. Write "
             """'metric.name='"'"'(a'"'"'', with both kinds of quotes.""",
         ),
         (
             ["metric=[mse,ncc]"],
-            "metric=[mse,ncc]: one option can be chosen at a time. Several, one run each, are -m "
+            "metric=[mse,ncc]: choose one option. To run several, one after the other, write -m "
             "metric=mse,ncc",
         ),
         (
             ["-m", "dataset=[demo,demo3d]"],
-            "dataset=[demo,demo3d]: one option can be chosen at a time. Several, one run each, are "
+            "dataset=[demo,demo3d]: choose one option. To run several, one after the other, write "
             "-m dataset=demo,demo3d",
         ),
         (
             ["metric=ncc,mse"],
-            "metric=ncc,mse: has several values. Several values are a sweep: -m metric=ncc,mse. "
-            "One value with a comma in it is 'metric='\"'\"'ncc,mse'\"'\"''.",
+            "metric=ncc,mse: has several values. To run them as a sweep, write -m metric=ncc,mse. "
+            "To pass one value with a comma in it, write 'metric='\"'\"'ncc,mse'\"'\"''.",
         ),
         (
             ["regularizer.weight=1", "regularizer.scale=2"],
-            "regularizer.scale: is a factor on the tuned weight, and without effect beside "
-            "regularizer.weight. Leave one of them out.",
+            "regularizer.scale: scales the tuned weight and has no effect beside "
+            "regularizer.weight. Leave one out.",
         ),
         (
             ["regularizer=null"],
             "regularizer=null: must be one of bending, diffusion, elastic, folding, sum.",
         ),
-        (["seed=0:3"], "seed=0:3: is no number. Several are -m seed=range(0,3)."),
-        (["-m", "seed=0:9:3"], "seed=0:9:3: is no number. Several are -m seed=range(0,9,3)."),
+        (
+            ["seed=0:3"],
+            "seed=0:3: is not a number. For a range of values write -m seed=range(0,3).",
+        ),
+        (
+            ["-m", "seed=0:9:3"],
+            "seed=0:9:3: is not a number. For a range of values write -m seed=range(0,9,3).",
+        ),
         (
             ["-m", "metric=ncc,", "mse"],
-            "metric=ncc, mse: has a space after a comma. Write metric=ncc,mse.",
+            "metric=ncc, mse: has a space after a comma. Write metric=ncc,mse instead.",
         ),
-        (["metric=ncc,"], "metric=ncc,: has a space after a comma. Write metric=ncc."),
+        (["metric=ncc,"], "metric=ncc,: has a space after a comma. Write metric=ncc instead."),
         (
             ["experiment=demo"],
-            "experiment=demo: an experiment is a sweep, and is added: -m +experiment=demo",
+            "experiment=demo: an experiment is a sweep; add it with -m +experiment=demo",
         ),
         (
             ["dataset=/data/mine"],
-            "dataset=/data/mine: names a kind of data set, and its folder goes besides: "
+            "dataset=/data/mine: must name a kind of data set; give its folder separately: "
             "dataset=nifti dataset.root=/data/mine, or tiff_stack, nnunet, brain, …",
         ),
         (
             ["/data/my set"],
-            "/data/my set: is no setting. A data set's folder is dataset.root='/data/my set', or "
-            "--root '/data/my set' after `python -m bench data`.",
+            "/data/my set: is not a setting. To give a data set's folder, write "
+            "dataset.root='/data/my set', or --root '/data/my set' after `python -m bench data`.",
         ),
-        (["ncc"], "ncc: is no setting, which are KEY=VALUE. `python run.py --help` lists them."),
+        (
+            ["ncc"],
+            (
+                "ncc: is not a setting; settings have the form KEY=VALUE. `python run.py --help` "
+                "lists them."
+            ),
+        ),
     ],
 )
 def test_what_nobody_means_is_told(given, line, monkeypatch, tmp_path):

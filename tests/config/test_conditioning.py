@@ -41,16 +41,16 @@ def test_a_network_of_one_weight_has_no_range():
     [
         (
             ["regularizer.scale=16"],
-            "regularizer.weight=3.2: is outside of what a network of model.conditioned=lambda "
-            "learns here, λ of 0.025 to 1.6. Choose one of these, or train one on another "
-            "model.lambda_range.",
+            "regularizer.weight=3.2: is outside the range that this network of "
+            "model.conditioned=lambda learns, λ of 0.025 to 1.6. Choose a λ in this range, or "
+            "train with another model.lambda_range.",
         ),
-        (["regularizer.weight=0.01"], "regularizer.weight=0.01: is outside of"),
-        (["regularizer.weight=0"], "regularizer.weight=0: is outside of"),
+        (["regularizer.weight=0.01"], "regularizer.weight=0.01: is outside the range"),
+        (["regularizer.weight=0"], "regularizer.weight=0: is outside the range"),
         (
             ["model.lambda_range=[0,1]"],
-            "model.lambda_range=[0, 1]: must ascend from above 0, since λ is learned on a "
-            "logarithmic scale. Give the least and the largest λ, such as [0.02,1.6].",
+            "model.lambda_range=[0, 1]: must ascend and be above 0, since the network learns λ on "
+            "a logarithmic scale. Give the smallest and the largest λ, such as [0.02,1.6].",
         ),
         (["model.lambda_range=[-1,1]"], "model.lambda_range=[-1, 1]: must ascend"),
         (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend"),
@@ -62,9 +62,12 @@ def test_a_network_of_one_weight_has_no_range():
             "model.lambda_range=[1e-320, 1]: must lie between 1e-30",
         ),
         (["model.lambda_range=[1,1e300]"], "model.lambda_range=[1, 1e+300]: must lie between"),
-        (["model.lambda_range=[1]"], "model.lambda_range=[1]: must be the least and the largest"),
-        (["model.lambda_range=[a,b]"], "model.lambda_range=['a', 'b']: must be the least"),
-        (["model.lambda_range=3"], "model.lambda_range=3: must be the least and the largest"),
+        (
+            ["model.lambda_range=[1]"],
+            "model.lambda_range=[1]: must be the smallest and the largest",
+        ),
+        (["model.lambda_range=[a,b]"], "model.lambda_range=['a', 'b']: must be the smallest"),
+        (["model.lambda_range=3"], "model.lambda_range=3: must be the smallest and the largest"),
         (["model.conditioned=metric"], "model.conditioned=metric: must be lambda or null."),
         (["model.conditioned=true"], "model.conditioned=True: must be lambda or null."),
     ],

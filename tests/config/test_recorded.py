@@ -70,7 +70,7 @@ def test_foreign_class_is_not_built(command, place, tmp_path):
     evil = {"_target_": "builtins.open", "file": str(marker), "mode": "w"}
     folder = recorded(tmp_path / "results", {place: evil["_target_"] if "_t" in place else evil})
     line = use(command, folder)
-    assert "'builtins.open' is no class that conf/ names" in line
+    assert "'builtins.open' is a class that conf/ does not name," in line
     assert "pass trust=true" in line if command == "model.trained" else "pass --trust" in line
     assert "\n" not in line
     assert not marker.exists()
@@ -88,7 +88,7 @@ def test_foreign_class_is_not_built(command, place, tmp_path):
     ],
 )
 def test_what_is_no_class_of_conf_is_refused(target):
-    with pytest.raises(ConfigError, match="is no class that conf/ names"):
+    with pytest.raises(ConfigError, match="is a class that conf/ does not name,"):
         check_recorded({"model": {"_target_": target}}, "config.yaml", False, "pass --trust")
     check_recorded({"model": {"_target_": target}}, "config.yaml", True, "pass --trust")
 

@@ -51,7 +51,7 @@ def test_batch_must_divide_among_the_devices():
 
 
 def test_graphs_need_a_cuda_device():
-    with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, and this .* cpu"):
+    with pytest.raises(ConfigError, match=r"compile=graphs: needs a CUDA device, but this .* cpu"):
         accelerator(TrainerSettings(**VALID, compile="graphs", accelerator="cpu"))
 
 

@@ -52,7 +52,7 @@ def refused(path, folder, words):
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_path_that_leaves_the_folder_is_refused(tmp_path, make, name):
     path = make(tmp_path / "archive", {"good": b"", name: b"evil"})
-    refused(path, tmp_path / "in" / "out", "leaves the folder, so nothing was unpacked")
+    refused(path, tmp_path / "in" / "out", "leaves the folder, so the suite unpacked nothing.")
     assert [entry.name for entry in tmp_path.rglob("*") if entry.is_file()] == ["archive"]
 
 
@@ -86,7 +86,7 @@ def test_link_in_a_zip_is_refused(tmp_path):
 def test_truncated_archive_is_named(tmp_path, make, share):
     path = make(tmp_path / "archive", MEMBERS)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    refused(path, tmp_path / "out", "cut short.*Download it again")
+    refused(path, tmp_path / "out", "truncated.*Download it again")
 
 
 def test_damaged_member_is_named(tmp_path):
@@ -94,7 +94,7 @@ def test_damaged_member_is_named(tmp_path):
     data = bytearray(path.read_bytes())
     data[5100] ^= 0xFF
     path.write_bytes(data)
-    refused(path, tmp_path / "out", "is damaged or cut short")
+    refused(path, tmp_path / "out", "is damaged or truncated")
 
 
 def test_other_file_is_refused(tmp_path):
@@ -138,16 +138,16 @@ def test_name_that_cannot_be_read_is_refused(tmp_path, make, name):
         path.write_bytes(renamed_in_tar(path.read_bytes(), name.encode()))
         if "\0" in name:  # so does tar
             return
-    refused(path, tmp_path / "out", "has no name that could be read, so nothing was unpacked")
+    refused(path, tmp_path / "out", "has an unreadable name, so the suite unpacked nothing.")
     assert "\x1b" not in told(path, tmp_path / "out")
 
 
 def test_name_of_no_encoding_is_refused(tmp_path):
     path = rename_in_zip(make_zip(tmp_path / "a.zip", {"bad/place": b""}), b"\xff\xfe", flag=0x800)
-    refused(path, tmp_path / "out", "is damaged or cut short")
+    refused(path, tmp_path / "out", "is damaged or truncated")
     path = make_tar(tmp_path / "a.tar", {"zzzzzzzzz": b"x"}, "w")
     path.write_bytes(renamed_in_tar(path.read_bytes(), b"\xff\xfe"))
-    refused(path, tmp_path / "out", "has no name that could be read")
+    refused(path, tmp_path / "out", "has an unreadable name")
 
 
 def rename_in_zip(path, name, flag):
@@ -182,7 +182,7 @@ def test_checksum_at_the_end_is_checked(tmp_path, kind):
     data = bytearray(path.read_bytes())
     data[-6 if kind == "w:gz" else -20] ^= 1
     path.write_bytes(data)
-    refused(path, tmp_path / "out", "is damaged or cut short")
+    refused(path, tmp_path / "out", "is damaged or truncated")
     assert not (tmp_path / "out").exists()
 
 

@@ -60,9 +60,9 @@ def test_listing_saved_by_a_spreadsheet_is_read(root):
     ("listing", "words"),
     [
         (LISTING.replace(",", ";"), "lacks the column SPLIT; it has subject_id;SPLIT. Separate"),
-        (LISTING.replace("c,val", "c,valid"), "subject c has SPLIT 'valid'; known are train, val"),
+        (LISTING.replace("c,val", "c,valid"), "subject c has SPLIT 'valid'; known: train, val"),
         ("", "lacks the column SPLIT; it has none"),
-        (LISTING + "a,test\n", "subject a is listed in test and in train. Keep it in one split"),
+        (LISTING + "a,test\n", "subject a is listed in test and in train. List it once"),
         (LISTING + "e,test\n", "brain_aligned.nii.gz of subject e is missing. Copy it there"),
         (None, "metadata.csv does not exist. Point dataset.root at the folder that holds"),
     ],

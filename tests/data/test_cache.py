@@ -155,7 +155,7 @@ def test_data_set_without_labels(source, tmp_path):
 
 def test_missing_file_is_named(source, tmp_path):
     (tmp_path / "b.txt").unlink()
-    words = r"dataset numbers: .*b.txt of subject b is missing. Copy it there, or take the subject"
+    words = r"dataset numbers: .*b.txt of subject b is missing. Copy it there, or remove"
     with pytest.raises(DataError, match=words):
         prepare(source(), tmp_path / "cache")
 
@@ -180,8 +180,8 @@ class PartlyLabelled(Numbers):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Stretched, r"subject c have edges of 1 x 2 mm, those of the first one 1 x 2.5 mm. Set da"),
-        (PartlyLabelled, r"subject c has no labels, unlike the first. Give labels to all"),
+        (Stretched, r"subject c have edges of 1 x 2 mm, those of the first subject 1 x 2.5 mm"),
+        (PartlyLabelled, r"subject c has no labels, unlike the first subject. Give labels to all"),
     ],
 )
 def test_uneven_subjects_are_refused(source, tmp_path, kind, words):
@@ -217,9 +217,9 @@ def test_more_classes_than_a_byte_holds_take_two(source, tmp_path):
     [
         (
             {"a": "train", "b": "val", "c": "tset"},
-            "subject c has split 'tset'; known are train",
+            "subject c has split 'tset'; known splits: train",
         ),
-        ({"a": "atlas", "b": "atlas", "c": "atlas"}, "has no subjects. Add some."),
+        ({"a": "atlas", "b": "atlas", "c": "atlas"}, "has no subjects. Add subjects."),
     ],
 )
 def test_unusable_splits_are_refused(source, tmp_path, splits, words):
@@ -237,7 +237,7 @@ def test_repeated_subjects_are_refused(source, tmp_path):
 
 def test_split_too_small_for_its_pairing_is_refused(source, tmp_path):
     dataset = prepare(source(), tmp_path / "cache")
-    words = r"split 'val' has 1 subject, which makes no pair by pairing 'cross'. Add subjects"
+    words = r"split 'val' has 1 subject; pairing 'cross' needs at least 2. Add subjects"
     with pytest.raises(DataError, match=words):
         dataset.pairs("val")
 

@@ -110,7 +110,7 @@ def test_masks_of_gold_truth_are_found(root):
         (root / f"{sequence}_ST").rename(root / f"{sequence}_GT")
     found = source(root, "dataset.masks=GT").subjects()
     assert found[0].labels == root / "01_GT" / "SEG" / "man_seg000.tif"
-    words = r"01_ST/SEG/man_seg000.tif is missing, the mask of frame t000.tif. .*dataset.masks"
+    words = r"01_ST/SEG/man_seg000.tif, the mask of frame t000.tif, is missing. .*dataset.masks"
     with pytest.raises(DataError, match=words):
         source(root).subjects()
 
@@ -132,7 +132,7 @@ def test_many_missing_frames_are_not_all_listed(root):
 
 def test_missing_mask_is_named(root):
     (root / "01_ST" / "SEG" / "man_seg003.tif").unlink()
-    words = "01_ST/SEG/man_seg003.tif is missing, the mask of frame t003.tif. Copy or download it"
+    words = "01_ST/SEG/man_seg003.tif, the mask of frame t003.tif, is missing. Copy or"
     with pytest.raises(DataError, match=words):
         source(root).subjects()
 
@@ -155,7 +155,7 @@ def test_folder_above_the_sequences_is_refused(root):
 @pytest.mark.parametrize("path", ["02/t007.tif", "02_ST/SEG/man_seg007.tif"])
 def test_frame_of_several_pages_is_refused(root, tmp_path, path):
     write_tiff(root / path, np.stack([np.eye(*SHAPE, dtype=np.uint8)] * 3))
-    words = rf"{path}: has 3 pages; one image is needed. Save the page as a file, use dataset=tif"
+    words = rf"{path}: has 3 pages, but the data set needs one image per file. Save"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 
@@ -182,7 +182,7 @@ def test_impossible_frames_are_refused(root, limits):
 
 def test_unknown_split_is_refused(root):
     splits = "+dataset.splits.tset={sequence: '02', frames: null, of: null}"
-    with pytest.raises(ConfigError, match=r"dataset.splits.tset: no such split; known are train"):
+    with pytest.raises(ConfigError, match=r"dataset.splits.tset: no such split. Known: train"):
         source(root, splits)
 
 
@@ -191,7 +191,7 @@ def test_split_can_be_left_out_but_not_its_sequence(root, tmp_path):
     assert {subject.split for subject in left_out.subjects()} == {"train", "test"}
     with pytest.raises(DataError, match="split 'val' has no subjects"):
         prepare(left_out, tmp_path / "cache").pairs("val")
-    with pytest.raises(ConfigError, match=r"dataset.splits.val: names no sequence. Add one"):
+    with pytest.raises(ConfigError, match=r"dataset.splits.val: names no sequence. Name one"):
         source(root, "~dataset.splits.val.sequence").subjects()
 
 

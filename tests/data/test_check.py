@@ -204,15 +204,15 @@ def remove(image, labels):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (truncate, "cannot be read as NIfTI, it is damaged or cut short"),
-        (truncate_labels, "cannot be read as NIfTI, it is damaged or cut short"),
+        (truncate, "cannot be read as NIfTI; it is damaged or truncated"),
+        (truncate_labels, "cannot be read as NIfTI; it is damaged or truncated"),
         (make_constant, "has the same intensity everywhere"),
-        (make_4d, "channel(s), most images have"),
+        (make_4d, "channel(s), but most images have"),
         (shear, "its affine is sheared"),
         (make_fractions, "is not a whole number"),
         (make_unknown, "labels 99 are outside the declared classes"),
         (cut_labels, "but its image"),
-        (move_labels, "lies elsewhere than its image"),
+        (move_labels, "its affine disagrees with that of its image"),
         (make_nan, "1 voxel is not finite"),
         (remove, "no such file"),
     ],
@@ -267,12 +267,12 @@ def edit_csv(root, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda rows: [*rows[:-1], [rows[-1][0], "tset"]], "has SPLIT 'tset'; known are train"),
+        (lambda rows: [*rows[:-1], [rows[-1][0], "tset"]], "has SPLIT 'tset'; known: train"),
         (lambda rows: [*rows, rows[1]], "is listed more than once"),
         (lambda rows: [*rows, [rows[1][0], "test"]], "is listed in test and in train"),
         (lambda rows: [*rows, ["", "test"]], "line 9 has no subject_id"),
         (lambda rows: [[";".join(row)] for row in rows], "Separate columns by commas"),
-        (lambda rows: rows[:1], "lists nothing"),
+        (lambda rows: rows[:1], "has no rows."),
         (lambda rows: [*rows, ["gone", "test"]], "gone"),
     ],
 )
@@ -306,7 +306,7 @@ def test_a_single_subject_makes_no_pair(layout):
     content["training"] = content["training"][:5]
     (root / "dataset.json").write_text(json.dumps(content))
     faults = checked(options).faults
-    assert any("split 'val' has 1 subject, which makes no pair" in fault for fault in faults)
+    assert any("split 'val' has 1 subject; pairing 'mirrored' needs" in fault for fault in faults)
 
 
 def rewrite(path, change, **options):
@@ -324,13 +324,13 @@ def colored(stack):
     [
         (lambda s: s[:-1], {}, "slices, but"),
         (lambda s: s.astype(np.float32), {}, "float32 pixels have no bit depth"),
-        (colored, {"photometric": "rgb"}, "channel(s), most images have"),
+        (colored, {"photometric": "rgb"}, "channel(s), but most images have"),
         (lambda s: s.astype(np.int16) - 99, {}, "has negative int16 pixels"),
         (lambda s: s * 0 + 9, {}, "has the same intensity everywhere"),
         (
             lambda s: s,
             {"photometric": "palette", "colormap": RANDOM.integers(65536, size=(3, 256))},
-            "channel(s), most images have",
+            "channel(s), but most images have",
         ),
     ],
 )
@@ -377,7 +377,7 @@ def test_coloured_labels_want_a_table(layout):
     root, options = layout("em")
     rewrite(root / "labels-class" / "train.tif", lambda s: colored(s * 255), photometric="rgb")
     (fault,) = set(checked(options).faults)
-    assert "train.tif: holds colours where label ids are needed" in fault
+    assert "train.tif: holds colours, but labels must be ids." in fault
     table = "dataset.colors=[[0,255,0,0],[255,0,255,1]]"
     assert checked(options, table).faults == []
 
@@ -387,7 +387,7 @@ def test_twelve_bits_in_sixteen_are_noted(layout):
     rewrite(root / "images" / "train.tif", lambda s: s.astype(np.uint16) * 16)
     report = checked(options)
     assert report.faults == []
-    assert any("train: normalized intensities reach" in note for note in report.notes)
+    assert any("train: normalized intensities only reach" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_twelve_bits_in_sixteen_are_noted(layout):
     [
         (["02/t004.tif"], "lacks frame 4 of its sequence 0 to 9"),
         (["02/t004.tif", "02_ST/SEG/man_seg004.tif"], "lacks frame 4 of its sequence 0 to 9"),
-        (["01_ST/SEG/man_seg003.tif"], "man_seg003.tif is missing, the mask of frame t003.tif"),
+        (["01_ST/SEG/man_seg003.tif"], "man_seg003.tif, the mask of frame t003.tif, is missing"),
         ([f"01/t{i:03d}.tif" for i in range(10)], "01 holds no frames tNNN.tif"),
     ],
 )
@@ -481,7 +481,7 @@ def own_set(root, shape=(6, 7, 8), ids=(1, 2, 1001, 2035), edges=(1.0, 1.0)):
 def test_ids_that_the_rest_takes_in_are_told(tmp_path, labels, name):
     report = checked(own_set(tmp_path), f"dataset.labels={labels}")
     (line,) = [note for note in report.notes if "dataset.labels does not name" in note]
-    assert f"and count as {name}: " in line
+    assert f"they count as {name}: " in line
     assert "1001 (19.94%), 2035 (19.94%)" in line
     assert report.faults == []
 
@@ -489,7 +489,7 @@ def test_ids_that_the_rest_takes_in_are_told(tmp_path, labels, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"shape": (6, 7, 1)}, "volumes are needed"),
+        ({"shape": (6, 7, 1)}, "but the data set needs volumes."),
         (
             {"shape": (6, 7, 2)},
             r"of shape \(6, 7, 2\): each axis must have at least 3",

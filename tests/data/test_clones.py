@@ -155,9 +155,9 @@ def test_landmarks_that_are_missing_or_broken_are_told(histology, tmp_path):
 
 
 def test_set_that_is_made_of_no_clone_says_so(em_vnc, tmp_path):
-    with pytest.raises(DataError, match="not go with dataset phc_u373: it is not made of a clone"):
+    with pytest.raises(DataError, match="not go with dataset phc_u373: it is not made from"):
         prepared("phc_u373", em_vnc, tmp_path / "set")
-    with pytest.raises(DataError, match=r"not made of a clone\. Clone github\.com/muschellij2/op"):
+    with pytest.raises(DataError, match=r"not made from a clone\. Clone github\.com/muschellij2/"):
         prepared("ms_longitudinal", em_vnc, tmp_path / "set")
     with pytest.raises(DataError, match="--clone gone: no such folder"):
         prepared("em_vnc", Path("gone"), tmp_path / "set")
@@ -167,7 +167,7 @@ def test_prepared_set_in_place_of_a_clone_is_named(em_vnc, tmp_path):
     prepared("em_vnc", em_vnc, tmp_path / "set")
     ready = tmp_path / "set"
     words = (
-        f"--clone {ready}: this is the prepared set: dataset.root={ready} uses it where it lies."
+        f"--clone {ready}: this is the prepared data set; dataset.root={ready} uses it in place."
     )
     with pytest.raises(DataError, match=f"^{re.escape(words)}$"):
         prepared("em_vnc", ready, tmp_path / "other")

@@ -31,10 +31,10 @@ def test_grey_is_the_luminance():
 
 
 def test_what_has_no_colours_is_refused():
-    words = r"a.png: has 2 channel\(s\), and dataset.color=grey needs red, green and blue"
+    words = r"a.png: has 2 channel\(s\), but dataset.color=grey needs red, green and blue"
     with pytest.raises(DataError, match=words):
         converted(PIXELS[:2], "grey", "a.png")
-    with pytest.raises(DataError, match=r"has 1 channel\(s\), and dataset.color=hed needs"):
+    with pytest.raises(DataError, match=r"has 1 channel\(s\), but dataset.color=hed needs"):
         converted(PIXELS[:1], "hed", "a.png")
 
 
@@ -83,11 +83,11 @@ def test_settings_without_colour_are_what_they_were(coloured):
 def test_channels_that_differ_are_named(coloured, tmp_path):
     root, images = coloured
     Image.fromarray(images[1][..., 0]).save(root / "1.png")
-    words = r"subject 1 has 1 channel\(s\), the first one has 3. Give every image the same chan"
+    words = r"subject 1 has 1 channel\(s\), but the first subject has 3. Give"
     with pytest.raises(DataError, match=words):
         prepare(table(root, ndim=2), tmp_path / "cache")
     faults = check(table(root, ndim=2)).faults
-    assert any("1.png: has 1 channel(s), most images have 3" in fault for fault in faults)
+    assert any("1.png: has 1 channel(s), but most images have 3" in fault for fault in faults)
     assert check(table(root, ndim=2, color="grey")).faults == []
 
 

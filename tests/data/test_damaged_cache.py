@@ -1,4 +1,4 @@
-"""A cache that is not as it was written, or no longer of its files, is made again, never used."""
+"""A cache that has changed, or whose files have, is made again and never used."""
 
 import os
 import shutil
@@ -91,7 +91,7 @@ def test_damaged_file_is_named_and_made_again(source, tmp_path, capsys, name, da
         said = str(error)
     if (name, damage) != ("index.json", "bit"):  # which is a line break
         assert f"{first.folder}: is damaged ({name}" in said
-        assert "has been deleted; the same command makes it again." in said
+        assert "has been deleted; the same command rebuilds it." in said
     assert_same(prepare(source(), tmp_path / "cache"), expected)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in first.folder.iterdir()) == sorted(NAMES)
@@ -122,14 +122,14 @@ def test_subject_that_is_not_used_is_not_checked(source, tmp_path):
     flip(folder / "images.npy", -1)
     dataset = prepare(source(), tmp_path / "cache")
     read_images(dataset, [0, 1], CPU)
-    with pytest.raises(DamagedCache, match=r"images.npy: subject 2 is not as it was written"):
+    with pytest.raises(DamagedCache, match=r"images.npy: subject 2 has changed since"):
         read_images(dataset, [2], CPU)
 
 
 def test_damaged_cache_is_no_cache_for_a_plan(source, tmp_path, capsys):
     folder = prepare(source(), tmp_path / "cache").folder
     (folder / "index.json").write_text("{")
-    with pytest.raises(DataError, match="its images have not been read yet"):
+    with pytest.raises(DataError, match="its images have not been read"):
         find(source(), tmp_path / "cache")
     assert "is damaged (index.json" in capsys.readouterr().out
 
@@ -153,7 +153,7 @@ def test_file_changed_with_size_and_time_kept_is_read_again(source, tmp_path, tr
     assert not np.array_equal(after.images_of([1]), images[[1]])
     assert np.array_equal(after.images_of([0, 2]), images[[0, 2]])
     late = PreparedDataset(before.folder, before.index, before.pairing)
-    with pytest.raises(DamagedCache, match="has been made anew by another process"):
+    with pytest.raises(DamagedCache, match="another process has rebuilt it"):
         late.images_of([1])
     assert prepare(source(), tmp_path / "cache").index == after.index
 
@@ -197,7 +197,7 @@ def test_files_that_change_while_they_are_read_are_refused(source, tmp_path):
         return sample
 
     own.load = load_while_it_is_copied
-    with pytest.raises(DataError, match="files changed while they were read"):
+    with pytest.raises(DataError, match="files changed while the suite read them"):
         prepare(own, tmp_path / "cache")
     assert [p for p in (tmp_path / "cache").iterdir() if p.suffix != ".lock"] == []
 

@@ -80,7 +80,7 @@ def test_settings_that_determine_the_arrays_are_listed(root):
 
 @pytest.mark.parametrize("fractions", [(0.8, 0.2), (0, 0.5), (0.6, 0)])
 def test_fractions_that_leave_a_split_empty_are_refused(root, fractions):
-    words = r"dataset.fractions=\[.*\]: must be the shares of train and val, above 0, their sum be"
+    words = r"dataset.fractions=\[.*\]: must be the shares of train and val, both above"
     with pytest.raises(ConfigError, match=words):
         source(root, fractions=fractions).subjects()
 
@@ -124,7 +124,7 @@ def test_missing_folder_says_where_to_get_the_data(tmp_path, folder, words):
     (tmp_path / "empty" / "README.md").write_text("how to get it")
     place = folder and tmp_path / folder
     with pytest.raises(
-        DataError, match=f"{words}.*`python -m bench data prepare msd` gets the data"
+        DataError, match=f"{words}.*`python -m bench data prepare msd` downloads the data"
     ):
         source(place).subjects()
 

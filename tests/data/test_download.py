@@ -40,7 +40,7 @@ def test_a_later_command_goes_on_where_an_earlier_one_gave_up(tmp_path):
     path = tmp_path / "file.zip"
     with served(site) as url:
         with pytest.raises(
-            DataError, match=r"(0.9|1.0) MB are kept, and the same command goes on"
+            DataError, match=r"(0.9|1.0) MB are kept; the same command continues"
         ) as e:
             download(url, path, DIGEST)
         assert "\n" not in str(e.value)
@@ -92,7 +92,7 @@ def test_refusal_is_told_at_once(tmp_path, status):
 
 def test_server_that_is_overloaded_is_asked_again(tmp_path):
     site = Site(CONTENT, status=503)
-    with served(site) as url, pytest.raises(DataError, match="Try again later; or download it by"):
+    with served(site) as url, pytest.raises(DataError, match="Try again later, or download"):
         download(url, tmp_path / "file.zip")
     assert len(site.requests) == ATTEMPTS
 
@@ -107,6 +107,6 @@ def test_no_server_is_told(tmp_path):
 def test_disk_that_is_too_small_is_told_first(tmp_path, monkeypatch):
     usage = namedtuple("Usage", "free")(1000)
     monkeypatch.setattr("bench.data.getting.download.shutil.disk_usage", lambda folder: usage)
-    with served(Site(CONTENT)) as url, pytest.raises(DataError, match="has 3 MB to come, but"):
+    with served(Site(CONTENT)) as url, pytest.raises(DataError, match=": 3 MB remain to download"):
         download(url, tmp_path / "file.zip")
     assert list(tmp_path.iterdir()) == []

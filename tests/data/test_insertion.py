@@ -55,6 +55,26 @@ def test_texture_is_that_of_the_image():
     assert changed[0][binary_erosion(mask, iterations=3)].std() == pytest.approx(0.02, rel=0.4)
 
 
+@pytest.mark.parametrize("shape", [(61, 70), (40, 33, 37)])
+def test_doubled_structure_is_a_second_copy_of_what_lies_nearby(shape):
+    plain = image(shape, channels=2)
+    plain[:, *[slice(n // 2 - 2, n // 2 + 2) for n in shape]] += 0.5  # one structure
+    changed, mask = Insertion(kinds=["doubled"], radius=[4, 4]).into(plain, "a", "b")
+    inside = binary_erosion(mask, iterations=2)
+    assert np.abs(changed - plain).max(axis=0)[inside].mean() > 0.02
+    beyond = ~binary_dilation(mask, iterations=9)
+    assert np.abs(changed - plain)[:, beyond].max() < 1e-3
+    reach = range(-12, 13)
+    shifts = np.stack(np.meshgrid(*[reach] * len(shape), indexing="ij"), -1).reshape(-1, len(shape))
+    places = np.argwhere(inside)
+    apart = []
+    for shift in shifts:
+        if 8 <= np.linalg.norm(shift) <= 12:
+            there = tuple((places + shift).clip(0, np.array(shape) - 1).T)
+            apart.append(np.abs(plain[:, *there] - changed[:, *places.T]).max())
+    assert min(apart) < 0.01
+
+
 def test_pair_and_seed_determine_it():
     plain = image((61, 70))
     once, again = (Insertion().into(plain, "a", "b") for _ in range(2))
@@ -117,8 +137,8 @@ def test_cache_and_training_do_not_know_of_it_and_runs_do(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        (3, "dataset.insert=3: must be blob or cavity, a section"),
-        ("hole", r"dataset.insert.kinds=\['hole'\]: must be a list of some of blob, cavity"),
+        (3, "dataset.insert=3: must be blob, cavity, doubled, a section"),
+        ("hole", r"dataset.insert.kinds=\['hole'\]: must be a list of some of blob, cavity, doub"),
         ({"kinds": []}, r"dataset.insert.kinds=\[\]"),
         ({"radius": [8, 4]}, r"dataset.insert.radius=\[8, 4\]: must be the least and the largest"),
         ({"radius": 4}, r"dataset.insert.radius=4:"),

@@ -74,7 +74,9 @@ def test_zscore_of_large_values_is_exact_enough():
 def test_equal_quantiles_are_refused():
     image = np.zeros((10, 10), np.float32)
     image[0, 0] = 5
-    words = r"image.tif: its quantiles 0.01 and 0.9 are both 0\. Take quantiles further apart in da"
+    words = (
+        r"image.tif: its quantiles 0.01 and 0.9 are both 0\. Choose quantiles further apart in da"
+    )
     with pytest.raises(DataError, match=words):
         Intensity("quantile", low=0.01, high=0.9).apply(image, "image.tif")
 
@@ -82,7 +84,7 @@ def test_equal_quantiles_are_refused():
 @pytest.mark.parametrize(("low", "high"), [(5, 9), (-9, 0)])
 def test_range_that_the_image_lies_outside_is_refused(low, high):
     image = np.linspace(0, 5, 20, dtype=np.float32)
-    words = f"image.tif: intensities 0 to 5 lie outside low={low}, high={high}, nothing would be"
+    words = f"image.tif: intensities 0 to 5 lie outside low={low}, high={high}, so clip"
     with pytest.raises(DataError, match=words):
         Intensity("range", low=low, high=high).apply(image, "image.tif")
 

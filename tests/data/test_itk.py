@@ -82,7 +82,7 @@ def test_series_that_are_mixed_or_lack_a_slice_are_refused(tmp_path):
     image = image_of(HEADERS["plain"])
     write_series(tmp_path / "gap", image)
     (tmp_path / "gap" / "1.2.3-2.dcm").unlink()
-    refused("gap: the 4 slices stand 1 to 2 mm apart; some are missing, or twice", tmp_path / "gap")
+    refused("gap: the 4 slices are 1 to 2 mm apart; some are missing or dup", tmp_path / "gap")
     write_series(tmp_path / "two", image)
     write_series(tmp_path / "two", image, series="1.2.4")
     refused("two: holds 2 DICOM series; one is needed", tmp_path / "two")
@@ -95,11 +95,9 @@ def test_a_slice_is_a_2d_image_and_no_volume(tmp_path):
     raw = read_raw([path], None, 2)
     assert raw.spacing == pytest.approx((0.8, 1))
     assert raw.shape == SHAPE[:2]
-    refused(r"is a 2D image of \(7, 6, 1\); volumes are needed", path)
+    refused(r"is a 2D image of \(7, 6, 1\), but the data set needs volumes", path)
     sitk.WriteImage(image, str(tmp_path / "image.mha"))
-    refused(
-        r"image.mha: is a volume of \(7, 6, 5\); 2D images are needed", tmp_path / "image.mha", 2
-    )
+    refused(r"image.mha: is a volume of \(7, 6, 5\), but the data set", tmp_path / "image.mha", 2)
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
@@ -109,4 +107,4 @@ def test_damaged_files_are_named(tmp_path, ending, kept):
     sitk.WriteImage(image_of(HEADERS["plain"]), str(path))
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    refused(rf"image{ending}: cannot be read by ITK, it is damaged or cut short", path)
+    refused(rf"image{ending}: ITK cannot read it; it is damaged or truncated", path)

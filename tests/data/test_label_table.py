@@ -140,7 +140,7 @@ def test_unknown_ids_are_named(ids, words):
         ({"a": [1, 2], "b": [2, 3]}, r"dataset.labels: id 2 is listed for two classes\."),
         ({"a": [0, 1]}, r"dataset.labels: id 0 is listed for two classes\."),
         ({"a": 1, "background": 1}, r"dataset.labels: id 1 is listed for two classes\."),
-        ({"a": "rest", "b": "rest"}, r"dataset.labels: only one class can take the rest\."),
+        ({"a": "rest", "b": "rest"}, r"dataset.labels: only one class can be 'rest'."),
         ({"a": [1.5]}, r"dataset.labels: 1.5 is not a label id; give whole numbers\."),
         ({"a": True}, "dataset.labels: True is not a label id"),
         ({"a": "1"}, "dataset.labels: '1' is not a label id"),
@@ -159,7 +159,7 @@ def test_impossible_table_is_refused(labels, words):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (None, "dataset.classes or dataset.labels must say what the labels are"),
+        (None, "dataset.classes or dataset.labels must define the labels."),
         ({0: "background", 65536: "far"}, "label id 65536 is outside 0 to 65535"),
         (70000, "label id 65536 is outside 0 to 65535"),
         ({"cell": 1}, "must be a number, or names by their ids"),

@@ -82,39 +82,39 @@ def test_points_that_slicer_has_not_placed_are_missing(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1,2\n3,x4\n", "line 2 has the coordinate 'x4', which is no number. Correct it"),
-        ("1,2\n3,inf\n", "line 2 has the coordinate 'inf', which is no number"),
-        ("1 2 3\n4 b 6\n", "line 2 has the coordinate 'b', which is no number"),
-        ("x,y\n1,2\n3,--\n", "line 3 has the coordinate '--', which is no number"),
+        ("1,2\n3,x4\n", "line 2 has the coordinate 'x4', which is not a number. Correct it"),
+        ("1,2\n3,inf\n", "line 2 has the coordinate 'inf', which is not a number"),
+        ("1 2 3\n4 b 6\n", "line 2 has the coordinate 'b', which is not a number"),
+        ("x,y\n1,2\n3,--\n", "line 3 has the coordinate '--', which is not a number"),
         (FCSV.format(system="RAS").replace("6.25", "z"), "line 5 has the coordinate 'z'"),
-        ("1,2,3\n4,5\n", "line 2 has 2 values, the first one 3"),
-        ("1 2 3\n\n4 5\n", "line 3 has 2 values, the first one 3"),
-        ("x,y\n1,2\n3\n", "line 3 has 1 value, the first one 2"),
+        ("1,2,3\n4,5\n", "line 2 has 2 values, but the first has 3"),
+        ("1 2 3\n\n4 5\n", "line 3 has 2 values, but the first has 3"),
+        ("x,y\n1,2\n3\n", "line 3 has 1 value, but the first has 2"),
         ("row,column\n1,2\n", "its header has row, column; points need the columns x and y"),
-        ("x,y,z,t,label\n1,2,3,0,1\n", "is the table of ANTs, whose points are mm"),
-        ("x,y\n", "holds a header and no points"),
+        ("x,y,z,t,label\n1,2,3,0,1\n", "is a table of ANTs, whose points are in mm"),
+        ("x,y\n", "holds a header but no points"),
         ("\n \n", "is empty. Add a line for each point"),
-        ("0 5 5\n3 4 5\n", "has the coordinate 0, and text as DIR-Lab's counts voxels from 1"),
+        ("0 5 5\n3 4 5\n", "has the coordinate 0, but DIR-Lab's text format counts voxels from 1"),
         (FCSV.format(system="IJK"), "has the coordinate system IJK; known are RAS and LPS"),
         (FCSV.format(system="RAS").partition("1,-1.5")[0], "holds no points"),
         (markups([]), "holds no points"),
-        (markups([[1, 2]]), "is no JSON file with one list of markups"),
-        ("1_0,2\n", "line 1 has the coordinate '1_0', which is no number"),
-        ("1_0 2\n", "line 1 has the coordinate '1_0', which is no number"),
+        (markups([[1, 2]]), "is not a JSON file with one list of markups"),
+        ("1_0,2\n", "line 1 has the coordinate '1_0', which is not a number"),
+        ("1_0 2\n", "line 1 has the coordinate '1_0', which is not a number"),
         ("x,x,y\n1,2,3\n", "has several columns x. Rename or delete all but one of them"),
-        ('x,y,name\n1,2,"a\n3,4,b\n', "line 3 is no CSV (unexpected end of data). Quote a cell"),
+        ('x,y,name\n1,2,"a\n3,4,b\n', "line 3 is not CSV (unexpected end of data). Quote a cell"),
         (
             FCSV.format(system="RAS").replace("id,x,y,z", "id,x,y"),
             "points need one x, one y and one z",
         ),
-        (FCSV.format(system="RAS") + "3,1,2\n", "line 6 has 3 values, and ends before x, y and z"),
-        (markups([[1, 2, 10**400]]), "is no JSON file with one list of markups (OverflowError)"),
-        (markups([[1, 2, math.inf]]), "is no JSON file with one list of markups (ValueError)"),
-        (markups([[1, 2, "1_0"]]), "is no JSON file with one list of markups (ValueError)"),
-        (markups([[1, 2, True]]), "is no JSON file with one list of markups (ValueError)"),
-        ('{"a":' + "[" * 10**5, "is no JSON file with one list of markups (RecursionError)"),
-        ('{"markups": []}', "is no JSON file with one list of markups"),
-        ("{", "is no JSON file with one list of markups"),
+        (FCSV.format(system="RAS") + "3,1,2\n", "line 6 has 3 values and ends before x, y and z"),
+        (markups([[1, 2, 10**400]]), "is not a JSON file with one list of markups (OverflowError)"),
+        (markups([[1, 2, math.inf]]), "is not a JSON file with one list of markups (ValueError)"),
+        (markups([[1, 2, "1_0"]]), "is not a JSON file with one list of markups (ValueError)"),
+        (markups([[1, 2, True]]), "is not a JSON file with one list of markups (ValueError)"),
+        ('{"a":' + "[" * 10**5, "is not a JSON file with one list of markups (RecursionError)"),
+        ('{"markups": []}', "is not a JSON file with one list of markups"),
+        ("{", "is not a JSON file with one list of markups"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(tmp_path, text, words):
@@ -182,12 +182,15 @@ def test_x_of_a_flat_image_is_its_column(tmp_path, text, name):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("3,4,5\n", "has 3 coordinates a point, and its image 2 axes"),
-        ("3,22\n", r"point 1 is voxel (3, 22) of an image of shape (7, 11), outside by more than"),
+        ("3,4,5\n", "has 3 coordinates per point, but its image has 2 axes"),
+        (
+            "3,22\n",
+            r"point 1 is voxel (3, 22) of an image of shape (7, 11), outside it by more than",
+        ),
         ("a,x,y\n1,3,4\n2,-12,4\n", "point 2 is voxel (4, -12) of an image of shape (7, 11)"),
         ("1,1\n7,3\n", "point 2 is voxel (7, 3) of an image of shape (7, 11), one beyond the far"),
-        ("x,y\n11,2\n1,1\n", "no coordinate is below 1: they count from 1. Subtract 1 from all"),
-        (markups([[1, 2, 3]]), "holds points in mm, and its image does not say where it lies"),
+        ("x,y\n11,2\n1,1\n", "no coordinate is below 1, so they count from 1. Subtract 1 from all"),
+        (markups([[1, 2, 3]]), "holds points in mm, but its image has no position"),
     ],
 )
 def test_points_that_do_not_fit_the_image_are_refused(tmp_path, text, words):
@@ -335,8 +338,8 @@ def test_labels_that_only_name_their_list_may_differ(tmp_path):
 def test_check_counts_points_that_are_missing_or_outside():
     notes = check(blobs(TWO, ([[9, 3], [21, 4]], None), ONE)).notes
     assert (
-        "9 of 9 subjects have landmarks, 18 in all; 3 are missing; 3 lie outside the images and do "
-        "not count"
+        "9 of 9 subjects have landmarks, 18 in all; 3 are missing; 3 lie outside the images and "
+        "are not counted"
     ) in notes
 
 

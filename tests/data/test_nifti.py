@@ -118,11 +118,11 @@ def test_values_that_are_not_finite_are_counted(files, tmp_path):
     image = files[2].copy()
     image[0, 0, :2] = np.nan, np.inf
     path = save(tmp_path / "nan.nii.gz", image)
-    refused(r"nan.nii.gz: 2 voxels are not finite \(NaN or Inf\). Replace them, or take", path)
+    refused(r"nan.nii.gz: 2 voxels are not finite \(NaN or Inf\). Replace them, or remove", path)
 
 
 def test_missing_file_is_named(tmp_path):
-    refused(r"gone.nii.gz: no such file. Copy it there, or take", tmp_path / "gone.nii.gz")
+    refused(r"gone.nii.gz: no such file. Copy it there, or remove", tmp_path / "gone.nii.gz")
 
 
 @pytest.mark.parametrize("kept", [10, 60, 0.5, 0.9])
@@ -130,12 +130,12 @@ def test_damaged_file_is_named(files, kept):
     path = files[0]
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    refused(r"image.nii.gz: cannot be read as NIfTI, it is damaged or cut short \(", path)
+    refused(r"image.nii.gz: cannot be read as NIfTI; it is damaged or truncated \(", path)
 
 
 def test_file_of_another_kind_is_named(files):
     files[0].write_bytes(b"<html>404 not found</html>" * 40)
-    refused(r"image.nii.gz: is a web page, such as a login .*Download the file anew", files[0])
+    refused(r"image.nii.gz: is a web page, such as a login .*Download the file again", files[0])
 
 
 def test_last_axis_has_the_channels(files, tmp_path):
@@ -151,12 +151,12 @@ def test_last_axis_has_the_channels(files, tmp_path):
 
 def test_more_than_one_axis_besides_the_spatial_ones_is_refused(tmp_path):
     path = save(tmp_path / "series.nii.gz", np.zeros((4, 4, 4, 2, 3), np.float32))
-    refused(r"series.nii.gz: has 5 dimensions \(4, 4, 4, 2, 3\), 3 are needed, or 4 with", path)
+    refused(r"series.nii.gz: has 5 dimensions \(4, 4, 4, 2, 3\); 3 are needed, or 4 for", path)
 
 
 def test_files_of_a_subject_are_its_channels(files, tmp_path):
     second = save(tmp_path / "second.nii.gz", files[2][::-1].copy() * 2, np.diag([-1, 1, 1, 1]))
-    words = r"second.nii.gz: lies elsewhere than its image image.nii.gz"
+    words = r"second.nii.gz: its affine disagrees with that of its image image.nii.gz"
     with pytest.raises(DataError, match=words):
         read_volumes([files[0], second], None, 3)
     affine = np.diag([-1.0, 1, 1, 1])
@@ -328,7 +328,7 @@ def test_sheared_grid_is_refused(files, affine):
 
 @pytest.mark.parametrize("value", [0, np.nan, np.inf])
 def test_grid_without_a_place_is_refused(files, value):
-    words = "image.nii.gz: its affine is not invertible, so it says nothing of orientation and spa"
+    words = "image.nii.gz: its affine is not invertible, so orientation and spacing are unknown"
     with_affine(files[0], files[2], singular(value))
     refused(words, files[0])
 
@@ -361,8 +361,8 @@ def test_labels_that_lie_elsewhere_are_refused_unless_it_is_ignored(files, affin
     image_path, labels_path, image, labels = files
     save(labels_path, labels, affine)
     words = (
-        r"labels.nii.gz: lies elsewhere than its image image.nii.gz: their affines put the same "
-        rf"voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ignore_affine"
+        r"labels.nii.gz: its affine disagrees with that of its image image.nii.gz: they place "
+        rf"the same voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ig"
     )
     refused(words, image_path, labels_path)
     raw = read_nifti(image_path, labels_path, ignore_affine=True)
@@ -390,14 +390,14 @@ def test_ignored_place_of_labels_leaves_them_on_a_turned_image(files):
 )
 def test_voxels_that_are_no_grey_values_are_refused(tmp_path, kind):
     path = save(tmp_path / "colour.nii.gz", np.zeros((3, 4, 5), kind))
-    refused(r"colour.nii.gz: holds .* voxels; one grey value a voxel is needed. Convert it", path)
+    refused(r"colour.nii.gz: holds .* voxels, but needs one grey value per voxel", path)
 
 
 @pytest.mark.parametrize("kept", [100, 347, 352, 500])
 def test_uncompressed_file_cut_short_is_named(tmp_path, kept):
     path = save(tmp_path / "cut.nii", np.ones((5, 6, 7), np.float32))
     path.write_bytes(path.read_bytes()[:kept])
-    refused(r"cut.nii: cannot be read as NIfTI, it is damaged or cut short \(", path)
+    refused(r"cut.nii: cannot be read as NIfTI; it is damaged or truncated \(", path)
 
 
 @pytest.mark.parametrize(("unit", "edge"), [("mm", 0.5), ("micron", 500.0), ("meter", 5e-4)])
@@ -423,7 +423,9 @@ def test_qform_that_cannot_be_read_is_told(tmp_path):
     image.header["qform_code"] = 1
     image.header["quatern_b"] = 5
     nibabel.save(image, tmp_path / "image.nii")
-    assert disagreement(tmp_path / "image.nii") == "its qform cannot be read; the sform is used"
+    assert (
+        disagreement(tmp_path / "image.nii") == "its qform cannot be read; the suite uses the sform"
+    )
     assert read_nifti(tmp_path / "image.nii", None).image.shape == (5, 6, 7)
 
 
@@ -438,7 +440,7 @@ def test_sform_and_qform_that_differ_are_told(tmp_path):
     image.set_sform(np.eye(4), code=1)
     nibabel.save(image, path)
     assert disagreement(path) == (
-        "sform and qform put a voxel up to 30 mm apart; the sform is used"
+        "sform and qform put a voxel up to 30 mm apart; the suite uses the sform"
     )
     np.testing.assert_array_equal(read_nifti(path, None).affine, np.eye(4))
 
@@ -478,7 +480,7 @@ def test_scaled_labels_that_are_no_whole_numbers_are_refused(tmp_path, broken):
 @pytest.mark.parametrize(
     ("place", "form", "values"),
     [(108, "f", [0]), (108, "f", [-1]), (108, "f", [1e30]), (40, "4h", [3, 2000, 2000, 500])],
-    ids=["within the header", "before the file", "beyond the file", "more than there is room for"],
+    ids=["inside the header", "before the file", "beyond the file", "more than there is room for"],
 )
 def test_header_that_does_not_say_where_voxels_are_is_refused(tmp_path, name, place, form, values):
     """nibabel read the header as voxels, or reserved 4 GB."""
@@ -487,7 +489,7 @@ def test_header_that_does_not_say_where_voxels_are_is_refused(tmp_path, name, pl
     struct.pack_into(f"<{form}", content, place, *values)
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    refused(f"{name}: cannot be read as NIfTI, it is damaged or cut short", path)
+    refused(f"{name}: cannot be read as NIfTI; it is damaged or truncated", path)
 
 
 @pytest.mark.parametrize("label", [1e30, -1e30])

@@ -100,7 +100,7 @@ def test_column_id_tells_equal_file_names_apart(root, tmp_path):
         write_nifti(root / name / "t1.nii", np.arange(60, dtype=np.uint8).reshape(SHAPE))
     lines = [f"{name}/t1.nii,{split}" for name, split in SUBJECTS.items()]
     text = "image,split\n" + "\n".join(lines)
-    words = r"subject t1 is listed more than once. Remove a row, or tell equal file names apart by"
+    words = r"subject t1 is listed more than once. Remove a row, or distinguish equal file"
     refused(words, root, tmp_path, text)
     text = "id,image,split\n" + "\n".join(f"{line[0]},{line}" for line in lines)
     assert prepare(source(root, text), tmp_path / "cache").ids == [*SUBJECTS]
@@ -157,15 +157,15 @@ def test_files_of_one_name_in_two_folders_are_pairs(folders, tmp_path):
     [
         (
             lambda root: (root / "fixed" / "two.nii").rename(root / "fixed" / "2.nii"),
-            r"fixed/2.nii: has no counterpart 2 in .*moving. Pairs are files of one name; rename",
+            r"fixed/2.nii: has no counterpart 2 in .*moving. Paired files have",
         ),
         (
             lambda root: (root / "moving_labels" / "one.nii.gz").unlink(),
-            r"moving/one.nii: has no counterpart one in .*moving_labels. Pairs are files of one",
+            r"moving/one.nii: has no counterpart one in .*moving_labels. Paired files have",
         ),
         (
             lambda root: (root / "fixed" / "one.png").write_bytes(b""),
-            r"one.png: is called one as one.nii is. Keep one of them in .*fixed",
+            r"one.png: has the same name one as one.nii. Keep one of them in .*fixed",
         ),
         (
             lambda root: [path.unlink() for path in (root / "fixed_landmarks").iterdir()],
@@ -212,19 +212,17 @@ def test_image_that_never_moves_may_be_fixed_in_several_splits(root, tmp_path):
 def test_image_that_moves_in_one_split_is_refused_in_another(root, tmp_path, row):
     image = next(name for name in ("a.nii", "c.nii") if name in row)
     split = row.rpartition(",")[2]
-    words = rf"{image} is in train and in {split}. Keep every image to one split"
+    words = rf"{image} is in train and in {split}. Keep every image in one split"
     refused(words, root, tmp_path, PAIRS + row + "\n")
 
 
 def test_fixed_image_that_moves_later_in_another_split_is_refused(root, tmp_path):
-    words = "b.nii is in train and in test. Keep every image to one split"
+    words = "b.nii is in train and in test. Keep every image in one split"
     refused(words, root, tmp_path, PAIRS + "b.nii,g.nii,test\n")
 
 
 def test_one_image_under_two_names_is_refused(root, tmp_path):
-    words = (
-        r"a.nii \(train\) and ./a.nii \(test\) are the same image, .*a.nii. Keep it in one split"
-    )
+    words = r"a.nii \(train\) and ./a.nii \(test\) are the same image, .*a.nii. List it"
     refused(words, root, tmp_path, PAIRS + "./a.nii,g.nii,test\n")
 
 
@@ -234,7 +232,7 @@ def test_image_with_two_label_maps_is_refused(root, tmp_path):
         "a.nii,a_labels.nii.gz,b.nii,b_labels.nii.gz,train\n"
         "c.nii,c_labels.nii.gz,b.nii,a_labels.nii.gz,train\n"
     )
-    words = "line 3 gives b.nii the labels a_labels.nii.gz, an earlier line b_labels.nii.gz. Give"
+    words = "line 3 gives b.nii the labels a_labels.nii.gz, but an earlier line gives b_lab"
     refused(words, root, tmp_path, text)
 
 
@@ -250,22 +248,22 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (table(comma=";"), "subjects.csv: lacks the column .*; it has image;labels;split. Separate "
          "columns by commas"),
         ("", "lacks the column image; it has none"),
-        ("image,split\n", "subjects.csv: lists nothing. Add a row for each subject"),
-        ("image,split\n\n\n", "lists nothing"),
+        ("image,split\n", "subjects.csv: has no rows. Add a row for each subject"),
+        ("image,split\n\n\n", "has no rows."),
         (table() + ",a_labels.nii.gz,train\n", "line 9 has no image. Fill it in"),
         (PAIRS + "h.nii,,train\n", "line 6 has no fixed image. Fill it in"),
         (PAIRS + ",h.nii,train\n", "line 6 has no moving image. Fill it in"),
-        (table() + "h.nii,,\n", "subject h has split ''; known are train, val, test, atlas"),
+        (table() + "h.nii,,\n", "subject h has split ''; known: train, val, test, atlas"),
         (table() + "h.nii\n", "subject h has split ''"),
         (table({**SUBJECTS, "b": "atlas", "h": "atlas"}), "line 9 is a second atlas. Keep one row"),
-        (table({**SUBJECTS, "h": "tset"}), "subject h has split 'tset'; known are train, val, tes"),
-        (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known are train"),
+        (table({**SUBJECTS, "h": "tset"}), "subject h has split 'tset'; known: train, val, tes"),
+        (PAIRS + "h.nii,b.nii,atlas\n", r"subject h.nii has split 'atlas'; known: train"),
         (table() + "a.nii,a_labels.nii.gz,train\n", "subject a is listed more than once. Remove a"),
         (table() + "a.nii,a_labels.nii.gz,test\n", "subject a is listed more than once. Remove a"),
         (table() + "h,1.nii,,train\n", "line 9 has 4 cells under 3 headings. Quote a cell"),
-        (table() + '"h.nii,,train\nz.nii,,train\n', r"line 10 is no CSV \(unexpected end"),
+        (table() + '"h.nii,,train\nz.nii,,train\n', r"line 10 is not CSV \(unexpected end"),
         ("image,image\na.nii,b.nii\n", "has several columns image. Rename or delete all but one"),
-        (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or take"),
+        (table() + "z.nii,,train\n", "z.nii of subject z is missing. Copy it there, or remove"),
     ],
 )  # fmt: skip
 def test_table_that_does_not_fit_is_refused(root, tmp_path, text, words):
@@ -313,8 +311,8 @@ def test_missing_table_says_what_to_write(root):
     own = source(root, table())
     (root / "subjects.csv").unlink()
     words = (
-        r"dataset own: .*subjects.csv does not exist. Write a CSV with the columns image, labels "
-        r"and split there, name it by dataset.table_file, or put pairs into folders moving and"
+        r"dataset own: .*subjects.csv does not exist. Write a CSV there with the columns image, "
+        r"labels and split, name your table with dataset.table_file, or put pairs into folders"
     )
     with pytest.raises(DataError, match=words):
         own.subjects()
@@ -329,7 +327,7 @@ def test_labels_are_given_for_all_or_none(root, tmp_path):
         no_cell = no_cell.replace(f",{name},", ",,")
     for text in (no_column, no_cell):
         assert not prepare(source(root, text), tmp_path / "cache").has_labels
-    words = "subject c has no labels, unlike the first. Give labels to all subjects or to none"
+    words = "subject c has no labels, unlike the first subject. Give labels to all"
     refused(words, root, tmp_path, table().replace(",c_labels.nii.gz,", ",,"))
 
 
@@ -337,7 +335,7 @@ def test_single_subject_makes_no_pair(root, tmp_path):
     rows = {name: split for name, split in SUBJECTS.items() if name != "e"}
     dataset = prepare(source(root, table(rows)), tmp_path / "cache")
     assert len(dataset.pairs("train")) == 6
-    words = "split 'val' has 1 subject, which makes no pair by pairing 'cross'. Add subjects to th"
+    words = "split 'val' has 1 subject; pairing 'cross' needs at least 2. Add"
     with pytest.raises(DataError, match=words):
         dataset.pairs("val")
 
@@ -345,7 +343,7 @@ def test_single_subject_makes_no_pair(root, tmp_path):
 def test_atlas_is_asked_for_by_its_split(root, tmp_path):
     dataset = prepare(source(root, table(), dict.fromkeys(SPLITS, "atlas")), tmp_path / "cache")
     with pytest.raises(
-        DataError, match="pairing 'atlas' needs a subject of split 'atlas'; the dat"
+        DataError, match="pairing 'atlas' needs a subject with split 'atlas'; the dat"
     ):
         dataset.pairs("train")
 
@@ -363,7 +361,7 @@ def test_pairs_belong_to_the_settings(root):
 def test_without_a_column_of_splits_all_is_tested_on(root, tmp_path, text):
     dataset = prepare(source(root, text), tmp_path / "cache")
     assert dataset.pairs("test")
-    with pytest.raises(DataError, match="split 'train' has no subjects, and this run needs some"):
+    with pytest.raises(DataError, match="split 'train' has no subjects, but this run needs some"):
         dataset.pairs("train")
 
 
@@ -433,8 +431,8 @@ def test_check_says_what_the_masks_take_in(masked):
     report = check(source(masked, text, mask="brain"))
     assert not report.faults
     line = (
-        f"3 of 3 subjects have a mask, inside of which lie {share:.1%} of the voxels on average; "
-        "6 voxels outside have labels, which become 0"
+        f"3 of 3 subjects have a mask; on average {share:.1%} of the voxels lie inside; 6 "
+        "voxels outside have labels; those become 0"
     )
     assert line in report.notes
     assert not any("mask" in note for note in check(source(masked, text)).notes)
@@ -451,7 +449,7 @@ def test_masks_of_pairs_are_of_both_or_of_each(masked):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image,m\na.nii,box.nii\nb.nii,empty.nii\n", "empty.nii: is an empty mask, so nothing of"),
+        ("image,m\na.nii,box.nii\nb.nii,empty.nii\n", "empty.nii: is an empty mask, which"),
         ("image,m\na.nii,box.nii\nb.nii,\n", "line 3 gives b.nii no mask in the column m. Fill it"),
         ("image,brain\na.nii,box.nii\n", "has no column m; its columns are image, brain. Corr"),
         (
@@ -460,7 +458,7 @@ def test_masks_of_pairs_are_of_both_or_of_each(masked):
         ),
         (
             "moving,fixed,m\na.nii,b.nii,box.nii\na.nii,c.nii,empty.nii\n",
-            "line 3 gives a.nii the mask empty.nii, an earlier line box.nii. Give an image",
+            "line 3 gives a.nii the mask empty.nii, but an earlier line gives box.nii",
         ),
     ],
 )
@@ -473,7 +471,7 @@ def test_masks_that_are_empty_or_missing_are_refused(masked, tmp_path, text, wor
 @pytest.mark.parametrize("column", ["label", "Labels", "segmentation", "seg", "label map", "LABEL"])
 def test_column_that_is_called_almost_so_is_refused(root, column):
     text = table().replace("labels,", f"{column},", 1)
-    words = f"has a column {column}, which is not read; labels is. Rename it or set dataset.columns"
+    words = f"has a column {column}, which the suite does not read; it reads labels. Rename"
     with pytest.raises(DataError, match=words):
         source(root, text).subjects()
     assert len(source(root, text, columns={"labels": column}).subjects()) == len(SUBJECTS)
@@ -482,7 +480,7 @@ def test_column_that_is_called_almost_so_is_refused(root, column):
 @pytest.mark.parametrize("column", ["moving_label", "fixed_seg", "Split"])
 def test_so_is_one_of_a_table_of_pairs(root, column):
     text = PAIRS.replace("split", f"x,{column}", 1)
-    with pytest.raises(DataError, match=f"has a column {column}, which is not read"):
+    with pytest.raises(DataError, match=f"has a column {column}, which the suite does not read"):
         source(root, text).subjects()
 
 

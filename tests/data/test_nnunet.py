@@ -64,7 +64,7 @@ def test_channels_are_chosen_by_their_names(root, tmp_path):
     dataset = prepare(source(root, moving="T2", fixed="T1"), tmp_path / "cache")
     assert dataset.roles == {"moving": [1], "fixed": [0]}
     assert (dataset.channels, dataset.stored_channels) == (1, 2)
-    words = r"dataset.moving=PD: is no channel; there are 2, counted from 0 \(T1, T2\)"
+    words = r"dataset.moving=PD: is not a channel; images have 2, counted from 0 \(T1, T2\)"
     with pytest.raises(ConfigError, match=words):
         prepare(source(root, moving="PD", fixed="T1"), tmp_path / "cache")
 
@@ -107,13 +107,13 @@ def test_pictures_in_colour_hold_all_channels(tmp_path):
 
 def test_what_is_missing_is_named(root, tmp_path):
     (root / "imagesTr" / "case_04_0001.nii.gz").unlink()
-    refused("imagesTr/case_04_0001.nii.gz is missing, of case case_04", root, tmp_path)
+    refused("imagesTr/case_04_0001.nii.gz of case case_04", root, tmp_path)
     write_case(root, "Tr", 4)
     regions = {"background": 0, "whole": [1, 2], "core": 2}
     (root / "dataset.json").write_text(json.dumps({**DESCRIPTION, "labels": regions}))
-    refused("its labels are regions that overlap. Say in dataset.labels", root, tmp_path)
+    refused("its labels are overlapping regions. Define classes in dataset.labels,", root, tmp_path)
     (root / "dataset.json").write_text(json.dumps({**DESCRIPTION, "file_ending": ".png"}))
-    words = "imagesTr holds no images NAME_0000.png, as dataset.json says. Point dataset.root at"
+    words = "imagesTr holds no images NAME_0000.png, which dataset.json announces. Point"
     refused(words, root, tmp_path, classes=3)
     (root / "dataset.json").write_text(json.dumps({"training": []}))
     refused("dataset.json: lacks channel_names, labels or file_ending", root, tmp_path)
@@ -123,5 +123,5 @@ def test_what_is_missing_is_named(root, tmp_path):
 
 def test_decathlon_says_whose_layout_it_is(root):
     decathlon = Decathlon(name="msd", ndim=3, classes=3, pairs=PAIRS, root=root)
-    with pytest.raises(DataError, match=r"is laid out as nnU-Net v2. Use dataset=nnunet"):
+    with pytest.raises(DataError, match=r"has the layout of nnU-Net v2. Use dataset=nnunet"):
         decathlon.subjects()

@@ -150,7 +150,7 @@ def test_unknown_segmentation_is_refused(neurite):
 
 
 def test_four_tissues_need_their_own_table(neurite):
-    words = r"dataset.segmentation=seg4: has other ids than dataset.labels=oasis35. Set dataset.lab"
+    words = r"dataset.segmentation=seg4: its ids differ from those of dataset.labels=oasis35. "
     with pytest.raises(ConfigError, match=words):
         source(neurite, "dataset.segmentation=seg4")
 
@@ -183,7 +183,7 @@ def test_listing_of_images_alone_is_refused(tmp_path):
 def test_brain_sends_folders_of_oasis_to_their_data_set(laid_out):
     root, names = laid_out
     kind = "neurite-OASIS" if names == NAMES else "Learn2Reg OASIS"
-    words = rf"dataset brain: .*oasis is laid out as {kind}\. Use dataset=oasis"
+    words = rf"dataset brain: .*oasis has the layout of {kind}\. Use dataset=oasis"
     with pytest.raises(DataError, match=words):
         source(root, dataset="brain").subjects()
 

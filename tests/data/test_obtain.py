@@ -137,7 +137,7 @@ def test_archive_with_a_damaged_file_is_refused(tree, tmp_path):
 def test_truncated_archive_is_refused(tree, tmp_path):
     archive = packed(tree, tmp_path / "archive.zip")
     archive.write_bytes(archive.read_bytes()[:-3000])
-    refused(tmp_path / "root", archive, "cut short. Download it again")
+    refused(tmp_path / "root", archive, "truncated. Download it again")
 
 
 def test_set_that_needs_a_request_says_so(tmp_path):

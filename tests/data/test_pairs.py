@@ -38,7 +38,7 @@ def test_no_policy_pairs_a_subject_with_itself(policy, count):
 
 
 def test_pairing_to_an_atlas_needs_one():
-    with pytest.raises(DataError, match="pairing 'atlas' needs a subject of split 'atlas'"):
+    with pytest.raises(DataError, match="pairing 'atlas' needs a subject with split 'atlas'"):
         make_pairs("atlas", MEMBERS, None)
 
 
@@ -136,8 +136,8 @@ def test_neighbours_within_no_whole_number_of_places_are_refused(within):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"policy": "next", "within": 2}, "next does not take within. All take most, neighb"),
-        ({"policy": "neighbours", "k": 2}, "neighbours does not take k. All take most, neighb"),
+        ({"policy": "next", "within": 2}, "next does not take within. Every policy takes most;"),
+        ({"policy": "neighbours", "k": 2}, "neighbours does not take k. Every policy takes most;"),
         ({"within": 2}, "Unknown pairing None in dataset.pairs. Known: atlas, cross"),
     ],
 )

@@ -42,7 +42,7 @@ def test_transparency_is_left_out_where_it_says_nothing(tmp_path):
     found = read_picture(png(tmp_path / "opaque.png", opaque))
     assert np.array_equal(found, np.moveaxis(COLOUR, -1, 0))
     opaque[2, 3, 3] = 0
-    words = "clear.png: has an alpha channel, and pixels of different transparency. Save it without"
+    words = "clear.png: has an alpha channel with varying transparency. Flatten"
     refused(words, read_picture, png(tmp_path / "clear.png", opaque))
 
 
@@ -53,10 +53,10 @@ def test_jpeg_is_an_image_but_no_label_map(tmp_path):
     assert np.abs(found[0].astype(int) - smooth).max() <= 2
     Image.fromarray(COLOUR).save(tmp_path / "colour.jpg")
     assert read_picture(tmp_path / "colour.jpg").shape == (3, 8, 11)
-    words = "grey.jpg: is a JPEG, whose compression changes label ids. Give labels as PNG"
+    words = "grey.jpg: is a JPEG, and its compression changes label ids. Export"
     refused(words, read_raw, [tmp_path / "grey.jpg"], tmp_path / "grey.jpg", 2)
     Image.fromarray(COLOUR).convert("CMYK").save(tmp_path / "print.jpg")
-    refused("print.jpg: holds CMYK colours; grey or RGB", read_picture, tmp_path / "print.jpg")
+    refused("print.jpg: holds CMYK colours, but images", read_picture, tmp_path / "print.jpg")
 
 
 def test_labels_are_ids_palette_positions_or_colours(tmp_path):
@@ -72,7 +72,7 @@ def test_labels_are_ids_palette_positions_or_colours(tmp_path):
     table = {(0, 0, 0): 0, (200, 10, 0): 5, (0, 255, 1): 9}
     expected = np.array([0, 5, 9])[ids // 300]
     assert np.array_equal(read_picture_labels(path, table), expected)
-    refused("holds colours where label ids are needed. Say in", read_picture_labels, path)
+    refused("holds colours, but labels must be ids. Map", read_picture_labels, path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
@@ -81,7 +81,7 @@ def test_damaged_files_are_named(tmp_path, name):
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     refused(
-        f"{name}: cannot be read as .*, it is damaged or cut short", read_picture, tmp_path / name
+        f"{name}: cannot be read as .*; it is damaged or truncated", read_picture, tmp_path / name
     )
 
 
@@ -98,4 +98,4 @@ def test_files_of_an_image_are_its_channels(tmp_path):
         None,
         2,
     )
-    refused("is a 2D image \\(PNG\\); volumes are needed", read_raw, [first], None, 3)
+    refused("is a 2D image \\(PNG\\), but the data set needs volumes", read_raw, [first], None, 3)

@@ -43,7 +43,7 @@ def test_border_is_cut_off_all_sides_of_image_and_labels(shape):
 
 @pytest.mark.parametrize("border", [4, 5])
 def test_border_that_leaves_nothing_is_refused(border):
-    words = rf"image.tif: has shape \(9, 8\), nothing is left of it without a border of {border}\."
+    words = rf"image.tif: has shape \(9, 8\); cutting a border of {border} leaves nothing\."
     with pytest.raises(DataError, match=words):
         process(image_of((9, 8)), border=border)
 
@@ -167,7 +167,7 @@ def test_intensities_beyond_half_precision_are_refused(value):
     image = image_of((6, 8))
     image[2, 3] = value
     words = (
-        r"image.tif: intensities reach 70000, at most 65504 can be kept. Scale them by dataset.i"
+        r"image.tif: intensities reach 70000, but the cache holds at most 65504. Scale them with"
     )
     with pytest.raises(DataError, match=words):
         process(image)

@@ -1,4 +1,4 @@
-"""Subjects of different sizes in one set: pairs are padded, one a batch."""
+"""Subjects of different sizes in one set: pairs are padded, one per batch."""
 
 import nibabel
 import numpy as np
@@ -82,7 +82,7 @@ def test_check_says_so(root):
     assert not report.faults
     (note,) = (note for note in report.notes if "shapes differ" in note)
     assert "(20, 22, 18) (2)" in note
-    assert "one a batch" in note
+    assert "batches hold one pair" in note
 
 
 def finished(root, results, *overrides):

@@ -71,7 +71,7 @@ def test_grey_values_are_read_as_they_are(path, kind, byteorder):
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])
 def test_negative_pixels_are_refused(path, kind):
     write_tiff(path, np.full((3, 8, 9), -3, kind))
-    words = rf"has negative {kind.__name__} pixels \(least -3\). Save it as float32, or add an of"
+    words = rf"has negative {kind.__name__} pixels \(minimum -3\). Save it as float32, or add"
     refused(words, path)
 
 
@@ -112,7 +112,7 @@ def test_volumes_have_channels_along_axis_c(path, axes):
     both = np.stack([VOLUME, VOLUME[::-1]], axis=axes.index("C"))
     write_tiff(path, both, ome=True, metadata={"axes": axes})
     assert np.array_equal(read_slices(path), np.stack([VOLUME, VOLUME[::-1]], axis=1))
-    with pytest.raises(DataError, match="has 2 channels; one label id a pixel is needed"):
+    with pytest.raises(DataError, match="has 2 channels; a label map has one id"):
         read_label_slices(path)
 
 
@@ -123,23 +123,23 @@ def test_volumes_have_channels_along_axis_c(path, axes):
         (
             VOLUME,
             {"imagej": True, "metadata": {"axes": "TYX"}},
-            r"its 4 pages are times \(axis T\).*ImageJ: Image > Properties; tifffile: metadata=",
+            r"its 4 pages as times \(axis T\).*ImageJ: Image > Properties; tifffile: metadata=",
         ),
         (
             VOLUME,
             {"ome": True, "metadata": {"axes": "CYX"}},
-            r"its 4 pages are channels of one 2D image \(axis C\), and slices of a volume are nee",
+            r"its 4 pages as channels of one 2D image \(axis C\), but a volume needs slices",
         ),
-        (VOLUME[0], {}, "is a 2D image of one page; volumes are needed. Set dataset.ndim=2"),
+        (VOLUME[0], {}, "is a 2D image of one page, but the data set needs vol"),
         (
             VOLUME[:3],
             {"photometric": "rgb", "planarconfig": "separate"},
-            "of one page, its planes being colours; volumes are needed. .*photometric='minisblack'",
+            "of one page, whose planes are colours, but the data set.*photometric='minisblack'",
         ),
         (
             np.stack([VOLUME, VOLUME]),
             {"imagej": True, "metadata": {"axes": "TZYX"}},
-            "has the axes TZYX of lengths .*Save one time per file",
+            "has the axes TZYX of lengths .*Save each time point as its own file",
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_coloured_images_have_three_channels(path, samples, planar):
 def test_transparency_that_varies_is_refused(path):
     colour = pages_of(shape=(5, 16, 20, 4))
     write_tiff(path, colour, photometric="rgb", extrasamples=["unassalpha"])
-    refused("has an alpha channel, and pixels of different transparency. Save it without", path)
+    refused("has an alpha channel with varying transparency. Flatten", path)
     pair = pages_of(shape=(5, 16, 20, 2))
     write_tiff(path, pair, extrasamples=["unassalpha"], planarconfig="contig")
     refused("has an alpha channel", path)
@@ -271,7 +271,7 @@ def test_axis_c_has_the_channels(path, axes, options):
     write_tiff(path, stored, metadata={"axes": axes}, **options)
     pages = stored.swapaxes(0, 1) if axes[0] == "C" else stored
     assert_holds(path, pages, read_channels)
-    refused("has 2 channels; one label id a pixel is needed", path, read_labels)
+    refused("has 2 channels; a label map has one id", path, read_labels)
 
 
 @pytest.mark.parametrize("options", [{"imagej": True}, {"ome": True}], ids=str)
@@ -285,7 +285,7 @@ def test_axis_c_alone_has_channels_of_an_image_or_slices_of_a_stack(path, option
 def test_stack_where_one_image_is_needed_is_refused(path):
     write_tiff(path, pages_of())
     for read in (read_channels, read_labels):
-        with pytest.raises(DataError, match="has 5 pages; one image is needed"):
+        with pytest.raises(DataError, match="has 5 pages, but the data set needs one"):
             read(path, None)
 
 
@@ -298,7 +298,7 @@ def test_samples_that_are_neither_colour_nor_transparency_are_channels(path):
 
 def test_colours_for_printing_are_refused(path):
     write_tiff(path, pages_of(shape=(16, 20, 4)), photometric="separated")
-    refused("holds SEPARATED pixels; grey values or RGB are needed. Convert it", path)
+    refused("holds SEPARATED pixels, but images must be grey or RGB. Convert", path)
 
 
 def test_grey_palette_becomes_grey(path):
@@ -384,7 +384,7 @@ def test_labels_that_are_not_finite_are_refused(path, value):
 @pytest.mark.parametrize("value", [-1e30, 2.0**54])
 def test_labels_beyond_what_is_exact_are_refused(path, value):
     write_tiff(path, np.array([[1, 0], [value, 2]]))
-    refused(rf"label .* is beyond {2**53}. Number labels from 0", path, read_labels)
+    refused(rf"label .* exceeds {2**53}. Renumber labels from 0", path, read_labels)
 
 
 def coloured(shape=(2, 6, 7), samples=3):
@@ -409,14 +409,14 @@ def test_unknown_colour_of_a_label_map_is_named(path):
     _, colour = coloured()
     colour[0, 2, 3] = 1, 2, 3
     write_tiff(path, colour, photometric="rgb")
-    words = r"colour \(1, 2, 3\) is not in dataset.colors. Add it with its label id, or correct the"
+    words = r"colour \(1, 2, 3\) is not in dataset.colors. Add the colour with its"
     refused(words, path, read_labels, COLORS)
 
 
 @pytest.mark.parametrize("colors", [None, {}])
 def test_colours_of_label_maps_must_be_said(path, colors):
     write_tiff(path, coloured()[1], photometric="rgb")
-    words = "holds colours where label ids are needed. Say in dataset.colors which colour is which"
+    words = "holds colours, but labels must be ids. Map each"
     refused(words, path, read_labels, colors)
 
 
@@ -438,7 +438,7 @@ def test_colours_of_16_bits_are_not_taken_for_others(path):
 def test_several_times_of_stacks_are_refused(path, shape, options):
     write_tiff(path, pages_of(shape=shape), **options)
     lengths = ", ".join(str(n) for n in shape)
-    words = rf"has the axes .* of lengths \({lengths}\); a stack of 2D pages is needed. Save one ti"
+    words = rf"has the axes .* of lengths \({lengths}\); a stack of 2D pages is needed. Save"
     refused(words, path)
 
 
@@ -506,7 +506,7 @@ def test_last_header_that_is_lost_is_missed_without_help_from_the_reader(path, w
     data = path.read_bytes()
     for kept in ends:
         path.write_bytes(data[:kept])
-        refused("cannot be read as TIFF, it is damaged or cut short", path)
+        refused("cannot be read as TIFF; it is damaged or truncated", path)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 5, 8, 12, 18, 0.1, 0.3, 0.5])
@@ -515,7 +515,7 @@ def test_file_of_which_half_or_more_is_lost_is_refused(path, big, kept):
     write_tiff(path, pages_of(), bigtiff=big)
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    words = "cannot be read as TIFF, it is damaged or cut short"
+    words = "cannot be read as TIFF; it is damaged or truncated"
     refused(words, path)
     with pytest.raises(DataError, match=words):
         count_pages(path)
@@ -523,7 +523,7 @@ def test_file_of_which_half_or_more_is_lost_is_refused(path, big, kept):
 
 def test_file_of_another_kind_is_refused(path):
     path.write_bytes(b"<html>404 not found</html>" * 40)
-    words = r"cannot be read as TIFF, it is damaged or cut short \(.*\). Copy or download it again"
+    words = r"cannot be read as TIFF; it is damaged or truncated \(.*\). Copy or download it again"
     refused(words, path)
     refused(words, path, read_labels)
 
@@ -535,7 +535,7 @@ def test_damaged_tag_is_refused(path, edits):
     for place, value in edits.items():
         content[place] = value
     path.write_bytes(content)
-    refused("cannot be read as TIFF, it is damaged or cut short", path)
+    refused("cannot be read as TIFF; it is damaged or truncated", path)
 
 
 @pytest.mark.parametrize("name", ["ImageWidth", "ImageLength"])
@@ -547,7 +547,7 @@ def test_shape_of_which_the_file_cannot_hold_the_pixels_is_refused(path, name):
     content = bytearray(path.read_bytes())
     content[tag.offset + 2 : tag.offset + 12] = struct.pack(f"{file.byteorder}HII", 4, 1, 1 << 28)
     path.write_bytes(content)
-    refused(r"damaged or cut short \(page 0 states more pixels than it has room for\)", path)
+    refused(r"damaged or truncated \(page 0 declares more pixels than it has room for\)", path)
 
 
 def test_constant_image_of_any_compression_is_read(path):
@@ -563,7 +563,7 @@ def test_damaged_compression_is_refused(path):
     start = tifffile.TiffFile(path).pages[0].dataoffsets[0]
     data[start : start + 60] = bytes(60)
     path.write_bytes(data)
-    refused("cannot be read as TIFF, it is damaged or cut short", path)
+    refused("cannot be read as TIFF; it is damaged or truncated", path)
 
 
 OME = (
@@ -603,7 +603,7 @@ def test_image_of_several_files_is_refused(path, there, own):
     described(path, of_ome(3, data, own), VOLUME[:2])
     if there:
         described(other, None, VOLUME[2:3])
-    words = "is one file of several, its metadata refer to part2.tif. Save the image as one file"
+    words = "is one of several files; its metadata refer to part2.tif. Save the image as one file"
     refused(words, path)
     with pytest.raises(DataError, match=words):
         count_pages(path)
@@ -639,7 +639,7 @@ TWICE = "".join(OF_SLICE.format(z, page, "") for z, page in enumerate((0, 0, 2))
 )
 def test_pages_are_as_many_as_the_metadata_state(path, description, stated, held):
     described(path, description)
-    words = f"its metadata state {stated}, and it holds {held}. Copy it again if it is not"
+    words = f"its metadata declare {stated}, but it holds {held}. Copy it again if it is"
     refused(words, path)
     with pytest.raises(DataError, match=words):
         count_pages(path)
@@ -653,7 +653,7 @@ def test_stack_with_one_header_is_read_if_its_pixels_are_there(path, description
     assert len(tifffile.TiffFile(path).pages) == 1
     assert_holds(path, VOLUME)
     write_tiff(path, VOLUME, description=description.format(3000000), **options)
-    refused("its metadata state 3000000 pages, and it holds 1", path)
+    refused("its metadata declare 3000000 pages, but it holds 1", path)
 
 
 def test_thumbnail_behind_the_pages_is_none_of_them(path):

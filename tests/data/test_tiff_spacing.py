@@ -152,7 +152,7 @@ def test_resolution_that_is_no_number_is_refused(tmp_path, value):
     # its kind (rational, SHORT, ASCII) and how many it holds
     content[tag.offset + 2 : tag.offset + 8] = struct.pack(file.byteorder + "HI", *value)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"image.tif: its YResolution is .*, which is no number"):
+    with pytest.raises(DataError, match=r"image.tif: its YResolution is .*, which is not a number"):
         pixel_edges(path)
 
 
@@ -163,7 +163,7 @@ def test_spacing_of_slices_that_is_no_number_above_0_is_refused(tmp_path, spacin
     metadata = {"axes": "ZYX", "unit": "um", "spacing": spacing}
     write_tiff(path, np.zeros((3, 4, 5), np.uint8), imagej=True, metadata=metadata)
     with pytest.raises(
-        DataError, match=rf"its ImageJ spacing is '?{spacing}'?, which is no number"
+        DataError, match=rf"its ImageJ spacing is '?{spacing}'?, which is not a number"
     ):
         pixel_edges(path, "ZYX")
 
@@ -197,11 +197,11 @@ def test_a_set_has_the_spacing_of_its_files(root, tmp_path):
 
 def test_files_that_say_nothing_do_not_go_with_others(root, tmp_path):
     state(root / "a.tif", 0.5)
-    words = r"subject b.tif/000 does not say how large .* Set dataset.pixel_size, in mm"
+    words = r"subject b.tif/000 does not state the size .* Set dataset.pixel_size, in mm"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
     faults = check(source(root)).faults
-    assert "7 files say how large their voxels are, 5 do not. Set dataset.pixel_size" in faults[0]
+    assert "7 files state the size of their voxels, 5 do not. Set dataset.pixel_size" in faults[0]
     dataset = prepare(source(root, pixel_size=[5e-4, 0.001]), tmp_path / "cache")
     assert dataset.spacing == pytest.approx((0.5, 1))
     report = check(source(root, pixel_size=[5e-4, 0.001]))

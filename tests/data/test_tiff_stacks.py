@@ -78,7 +78,7 @@ def test_only_neighbouring_slices_of_a_split_are_paired(root, tmp_path):
 
 def test_slice_in_two_splits_is_refused(root, tmp_path):
     splits = {**THREE, "val": of("a", [4, 7])}
-    words = r"subject images/a.tif/004 is listed in train and in val. Keep it in one split, once"
+    words = r"subject images/a.tif/004 is listed in train and in val. List it once, in one split"
     with pytest.raises(DataError, match=words):
         prepare(source(root, splits), tmp_path / "cache")
 
@@ -117,7 +117,7 @@ def test_file_outside_the_root_is_refused(root, name):
 
 def test_stack_of_another_number_of_labels_is_refused(root):
     splits = {**THREE, "test": {**of("b"), "labels": "labels/a.tif"}}
-    words = r"b.tif has 5 slices, but .*a.tif has 9. Give each slice its label map"
+    words = r"b.tif has 5 slices, but .*a.tif has 9. Give each slice one label map"
     with pytest.raises(DataError, match=words):
         source(root, splits).subjects()
 
@@ -155,14 +155,14 @@ def test_labels_are_optional_for_all_or_none(root, tmp_path):
     names = {"train": ("a", [0, 5]), "val": ("a", [5, 7]), "test": ("b", None)}
     splits = {split: of(*place, labels=False) for split, place in names.items()}
     assert not prepare(source(root, splits), tmp_path / "cache").has_labels
-    with pytest.raises(DataError, match=r"has no labels, unlike the first. Give labels to all"):
+    with pytest.raises(DataError, match=r"has no labels, unlike the first subject. Give"):
         prepare(source(root, {**THREE, "test": splits["test"]}), tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
     ("splits", "words"),
     [
-        ({**THREE, "tset": of("a")}, "dataset.splits.tset: no such split; known are train, val, t"),
+        ({**THREE, "tset": of("a")}, "dataset.splits.tset: no such split. Known: train"),
         (
             {**THREE, "val": {"labels": "a"}},
             "dataset.splits.val.images: is missing. Name a TIFF fi",
@@ -175,7 +175,7 @@ def test_impossible_splits_are_refused(root, splits, words):
 
 
 def test_split_left_out_is_named(root, tmp_path):
-    with pytest.raises(DataError, match=r"split 'val' has no subjects, and this run needs"):
+    with pytest.raises(DataError, match=r"split 'val' has no subjects, but this run needs"):
         prepare(source(root, {**THREE, "val": None}), tmp_path / "cache").pairs("val")
 
 

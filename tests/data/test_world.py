@@ -188,7 +188,7 @@ def test_volumes_that_do_not_overlap_are_refused(root, tmp_path):
     write_nifti(root / "far.nii.gz", np.asarray(image.dataobj), shifted(image.affine, [200, 0, 0]))
     with open(root / "subjects.csv", "w") as file:
         file.write("image\nplain.nii.gz\nfar.nii.gz\n")
-    words = r"far.nii.gz: does not overlap with the grid of dataset.space=world; .* 20\d mm apart"
+    words = r"far.nii.gz: does not overlap the grid of dataset.space=world; .* 20\d mm apart"
     with pytest.raises(DataError, match=words) as raised:
         prepare(source(root), tmp_path / "cache")
     assert "\n" not in str(raised.value)
@@ -200,7 +200,7 @@ def test_volumes_that_do_not_overlap_are_refused(root, tmp_path):
     ("settings", "words"),
     [
         ({"space": "mars"}, "dataset.space=mars: must be voxels or world."),
-        ({"space": "voxels", "reference": "a.nii"}, "dataset.reference=a.nii: is the grid of"),
+        ({"space": "voxels", "reference": "a.nii"}, "dataset.reference=a.nii: has an effect only"),
         ({"pixel_size": 2}, "places volumes by their headers, .* dataset.pixel_size=2. Leave one"),
     ],
 )
@@ -215,7 +215,7 @@ def test_flat_and_generated_images_have_no_place_in_the_world(tmp_path):
     from bench.config.experiment import Experiment
 
     chosen = Experiment.from_config(compose_raw(["dataset=demo3d", "dataset.space=world"]))
-    with pytest.raises(DataError, match="has no headers that could place images in the world"):
+    with pytest.raises(DataError, match="its files have no headers that place images in space"):
         make_source(chosen).settings()
 
 
@@ -248,6 +248,9 @@ def test_volumes_that_do_not_say_where_they_lie_are_refused(tmp_path, first):
     write_tiff(files["tiff"], volume.T)
     second = next(kind for kind in files if kind != first)
     (tmp_path / "subjects.csv").write_text(f"image\n{files[first]}\n{files[second]}\n")
-    words = {"nifti": r"tiff.tif: does not say where it lies", "tiff": "has no headers that could"}
+    words = {
+        "nifti": r"tiff.tif: has no position in space",
+        "tiff": "its files have no headers that",
+    }
     with pytest.raises(DataError, match=words[first]):
         prepare(NiftiTable(name="mixed", ndim=3, root=tmp_path, pairs=CROSS, space="world"), None)

@@ -157,6 +157,36 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return command
 
 
+@pytest.fixture
+def call(
+    run: Command,
+    bench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """A command as the documentation writes it; further scripts lie in the working folder."""
+
+    def command(*words: str) -> Outcome:
+        programs = {("python", "run.py"): run, ("python", "-m", "bench"): bench}
+        for program, function in programs.items():
+            if words[: len(program)] == program:
+                return function(*words[len(program) :])
+        assert words[0] == "python", f"{words}: no command of the suite"
+        return _in_process(
+            lambda: runpy.run_path(words[1], run_name="__main__"), [*words[1:]], monkeypatch, capsys
+        )
+
+    return command
+
+
+@pytest.fixture
+def place(tmp_path: Path, demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a new user, whose results are yet to come."""
+    monkeypatch.chdir(tmp_path)
+    with_cache(tmp_path / "results", demo_cache)
+    return tmp_path
+
+
 def _in_process(
     action: Callable[[], Any],
     argv: list[str],

@@ -80,8 +80,8 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
     assert "+trainer" not in line
     line = run("metric=mse", *DEMO, at(empty_results), "metric.mesk=labels").line
     assert line == (
-        "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE adds an "
-        "argument for your class."
+        "Unknown metric.mesk. Known in metric: _target_, mask, name. +metric.mesk=VALUE passes an "
+        "argument to your class."
     )
     assert not empty_results.exists()
 
@@ -104,10 +104,13 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("regularizer.scale=twice", "regularizer.scale=twice: must be a number"),
         ("+trainer.stepz=3", "Unknown trainer.stepz. Known: accelerator, "),
         ("+traner.steps=3", "Unknown traner. Known: dataset, "),
-        ("metric.name=a/b", "metric.name=a/b: must be letters, digits, '.', '_', '+' and '-', "),
-        ("metric.name=..", "metric.name=..: must be letters, digits, "),
-        ("metric.name=", "metric.name=: must be letters, digits, "),
-        ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must be letters, digits, "),
+        (
+            "metric.name=a/b",
+            "metric.name=a/b: must consist of letters, digits, '.', '_', '+' and '-' ",
+        ),
+        ("metric.name=..", "metric.name=..: must consist of letters, digits, "),
+        ("metric.name=", "metric.name=: must consist of letters, digits, "),
+        ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must consist of letters, digits, "),
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
@@ -118,8 +121,8 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
         (
             "dataset.subjects_per_split.val=0",
-            "dataset demo: split 'val' has no subjects, and this run needs some. Add them, or "
-            "train nothing, such as with model=direct metric=ncc.",
+            "dataset demo: split 'val' has no subjects, but this run needs some. Add subjects, or "
+            "use a method without training, such as model=direct metric=ncc.",
         ),
     ],
 )
@@ -146,8 +149,8 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["dataset.pairs.train=all"], "Unknown pairing 'all' in dataset.pairs. Known: atlas, "),
         (
             ["dataset.subjects_per_split.test=1"],
-            "dataset demo: split 'test' has 1 subject, which makes no pair by pairing "
-            "'mirrored'. Add subjects to the split.",
+            "dataset demo: split 'test' has 1 subject; pairing 'mirrored' needs at "
+            "least 2. Add subjects to the split.",
         ),
         (
             ["metric._target_=nowhere.Metric"],
@@ -176,7 +179,7 @@ def test_bad_value_is_refused_before_anything_is_written(
         ),
         (
             ["metric._target_=custom_parts.Unmoved"],
-            "metric=mse has no gradient in the displacement: nothing can be learned from it.",
+            "metric=mse has no gradient in the displacement, so nothing can learn from it.",
         ),
         (
             ["metric._target_=custom_parts.NotANumber"],
@@ -230,8 +233,8 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
         (["metric=mse", "metric.mask=brain"], "metric.mask=brain: must be null, foreground or lab"),
         (
             ["metric=ncc", "metric.window=33"],
-            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels. Take a "
-            "smaller one, or whole for the image: metric.window, or metric.terms.NAME.window in a",
+            "NCC's window=33 is larger than the images, whose shortest axis has 32 voxels. "
+            "Choose a smaller metric.window (metric.terms.NAME.window in a sum), or whole for the",
         ),
         (
             ["metric=ncc_sup", "metric.terms.ncc.window=33"],
@@ -288,8 +291,8 @@ def test_transfer_from_data_that_are_not_there_says_how_to_get_them(
     line = run(*TRANSFER, f"metric.extractor.root={root}", *DEMO, at(results)).line
     assert line == (
         f"metric.extractor.dataset=phc_u373: dataset phc_u373: the folder {root} does not exist. "
-        "Pass metric.extractor.root=PATH; `python -m bench data prepare phc_u373` gets the data "
-        "or says how."
+        "Pass metric.extractor.root=PATH; `python -m bench data prepare phc_u373` downloads the "
+        "data or explains how to get it."
     )
     assert run_folders(results) == []
     assert not (results / "extractors").exists()
@@ -299,7 +302,7 @@ def test_transfer_from_an_unknown_data_set_lists_the_known_ones(
     results: Path, run: Command
 ) -> None:
     line = run(*TRANSFER[:2], "metric.extractor.dataset=dmeo", *DEMO, at(results)).line
-    assert line.startswith("metric.extractor.dataset=dmeo: there is no such data set. Known: brain")
+    assert line.startswith("metric.extractor.dataset=dmeo: no such data set. Known: brain")
     assert run_folders(results) == []
 
 
@@ -316,7 +319,7 @@ def test_transfer_to_other_dimensions_or_channels_is_refused(
     line = run(*TRANSFER, f"metric.extractor.root={cells}", *dataset, at(results)).line
     assert line == (
         f"metric=deepsim_ae cannot be used on dataset={name}: the extractor was trained on 2D "
-        f"images of 1 channel(s), the data set has {has}. Choose another metric or data set."
+        f"images of 1 channel(s), but the data set has {has}. Choose another metric or data set."
     )
     assert run_folders(results) == []
     assert not (results / "extractors").exists()
@@ -352,12 +355,12 @@ MODEL = [*(f"~model.{option}" for option in VOXELMORPH), "model.name=custom"]
             "PickyModel",
             "model=custom cannot take the 2D images of shape (32, 40) with 1 channel(s) of "
             "dataset=demo (sizes must be divisible by 64). Choose another model, or crop or pad "
-            "the images by dataset.shape.",
+            "the images with dataset.shape.",
         ),
         (
             "WrongShapeModel",
             "model=custom returns a displacement of shape (1, 3, 32, 40) for 2D images of shape "
-            "(32, 40) with 1 channel(s); (1, 2, 32, 40) is needed, one channel per axis.",
+            "(32, 40) with 1 channel(s), but needs (1, 2, 32, 40), one channel per axis.",
         ),
     ],
 )
@@ -376,8 +379,8 @@ def test_volume_of_one_slice_is_refused(results: Path, run: Command) -> None:
     demo = [word for word in DEMO3D if not word.startswith("dataset.shape")]
     outcome = run("metric=mse", *demo, "dataset.shape=[1,24,24]", at(results))
     assert outcome.line == (
-        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, or "
-        "derivatives along it do not exist. Choose another dataset.shape, or take slices as 2D "
+        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, "
+        "since scores need derivatives along it. Choose another dataset.shape, or use slices as 2D "
         "images."
     )
     assert run_folders(results) == []
@@ -395,8 +398,8 @@ def test_missing_folder_says_how_to_get_the_data(
     name = dataset[0].partition("=")[2]
     line = run(*dataset, f"dataset.root={root}", at(empty_results)).line
     assert line == (
-        f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; "
-        f"`python -m bench data prepare {name}` gets the data or says how."
+        f"dataset {name}: the folder {root} does not exist. Pass dataset.root=PATH; `python -m "
+        f"bench data prepare {name}` downloads the data or explains how to get it."
     )
     assert_nothing_written(empty_results)
 
@@ -500,14 +503,17 @@ def not_finite(image: Path, labels: Path) -> None:
 
 
 DAMAGES: dict[Damage, tuple[str, str]] = {
-    remove: ("image", "is missing. Copy it there, or take the subject out of the list."),
-    remove_labels: ("labels", "is missing. Copy it there, or take the subject out of the list."),
-    empty: ("image", "is a file that is empty, which is not read. Copy or download it again"),
-    cut_compressed: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    cut_content: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    cut_header: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    corrupt: ("image", "cannot be read as NIfTI, it is damaged or cut short"),
-    replace_by_text: ("image", "is a web page, such as a login or an error, which is not read."),
+    remove: ("image", "is missing. Copy it there, or remove the subject from the list."),
+    remove_labels: ("labels", "is missing. Copy it there, or remove the subject from the list."),
+    empty: ("image", "is a file that is empty, which the suite does not read. Copy or"),
+    cut_compressed: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    cut_content: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    cut_header: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    corrupt: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
+    replace_by_text: (
+        "image",
+        "is a web page, such as a login or an error, which the suite does not read.",
+    ),
     other_shape: ("labels", "has shape (12, 14, 11), but its image"),
     four_dimensions: (
         "image",
@@ -515,8 +521,8 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     ),
     slice_only: (
         "image",
-        "is a 2D image of (12, 14, 1); volumes are needed. Set dataset.ndim=2, or name the volume "
-        "or the folder of all slices.",
+        "is a 2D image of (12, 14, 1), but the data set needs volumes. Set dataset.ndim=2, or name "
+        "the volume or the folder of all slices.",
     ),
     undeclared_labels: (
         "labels",
@@ -531,7 +537,7 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     ),
     not_finite: (
         "image",
-        "2 voxels are not finite (NaN or Inf). Replace them, or take the subject out of the list.",
+        "2 voxels are not finite (NaN or Inf). Replace them, or remove the subject from the list.",
     ),
 }
 
@@ -578,8 +584,8 @@ def test_different_shapes_ask_for_batches_of_one(
     write_volume(folder / "seg_coalesced_aligned.nii.gz", labels)
     line = run(*BRAIN, f"dataset.root={brain}", at(empty_results)).line
     assert line == (
-        "trainer.batch_size=2: dataset=brain has images of different sizes, which do not fit into "
-        "one batch. Set trainer.batch_size=1, or dataset.shape to crop or pad all to one shape."
+        "trainer.batch_size=2: dataset=brain has images of different sizes, which cannot share a "
+        "batch. Set trainer.batch_size=1, or dataset.shape to crop or pad all to one shape."
     )
     assert run_folders(empty_results) == []
 
@@ -591,16 +597,16 @@ def test_different_shapes_ask_for_batches_of_one(
         ("", "lacks the column SPLIT; it has none. Separate columns by commas."),
         (
             "subject_id,SPLIT\nperson0,training\n",
-            "subject person0 has SPLIT 'training'; known are train, val, test.",
+            "subject person0 has SPLIT 'training'; known: train, val, test.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson0,val\nperson1,test\n",
-            "dataset brain: subject person0 is listed in train and in val. Keep it in one split, "
-            "once.",
+            "dataset brain: subject person0 is listed in train and in val. List it once, in one "
+            "split.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,test\n",
-            "dataset brain: split 'val' has no subjects, and this run needs some.",
+            "dataset brain: split 'val' has no subjects, but this run needs some.",
         ),
         (
             "subject_id,SPLIT\nperson0,train\nperson1,val\nstranger,test\n",
@@ -624,7 +630,7 @@ def test_bad_list_of_subjects(
         ("[]", "must be JSON with a list 'training'"),
         ('{"training": ["a.nii.gz"]}', "must be JSON with a list 'training'"),
         ('{"training": []}', "its list 'training' is empty. Download it again."),
-        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects, and"),
+        ('{"training": [{"image": "imagesTr/case_000.nii.gz"}]}', "has no subjects, but"),
     ],
 )
 def test_bad_decathlon_list(
@@ -646,28 +652,29 @@ def forget_labels(root: Path, count: int) -> None:
 def test_labels_for_some_subjects_only(decathlon: Path, empty_results: Path, run: Command) -> None:
     forget_labels(decathlon, 4)
     line = run(*HIPPOCAMPUS, f"dataset.root={decathlon}", at(empty_results)).line
-    assert "labels, unlike the first. Give labels to all subjects or to none." in line
+    assert "labels, unlike the first subject. Give labels to all subjects or to none." in line
     assert_nothing_written(empty_results)
 
 
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
-        (["metric=ncc_sup"], "labels: needs labels, and the data set has none"),
+        (["metric=ncc_sup"], "labels: needs labels, but the data set has none"),
         (
             ["metric=deepsim_seg", "metric.levels=[1,2]"],
-            "its extractor learns from labels, and the data set has none",
+            "its extractor learns from labels, but the data set has none",
         ),
-        (["metric=dice"], "needs labels, and the data set has none"),
-        (["metric=mse", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (["metric=dice"], "needs labels, but the data set has none"),
+        (["metric=mse", "metric.mask=labels"], "needs labels, but the data set has none"),
         (
             ["metric=mse", "metric.mask=foreground", "dataset.added_noise=0.1"],
-            "dataset.added_noise makes all of an image foreground, which metric.mask asks for",
+            "dataset.added_noise makes the whole image foreground, so metric.mask=foreground "
+            "selects everything",
         ),
-        (["metric=ncc", "metric.mask=labels"], "needs labels, and the data set has none"),
+        (["metric=ncc", "metric.mask=labels"], "needs labels, but the data set has none"),
         (
             ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.mask=labels"],
-            "needs labels, and the data set has none",
+            "needs labels, but the data set has none",
         ),
     ],
 )
@@ -705,7 +712,7 @@ def test_metric_that_needs_landmarks_is_refused_without_them(
     arguments = [argument for argument in HIPPOCAMPUS if not argument.startswith("metric=")]
     line = run(*arguments, *metric, f"dataset.root={decathlon}", at(empty_results)).line
     assert line == (
-        f"metric={name} cannot be used on dataset=hippocampus: needs landmarks, and the data set "
+        f"metric={name} cannot be used on dataset=hippocampus: needs landmarks, but the data set "
         "has none. Choose another metric or data set."
     )
     assert run_folders(empty_results) == []
@@ -755,9 +762,9 @@ def test_full_disk_names_the_file_and_leaves_nothing_half_written(
     (folder,) = set(run_folders(results)) - {finished}
     assert outcome.code == 1
     assert outcome.line == (
-        f"Cannot write {folder / 'last.pt'}: File too large. Free space or permit writing, or "
+        f"Cannot write {folder / 'last.pt'}: File too large. Free space, permit writing, or "
         "choose another folder with results_dir=DIR. Finished runs are safe; the same command "
-        "goes on from the last saved state."
+        "continues from the last saved state."
     )
     assert list(results.rglob("*.partial")) == []
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)

@@ -6,6 +6,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from bench.runs.trained import load_method
 from bench.scores.detection import area_under_roc
@@ -26,7 +29,7 @@ from .conftest import (
 
 FEW = ["model.steps=[2,2]", "model.spacing=[8,4]", "model.pooling=[2,1]", "model.rate=[1,1]"]
 BASE = [option for option in DEMO if not option.startswith("model.")]
-CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}"]
+CHANGES = ["task=changes", "dataset.insert={radius:[3,4]}", "task.controls=2"]
 DIRECT = [*CHANGES, *BASE, "model=direct", *FEW, "metric=mse"]
 MAPS = ("intensity", "li_wyatt", "jacobian")
 
@@ -41,7 +44,7 @@ def test_changes_are_mapped_judged_and_recorded(
     assert summary["task"] == "changes"
     rows = read_rows(folder / "pairs.csv")
     assert len(rows) == 2
-    for name in ("auc", "ap", "auc_one_direction", *(f"auc_{one}" for one in MAPS)):
+    for name in ("auc", "ap", "auc_one_direction", "auc_relative", *(f"auc_{n}" for n in MAPS)):
         values = [float(row[name]) for row in rows]
         assert all(0 <= value <= 1 for value in values)
         score = summary["scores"][name]
@@ -52,6 +55,14 @@ def test_changes_are_mapped_judged_and_recorded(
     assert "Li and Wyatt" in outcome.out
     assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
     once = numbers(summary)
+
+    curves = read_rows(folder / "curves.csv")
+    names = {"main", "one_direction", "relative", *MAPS}
+    assert {row["map"] for row in curves} == names
+    assert {float(r["tpr"]) for r in curves if float(r["rate"]) == 1} == {1.0}
+    classes = read_rows(folder / "classes.csv")
+    assert {row["class"] for row in classes} == {"CSF", "grey matter", "white matter"}
+    assert all(0 < float(row["map_rank"]) < 1 for row in classes)
 
     again = run(*DIRECT, at(results), "force=true")
     assert again.code == 0, again.err
@@ -84,11 +95,42 @@ def test_network_of_distributions_is_swept_beside_registrations(
     assert plain["variant"] != changes["variant"]
 
 
-def test_without_a_truth_there_is_no_auc_and_a_line_says_so(results: Path, run: Command) -> None:
+def test_report_has_tables_curves_and_maps_of_changes(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
+    sweep = ["seed=0,1", "task.controls=null", "regularizer.weight=1,4"]
+    outcome = run("-m", *DIRECT, *sweep, at(results))
+    assert outcome.code == 0, outcome.err
+    report = tmp_path / "report"
+    assert bench("report", "--results", str(results), "--out", str(report), "--published").code == 0
+    of_weight, other = read_rows(report / "tables" / "changes.csv")
+    assert (of_weight["label"], other["label"]) == ("mse, λ = 1", "mse, λ = 4")
+    folders = [folder for folder in run_folders(results) if "-1-seed" in folder.name]
+    means = [read_summary(folder)["scores"]["auc"]["mean"] for folder in folders]
+    assert len(means) == int(float(of_weight["seeds"])) == 2
+    assert float(of_weight["auc"]) == pytest.approx(sum(means) / 2)
+    assert float(of_weight["auc_low"]) <= float(of_weight["auc"]) <= float(of_weight["auc_high"])
+    points = read_rows(report / "tables" / "changes_curves.csv")
+    assert {row["rate"] for row in points} >= {"0.0", "0.05", "1.0"}
+    for name in ("changes-demo", "changes-maps-demo"):
+        assert (report / "figures" / f"{name}.png").read_bytes()[1:4] == b"PNG"
+    text = (report / "tables" / "changes.md").read_text()
+    assert "| demo | mse, λ = 4 | 4 | 2 | 2 |" in text
+    assert "| semantic | 0.81 | 0.88 |" in text
+    page = (report / "index.html").read_text()
+    assert 'id="section-changes"' in page
+
+
+def test_without_a_truth_there_is_no_auc_and_a_line_says_so(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
     outcome = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
     assert outcome.code == 0, outcome.err
     assert "identity on demo: no test pair has a mask of change, so there is no AUC." in outcome.out
     assert not any("auc" in name for name in read_summary(only_run(results))["scores"])
+    report = tmp_path / "report"
+    assert bench("report", "--results", str(results), "--out", str(report)).code == 0
+    assert "| demo | identity | – | 1 | 2 | – |" in (report / "tables" / "changes.md").read_text()
 
 
 def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> None:
@@ -133,10 +175,41 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
     assert line == "--fixed b: no such file."
 
 
+def test_new_pictures_are_mapped_pixel_by_pixel(
+    tmp_path: Path, empty_results: Path, run: Command, bench: Command
+) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    random = np.random.default_rng(0)
+    plain = gaussian_filter(random.random((40, 52)), 3)
+    plain = (40 + 150 * (plain - plain.min()) / np.ptp(plain)).astype(np.uint8)
+    changed = plain.copy()
+    changed[10:18, 20:28] = 250
+    for name, array in (("a", plain), ("b", np.roll(plain, 1, 1)), ("changed", changed)):
+        Image.fromarray(array).save(root / f"{name}.png")
+    (root / "subjects.csv").write_text("image,split\na.png,test\nb.png,test\n")
+    settings = ["dataset=nifti", f"dataset.root={root}", "dataset.ndim=2", "metric=mse"]
+    settings += ["regularizer.weight=10", "trainer.progress=false", "tracker=none", "model=direct"]
+    task = ["task=changes", "task.within=null", "dataset.insert=null"]
+    outcome = run(*settings, *FEW, *task, at(empty_results))
+    assert outcome.code == 0, outcome.err
+    files = ["--moving", str(root / "a.png"), "--fixed", str(root / "changed.png")]
+    out = tmp_path / "out"
+    outcome = bench("changes", str(only_run(empty_results)), *files, "--out", str(out))
+    assert (outcome.code, outcome.err) == (0, "")
+    found = tifffile.imread(out / "change.tif")
+    assert found.shape == plain.shape
+    assert len(list(out.iterdir())) == 5
+    mask = changed != plain
+    assert area_under_roc(found.ravel(), mask.ravel()) > 0.9
+
+
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
     for option, said in (
         ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
+        ("task.components=[appear]", "task.components=['appear']: are of a class. Name it by"),
+        ("task.controls=0", "task.controls=0: must be a whole number of at least 1, or null."),
         ("task.change=tumour", "task.change=tumour: is no class of dataset=demo. Known: CSF"),
     ):
         line = run(*BASE, "model=identity", "task=changes", option, at(empty_results)).line

@@ -203,9 +203,12 @@ def test_extractors_learn_on_both(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["dataset.moving=0", "dataset.fixed=2"], r"dataset.fixed=2: is no channel; there are 2"),
-        (["dataset.moving=T1", "dataset.fixed=1"], r"dataset.moving=T1: is no channel"),
-        (["dataset.moving=0"], "choose 1 and 2 of 2 channel.s.. Choose as many for both"),
+        (
+            ["dataset.moving=0", "dataset.fixed=2"],
+            r"dataset.fixed=2: is not a channel; images have 2",
+        ),
+        (["dataset.moving=T1", "dataset.fixed=1"], r"dataset.moving=T1: is not a channel"),
+        (["dataset.moving=0"], "choose 1 and 2 of 2 channel.s.. Choose the same number"),
     ],
 )
 def test_channels_that_are_not_there_are_refused(tmp_path, overrides, words):

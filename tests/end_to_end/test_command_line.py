@@ -47,7 +47,7 @@ def test_changing_the_working_folder_is_refused(
     sweep: list[str], empty_results: Path, run: Command
 ) -> None:
     line = run(*sweep, *DEMO, at(empty_results), "hydra.job.chdir=true").line
-    assert line.startswith("hydra.job.chdir=true: changes the folder that results_dir, ")
+    assert line.startswith("hydra.job.chdir=true: would change the folder that results_dir, ")
     assert not (empty_results / "runs").exists()
 
 
@@ -152,7 +152,8 @@ def test_rows_are_printed_by_a_process_of_its_own(two_runs: Path, bench: Command
 def test_runs_of_a_missing_folder(tmp_path: Path, bench: Command) -> None:
     outcome = bench("runs", "--results", str(tmp_path / "nowhere"))
     assert outcome.line == (
-        f"--results {tmp_path / 'nowhere'}: no such folder. Runs are written by run.py."
+        f"--results {tmp_path / 'nowhere'}: no such folder. run.py writes runs; name its "
+        "results_dir."
     )
 
 
@@ -193,10 +194,10 @@ def test_one_run_is_shown_removed_and_not_found_then(two_runs: Path, bench: Comm
     assert "status: finished" in shown.out
     assert "config.yaml:" in shown.out
     refused = bench("runs", "reset", run_id, "--results", str(two_runs))
-    assert f"{first.name} has finished. force=true runs it anew" in refused.line
+    assert f"{first.name} has finished. Pass force=true to rerun it," in refused.line
     assert bench("runs", "rm", first.name, "--results", str(two_runs)).code == 0
     assert run_folders(two_runs) == [second]
     gone = bench("runs", "show", run_id, "--results", str(two_runs))
     assert gone.line.startswith(f"{run_id}: no run of this id in {two_runs}.")
     unnamed = bench("runs", "rm", "--results", str(two_runs))
-    assert unnamed.line == "Name the runs by their ids, or say --failed."
+    assert unnamed.line == "Give the ids of runs, or pass --failed."

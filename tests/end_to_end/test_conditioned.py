@@ -136,7 +136,7 @@ def test_killed_training_goes_on_to_the_same_network(
     assert "1 resumable" in planned.out
     outcome = run(*DISTURBED, at(results))
     assert outcome.code == 0, outcome.err
-    assert "disturbed on demo: going on from step 6 of 12" in outcome.out
+    assert "disturbed on demo: continuing from step 6 of 12" in outcome.out
     found, expected = (only_network(place) for place in (results, undisturbed))
     assert found.name == expected.name
     assert not (found / "last.pt").exists()
@@ -153,7 +153,7 @@ def test_interrupted_training_says_how_to_go_on(
     stopped = run_process(*DISTURBED, at(results))
     assert stopped.code == 130
     assert stopped.line == (
-        "Interrupted at step 8 of 12; the state is saved. The same command goes on from there."
+        "Interrupted at step 8 of 12; the state is saved. The same command continues from there."
     )
 
 
@@ -179,7 +179,7 @@ def test_damaged_network_is_made_again(swept: Path, run: Command) -> None:
     best.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     outcome = run(*NETWORK, "regularizer.scale=2", at(swept))
     assert outcome.code == 0, outcome.err
-    assert "the network is made again" in outcome.out
+    assert "the suite makes the network again" in outcome.out
     assert best.read_bytes() == whole
 
 
@@ -259,23 +259,23 @@ def test_weight_that_was_not_learned_is_refused(
     more = [*pair, "--out", str(tmp_path / "out")] if command == "register" else ["--levels", "0"]
     asked = bench(command, name, *more, "--results", str(swept), "--weight", "3")
     assert asked.line == (
-        f"--weight 3: the network of {name} learned λ of 0.0025 to 0.16. Give one of these."
+        f"--weight 3: the network of {name} learned λ of 0.0025 to 0.16. Choose a λ in this range."
     )
     assert run(*DEMO, "metric=mse", at(swept)).code == 0
     (plain,) = (f.name for f in run_folders(swept) if "network" not in read_summary(f))
     asked = bench(command, plain, *more, "--results", str(swept), "--weight", "0.1")
     assert asked.line == (
-        f"--weight 0.1: {plain} knows one λ only. Give a run of model.conditioned=lambda."
+        f"--weight 0.1: {plain} learned one λ only. Name a run with model.conditioned=lambda."
     )
 
 
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["regularizer.scale=9"], "regularizer.weight=0.18: is outside of what a network of"),
-        (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend from above 0"),
-        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend from above 0"),
-        (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork has no place where λ could"),
+        (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
+        (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend and be above 0"),
+        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend and be above 0"),
+        (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork cannot take λ"),
     ],
 )
 def test_bad_setting_is_refused_in_a_line(

@@ -58,7 +58,7 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     folder = only_run(results)
     before = read_summary(folder)
     flip(folder / "best.safetensors")
-    what = "best.safetensors is not as it was written. force=true runs it anew."
+    what = "best.safetensors has changed since it was written. Pass force=true to rerun it."
     found = row(results, bench)
     assert (found["status"], found["error"]) == ("damaged", what)
     shown = bench("runs", "--results", str(results)).out
@@ -91,7 +91,7 @@ def test_folder_in_the_place_of_a_file_is_named(name: str, results: Path, run: C
     (folder / "summary.json").unlink()
     (folder / name).unlink(missing_ok=True)
     (folder / name).mkdir()
-    words = "is a folder where a file belongs. Move it away; the same command goes on."
+    words = "is a folder where a file belongs. Move it away, then run the same command again."
     assert run(*command).err.splitlines()[-1] == f"{folder / name}: {words}"
     (folder / name).rmdir()
     assert run(*command).code == 0
@@ -162,9 +162,9 @@ def test_sweep_ends_with_the_run_that_is_damaged_and_does_not_count_it(
     outcome = run(*sweep)
     assert outcome.code == 0
     assert "3 finished, 1 damaged" in outcome.out.splitlines()
-    words = "best.safetensors is not as it was written. force=true runs it anew."
+    words = "best.safetensors has changed since it was written. Pass force=true to rerun it."
     assert outcome.err.splitlines()[-1] == f"damaged: metric=mse seed=1: {words}"
-    assert "The same command runs these" not in outcome.err
+    assert "The same command runs only these" not in outcome.err
     rows = [re.split(r"\s*│\s*", line)[2:6] for line in outcome.out.splitlines() if "│" in line]
     # one seed of mse, whose scores are those of the run that is whole; two of ncc
     assert ["mse", "0.02", "1", f"{whole['mean']:.3f} ± {whole['std']:.3f}"] in rows

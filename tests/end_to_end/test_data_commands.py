@@ -1,5 +1,7 @@
 """`python -m bench data`: list, prepare, check, preview, then a training on what they made."""
 
+import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from data.servers import Site, served
 
-from .conftest import TRAINING, Command, at, only_run, read_summary
+from .conftest import ROOT, TRAINING, Command, at, only_run, read_summary
 
 
 @pytest.fixture
@@ -87,13 +90,70 @@ def test_prepare_then_preview_then_train(
     arguments = ("prepare", "phc_u373", "--archive", str(archive), "--root", str(root))
     outcome = bench("data", *arguments)
     assert outcome.out.strip() == f"phc_u373 is ready: 11 subjects in {root}"
-    assert "phc_u373 was ready before" in bench("data", *arguments).out
+    assert "phc_u373 was already prepared" in bench("data", *arguments).out
     preview = ("preview", "phc_u373", "--root", str(root), "--results", str(results))
     assert bench("data", *preview, "--count", "3").code == 0
     assert (results / "data" / "phc_u373-preview.png").stat().st_size > 10_000
     outcome = run("dataset=phc_u373", f"dataset.root={root}", "metric=ncc", *TRAINING, at(results))
     assert outcome.code == 0, outcome.err
     assert read_summary(only_run(results))["scores"]["dice"]["n"] == 2
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Puts a copy of conf/ in place whose data sets have these addresses, and no others."""
+
+    def with_addresses(addresses: dict[str, str]) -> None:
+        conf = tmp_path / "conf"
+        shutil.copytree(ROOT / "conf", conf)
+        for path in (conf / "dataset").glob("*.yaml"):
+            content = re.sub(r"^  (url|hash): .*\n", "", path.read_text(), flags=re.MULTILINE)
+            if path.stem in addresses:
+                content = content.replace("about:\n", f"about:\n  url: {addresses[path.stem]}\n")
+            path.write_text(content)
+        for module in ("groups", "composition"):
+            monkeypatch.setattr(f"bench.config.{module}.CONF", conf)
+        monkeypatch.chdir(tmp_path)
+
+    return with_addresses
+
+
+def test_all_free_sets_are_got_at_once(
+    cells: Path,
+    decathlon: Path,
+    tmp_path: Path,
+    shop: Callable[[dict[str, str]], None],
+    bench: Command,
+) -> None:
+    archives = {}
+    for name, folder in (("phc_u373", cells), ("hippocampus", decathlon)):
+        packed = shutil.make_archive(str(tmp_path / name), "zip", folder)
+        archives[name] = Site(Path(packed).read_bytes())
+    archives["hippocampus"].status = 404
+    with served(archives["phc_u373"]) as first, served(archives["hippocampus"]) as second:
+        shop({"phc_u373": first, "hippocampus": second})
+        outcome = bench("data", "prepare", "--all-free")
+        assert outcome.code == 1
+        failed, last = outcome.err.splitlines()
+        assert failed.startswith("failed: hippocampus: ")
+        assert "404" in failed
+        assert last.startswith("1 of 2 data sets not prepared: hippocampus. Run the same")
+        assert "phc_u373: 42 MB, licence: Cell Tracking Challenge terms" in outcome.out
+        assert "phc_u373 is ready: 11 subjects in datasets/phc_u373" in outcome.out
+        assert "by hand, as `data prepare NAME` explains: brain, em_vnc, histology, " in outcome.out
+        archives["hippocampus"].status = 200
+        outcome = bench("data", "prepare", "--all-free")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "phc_u373 was already prepared" in outcome.out
+        assert "hippocampus is ready: 10 subjects in datasets/hippocampus" in outcome.out
+    assert len(archives["phc_u373"].requests) == 1
+
+
+def test_all_free_takes_nothing_else(bench: Command) -> None:
+    line = bench("data", "prepare", "phc_u373", "--all-free").line
+    assert line == "--all-free: prepares each data set by its YAML. Give no other argument."
+    line = bench("data", "prepare").line
+    assert line == "Name a data set of `python -m bench data list`, or pass --all-free."
 
 
 def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
@@ -104,7 +164,7 @@ def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
 
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
-    assert "holds your files: lay them out as datasets/nifti/README.md says" in line
+    assert "holds your own files. Lay them out as datasets/nifti/README.md says" in line
 
 
 def test_embedded_data_need_no_preparation(bench: Command) -> None:

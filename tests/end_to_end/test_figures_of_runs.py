@@ -67,13 +67,13 @@ def test_features_have_a_row_for_each_level(trained: Path, bench: Command) -> No
     height, width = size(trained / "panels" / "features-demo.png")
     assert height > width / 5  # two levels, seven columns
     line = bench("features", mse, "--results", str(trained)).line
-    assert f"{mse}: mse has no extractor, and so no features." in line
+    assert f"{mse}: mse has no extractor, so it has no features." in line
 
 
 def test_landscape_takes_one_run_of_each_metric(trained: Path, bench: Command) -> None:
     mse, _ = named(trained)
     line = bench("landscape", mse, mse, "--results", str(trained)).line
-    assert f"{mse}: another run of mse; name one of each." in line
+    assert f"{mse}: is a second run of mse. Name one run per metric." in line
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,7 +85,7 @@ def test_pair_is_named_and_must_be_one(
     command = (kind, folder.name, "--results", str(trained), "--out", str(tmp_path / "own"))
     assert bench(*command, "--pair", f"{moving},{fixed}").code == 0
     assert (tmp_path / "own.png").exists()
-    assert f"--pair {moving},nobody: is no test pair of {folder.name}" in (
+    assert f"--pair {moving},nobody: is not a test pair of {folder.name}" in (
         bench(*command, "--pair", f"{moving},nobody").line
     )
     assert "--pair nobody: must be MOVING,FIXED" in bench(*command, "--pair", "nobody").line
@@ -102,5 +102,5 @@ def test_unfinished_runs_and_other_pairs_are_refused(
     command = (kind, other.name, one.name, "--results", str(trained))
     assert f"{one.name}: has other test pairs than {other.name}" in bench(*command).line
     (one / "summary.json").unlink()
-    assert f"{one.name}: has not finished. Run its command to its end" in bench(*command).line
+    assert f"{one.name}: has not finished. Run its command again" in bench(*command).line
     assert not (trained / "panels").exists()

@@ -62,7 +62,7 @@ def test_killed_run_goes_on_from_its_last_checkpoint(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*RUN, at(results))
     assert outcome.code == 0, outcome.err
-    assert "disturbed on demo: going on from step 6 of 12" in outcome.out
+    assert "disturbed on demo: continuing from step 6 of 12" in outcome.out
     summary = read_summary(folder)
     assert numbers(summary) == numbers(undisturbed)
     assert not (folder / "last.pt").exists()
@@ -109,14 +109,14 @@ def test_interrupted_run_saves_its_state_and_goes_on(
     stopped = run_process(*RUN, at(results))
     assert stopped.code == 130
     assert stopped.line == (
-        "Interrupted at step 7 of 12; the state is saved. The same command goes on from there."
+        "Interrupted at step 7 of 12; the state is saved. The same command continues from there."
     )
     assert status(results, bench) == "interrupted"
 
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*RUN, at(results))
     assert outcome.code == 0, outcome.err
-    assert "disturbed on demo: going on from step 7 of 12" in outcome.out
+    assert "disturbed on demo: continuing from step 7 of 12" in outcome.out
     assert status(results, bench) == "finished"
     assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
 
@@ -132,7 +132,7 @@ def test_interrupted_forced_run_goes_on_too(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
-    assert "going on from step 7 of 12" in outcome.out
+    assert "continuing from step 7 of 12" in outcome.out
     assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
     assert len(list(results.rglob("summary.json"))) == 1
 
@@ -195,7 +195,7 @@ def test_interrupted_run_without_training_says_how_many_pairs_are_done(
     done = "after 4 of 8 pairs"
     monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:14")
     stopped = run_process(*DIRECT, at(results))
-    assert (stopped.code, stopped.line) == (130, f"Interrupted. The same command goes on {done}.")
+    assert (stopped.code, stopped.line) == (130, f"Interrupted. The same command continues {done}.")
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err
@@ -225,7 +225,10 @@ def test_interrupted_before_the_first_pair_starts_again(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_DISTURBANCE", "SIGINT:1")
-    assert run_process(*DIRECT, at(results)).line == "Interrupted. The same command starts again."
+    assert (
+        run_process(*DIRECT, at(results)).line
+        == "Interrupted. Run the same command to start again."
+    )
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err
@@ -241,10 +244,10 @@ def test_training_interrupted_in_its_test_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("bench.tasks.registration.registration.draw_pair", interrupt)
         line = run(*RUN, at(results)).line
-    assert line == "Interrupted. The same command goes on from the last saved state."
+    assert line == "Interrupted. The same command continues from the last saved state."
     outcome = run(*RUN, at(results))
     assert outcome.code == 0, outcome.err
-    assert "going on from step 12 of 12" in outcome.out
+    assert "continuing from step 12 of 12" in outcome.out
     assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
 
 

@@ -62,7 +62,7 @@ def test_terminated_sweep_ends_its_workers_and_says_so(tmp_path: Path) -> None:
         process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == (
-        "Terminated. The same command goes on from the last saved states."
+        "Terminated. The same command continues from the last saved states."
     )
     assert "resumable: metric=mse seed=0" in err
     locks = list(results.glob("runs/.locks/*"))
@@ -75,6 +75,6 @@ def test_launcher_without_its_plugin_says_what_to_install(tmp_path: Path) -> Non
         pytest.skip("the plugin for Ray is installed")
     outcome = run_process(*SWEEP, "hydra/launcher=ray", at(tmp_path / "results"))
     assert outcome.line == (
-        "hydra/launcher=ray: its plugin is not installed. pip install 'registration-bench[ray]' "
-        "gets it."
+        "hydra/launcher=ray: its plugin is not installed. To install it, run pip install "
+        "'registration-bench[ray]' gets it."
     )

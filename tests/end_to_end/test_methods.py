@@ -134,7 +134,7 @@ def test_refined_network_is_that_of_the_plain_run(results: Path, run: Command) -
     assert run("metric=mse", *DEMO, at(results)).code == 0
     (plain,) = run_folders(results)
     refined = run("metric=mse", "model.refine=3", *DEMO, at(results))
-    assert f"takes the network of {plain.name}" in refined.out
+    assert f"uses the network of {plain.name}" in refined.out
     (other,) = [folder for folder in run_folders(results) if folder != plain]
     weights = [(folder / "best.safetensors").read_bytes() for folder in (plain, other)]
     assert weights[0] == weights[1]
@@ -159,8 +159,8 @@ def test_set_without_training_and_validation_subjects_is_registered(
     command = [*only_test, *direct, "model.rate=[1]", "metric=mse", at(results)]
     outcome = run("-m", *command, "regularizer.scale=1,2")
     assert outcome.code == 0, outcome.err
-    assert "without validation subjects nothing says whether λ is good" in outcome.out
-    assert "the least of those tried: there are no validation subjects" in outcome.out
+    assert "without validation subjects λ cannot be validated" in outcome.out
+    assert "the smallest λ tried: there are no validation subjects" in outcome.out
     for folder in run_folders(results):
         assert read_summary(folder)["validation"] == {}
         assert len(read_rows(folder / "pairs.csv")) == 2
@@ -175,8 +175,8 @@ def test_extractors_without_labels_learn_on_test_images_where_there_are_no_other
     command = [*only_test, *direct, "model.rate=[1]", at(results)]
     outcome = run(*command, "metric=deepsim_ae", "metric.extractor.steps=2")
     assert outcome.code == 0, outcome.err
-    assert "autoencoder on demo: without training subjects it learns on the test" in outcome.out
+    assert "autoencoder on demo: no training subjects, so it learns on the test" in outcome.out
     assert len(read_rows(only_run(results) / "pairs.csv")) == 2
 
     line = run(*command, "metric=deepsim_seg").line
-    assert line.startswith("dataset demo: split 'train' has no subjects, and this run needs some.")
+    assert line.startswith("dataset demo: split 'train' has no subjects, but this run needs some.")

@@ -4,8 +4,13 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from image_files import write_tiff
 
+from bench.analysis.numbers.perception import perceived, perception_rows
+from bench.analysis.reading.results import read_results
 from bench.scores.registry import DISTORTIONS
 
 from .conftest import DEMO, Command, at, only_run, read_rows, read_summary, run_folders, run_process
@@ -25,7 +30,7 @@ def _no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(path: Path, *_: object) -> None:
         path.write_bytes(b"no figure")
 
-    monkeypatch.setattr("bench.tasks.perception.perception.draw_perceived", draw)
+    monkeypatch.setattr("bench.tasks.perception.job.draw_perceived", draw)
 
 
 def test_metric_is_judged_recorded_and_reported(
@@ -76,6 +81,25 @@ def test_metric_is_judged_recorded_and_reported(
     assert "| demo | mse | 2 | 2 |" in table  # seeds and images
     assert "geometry under gamma" in table
 
+    tables, page = tmp_path / "tables", tmp_path / "perception.md"
+    exported = bench("export", "--results", str(results), "--out", str(tables))
+    assert exported.code == 0, exported.err
+    assert "4 finished runs, 2 skipped" in exported.out
+    kept, known = (perception_rows(perceived(read_results(folder))) for folder in (tables, results))
+    known = known[[name for name in known if name in kept]]  # others are of one distortion
+    pd.testing.assert_frame_equal(kept, known, check_dtype=False, atol=1e-5)
+    written = bench("perception", "--results", str(tables), "--out", str(page))
+    assert "4 finished runs of perception" in written.out
+    text = page.read_text()
+    assert "the less deformed is nearer by ncc" in text
+    assert "images/perception-demo.png" in text
+    assert (tmp_path / "images" / "perception-demo.png").stat().st_size > 1000
+    (tables / "images.csv").unlink()
+    assert (
+        "images.csv: is missing"
+        in bench("perception", "--results", str(tables), "--out", str(page)).line
+    )
+
 
 def test_killed_run_goes_on_with_the_images_that_are_left(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
@@ -89,10 +113,43 @@ def test_killed_run_goes_on_with_the_images_that_are_left(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
-    assert "counted on demo: going on after 1 of 2 images" in outcome.out
+    assert "counted on demo: continuing after 1 of 2 images" in outcome.out
     resumed = (folder / "distances.csv").read_text()
     assert run(*command, "force=true").code == 0
     assert (folder / "distances.csv").read_text() == resumed
+
+
+def test_judgements_of_people_are_judged_by_the_same_command(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    reference = random.integers(60, 200, (32, 40))
+    for name, amount in (("r", 0), ("near", 5), ("far", 40)):
+        image = reference + amount * random.standard_normal((32, 40))
+        write_tiff(tmp_path / f"{name}.tif", image.clip(0, 255).astype(np.uint8))
+    table = tmp_path / "judged.csv"
+    head = "reference,a,b,preferring_b\n"
+    table.write_text(head + "r.tif,near.tif,far.tif,0.1\nr.tif,far.tif,near.tif,0.6\n")
+    command = [*TASK, "metric=mse", "task.images=1", at(results), f"task.judgements={table}"]
+    outcome = run(*command)
+    assert outcome.code == 0, outcome.err
+    (folder,) = run_folders(results)
+    rows = read_rows(folder / "judgements.csv")
+    assert [float(row["agreement"]) for row in rows] == [0.9, 0.6]
+    assert float(rows[0]["distance_a"]) < float(rows[0]["distance_b"])
+    judged = next(r for r in read_rows(folder / "images.csv") if r["subject"] == "judged/r.tif")
+    assert float(judged["judged"]) == 0.75
+    assert read_summary(folder)["scores"]["judged"]["mean"] == 0.75
+    assert "has finished before" in run(*command).out
+    table.write_text(head + "r.tif,near.tif,far.tif,0.1\n")
+    assert "has finished before" not in run(*command).out  # its content counts
+    assert len(run_folders(results)) == 2
+    table.write_text(head + "r.tif,near.tif,far.tif,10\n")
+    assert "line 2 has 10 for preferring_b: must be the share of people" in run(*command).line
+    table.write_text(head + "r.tif,near.tif,gone.tif,1\n")
+    assert "gone.tif: no such file. Paths are relative to the table." in run(*command).line
+    missing = "task.persons=persons.csv"
+    assert "persons.csv: no such file." in run(*TASK, "metric=mse", missing, at(results)).line
 
 
 def test_extractor_is_trained_once_or_random(results: Path, run: Command) -> None:

@@ -81,28 +81,6 @@ def test_example_runs_as_it_is_shown(
     )
 
 
-@pytest.fixture
-def call(run: Command, bench: Command) -> Command:
-    """A command as the documentation writes it."""
-
-    def command(*words: str) -> Outcome:
-        programs = {("python", "run.py"): run, ("python", "-m", "bench"): bench}
-        for program, function in programs.items():
-            if words[: len(program)] == program:
-                return function(*words[len(program) :])
-        raise AssertionError(f"{words}: no command of the suite")
-
-    return command
-
-
-@pytest.fixture
-def place(tmp_path: Path, demo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of a new user, whose results are yet to come."""
-    monkeypatch.chdir(tmp_path)
-    with_cache(tmp_path / "results", demo_cache)
-    return tmp_path
-
-
 def test_first_command_ends_with_the_next_ones(
     place: Path, demo_cache: Path, call: Command
 ) -> None:

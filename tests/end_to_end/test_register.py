@@ -42,11 +42,11 @@ def test_a_run_registers_one_pair_and_many(
     assert u.shape == (3, 12, 14, 10)
 
     for options, words in (
-        ([], "Name a pair by --moving A --fixed B"),
+        ([], "Name one pair with --moving A --fixed B"),
         ([*one, "--csv", str(volumes / "new.csv")], "--csv lists the pairs"),
         ([*one, "--device", "tpu"], "--device tpu: must be one of cpu"),
         ([*one, "--format", "itk"], "--format itk: must be one of ants, learn2reg, voxels."),
-        ([*one, "--fixed-labels", "l.nii"], "l.nii: are labels of the fixed image"),
+        ([*one, "--fixed-labels", "l.nii"], "l.nii: labels the fixed image"),
         ([*one, "--labels", "l.nii"], "--labels l.nii: no such file."),
         (["--moving", "a.nii", *one[2:]], "--moving a.nii: no such file."),
     ):
@@ -78,7 +78,7 @@ def test_written_fields_are_scored_as_the_run_was(
         assert (outcome.code, outcome.err) == (0, "")
         assert "Dice" in outcome.out
         worse = all(float(row["dice"]) < float(row["dice_before"]) for row in pairs)
-        assert ("note: Dice fell on 2 of 2 pairs; is it the field" in outcome.out) == worse
+        assert ("note: Dice fell on 2 of 2 pairs. Does the field" in outcome.out) == worse
         folder = only_run(scored)
         assert folder.name.startswith("nifti-tool-seed0-")
         assert read_summary(folder)["scores"]["seconds"]["mean"] == 8
@@ -115,7 +115,7 @@ def test_fields_that_make_every_pair_worse_are_doubted(
 
 def test_table_of_pairs_that_is_no_file_is_named(tmp_path: Path, bench: Command) -> None:
     line = bench("register", "ID", "--csv", str(tmp_path), "--out", str(tmp_path / "out")).line
-    assert line == f"--csv {tmp_path}: is no file. Give a table of pairs, pairs.csv."
+    assert line == f"--csv {tmp_path}: is not a file. Give a table of pairs, such as pairs.csv."
 
 
 def test_folder_that_is_no_run_is_named(tmp_path: Path, bench: Command) -> None:
@@ -123,6 +123,6 @@ def test_folder_that_is_no_run_is_named(tmp_path: Path, bench: Command) -> None:
     for folder in (tmp_path, tmp_path / "runs"):
         folder.mkdir(exist_ok=True)
         assert bench("register", str(folder), *files).line == (
-            f"{folder}: is a folder, and no run's: it has no run.json. Give the folder of a run, "
+            f"{folder}: is not the folder of a run: it has no run.json. Give the folder of a run, "
             "such as results/runs/NAME, or an id that `python -m bench runs` lists."
         )

@@ -73,10 +73,10 @@ def test_damaged_test_is_thrown_away_and_done_again(trained: Path, bench: Comman
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"0.3,", b"0.1,", 1))
     report = bench("report", "--results", str(trained))
-    assert "robustness.csv is not as it was written" in report.out + report.err
+    assert "robustness.csv has changed since it was written" in report.out + report.err
     again = bench(*command)
     assert again.code == 0, again.err
-    assert f"{path}: is not as it was written; its levels are tested again" in again.out
+    assert f"{path}: has changed since it was written; its levels will be tested again" in again.out
     without_time = [{**row, "seconds": ""} for row in rows(path)]
     path.write_bytes(whole)
     assert [{**row, "seconds": ""} for row in rows(path)] == without_time
@@ -102,8 +102,8 @@ def test_unfinished_run_and_other_data_are_refused(trained: Path, bench: Command
     folder = only_run(trained)
     command = ("robustness", folder.name, "--results", str(trained), "--levels", "0")
     write_summary(folder, data="others")
-    words = "the files of demo are no longer those it was trained on"
+    words = "the files of demo have changed since its training. Restore them,"
     assert words in bench(*command).line
     (folder / "summary.json").unlink()
-    assert "has not finished. Run its command to its end" in bench(*command).line
+    assert "has not finished. Run its command again to finish it." in bench(*command).line
     assert not (folder / "robustness.csv").exists()

@@ -166,7 +166,7 @@ def test_vgg_in_3d_is_refused_in_one_line_before_anything_is_trained(
 ) -> None:
     outcome = run("metric=vgg", *DEMO3D, at(results))
     assert outcome.line == (
-        "metric=vgg cannot be used on dataset=demo3d: VGG-16 is a 2D network and the data set has "
+        "metric=vgg cannot be used on dataset=demo3d: VGG-16 is a 2D network, but the data set has "
         "3D images. Choose another metric or data set."
     )
     assert run_folders(results) == []

@@ -40,7 +40,7 @@ def test_finished_run_is_found_without_importing_torch(results: Path, run: Comma
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
     )
     assert again.returncode == 0, again.stderr
-    assert f"{folder.name} has finished before; force=true runs it anew" in again.stdout
+    assert f"{folder.name} has finished before; pass force=true to rerun it" in again.stdout
     dice = read_summary(folder)["scores"]["dice"]["mean"]
     (row,) = [line for line in again.stdout.splitlines() if "Dice  " in line]
     assert f"{dice:.3f}" in row
@@ -192,7 +192,9 @@ def test_extractor_is_trained_once_for_two_weights(results: Path, run: Command) 
         file.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
         again = run(*command, f"regularizer.weight={weight}")
         assert again.code == 0, again.err
-        assert f"{extractor}: is damaged ({name} is not as it was written); the" in again.out
+        assert (
+            f"{extractor}: is damaged ({name} has changed since it was written); the" in again.out
+        )
         assert (extractor / "best.safetensors").read_bytes() == weights
 
 
@@ -206,7 +208,7 @@ def test_a_run_held_by_another_process_is_left_alone(results: Path, run: Command
     with FileLock(results / "runs" / ".locks" / f"{folder.name}.lock"):
         line = run(*command, "force=true").line
     assert line == (
-        f"{folder.name} is being run by another process. Wait for it; `python -m bench runs` "
-        "shows when it has finished."
+        f"Another process is running {folder.name}. Wait for it; `python -m bench runs` shows when "
+        "it has finished."
     )
     assert (folder / "summary.json").stat().st_mtime_ns == written

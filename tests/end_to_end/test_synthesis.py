@@ -126,7 +126,7 @@ def test_same_seed_gives_same_numbers_and_a_killed_run_too(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
-    assert "going on from step" in outcome.out
+    assert "continuing from step" in outcome.out
     resumed = numbers(read_summary(folder)), (folder / "images.csv").read_text()
     assert run(*command, "force=true").code == 0
     assert (numbers(read_summary(folder)), (folder / "images.csv").read_text()) == resumed
@@ -144,7 +144,7 @@ def test_altered_panel_is_damage_and_is_not_shown(
     file.write_bytes(file.read_bytes()[:-9])
     (row,) = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert row["status"] == "damaged"
-    assert "shown.npz is not as it was written" in row["error"]
+    assert "shown.npz has changed since it was written" in row["error"]
 
 
 def test_contrast_is_made_from_another_without_labels_too(results: Path, run: Command) -> None:

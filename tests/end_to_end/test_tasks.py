@@ -57,7 +57,7 @@ def test_killed_task_goes_on_with_the_cases_that_are_left(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*TASK, at(results))
     assert outcome.code == 0, outcome.err
-    assert "brightness: going on after 1 of 2 cases" in outcome.out
+    assert "brightness: continuing after 1 of 2 cases" in outcome.out
     assert log.read_text().split() == ["test000", "test001"]
     rows = read_rows(folder / "cases.csv")
     assert [row["subject"] for row in rows] == ["test000", "test001"]
@@ -74,4 +74,4 @@ def test_task_is_swept(results: Path, log: Path, run: Command) -> None:
 
 def test_class_that_is_no_task_is_refused(empty_results: Path, run: Command) -> None:
     line = run(*TASK, "task._target_=custom_parts.L1", at(empty_results)).line
-    assert line.startswith("task._target_=custom_parts.L1: has no assemble(setup) or no tables.")
+    assert line.startswith("task._target_=custom_parts.L1: lacks assemble(setup) or tables.")

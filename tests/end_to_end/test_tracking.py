@@ -244,7 +244,7 @@ def test_tracker_that_fails_costs_one_line_and_not_the_run(
     monkeypatch.setattr(*((wandb, "init") if call == "init" else (wandb.Run, call)), fail)
     outcome = run("metric=mse", f"seed={seed}", *TINY, *TRACKED, at(results))
     assert outcome.code == 0
-    assert outcome.err == "Weights & Biases: the server is away; the run goes on without it\n"
+    assert outcome.err == "Weights & Biases: the server is away; the run continues without it\n"
     assert read_summary(only_run(results))["status"] == "finished"
 
 
@@ -346,4 +346,4 @@ def test_report_goes_where_its_runs_are_or_where_it_is_told(
     assert place(2) == ("theirs", "us")
     assert place(3, "--project", "new", "--entity", "we") == ("new", "we")
     line = bench("report", "--results", str(results), "--project", "new").line
-    assert line == "--project and --entity say where --wandb logs to. Give it, too."
+    assert line == "--project and --entity choose where --wandb logs. Pass --wandb, too."

@@ -58,7 +58,7 @@ def test_network_is_tested_on_another_data_set(
     assert "mse on cells, λ = 0.3, seed 2" in outcome.out
     folder = run_on_cells(results)
     assert folder.name.startswith("cells-mse-0.3-seed2-")
-    assert f"takes the network of {trained.name}" in outcome.out
+    assert f"uses the network of {trained.name}" in outcome.out
     summary, before = read_summary(folder), read_summary(trained)
     for name in ("metric", "regularizer", "weight", "seed", "model", "validation"):
         assert summary[name] == before[name], name
@@ -163,25 +163,27 @@ def test_what_cannot_be_tested_is_said_in_one_line(
         return run(*overrides, at(results)).line
 
     assert line(*stack, "model.trained=nothing").startswith(
-        f"model.trained=nothing: no run of this name in {results / 'runs'}. Name a run's folder"
+        f"model.trained=nothing: no run of this name in {results / 'runs'}. Give the folder of"
     )
     name = f"model.trained={trained.name}"
-    assert f"{name}: its network takes 2D images with 1 channel(s), and dataset=demo3d has 3D" in (
+    assert f"{name}: its network takes 2D images with 1 channel(s), but dataset=demo3d has 3D" in (
         line(*[o for o in DEMO3D if not o.startswith("model")], name)
     )
     assert line(*stack, name, "metric=ncc").startswith(
-        "metric=ncc: with model.trained, network, me"
+        "metric=ncc: model.trained takes network, me"
     )
     assert "dataset.intensity.policy=zscore: the network of model.trained=" in line(
         *stack, name, "dataset.intensity={policy: zscore}"
     )
     assert run(*stack, "model=identity", at(results)).code == 0
     identity = run_on_cells(results)
-    assert "has no network that it trained itself (model=identity). Name a run that" in line(
+    assert "did not train a network (model=identity). Name a run that" in line(
         *stack, f"model.trained={identity.name}"
     )
     (trained / "summary.json").unlink()
-    assert line(*stack, name) == f"{name}: has not finished. Run it to its end first."
+    assert (
+        line(*stack, name) == f"{name}: has not finished. Finish it first: run its command again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,5 +198,5 @@ def test_broken_configuration_of_the_trained_run_is_one_line(
     other = {"half": whole[: len(whole) // 2], "less": yaml.safe_dump(less)}
     path.write_text(other.get(content, content))
     assert run(*stack, f"model.trained={trained.name}", at(results)).line == (
-        f"model.trained={trained.name}: its config.yaml is damaged. Run it anew with force=true."
+        f"model.trained={trained.name}: its config.yaml is damaged. Rerun it with force=true."
     )

@@ -169,7 +169,8 @@ def test_surrogate_says_why_it_cannot_read_other_images():
     network = autoencoder(2)
     assert network.supports(2, 1) is None
     assert network.supports(3, 1) == (
-        "the extractor was trained on 2D images of 1 channel(s), the data set has 3D images of 1"
+        "the extractor was trained on 2D images of 1 channel(s), but the data set has 3D images "
+        "of 1"
     )
 
 
@@ -285,8 +286,8 @@ class TestVGG:
     def test_says_what_it_cannot_read(self):
         assert VGG16.supports(2, 1) is None
         assert VGG16.supports(2, 3) is None
-        assert VGG16.supports(3, 1) == "VGG-16 is a 2D network and the data set has 3D images"
-        assert "reads grey or RGB images and the data set has 2 channels" in VGG16.supports(2, 2)
+        assert VGG16.supports(3, 1) == "VGG-16 is a 2D network, but the data set has 3D images"
+        assert "reads grey or RGB images, but the data set has 2 channels" in VGG16.supports(2, 2)
 
     def test_weights_are_not_part_of_another_network(self, vgg_weights, tmp_path):
         state = torch.load(vgg_weights, weights_only=True)

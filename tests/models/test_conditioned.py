@@ -110,8 +110,8 @@ def test_network_without_a_place_for_the_weight_is_refused():
     with pytest.raises(ConfigError) as refused:
         Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1))
     assert str(refused.value) == (
-        "model.conditioned=lambda: MonaiNetwork has no place where λ could come in, which are "
-        "stages of bench.models.unet. Use model=voxelmorph."
+        "model.conditioned=lambda: MonaiNetwork cannot take λ, which needs stages of "
+        "bench.models.unet. Use model=voxelmorph."
     )
 
 

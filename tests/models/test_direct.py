@@ -235,7 +235,7 @@ def test_convex_start_refuses_a_metric_without_features():
         ({"grid": "fine"}, "model.grid=fine: must be one of bspline, dense, velocity"),
         ({"start": "affine"}, "model.start=affine: must be one of identity, convex"),
         ({"spacing": 4}, "model.spacing=4: must be a list"),
-        ({"steps": [10, 10]}, r"model.steps=\[10, 10\]: has 2 numbers, and model.spacing has 4"),
+        ({"steps": [10, 10]}, r"model.steps=\[10, 10\]: has 2 numbers, but model.spacing has 4"),
         (
             {"steps": [10, 0, 1, 1]},
             r"model.steps=\[10, 0, 1, 1\]: must be whole numbers of at least 1",

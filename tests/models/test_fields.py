@@ -161,7 +161,7 @@ def test_every_voxel_gets_its_vector(root: Path, tmp_path: Path, axis: int) -> N
         (
             constant(MM)[:, :, :, None],
             HEADERS["plain"],
-            "lies elsewhere than its fixed image image4",
+            "its header disagrees with that of its fixed image image4",
         ),
         (constant(MM)[..., None, :2], AFFINE, "3 components on 3 axes are needed"),
         (constant(MM)[..., 0], AFFINE, "3 components on 3 axes are needed"),
@@ -231,7 +231,7 @@ def test_each_pair_has_one_field(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"for image5 to image4\. Keep one of them"):
         displacement(root, folder)
     np.savez(tmp_path / "two.npz", a=constant(MM), b=constant(MM))
-    with pytest.raises(DataError, match="holds 2 arrays, and a field is one"):
+    with pytest.raises(DataError, match="holds 2 arrays, but a field is one array"):
         read_field(tmp_path / "two.npz", 3)
 
 

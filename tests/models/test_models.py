@@ -274,7 +274,7 @@ def test_recomputing_keeps_no_maps_of_the_head():
 
 def test_recomputing_says_what_it_cannot_do(capsys):
     recompute(torch.nn.Conv2d(1, 1, 3))
-    said = "trainer.recompute: Conv2d has no head at full resolution, going on without\n"
+    said = "trainer.recompute: Conv2d has no head at full resolution, continuing without\n"
     assert capsys.readouterr().out == said
 
 
@@ -307,7 +307,7 @@ class Picky(FlatFlow):
         (
             "FlatFlow",
             r"model=mine returns a displacement of shape \(1, 1, 17, 22\) for 2D images of shape "
-            r"\(17, 22\) with 1 channel\(s\); \(1, 2, 17, 22\) is needed, one channel per axis.",
+            r"\(17, 22\) with 1 channel\(s\), but needs \(1, 2, 17, 22\), one channel per axis.",
         ),
         (
             "Picky",

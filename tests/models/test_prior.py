@@ -13,6 +13,7 @@ from bench.models.prior import (
     log_determinant,
     roughness,
 )
+from bench.models.published_prior import published_kl_map, published_strength
 
 SHAPES = [(5, 4), (3, 4, 2)]
 
@@ -120,3 +121,33 @@ def test_large_grids_stay_exact_in_single_precision():
     double = mean.double(), log_variance.double()
     expected = kl_map(*double, fitted_strength(*double)).mean()
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_published_prior_counts_edges_twice_and_in_2d_a_third_axis(shape):
+    mean, log_variance = posteriors(shape)
+    ndim, matrix = len(shape), laplacian(shape)
+    count = len(matrix)
+    flat = mean.flatten(2)
+    variances = log_variance.exp().flatten(1).sum(1) + (count if ndim == 2 else 0)
+    rough = 2 * torch.einsum("bdi,ij,bdj->b", flat, matrix, flat)
+    sums = flat.sum(2).square().sum(1)
+    alpha = (count - 1) * ndim / (2 * ndim * variances + rough).mean()
+    beta = count**2 * ndim / (variances + sums).mean()
+    strength = published_strength(mean, log_variance)
+    torch.testing.assert_close(torch.stack(strength).exp(), torch.stack([alpha, beta]))
+    logs = ndim * ((count - 1) * alpha.log() + beta.log()) + log_variance.flatten(1).sum(1)
+    quadratic = 2 * ndim * alpha * variances + alpha * rough
+    quadratic = quadratic + beta / count**2 * (variances + sums)
+    found = published_kl_map(mean, log_variance, strength)
+    assert found.shape == (3, *shape)
+    torch.testing.assert_close(found.flatten(1).sum(1), (quadratic - logs) / 2)
+
+
+def test_published_kl_map_differs_from_the_exact_one_by_more_than_constants():
+    mean, log_variance = posteriors((5, 4))
+    strength = fitted_strength(mean, log_variance)
+    difference = published_kl_map(mean, log_variance, strength) - kl_map(
+        mean, log_variance, strength
+    )
+    assert difference.std() > 0.01

@@ -248,7 +248,7 @@ def test_extractors_are_read_not_trained(tmp_path: Path) -> None:
     assert found.after["similarity"] > 0
     (extractor,) = (folder.path.parents[1] / "extractors").glob("nifti-*")
     extractor.rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match=rf"{extractor.name}: is missing, the extractor"):
+    with pytest.raises(StoreError, match=rf"{extractor.name}: the metric needs"):
         Registrar(folder)
     assert not extractor.exists()
 
@@ -273,7 +273,7 @@ def test_tables_list_many_pairs(as_stored: tuple[Folder, Path], tmp_path: Path) 
     with pytest.raises(DataError, match="lines 2 and 4 both register image4 to image5"):
         listed_pairs(table)
     table.write_text("moving,fixed,labels,fixed_labels\na.nii,b.nii,,l.nii\n")
-    with pytest.raises(DataError, match=r"l.nii: are labels of the fixed image .*b.nii, and those"):
+    with pytest.raises(DataError, match=r"l.nii: labels the fixed image .*b.nii, but the"):
         listed_pairs(table)
 
 
@@ -337,11 +337,11 @@ def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
         PairOfFiles(files[0], files[2], files[1], files[3]), tmp_path / "plain"
     )
     cut = "16 x 22 x 18 of 20 x 22 x 18 voxels of the"
-    of_crop = f"the run sees {cut} moving image and {cut} fixed image; beyond, the displacement is"
-    assert [note.partition(" continued")[0] for note in plain.notes] == [of_crop]
+    of_crop = f"the run sees {cut} moving image and {cut} fixed image; beyond them it"
+    assert [note.partition(" extends")[0] for note in plain.notes] == [of_crop]
     pair = PairOfFiles(files[0], files[2], other, files[3])
     found = registrar.register(pair, tmp_path / "out")
-    labels = "labels 7, 300 are no classes of the run; Dice is over label 1, label 2"
+    labels = "labels 7, 300 are not classes of the run; Dice covers label 1, label 2"
     assert found.notes == [*plain.notes, labels]
     assert found.before["dice"] == plain.before["dice"]  # 7 and 300 are where 0 was
     assert {7, 300} <= set(np.unique(nibabel.load(found.files[1]).dataobj).tolist())
@@ -414,7 +414,7 @@ def test_tiff_volumes_are_registered_as_nifti_is(tmp_path: Path) -> None:
     by_nifti = np.asarray(nibabel.load(tmp_path / "out" / "nifti" / "warped.nii.gz").dataobj)
     np.testing.assert_allclose(warped, by_nifti, atol=1e-2)
     assert Registrar(folder).register(pair, tmp_path / "again").files[2].suffix == ".npy"
-    with pytest.raises(ConfigError, match="--format ants: is for volumes that say where they lie"):
+    with pytest.raises(ConfigError, match="--format ants: needs volumes with a position"):
         Registrar(folder).register(pair, tmp_path / "out", "ants")
 
 
@@ -494,17 +494,25 @@ def test_files_unlike_the_runs_are_one_line(
     cases = [
         (registrar, PairOfFiles(flat_root / "image6.tif", good), "is a 2D image"),
         (of_slices, PairOfFiles(good, good), "is a volume of"),
-        (registrar, PairOfFiles(wide, good), r"has shape \(21, 22, 18\) once preprocessed"),
+        (registrar, PairOfFiles(wide, good), r"has shape \(21, 22, 18\) after preprocessing,"),
         (registrar, PairOfFiles(coarse, good), "has voxels of 1 x 1 x 1 mm, and .* 1 x 1.2 x 1 mm"),
         (registrar, PairOfFiles(good, holes), "voxels are not finite"),
         (registrar, PairOfFiles(good, cut), "cannot be read as NIfTI"),
         (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
         (registrar, PairOfFiles(good, html), "page.html: is a web page, such as a login"),
         (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|lies elsewhere"),
-        (registrar, PairOfFiles(good, good, stack), "is of another kind .TIFF. than its image"),
-        (of_slices, PairOfFiles(stack, stack), "has 9 pages; one image is needed"),
+        (
+            registrar,
+            PairOfFiles(good, good, stack),
+            "is a different kind of file .TIFF. than its image",
+        ),
+        (of_slices, PairOfFiles(stack, stack), "has 9 pages, but the data set needs one"),
         (of_slices, PairOfFiles(colour, stack), "has 3 channel"),
-        (of_slices, PairOfFiles(broken, stack), "broken.png: is a text, which is not read"),
+        (
+            of_slices,
+            PairOfFiles(broken, stack),
+            "broken.png: is a text, which the suite does not read",
+        ),
     ]
     for one, pair, words in cases:
         with pytest.raises(DataError, match=words) as caught:
@@ -521,7 +529,7 @@ def test_other_channels_are_refused(as_stored: tuple[Folder, Path], tmp_path: Pa
     registrar = Registrar(folder)
     registrar.dataset.index["channels"] = 2  # type: ignore[index]
     good = root / "image4.nii.gz"
-    with pytest.raises(DataError, match=r"has 1 channel\(s\), and .* registers images of 2"):
+    with pytest.raises(DataError, match=r"has 1 channel\(s\), but .* registers images of 2"):
         registrar.register(PairOfFiles(good, good), tmp_path)
 
 

@@ -177,7 +177,7 @@ def test_terms_of_a_sum_have_origins_of_their_own(cells, tiny_datasets, results)
 
 def test_unknown_data_set_lists_the_known_ones():
     chosen = tiny_experiment(2, "metric=deepsim_ae", "metric.extractor.dataset=phc_u737")
-    words = r"metric.extractor.dataset=phc_u737: there is no such data set. Known: .*, phc_u373, "
+    words = r"metric.extractor.dataset=phc_u737: no such data set. Known: .*, phc_u373, "
     with pytest.raises(ConfigError, match=words):
         Setup.of(chosen)
 
@@ -229,8 +229,8 @@ def test_extractor_of_other_dimensions_or_channels_is_refused(
         build_parts(setup)
     assert str(raised.value) == (
         f"metric={metric} cannot be used on dataset={setup.dataset.name}: the extractor was "
-        f"trained on 2D images of 1 channel(s), the data set has {has}. Choose another metric or "
-        "data set."
+        f"trained on 2D images of 1 channel(s), but the data set has {has}. Choose another metric "
+        "or data set."
     )
 
 
@@ -263,7 +263,7 @@ def test_segmenter_may_come_from_labelled_data_to_unlabelled_ones(volumes):
 
 
 def test_segmenter_cannot_come_from_unlabelled_data(volumes):
-    words = r"its extractor learns from labels, and nifti has none\. Choose another metric or data"
+    words = r"its extractor learns from labels, but nifti has none\. Choose another metric or data"
     with pytest.raises(Unsupported, match=words):
         build_on(volumes, "labelled", "unlabelled")
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from bench.scores.case import Case
-from bench.scores.detection import area_under_roc, average_precision
+from bench.scores.detection import (
+    area_under_roc,
+    average_precision,
+    precisions,
+    true_positive_rates,
+)
 from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case
 
@@ -34,6 +39,21 @@ def test_scores_are_as_defined_with_and_without_ties(seed, levels):
     assert average_precision(values, positive) == pytest.approx(ap_by_thresholds(values, positive))
 
 
+@pytest.mark.parametrize("levels", [1000000, 7])
+def test_curves_are_those_whose_areas_are_the_scores(levels):
+    random = np.random.default_rng(0)
+    values = random.integers(0, levels, 300) / levels
+    positive = random.random(300) < 0.1 + 0.4 * values
+    at = np.linspace(0, 1, 100001)
+    rates = true_positive_rates(values, positive, at)
+    assert np.trapezoid(rates, at) == pytest.approx(area_under_roc(values, positive), abs=1e-4)
+    found = precisions(values, positive, at)
+    assert found.mean() == pytest.approx(average_precision(values, positive), abs=1e-4)
+    assert found[-1] == pytest.approx(positive.sum() / (values >= values[positive].min()).sum())
+    perfect = positive.astype(float)
+    assert true_positive_rates(perfect, positive, np.array([0.0, 0.5])).tolist() == [1, 1]
+
+
 def test_perfect_opposite_and_constant_maps():
     positive = np.array([True, False, False, True, False])
     values = positive.astype(float)
@@ -54,7 +74,7 @@ def test_only_what_counts_is_judged():
     change = np.array([[True, False, False], [False, False, False]])
     found = np.array([[2.0, 1.0, 3.0], [3.0, 3.0, 3.0]])
     counted = np.array([[True, True, False], [False, False, False]])
-    of_changes = [score for score in SCORES.values() if score.kind == "changes"]
+    of_changes = [s for s in SCORES.values() if s.name.partition("_")[0] in ("auc", "ap")]
     case = Case(change=change, maps={"main": found})
     assert score_case(case, of_changes) == {"auc": 0.2, "ap": 0.2}
     case = Case(change=change, maps={"main": found, "jacobian": -found}, counted=counted)

@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from bench.scores.perception import along_path, average_precision, rank_correlation, two_afc
+from bench.scores.perception import (
+    agreement,
+    along_path,
+    average_precision,
+    rank_correlation,
+    two_afc,
+)
 
 
 def test_2afc_is_the_share_of_pairs_in_order() -> None:
@@ -34,6 +40,20 @@ def test_2afc_of_a_judge_who_is_always_right_is_that_of_lpips() -> None:
             h = 0.0  # share of judges who prefer the second image
             by_hand.append((1 - h) if d[i] < d[j] else h if d[j] < d[i] else 0.5)
     assert two_afc(d) == pytest.approx(np.mean(by_hand))
+
+
+def test_2afc_of_images_that_stand_at_one_place_counts_pairs_of_two_places() -> None:
+    assert two_afc([1, 2, 3], order=[0, 1, 1]) == 1
+    assert two_afc([2, 1, 3], order=[0, 1, 1]) == 0.5
+    assert two_afc([5, 1, 2, 2], order=[0, 0, 1, 1]) == 0.5  # 5 against 2 twice, 1 against 2 twice
+    assert math.isnan(two_afc([1, 2], order=[1, 1]))
+
+
+def test_agreement_with_people_by_hand() -> None:
+    assert agreement(1, 2, 0.2) == pytest.approx(0.8)
+    assert agreement(2, 1, 0.2) == pytest.approx(0.2)
+    assert agreement(1, 1 + 1e-7, 0.2) == 0.5
+    assert agreement(1, 2, 0) == agreement(2, 1, 1) == 1
 
 
 def test_order_of_one_image_is_unknown() -> None:

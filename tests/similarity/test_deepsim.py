@@ -316,7 +316,7 @@ def test_unknown_masks_are_refused():
 def test_the_extractor_and_the_mask_may_have_a_reason_against_the_images():
     metric = DeepSim(Extractor(Filters(2)), mask="labels")
     assert metric.supports(2, 1, labels=True) is None
-    assert metric.supports(2, 1, labels=False) == "needs labels, and the data set has none"
+    assert metric.supports(2, 1, labels=False) == "needs labels, but the data set has none"
     assert metric.supports(2, 3, labels=True) == "reads grey images"
     assert DeepSim(Extractor(Filters(2))).supports(2, 1, labels=False) is None
 

@@ -89,7 +89,7 @@ def test_coarser_images_have_the_same_distances(shape, factors, summed):
 def test_alone_and_in_a_sum_it_needs_landmarks():
     total = WeightedSum({"a": MSE(), "b": Keypoints()}, {"a": 1, "b": 0.5})
     for metric in (Keypoints(), total):
-        line = "needs landmarks, and the data set has none"
+        line = "needs landmarks, but the data set has none"
         assert reason_without_landmarks(metric, landmarks=False) == line
         assert reason_without_landmarks(metric, landmarks=True) is None
     for metric in (MSE(), lambda pair: pair.u.sum(), WeightedSum({"a": MSE()}, {"a": 1})):

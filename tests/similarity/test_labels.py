@@ -19,7 +19,7 @@ def test_label_mse_is_the_mean_over_voxels_and_classes(shape):
 @pytest.mark.parametrize("metric", [LabelMSE(), Dice()])
 def test_metrics_of_labels_need_labels(metric):
     assert metric.supports(2, 1, labels=True) is None
-    assert metric.supports(2, 1, labels=False) == "needs labels, and the data set has none"
+    assert metric.supports(2, 1, labels=False) == "needs labels, but the data set has none"
 
 
 def pair_of_labels(moving, fixed, classes=4):

@@ -75,7 +75,7 @@ def test_labels_are_read_for_no_mask_but_theirs(mask, calls):
 def test_labels_mask_needs_labels(metric):
     assert metric("labels").supports(2, 1, labels=True) is None
     assert metric("labels").supports(2, 1, labels=False) == (
-        "needs labels, and the data set has none"
+        "needs labels, but the data set has none"
     )
     assert metric("foreground").supports(3, 2, labels=False) is None
     assert metric(None).supports(3, 2, labels=False) is None

@@ -317,7 +317,7 @@ def test_a_window_that_is_larger_than_the_image_is_refused(shape, most):
     with pytest.raises(
         Unsupported,
         match=rf"NCC's window={most + 2} is larger than the images, whose shortest axis has "
-        rf"{min(shape)} voxels. Take a smaller one, or whole for the image",
+        rf"{min(shape)} voxels. Choose a smaller metric.window",
     ):
         NCC(most + 2)(pair)
 

@@ -164,7 +164,7 @@ def test_every_metric_builds_a_whole_run_or_says_why_not(
 
 def test_vgg_says_that_it_is_two_dimensional(tiny_datasets, vgg_weights):
     _, reason = build_metric("vgg", 3, tiny_datasets[3], vgg_weights)
-    assert reason == "VGG-16 is a 2D network and the data set has 3D images"
+    assert reason == "VGG-16 is a 2D network, but the data set has 3D images"
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -22,7 +22,7 @@ def test_weighted_sum_multiplies_by_its_factors_and_sums_their_reasons():
     pair = Pair(*images((17, 22)), displacement((17, 22)), Counted((17, 22)), 4)
     torch.testing.assert_close(metric(pair), 2 * MSE()(pair) + 0.5 * LabelMSE()(pair))
     assert metric.supports(2, 1, True) is None
-    assert metric.supports(2, 1, False) == "b: needs labels, and the data set has none"
+    assert metric.supports(2, 1, False) == "b: needs labels, but the data set has none"
 
 
 def test_weighted_sum_needs_a_factor_for_each_term():
@@ -68,8 +68,8 @@ def test_every_term_that_is_not_supported_gives_its_reason():
     outer = WeightedSum({"inner": inner, "masked": NCC(mask="labels")}, {"inner": 1, "masked": 1})
     assert outer.supports(2, 1, labels=True) is None
     assert outer.supports(2, 1, labels=False) == (
-        "inner: labels: needs labels, and the data set has none; "
-        "masked: needs labels, and the data set has none"
+        "inner: labels: needs labels, but the data set has none; masked: needs labels, but the "
+        "data set has none"
     )
 
 
@@ -94,7 +94,7 @@ class Weighted(nn.Module):
 def test_terms_need_no_supports():
     metric = WeightedSum({"own": Weighted(), "labels": LabelMSE()}, {"own": 1.0, "labels": 1.0})
     assert metric.supports(2, 1, True) is None
-    assert metric.supports(2, 1, False) == "labels: needs labels, and the data set has none"
+    assert metric.supports(2, 1, False) == "labels: needs labels, but the data set has none"
     assert metric(pair_of(displacement((17, 22)))) > 0
 
 

@@ -138,7 +138,7 @@ def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, c
     status, reason, _ = folder.standing()
     assert status == "damaged"
     assert reason.startswith("summary.json ")
-    assert reason.endswith(". The same command runs it again.")
+    assert reason.endswith(". Run the same command to repeat it.")
     with folder.claim():
         assert folder.status() == "running"
         folder.start(HEADER, "seed: 0\n", {})
@@ -148,7 +148,7 @@ def test_damaged_summary_is_not_finished_and_the_next_start_forgets_it(folder, c
 def test_results_of_a_newer_version_are_named_and_never_overwritten(folder):
     finish(folder)
     write_json(folder.file(SUMMARY), {"schema": SCHEMA + 1, "status": "finished"})
-    words = f"was written by a newer version than this one, which knows schema {SCHEMA}"
+    words = f"comes from a newer version; this version reads schema {SCHEMA}"
     assert words in folder.standing().reason
     assert describe(folder)["status"] == "damaged"
     with pytest.raises(StoreError, match=words):
@@ -178,10 +178,10 @@ def test_finished_run_with_a_damaged_file_is_damaged_and_names_it(folder, name, 
     else:
         path.unlink()
     what = "cannot be read (No such file or directory)"
-    what = what if damage == "deleted" else "is not as it was written"
+    what = what if damage == "deleted" else "has changed since it was written"
     row = describe(folder)
     assert row["status"] == "damaged"
-    assert row["error"] == f"{name} {what}. force=true runs it anew."
+    assert row["error"] == f"{name} {what}. Pass force=true to rerun it."
     assert "dice" not in row
     with pytest.raises(StoreError, match=f"{folder.path.name}: is damaged: {name} "):
         folder.finished()
@@ -243,7 +243,7 @@ def holder(folder):
 
 def test_folder_held_by_another_process_is_running_and_cannot_be_claimed(folder, holder):
     assert folder.status() == "running"
-    words = "demo-ncc-abc is being run by another process. Wait for it"
+    words = "Another process is running demo-ncc-abc. Wait for it"
     with pytest.raises(StoreError, match=words), folder.claim():
         pass
     holder.stdin.close()
@@ -282,7 +282,7 @@ def test_file_system_without_locks_is_named_with_a_remedy(folder, monkeypatch, n
         pass
     line = str(raised.value)
     assert line.startswith(f"{folder.path.parent}/.locks/demo-ncc-abc.lock: this file system has ")
-    assert line.endswith("Choose a folder on another one with results_dir=DIR.")
+    assert line.endswith("Choose a folder on another file system with results_dir=DIR.")
     assert folder.status() == "interrupted"
 
 
@@ -385,6 +385,6 @@ def test_reset_leaves_a_finished_run_alone(folder):
 def test_run_that_another_process_holds_is_neither_removed_nor_reset(folder, action):
     finish(folder)
     other = Folder(folder.path)
-    with folder.claim(), pytest.raises(Busy, match="is being run by another process"):
+    with folder.claim(), pytest.raises(Busy, match="Another process is running"):
         getattr(other, action)()
     assert folder.status() == "finished"

@@ -319,7 +319,7 @@ def test_folder_is_named_by_what_is_run(cell, tmp_path):
 def test_looking_up_reads_no_images_and_writes_nothing(cell, tmp_path):
     unread = tmp_path / "unread"
     own = located(cell("metric=deepsim_ae", cache=unread))
-    assert (own.status, own.reason) == ("missing", "its images have not been read yet")
+    assert (own.status, own.reason) == ("missing", "its images have not been read")
     assert own.folder is None
     assert not unread.exists()
     assert not (tmp_path / "results").exists()
@@ -527,7 +527,7 @@ def test_unread_runs_of_one_configuration_are_one(tmp_path):
 
 
 def test_weight_beside_its_factor_is_refused(tmp_path):
-    with pytest.raises(BenchError, match=r"regularizer.scale: is a factor on the tuned weight, an"):
+    with pytest.raises(BenchError, match=r"regularizer.scale: scales the tuned weight and"):
         cells(multirun("regularizer.weight=1,2", "regularizer.scale=1,2", "dataset=demo"))
 
 

@@ -1,23 +1,25 @@
 """Maps of changes, and what they are judged by."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
-from conf_options import setup_of, tiny_experiment
+from conf_options import experiment, setup_of, tiny_experiment
 from similarity_pairs import SHAPES, displacement, images
 
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup, make_source
 from bench.errors import ConfigError, Unsupported
+from bench.models.method import Objective
 from bench.pair import Pair
+from bench.scores.case import Case
 from bench.similarity import MIND, MSE, NCC, NMI
 from bench.similarity.building import build_metric
 from bench.spatial import warp
 from bench.tasks.changes import Changes
-from bench.tasks.changes.changes import Truth
 from bench.tasks.changes.maps import (
     baseline_maps,
     both_directions,
@@ -25,6 +27,9 @@ from bench.tasks.changes.maps import (
     metric_map,
     squared_log_jacobian,
 )
+from bench.tasks.changes.regions import region_rows
+from bench.tasks.changes.truth import Truth, changed_components
+from bench.tasks.changes.usual import healthy
 
 CPU = torch.device("cpu")
 
@@ -47,9 +52,9 @@ def test_map_of_a_metric_has_its_value_as_mean(metric, ndim):
 def test_map_of_features_has_nearly_its_value_as_mean_and_is_0_for_equal_images(
     ndim, tiny_datasets
 ):
-    experiment = tiny_experiment(ndim, "metric=deepsim_seg", "metric.levels=[1,2]")
+    tiny = tiny_experiment(ndim, "metric=deepsim_seg", "metric.levels=[1,2]")
     torch.manual_seed(0)
-    metric, _ = build_metric(setup_of(experiment, tiny_datasets[ndim]), torch.float32)
+    metric, _ = build_metric(setup_of(tiny, tiny_datasets[ndim]), torch.float32)
     pair = moved_pair(ndim)
     found = metric_map(metric, pair)
     assert found.shape == (2, *SHAPES[ndim])
@@ -96,10 +101,10 @@ def test_li_and_wyatt_look_away_from_edges():
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory):
-    experiment = tiny_experiment(2, "task=changes", "task.insert.radius=[3,4]")
-    source = make_source(experiment)
+    tiny = tiny_experiment(2, "task=changes", "task.insert.radius=[3,4]")
+    source = make_source(tiny)
     dataset = prepare(source, tmp_path_factory.mktemp("cache"))
-    return Setup(experiment, dataset, source.settings())
+    return Setup(tiny, dataset, source.settings())
 
 
 def test_truth_is_the_insert_or_a_class_and_counts_within(changed):
@@ -114,6 +119,63 @@ def test_truth_is_the_insert_or_a_class_and_counts_within(changed):
     assert np.array_equal(change, labels == changed.dataset.class_names.index("CSF"))
 
 
+def job_with(changed, **arguments):
+    job = Changes(**arguments).assemble(changed)
+    job.make_ready(None)
+    return job
+
+
+def test_relative_map_is_what_is_above_the_usual_at_the_place(changed):
+    setup = Setup(
+        experiment(["task=changes", "model=identity", "trainer.accelerator=cpu"]),
+        changed.dataset,
+        changed.reading,
+    )
+    job = job_with(setup, controls=2, both_directions=False)
+    job.objective = Objective(MSE(), None, 0.0)
+    dataset = changed.dataset
+    test = dataset.pairs("test")[0]
+    pair = read_pairs(dataset, [test], CPU)
+    u = displacement(pair.fixed.shape[2:], batch=1)
+    found = job.maps(pair.at(u), None)["relative"]
+    controls = healthy(dataset, 2, None)
+    assert len(set(controls) & set(dataset.members("train"))) == 2
+    plain = dataclasses.replace(dataset, insertion=None)
+    images = [read_pairs(plain, [(k, test[0])], CPU) for k in controls]
+    usual = torch.stack([(one.moving - one.fixed).square().mean(1) for one in images]).mean(0)
+    expected = (pair.at(u).warped - pair.fixed).square().mean(1) - warp(usual[None], u)[0]
+    torch.testing.assert_close(found, expected)
+    assert all(torch.equal(one.fixed, pair.moving) for one in images)
+
+
+def test_images_of_several_sizes_have_no_usual_place(changed):
+    sizes = [list(changed.dataset.shape)] * len(changed.dataset.ids)
+    several = dataclasses.replace(changed.dataset, index={**changed.dataset.index, "shapes": sizes})
+    with pytest.raises(Unsupported, match=r"^task\.controls=2: dataset=demo has images of"):
+        healthy(several, 2, None)
+
+
+def test_regions_have_mean_and_rank_of_the_map_away_from_the_change():
+    labels = np.array([[0, 1, 1], [2, 2, 1]])
+    found = np.array([[9.0, 1.0, 3.0], [2.0, 2.0, 8.0]])
+    change = np.array([[0, 0, 0], [0, 0, 1]], bool)
+    case = Case(fixed=labels, maps={"main": found}, counted=labels > 0, change=change)
+    rows = list(region_rows(case, ["background", "a", "b", "c"]))
+    assert rows == [
+        {"class": "a", "map_mean": 2.0, "map_rank": 0.5},
+        {"class": "b", "map_mean": 2.0, "map_rank": 0.5},
+    ]
+    assert not list(region_rows(Case(fixed=labels, maps={"jacobian": found}), ["background"]))
+
+
+def test_change_may_be_components_of_a_class(changed):
+    pair = read_pairs(changed.dataset, changed.dataset.pairs("test")[:1], CPU)
+    change, _ = Truth(changed.dataset, None, "CSF", ["appear", "vanish"]).of(pair)
+    label = changed.dataset.class_names.index("CSF")
+    moving, fixed = (one[0, 0].numpy() == label for one in pair.segmentations)
+    assert np.array_equal(change, changed_components(moving, fixed, ["appear", "vanish"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
@@ -122,6 +184,32 @@ def test_truth_is_the_insert_or_a_class_and_counts_within(changed):
             {"within": "brain"},
             ConfigError,
             r"task.within=brain: must be labels, foreground or null",
+        ),
+        (
+            {"components": "appear", "change": "CSF"},
+            ConfigError,
+            r"task.components=appear: must be a list of some of appear, vanish, divide, merge",
+        ),
+        (
+            {"components": ["split"], "change": "CSF"},
+            ConfigError,
+            r"task.components=\['split'\]: must be a list",
+        ),
+        (
+            {"components": ["appear"]},
+            ConfigError,
+            r"task.components=\['appear'\]: are of a class. Name it by task.change",
+        ),
+        ({"controls": 0}, ConfigError, r"task.controls=0: must be a whole number of at least 1"),
+        (
+            {"smallest": 1.5},
+            ConfigError,
+            r"task.smallest=1.5: must be a whole number",
+        ),
+        (
+            {"controls": 2, "change": "CSF"},
+            Unsupported,
+            r"task.controls=2: dataset=demo has no training subjects without CSF",
         ),
         (
             {"change": "lesion"},

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from bench.errors import ConfigError, DataError
@@ -11,7 +12,7 @@ from bench.scores.registry import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity
-from bench.tasks.perception.perception import scores_of
+from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import REPEATS, STEPS, Reference, Series
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
 
@@ -64,7 +65,16 @@ class TestEveryDistortion:
         assert changed.shape == image.shape
         assert changed.dtype == torch.float32
         assert torch.equal(changed, second(image, strength))
-        if name in ("noise", "bias", "motion", "spikes", "deformation"):
+        if name in (
+            "noise",
+            "bias",
+            "deformation",
+            "rician",
+            "motion",
+            "spikes",
+            "undersampling",
+            "lesions",
+        ):
             assert not torch.equal(changed, other(image, strength))
         assert torch.allclose(first(image, 0.0), image, atol=1e-6)
         assert torch.equal(image, kept)
@@ -167,9 +177,85 @@ def test_series_follow_from_the_seed_and_the_subject() -> None:
     assert not torch.equal(image(), image(seed=1))
 
 
+def test_strengths_are_searched_once_for_all_metrics_of_a_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = reference(seed=77).graded("blur"), reference(seed=77).geometry("gamma")
+
+    def searched(*_: object) -> list[float]:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr("bench.tasks.perception.series.strengths", searched)
+    again = reference(seed=77).graded("blur"), reference(seed=77).geometry("gamma")
+    for one, other in zip(first, again, strict=True):
+        assert one.strengths == other.strengths
+        assert all(
+            torch.equal(a.moving, b.moving) for a, b in zip(one.pairs, other.pairs, strict=True)
+        )
+    for other in (reference(seed=78), Reference(reference().image, "s2", LEVELS, [1, 2], 77, CPU)):
+        with pytest.raises(AssertionError, match="searched again"):
+            other.graded("blur")
+
+
 def test_constant_image_is_refused() -> None:
     with pytest.raises(DataError, match="s1: its image is constant"):
         Reference(torch.ones(1, 9, 9), "s1", LEVELS, [1, 2], 0, CPU)
+
+
+def test_order_by_nature_has_scores_of_its_own() -> None:
+    def rows(test: str, order: list[float], found: list[float]):
+        return [
+            {"test": test, "distortion": "", "order": o, "distance": d}
+            for o, d in zip(order, found, strict=True)
+        ]
+
+    scores = scores_of(
+        [
+            *rows("sections", [1, 2, 5], [1, 3, 2]),
+            *rows("persons", [0, 0, 1, 1], [1, 4, 2, 3]),
+            *rows("contrasts", [0, 1], [2, 1]),
+        ]
+    )
+    assert scores == {"sections": pytest.approx(2 / 3), "persons": 0.5, "contrasts": 0}
+
+
+def tissue(seed: int) -> Tensor:
+    """(1, 60, 64) of uneven tissue all over."""
+    noise = np.random.default_rng(seed).standard_normal((60, 64))
+    values = gaussian_filter(noise, 4, mode="wrap")
+    return torch.from_numpy(0.5 + 0.15 * values / values.std()).float()[None].clamp(0, 1)
+
+
+def test_lesions_come_one_after_the_other_and_stay() -> None:
+    image = tissue(0)
+    distort = ALL["lesions"].draw(np.random.default_rng(0), (60, 64))
+    one, half, two = (distort(image, strength) for strength in (1.0, 1.5, 2.0))
+    assert torch.allclose(half, (one + two) / 2)
+    changed = ((one - image).abs() > 1e-3).float().mean()
+    assert 0 < changed < 0.2
+    kept = (two - image).abs() > 1e-3
+    assert kept.float().mean() > changed
+    other = tissue(1)  # another image gets lesions of its own
+    assert torch.equal(distort(other, 0.0), other)
+    assert not torch.equal(distort(other, 1.0), other)
+
+
+def test_undersampling_keeps_the_mean_and_loses_detail() -> None:
+    image = 0.5 + 0.5 * smooth_image((40, 44))  # bright enough to have no negative magnitudes
+    distort = ALL["undersampling"].draw(np.random.default_rng(0), (40, 44))
+    lost = distort(image, 1.0)
+    assert lost.mean().item() == pytest.approx(image.mean().item(), rel=0.02)
+    assert (
+        error(distort(image, 0.2), image) < error(distort(image, 0.6), image) < error(lost, image)
+    )
+
+
+def test_rician_noise_has_its_mean_in_the_dark() -> None:
+    dark = torch.zeros(1, 200, 200)
+    noisy = ALL["rician"].draw(np.random.default_rng(0), (200, 200))(dark, 0.1)
+    assert noisy.mean().item() == pytest.approx(0.1 * np.sqrt(np.pi / 2), rel=0.02)  # Rayleigh's
+    bright = ALL["rician"].draw(np.random.default_rng(0), (200, 200))(dark + 1, 0.01)
+    assert bright.std().item() == pytest.approx(0.01, rel=0.03)
 
 
 def test_scores_of_an_image_by_hand() -> None:
@@ -227,6 +313,11 @@ OPTIONS = {
             ["fog"],
             "task.distortions=['fog']: must be a list of some of noise",
         ),
+        ("apart", [2, 1], "task.apart=[2, 1]: must be at least two numbers of sections that rise"),
+        ("apart", [1.5, 2], "task.apart=[1.5, 2]: must be at least two numbers of sections"),
+        ("apart", 5, "task.apart=5: must be at least two numbers of sections that rise"),
+        ("persons", 3, "task.persons=3: must be the name of a CSV table, or null."),
+        ("judgements", [], "task.judgements=[]: must be the name of a CSV table, or null."),
         ("distortions", [], "task.distortions=[]: must be a list of some of noise"),
         ("distortions", ["blur", "blur"], "task.distortions=['blur', 'blur']: must be a list"),
         ("distortions", "blur", "task.distortions=blur: must be a list"),

@@ -124,6 +124,22 @@ def test_stopped_training_goes_on_to_the_same_network(tiny_datasets, tmp_path):
     assert found[0][1]["batches"] == 6
 
 
+def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp_path):
+    options = ["metric=mse", "trainer.steps=4", "trainer.validate_every=2", "trainer.batch_size=2"]
+    job = job_of(tiny_datasets[2], *options)
+    fitted = fit(job.trainable, job.setup.experiment.settings, tmp_path, job.seed)
+    assert job.trainable.warnings(fitted.history) == []
+    again = job_of(tiny_datasets[2], *options)
+    last = again.model.network.head[-1]
+    with torch.no_grad():
+        last.bias[2:] = -30
+    (tmp_path / "collapsed").mkdir()
+    settings = again.setup.experiment.settings
+    fitted = fit(again.trainable, settings, tmp_path / "collapsed", again.seed)
+    (warning,) = again.trainable.warnings(fitted.history)
+    assert warning.startswith("the posterior has collapsed: at step 2, 100% of its variances")
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "said"),
     [
@@ -133,6 +149,7 @@ def test_stopped_training_goes_on_to_the_same_network(tiny_datasets, tmp_path):
             "model=variational cannot be used with metric=ncc: it models",
         ),
         (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: is not for"),
+        (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],
 )
 def test_what_does_not_fit_is_refused(overrides, error, said, tiny_datasets):

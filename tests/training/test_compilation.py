@@ -63,4 +63,4 @@ def test_goes_on_where_nothing_can_be_compiled(monkeypatch, capsys):
     compile_network(plain, CPU)
     torch.testing.assert_close(outcome(plain, image), expected)
     said = capsys.readouterr().out
-    assert said == "trainer.compile: not possible here, going on without (no compiler)\n"
+    assert said == "trainer.compile: not possible here, continuing without (no compiler)\n"

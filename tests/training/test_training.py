@@ -233,7 +233,7 @@ def test_signal_saves_the_state_and_the_same_command_goes_on(tmp_path, number):
     before = signal.getsignal(number)
     task = Interrupting()
     task.number = number
-    words = "Interrupted at step 6 of 12; the state is saved. The same command goes on from there"
+    words = "Interrupted at step 6 of 12; the state is saved. The same command continues from there"
     with pytest.raises(Interrupted, match=words):
         fit(task, SETTINGS, tmp_path / "a", seed=0)
     assert signal.getsignal(number) == before
@@ -411,7 +411,7 @@ def test_halved_batches_give_the_numbers_of_whole_ones(room, later, tmp_path, ca
         trained.append((weights(task), fitted.best["loss"]))
     torch.testing.assert_close(trained[1][0], trained[0][0])
     assert trained[1][1] == pytest.approx(trained[0][1], rel=1e-4)
-    told = "out of memory with trainer.batch_size=4; going on with 2 and 2 accumulated"
+    told = "out of memory with trainer.batch_size=4; continuing with 2 and 2 accumulated"
     assert told in capsys.readouterr().out
 
 

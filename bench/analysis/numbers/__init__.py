@@ -1,1 +1,1 @@
-"""What a report computes from rows: comparisons, choice of λ, statistics."""
+"""Numbers of a report: comparisons, choice of λ, statistics."""

@@ -12,11 +12,11 @@ FEWEST_CLUSTERS = 6
 
 @dataclass(frozen=True)
 class Clusters:
-    """What the bootstrap draws.
+    """Units that the bootstrap draws.
 
     Attributes:
         codes: (n,) number of the cluster of each test pair.
-        unit: What a cluster is, in words.
+        unit: Name of a cluster, in words.
     """
 
     codes: np.ndarray
@@ -82,6 +82,22 @@ class Bootstrap:
         chances = np.full(self.count, 1 / self.count)
         random = np.random.default_rng(0)
         self.draws = random.multinomial(self.count, chances, size=resamples).astype(float)
+
+    def of(self, kept: np.ndarray) -> "Bootstrap":
+        """The bootstrap over some of the test pairs alone.
+
+        Args:
+            kept: (m,) their numbers.
+        """
+        _, codes = np.unique(self.clusters[kept], return_inverse=True)
+        return Bootstrap(codes, len(self.draws))
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(resamples, m) means of the columns of values (n, m), which have no NaN."""
+        columns = range(values.shape[1])
+        sums = [np.bincount(self.clusters, values[:, i], self.count) for i in columns]
+        drawn = self.draws @ np.bincount(self.clusters, minlength=self.count)
+        return (self.draws @ np.stack(sums, axis=1)) / drawn[:, None]
 
     def interval(self, values: np.ndarray) -> tuple[float, float]:
         """Lower and upper limit of a mean.

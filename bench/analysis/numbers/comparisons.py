@@ -1,4 +1,4 @@
-"""Which runs may be compared, and the λ that each way to register is shown with."""
+"""Groups runs that may be compared, and chooses λ for each way to register."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ class Entry:
     """One way to register in a comparison, under its chosen λ.
 
     Attributes:
-        label: The method, with what else tells it from others of the same metric.
+        label: The method, with the settings that distinguish it from others of the same metric.
         metric: Name of the metric, or of the model where it uses none.
         choice: The chosen λ and its runs.
         pairs: Rows per seed and test pair: `seed`, `pair` (number of the test pair), scores.
-        tested: The same under every λ that was tried, with the column `weight`.
+        tested: The same under every tried λ, with the column `weight`.
         classes: Rows per seed, test pair and class; empty without labels.
         histories: Rows per seed and validation.
-        robustness: Rows per seed, corruption, level and test pair; empty if it was not tested.
+        robustness: Rows per seed, corruption, level and test pair; empty without such tests.
         path: Means over seeds for every λ, ascending: `weight`, `seeds`, `val_dice`,
             `val_folding`, and the test scores.
     """
@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it uses no metric, such as affine and SyN: metrics are measured by it."""
+        """Whether it uses no metric, such as affine and SyN, and so serves as a reference."""
         return self.metric == self.choice.runs[0].get("model")
 
     @property
@@ -81,7 +81,8 @@ class Comparison:
     """Runs on the same test pairs of the same data, by the same version of the store.
 
     Attributes:
-        name: The data set, with what tells it from other comparisons on the same one.
+        name: The data set, with the settings that distinguish it from other comparisons on the same
+            one.
         dataset: Name of the data set.
         classes: Names of the foreground classes.
         reading: How the data set was read, see `reading_settings`.
@@ -100,7 +101,7 @@ class Comparison:
 
     @cached_property
     def lead(self) -> str:
-        """The score that answers which method registers better: Dice; TRE where no pair has it."""
+        """The score that ranks methods: Dice; TRE where no pair has it."""
         known = [n for n in LEADING if any(e.means[n].notna().any() for e in self.entries)]
         return known[0] if known else LEADING[0]
 
@@ -215,8 +216,8 @@ def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
         key = (summary["metric"], summary["variant"], summary["weight"], summary["seed"])
         if key in seen:
             raise StoreError(
-                f"{seen[key]} and {summary['run']} have the same metric, settings, weight and "
-                "seed, yet are two runs; their mean would mean nothing. Leave one out with "
+                f"{seen[key]} and {summary['run']} have the same metric, settings, weight and seed "
+                "but are different runs, so their mean would mean nothing. Leave one out with "
                 "--runs, or delete it with `python -m bench runs rm ID`."
             )
         seen[key] = summary["run"]

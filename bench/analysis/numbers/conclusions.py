@@ -1,4 +1,4 @@
-"""What a report concludes, in sentences: each rests on a test over the same test pairs."""
+"""Conclusions of a report, in sentences; each rests on a test over the same test pairs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bench.analysis.numbers.standing import Difference, Standing, against, fewes
 from bench.analysis.numbers.wording import signed
 from bench.errors import counted
 
-TOO_FEW = " No difference between so few can be significant."
+TOO_FEW = " With so few pairs no difference can be significant."
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Conclusion:
 
     Attributes:
         about: The comparison, or several, see `by_noise`.
-        text: What is concluded.
+        text: The conclusion.
     """
 
     about: str
@@ -90,20 +90,23 @@ def headlines(
 
 
 def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
-    """Who has the best mean, and who cannot be told from it."""
+    """The best mean, and the methods that do not differ significantly from it."""
     before = _column(rows, measure.score.name)[UNREGISTERED]
     best, title = measure.best, measure.title
     text = f"{standing.best} has the {best} mean {title}, "
     if measure.score.is_better(before, standing.mean["mean"]):
-        text = f"unregistered pairs have the {best} mean {title}, of methods {standing.best}, "
+        text = (
+            f"unregistered pairs have the {best} mean {title}; the best method is {standing.best} "
+            "with "
+        )
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
     text += f"unregistered {measure.value(before)})"
     if standing.undecidable:
-        return f"{text}; so few pairs tell no methods apart"
+        return f"{text}; with so few pairs no difference can be significant"
     if not standing.alike:
         return f"{text}; all others are significantly {measure.worse}"
-    text += f"; {_listed(standing.alike)} cannot be told from it"
-    return text + (f", all others are significantly {measure.worse}" if standing.worse else "")
+    text += f"; not significantly {measure.worse}: {_listed(standing.alike)}"
+    return text + (f"; all others are significantly {measure.worse}" if standing.worse else "")
 
 
 def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
@@ -122,7 +125,7 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
         verb = "raises" if gain.mean > 0 else "lowers"
         ending = "there is no other method to compare it with"
         if not gain.significant:
-            verb, ending = "changes", f"that is not significant; {ending}"
+            verb, ending = "changes", f"the change is not significant; {ending}"
     said = ", ".join([*facts, counted(pairs, "test pair")])
     return (
         f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}); {ending}"
@@ -151,7 +154,7 @@ def _certainty(measure: Measure, mean: Mapping[str, float]) -> str:
 
 
 def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
-    """Who has the best mean, who cannot be told from it, and who is worse.
+    """The best mean, the methods that do not differ significantly from it, and the worse ones.
 
     Args:
         where: What begins the sentence.
@@ -191,7 +194,9 @@ def _at_equal_smoothness(
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
             lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
             for text in _best(where, measure, means, own):
-                yield text + (f" Out of reach for {_listed(lacking)}." if lacking else "")
+                yield text + (
+                    f" No λ of {_listed(lacking)} reaches this smoothness." if lacking else ""
+                )
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
@@ -201,7 +206,7 @@ def _at_equal_smoothness(
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
-    """Who is better than no registration."""
+    """Methods that are better than no registration."""
     gains = _gains(rows)
     few = too_few(rows["n"].max(), len(gains))
     if not gains or (few and len(gains) > 1):
@@ -212,12 +217,12 @@ def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
-    """Whose λ may not be the best that there is."""
+    """Methods whose best λ may lie beyond those tried."""
     labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
     if labels:
         yield (
-            f"The best λ of those tried is the smallest or largest of them with {_listed(labels)}: "
-            "beyond it they may be better."
+            f"The best λ of {_listed(labels)} is the smallest or largest tried; a λ beyond it may "
+            "be better."
         )
 
 
@@ -239,7 +244,7 @@ def _column(rows: pd.DataFrame, name: str) -> dict[str, float]:
 def _over_references(
     one: Comparison, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
 ) -> Iterator[str]:
-    """Which metrics are better than each method that uses none, such as affine and SyN."""
+    """Metrics that are better than each method without a metric, such as affine and SyN."""
     known = means.dropna(subset=["mean"])
     references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
     metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]
@@ -252,7 +257,7 @@ def _over_references(
 
 
 def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
-    """Labels with their differences: those significantly better, worse, and not different."""
+    """Labels with their differences: significantly better, worse, and not different."""
     words: dict[str, list[str]] = {
         f"significantly {measure.better}": [],
         f"significantly {measure.worse}": [],
@@ -268,7 +273,7 @@ def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
 
 
 def _limits(measure: Measure, difference: Difference, name: str = "") -> list[str]:
-    """The interval of a difference, with what it is called; none if it is not known."""
+    """The interval of a difference, with its name; empty if it is unknown."""
     if difference.low != difference.low:
         return []
     return [f"{name}{measure.change_limits(difference.low, difference.high)}"]
@@ -292,10 +297,8 @@ def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) ->
             difference = against(tests, str(label), least)
             if difference.significant and difference.mean > 0:
                 more.append(str(label))
-    text = (
-        f"Noise of {ordered['noise'].iloc[0]:g} changes the {measure.title} of {', '.join(listed)}."
-    )
-    yield text + (f" Significantly more than {least} lose {', '.join(more)}." if more else "")
+    text = f"Noise of {ordered['noise'].iloc[0]:g} changes {measure.title}: {', '.join(listed)}."
+    yield text + (f" Significantly larger losses than {least}: {', '.join(more)}." if more else "")
 
 
 def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

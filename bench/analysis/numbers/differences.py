@@ -1,4 +1,4 @@
-"""What tells runs apart that have the same data set, metric and model."""
+"""Differences between runs with the same data set, metric and model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath

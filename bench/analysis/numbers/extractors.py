@@ -1,4 +1,4 @@
-"""How well extractors learned the task that gave them their features."""
+"""How well extractors learned their task."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def extractor_rows(results: Path) -> pd.DataFrame:
 
 
 def learned(runs: Iterable[Mapping[str, Any]]) -> str | None:
-    """What the extractors of some runs scored, averaged over the runs; None if there are none.
+    """Scores of the extractors of some runs, averaged over the runs; None if there are none.
 
     Args:
         runs: Summaries, of several seeds say.
@@ -67,7 +67,7 @@ def _means(scores: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def grade(score: str, value: float | None) -> str:
-    """A score in words, with a note if it is poor; what has no value by its name alone."""
+    """A score in words, with a note if it is poor; only its name if it has no value."""
     if value is None or value != value:
         return score if score == DAMAGED else f"{WORDS.get(score, score)} unknown"
     note = " (poor)" if value < FLOORS.get(score, value) else ""

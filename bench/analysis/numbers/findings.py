@@ -1,4 +1,4 @@
-"""The numbers of a report, before anything is written."""
+"""The numbers of a report, before it is written."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.numbers.agreement import Agreement, agreements
+from bench.analysis.numbers.changes import Detection, detection
 from bench.analysis.numbers.comparisons import Comparison, compare
 from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
 from bench.analysis.numbers.extractors import extractor_rows
@@ -14,7 +16,7 @@ from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
 from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
-from bench.analysis.numbers.perception import perception_rows
+from bench.analysis.numbers.perception import perceived, perception_rows
 from bench.analysis.numbers.results import class_rows, result_rows, without_result
 from bench.analysis.numbers.synthesis import synthesis_rows
 from bench.analysis.reading.expected import of_experiment, swept
@@ -26,7 +28,7 @@ from bench.store.folder import list_folders
 
 @dataclass(frozen=True)
 class Request:
-    """What a report is made of.
+    """The request for a report.
 
     Attributes:
         results: Folder of results, or of tables that were exported from one.
@@ -62,7 +64,7 @@ class Findings:
 
     Attributes:
         records: The runs.
-        comparisons: What may be compared.
+        comparisons: Groups of comparable runs.
         missing: Of `find_missing`, and the runs that an experiment lacks.
         rows: Of `result_rows`.
         unfinished: Of `without_result`.
@@ -76,7 +78,9 @@ class Findings:
         conclusions: Of `conclude`.
         extractors: Of `extractor_rows`.
         perception: Of `perception_rows`.
+        changes: Of `detection`.
         synthesis: Of `synthesis_rows`.
+        agreements: Of `agreements`, of perception with registration.
     """
 
     records: Records
@@ -94,11 +98,13 @@ class Findings:
     conclusions: list[Conclusion]
     extractors: pd.DataFrame
     perception: pd.DataFrame
+    changes: Detection
     synthesis: pd.DataFrame
+    agreements: list[Agreement]
 
 
 def find(request: Request) -> Findings:
-    """Reads a folder of results and computes what a report shows.
+    """Reads a folder of results and computes the numbers of a report.
 
     Raises:
         StoreError: If there are no such runs, or two cannot be told apart.
@@ -113,13 +119,14 @@ def find(request: Request) -> Findings:
     asked: Sequence[tuple[str, str]] = []
     if request.experiment is not None:
         records, not_run = of_experiment(records, request.experiment)
-        lacking = not_run.assign(what="not run", reason="is in the experiment")[COLUMNS]
+        lacking = not_run.assign(what="not run", reason="part of the experiment")[COLUMNS]
     elif request.runs == "*":
         asked = swept(request.results)
     comparisons = compare(records, request.select)
     columns = ["comparison", "dataset", "lead", "label"]
     rows = stack([result_rows(one) for one in comparisons], columns)
     pairs = stack([compare_pairwise(one) for one in comparisons], ["comparison", "score", "p_holm"])
+    shown = perceived(records)
     at_equal_smoothness = [compare_fronts(one) for one in comparisons]
     fronts = stack([means for means, _ in at_equal_smoothness], FRONT_COLUMNS)
     front_pairs = stack([tests for _, tests in at_equal_smoothness], ["comparison", "level"])
@@ -139,8 +146,10 @@ def find(request: Request) -> Findings:
         headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
         extractor_rows(request.results),
-        perception_rows(records),
+        perception_rows(shown),
+        detection(records),
         synthesis_rows(records, request.select),
+        agreements(comparisons, shown),
     )
 
 

@@ -1,4 +1,4 @@
-"""Scores at equal smoothness: what is left of differences where no field is rougher than others."""
+"""Scores at equal smoothness: the differences that remain when no field is rougher than another."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FRONT_COLUMNS = [
 
 @dataclass(frozen=True)
 class Front:
-    """What one way to register reaches along λ.
+    """Smoothness and scores of one way to register along λ.
 
     Attributes:
         smoothness: (n,) mean SD log J of each λ, ascending: from the smoothest fields.
@@ -69,7 +69,7 @@ class Front:
 
 
 def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compares methods at equal smoothness, as `bench.analysis.numbers.paired` does otherwise.
+    """Compares methods at equal smoothness, with the tests of `bench.analysis.numbers.paired`.
 
     Methods are compared at several levels of mean SD log J. `common` is that of the smoothest
     method under its chosen λ, or the nearest to it that the fronts of all methods reach. Where no
@@ -88,11 +88,16 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     fronts = _fronts(comparison)
     values, smoothness = comparison.scores(comparison.lead), comparison.scores(SMOOTHNESS).mean()
     found: list[tuple[str, float, dict[str, np.ndarray]]] = []
-    together = _most_together(fronts)
-    span = _common_span(together)
+    span = _common_span(_most_together(fronts))
     if span:
-        common = float(np.clip(smoothness[list(together)].min(), *span))
-        found.append((COMMON, common, {name: front.at(common) for name, front in together.items()}))
+        common, together = at_equal_smoothness(comparison)
+        found.append(
+            (
+                COMMON,
+                common,
+                {str(name): of_pairs.to_numpy() for name, of_pairs in together.items()},
+            )
+        )
     for entry in comparison.entries:
         level = float(smoothness[entry.label])
         reaching = {name: front for name, front in fronts.items() if front.reaches(level)}
@@ -117,6 +122,22 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
         tables.append(table)
     means = pd.DataFrame(rows, columns=FRONT_COLUMNS)
     return means, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def at_equal_smoothness(comparison: Comparison) -> tuple[float, pd.DataFrame]:
+    """The leading score at the smoothness `common` of `compare_fronts`.
+
+    Returns:
+        The mean SD log J, and the score of each test pair by labels, of the methods that reach it;
+        NaN and an empty frame if no two do.
+    """
+    together = _most_together(_fronts(comparison))
+    span = _common_span(together)
+    if not span:
+        return float("nan"), pd.DataFrame()
+    smoothest = comparison.scores(SMOOTHNESS).mean()[list(together)].min()
+    common = float(np.clip(smoothest, *span))
+    return common, pd.DataFrame({name: front.at(common) for name, front in together.items()})
 
 
 def _most_together(fronts: dict[str, Front]) -> dict[str, Front]:

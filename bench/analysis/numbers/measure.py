@@ -1,4 +1,4 @@
-"""How sentences and tables speak of a score: its name, unit, decimals and what is better."""
+"""Words for a score in sentences and tables: its name, unit, decimals and direction."""
 
 from dataclasses import dataclass
 

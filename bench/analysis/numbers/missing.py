@@ -1,4 +1,4 @@
-"""What a report lacks: runs that did not finish, seeds and metrics that were not run."""
+"""What a report lacks: unfinished runs, missing seeds and metrics."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from bench.store.folder import Status
 
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
 UNFINISHED = {
-    Status.INTERRUPTED: "stopped before it had finished; the same command goes on",
+    Status.INTERRUPTED: "stopped before it finished; the same command continues it",
     Status.RUNNING: "has not finished yet",
 }
 
@@ -21,7 +21,7 @@ UNFINISHED = {
 def find_missing(
     records: Records, comparisons: list[Comparison], swept: Iterable[tuple[str, str]] = ()
 ) -> pd.DataFrame:
-    """Everything that a reader of the report must know is not in it.
+    """Everything missing that a reader of the report must know.
 
     Args:
         records: From `read_records`.
@@ -41,7 +41,7 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     for comparison in comparisons:
         if without_noise(comparison, comparisons) is None:  # noise is compared by what it costs
             by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
-    reason = "runs that cannot be compared, each group has tables: {}"
+    reason = "runs that cannot be compared; each group has separate tables: {}"
     return [
         {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
         for dataset, names in by_dataset.items()
@@ -87,7 +87,7 @@ def _never_run(records: Records, swept: Iterable[tuple[str, str]]) -> list[dict]
     for dataset, metric in swept:
         if (dataset, metric) not in tried:
             lacking.setdefault(dataset, []).append(metric)
-    reason = "in the last sweep, and not run: {}"
+    reason = "part of the last sweep, but not run: {}"
     return [
         {"what": "no run", "dataset": dataset, "reason": reason.format(", ".join(metrics))}
         for dataset, metrics in lacking.items()
@@ -103,7 +103,8 @@ def _values(comparisons: list[Comparison]) -> list[dict]:
             lacking = int(scores[label].isna().sum())
             if lacking:
                 reason = (
-                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; left out"
+                    f"{title} of {lacking} of {len(scores)} test pairs is not a number; the means "
+                    "leave them out"
                 )
                 rows.append(
                     {

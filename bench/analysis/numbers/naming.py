@@ -1,4 +1,4 @@
-"""How a report calls what it compares: no longer than it takes to tell it apart."""
+"""Names in a report, only as long as necessary to be distinct."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number alo
 
 @dataclass(frozen=True)
 class Ground:
-    """What runs must have in common to be compared.
+    """What runs must share to be compared.
 
     Attributes:
         dataset: Name of the data set.
@@ -40,11 +40,11 @@ class Ground:
 def comparison_names(
     readings: Mapping[Ground, Mapping[str, Any]], roots: Mapping[Ground, str]
 ) -> dict[Ground, str]:
-    """The data set, and in parentheses what tells comparisons on one data set apart.
+    """The data set, and in parentheses what distinguishes comparisons on one data set.
 
-    The settings are said in which they were read differently; then, as far as names are still the
-    same, how many test pairs there are, which folder the files are in, the version of the store.
-    Files and test pairs that nothing else tells apart are numbered.
+    Names state the settings in which they were read differently; then, as far as names are still
+    equal, the number of test pairs, the folder of the files, the version of the store. Files and
+    test pairs that nothing else distinguishes are numbered.
 
     Args:
         readings: How the data set was read.
@@ -148,7 +148,7 @@ def worded(setting: str, value: Any) -> str:
 def variant_labels(
     summaries: list[dict[str, Any]], trainings: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, str], str]:
-    """Label of each (metric, variant): the metric, and in words what tells it from the others.
+    """Label of each (metric, variant): the metric, and its distinguishing settings in words.
 
     The model is said where several models minimized metrics, then the settings in which variants of
     metric and model differ, such as `ncc voxelmorph integrate 7`.

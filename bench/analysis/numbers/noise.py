@@ -1,4 +1,4 @@
-"""What noise costs: the same test pairs of a data set with and without `dataset.added_noise`."""
+"""Cost of noise: the same test pairs of a data set with and without `dataset.added_noise`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What holds over data sets, those with the same added noise taken together."""
+"""Conclusions over data sets, grouped by added noise."""
 
 from collections.abc import Iterator, Sequence
 
@@ -99,7 +99,7 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
 
 
 def conclude_over(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> Iterator[str]:
-    """Sentences on what holds over data sets.
+    """Conclusions over data sets, in sentences.
 
     Args:
         comparisons: Those that are taken together.
@@ -120,11 +120,11 @@ def _ranks(means: pd.DataFrame, others: Sequence[str]) -> Iterator[str]:
     within = [str(label) for label in ranks.index[1:] if ranks[label] - ranks.iloc[0] <= difference]
     listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
     text = (
-        f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS}): {listed}. The "
-        f"critical difference is {difference:.1f} (Nemenyi, 5 %)"
+        f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS} are needed): "
+        f"{listed}. The critical difference is {difference:.1f} (Nemenyi, 5 %)"
     )
-    text += f"; within it of the first: {', '.join(within)}." if within else "."
-    yield text + (f" Not run on all of them: {', '.join(others)}." if others else "")
+    text += f"; not significantly behind the first: {', '.join(within)}." if within else "."
+    yield text + (f" Not ranked, as not run on all of them: {', '.join(others)}." if others else "")
 
 
 def _wins(wins: pd.DataFrame) -> Iterator[str]:
@@ -138,6 +138,7 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
             for side in ("better", "worse")
         )
         yield (
-            f"At equal smoothness, on data sets with pairs enough to tell, {first} is "
-            f"significantly better than {better or 'none'}; worse than {worse or 'none'}."
+            f"At equal smoothness, on data sets with enough pairs to tell, {first} is "
+            f"significantly better than {better or 'no other metric'}; significantly worse than "
+            f"{worse or 'no other metric'}."
         )

@@ -1,6 +1,7 @@
 """How metrics order images whose order is known: means over images with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,29 +21,97 @@ CHANCE = 0.5  # of 2AFC
 COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
 
 
-def perception_rows(records: Records) -> pd.DataFrame:
-    """Scores of each metric on each data set.
+@dataclass(frozen=True)
+class Variant:
+    """A metric in one way, on one data set.
 
-    Seeds are averaged for each image first; runs are compared that distorted the same images of the
-    same data in the same ways.
-
-    Returns:
-        `COLUMNS`, and for each score of images.csv its mean as NAME, and NAME_low and NAME_high, a
-        95 % bootstrap interval over images; metrics in the order of figures. Empty without a run.
+    Attributes:
+        label: The metric, with what else tells it from others.
+        metric: Its name.
+        seeds: How many runs.
+        images: Scores by subject, means over seeds.
+        untrained: Whether it has an extractor of random features.
     """
-    runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
+
+    label: str
+    metric: str
+    seeds: int
+    images: pd.DataFrame
+    untrained: bool
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """Metrics that have been shown the same images of the same data, distorted in the same ways.
+
+    Attributes:
+        name: The data set, with what tells it from others of this kind.
+        dataset: Name of the data set.
+        reading: How images were read and distorted.
+        variants: In the order of figures.
+    """
+
+    name: str
+    dataset: str
+    reading: Mapping[str, Any]
+    variants: Sequence[Variant]
+
+    def trained(self) -> dict[str, list[pd.DataFrame]]:
+        """By metric, the scores of its variants without random features."""
+        found: dict[str, list[pd.DataFrame]] = {}
+        for variant in self.variants:
+            if not variant.untrained:
+                found.setdefault(variant.metric, []).append(variant.images)
+        return found
+
+
+def perception_runs(records: Records) -> list[str]:
+    """The finished runs of perception."""
+    return [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
+
+
+def perceived(records: Records) -> list[Perceived]:
+    """The runs of perception, by what may be compared; empty without one."""
+    runs = perception_runs(records)
     if not runs:
-        return pd.DataFrame(columns=COLUMNS)
+        return []
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
     readings = {run: _reading(records.configs[run]) for run in runs}
     grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
     roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
     names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
-    rows: list[dict[str, Any]] = []
+    found = []
     for ground, name in sorted(names.items(), key=lambda item: item[1]):
         alike = [run for run in runs if grounds[run] == ground]
-        rows += _of_comparison(records, alike, tables, name)
-    return pd.DataFrame(rows)
+        dataset = records.summaries[alike[0]]["dataset"]
+        variants = _variants(records, alike, tables)
+        found.append(Perceived(name, dataset, readings[alike[0]], variants))
+    return found
+
+
+def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
+    """Scores of each metric on each data set.
+
+    Args:
+        found: Of `perceived`; seeds are averaged for each image first.
+
+    Returns:
+        `COLUMNS`, and for each score of images.csv its mean as NAME, and NAME_low and NAME_high, a
+        95 % bootstrap interval over images; metrics in the order of figures. Empty without a run.
+    """
+    rows = [
+        {
+            "comparison": one.name,
+            "dataset": one.dataset,
+            "label": variant.label,
+            "metric": variant.metric,
+            "seeds": variant.seeds,
+            **_means(variant.images),
+        }
+        for one in found
+        for variant in one.variants
+    ]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=COLUMNS)
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,38 +132,39 @@ def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.Dat
     )
 
 
-def _of_comparison(
-    records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame], name: str
-) -> list[dict[str, Any]]:
+def _variants(
+    records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame]
+) -> list[Variant]:
     settings = {run: training_settings(records.configs[run]) for run in runs}
     summaries = described(records, settings)
     labels = variant_labels(summaries, settings)
-    alike: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for summary in summaries:
-        key = summary["metric"], summary["variant"]
-        alike.setdefault(key, []).append(tables[summary["run"]])
-    rows = []
-    for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key])):
-        rows.append(
-            {
-                "comparison": name,
-                "dataset": records.summaries[runs[0]]["dataset"],
-                "label": labels[key],
-                "metric": key[0],
-                "seeds": len(alike[key]),
-                **_means(pd.concat(alike[key])),
-            }
+        alike.setdefault((summary["metric"], summary["variant"]), []).append(summary)
+    return [
+        Variant(
+            labels[key],
+            key[0],
+            len(alike[key]),
+            _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]])),
+            any(one.get("steps") == 0 for one in alike[key][0].get("extractors", [])),
         )
-    return rows
+        for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key]))
+    ]
+
+
+def _by_image(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores by subject, means over seeds; those that no image has are left out."""
+    return rows.drop(columns="run").groupby("subject").mean().dropna(axis="columns", how="all")
 
 
 def _means(images: pd.DataFrame) -> dict[str, float]:
-    by_image = images.drop(columns="run").groupby("subject").mean()
-    bootstrap = Bootstrap(np.arange(len(by_image)))
-    found: dict[str, float] = {"images": len(by_image)}
-    for name in by_image:
-        low, high = bootstrap.interval(by_image[name].to_numpy(float))
-        found |= {str(name): float(by_image[name].mean()), f"{name}_low": low, f"{name}_high": high}
+    bootstrap = Bootstrap(np.arange(len(images)))
+    whole = images["geometry"].count() if "geometry" in images else len(images)
+    found: dict[str, float] = {"images": int(whole)}  # others have one score, such as of persons
+    for name in images:
+        low, high = bootstrap.interval(images[name].to_numpy(float))
+        found |= {str(name): float(images[name].mean()), f"{name}_low": low, f"{name}_high": high}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Choosing λ, or c of a synthesis: on validation scores; test scores of those runs are shown."""
+"""Chooses λ, or c of a synthesis, on validation scores; shows test scores of those runs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ class Choice:
         weights: All that were tried, ascending.
         runs: Summaries of the runs of the chosen λ, one for each seed.
         missing: Seeds that were run under another λ but not under the chosen one.
-        blind: Whether several λ were tried and no validation says which is better; it is the least.
+        blind: Whether several λ were tried without a validation; the choice is then the smallest.
     """
 
     weight: float | None
@@ -32,7 +32,7 @@ class Choice:
 
     @property
     def at_border(self) -> bool:
-        """Whether a λ beyond those tried might be better."""
+        """Whether a λ beyond those tried may be better."""
         return (
             not self.blind
             and len(self.weights) > 1

@@ -1,4 +1,4 @@
-"""Who is best on the same test pairs, and who cannot be told from it."""
+"""The best method on the same test pairs, and those not significantly different from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Standing:
-    """Who has the best mean, who cannot be told from it, and who is worse.
+    """The best mean, the methods that do not differ significantly from it, and the worse ones.
 
     Attributes:
         best: Its label.

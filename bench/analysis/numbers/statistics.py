@@ -64,7 +64,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def cohens_d(first: np.ndarray, second: np.ndarray) -> float:
-    """Cohen's d of two samples as if they were not paired: what the papers give.
+    """Cohen's d of two samples treated as unpaired, as the papers report it.
 
     Args:
         first: (n,) finite values.

@@ -1,4 +1,4 @@
-"""How training went on."""
+"""Course of the training."""
 
 from collections.abc import Mapping
 from typing import Any

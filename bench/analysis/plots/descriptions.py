@@ -1,4 +1,4 @@
-"""What figures show, in words, for those who cannot see them."""
+"""Descriptions of figures in words, for screen readers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""A figure of the report, with the words that go with it."""
+"""A figure of the report, with caption and description."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ class Drawing:
         caption: What it shows and how to read it.
         figure: A matplotlib figure.
         section: Of the page, which heads it.
-        description: The numbers that it shows, in words, for those who cannot see it.
-        plots: Interactive ones that stand in its place in the page.
+        description: The numbers that it shows, in words, for screen readers.
+        plots: Interactive plots that replace it in the page.
         legend: Looks of the labels in the plots.
     """
 
@@ -36,7 +36,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the figures of a report are drawn from.
+    """The data of a report's figures.
 
     Attributes:
         comparisons: From `compare`.

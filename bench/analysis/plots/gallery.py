@@ -1,4 +1,4 @@
-"""The figures of a report, each with the sentences that say what it shows."""
+"""The figures of a report, with their captions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ NONE = pd.Series(dtype=float)
 
 
 def draw_all(comparisons: Sequence[Comparison], rows: pd.DataFrame) -> Iterator[Drawing]:
-    """Draws what the runs allow: figures of Dice need labels, ranks need four data sets.
+    """Draws every possible figure: figures of Dice need labels, ranks need four data sets.
 
     Args:
         comparisons: From `compare`.
@@ -76,8 +76,8 @@ def smoothness(shown: Shown, scores: Sequence[str] | None = None) -> Iterator[Dr
     }
     yield Drawing(
         "smoothness",
-        "Mean test Dice against smoothness of the deformation at the chosen λ (large markers, with "
-        "95 % bootstrap intervals in the files); lines follow λ. Better is up and left."
+        "Mean test Dice against smoothness of the deformation at the chosen λ (large markers; the "
+        "files add 95 % bootstrap intervals); lines follow λ. Better is up and left."
         + left_out(lacking),
         draw_smoothness(drawn, "dice", names, shown.looks, paths),
         "Dice and smoothness",
@@ -102,10 +102,10 @@ def boxes(shown: Shown) -> Iterator[Drawing]:
         title = SCORES[score].title
         yield Drawing(
             score,
-            f"{title} over test pairs, seeds averaged. Boxes are quartiles, lines medians, "
-            "whiskers deciles, dots pairs (in the files those beyond); the dashed line is the "
-            "median of the unregistered pairs. In the files the label of the best mean is bold."
-            + left_out(missing),
+            f"{title} over test pairs, seeds averaged. Boxes show quartiles, lines medians, "
+            "whiskers deciles, dots pairs (in the files only those beyond the whiskers); the "
+            "dashed line marks the median of the unregistered pairs. The files set the label of "
+            "the best mean in bold." + left_out(missing),
             draw_boxes(several, shown.looks),
             f"{title} over test pairs",
             descriptions.of_boxes(several, score),
@@ -124,7 +124,8 @@ def ranks(shown: Shown) -> Iterator[Drawing]:
         yield Drawing(
             file_name(about.replace(OVER_ALL, "ranks")),
             f"{about}: mean rank of each metric by mean test Dice, or TRE without labels; 1 is "
-            "best. A bar joins metrics that Nemenyi's test does not tell apart."
+            "best. A bar joins metrics between which Nemenyi's test finds no significant "
+            "difference."
             + said(dict.fromkeys(sorted(metrics - set(ranked)), "not on every data set")),
             draw_ranks(ranked, shown.looks),
             "Ranks over data sets",
@@ -166,9 +167,9 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     name = file_name(one.name)
     yield Drawing(
         f"weights-{name}",
-        f"Validation Dice on {one.name} against λ, means over seeds; the chosen λ has a "
-        "large marker, in the files a ring. The files show the validation folding too and, dotted, "
-        "the papers' validation Dice, which counts the background." + said(single),
+        f"Validation Dice on {one.name} against λ, means over seeds; a large marker (in the files "
+        "a ring) shows the chosen λ. The files also show validation folding and, dotted, the "
+        "papers' validation Dice, which counts the background." + said(single),
         draw_weights(drawn, shown.looks, published_weight_curves()),
         "Choice of λ",
         descriptions.of_weights(drawn),
@@ -178,7 +179,7 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
 
 
 def convergence(one: Comparison, shown: Shown) -> Iterator[Drawing]:
-    """How training went on."""
+    """Course of the training."""
     validated = {
         entry.label: entry.histories.groupby("seed").size().max()
         for entry in one.entries
@@ -195,8 +196,8 @@ def convergence(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     }
     yield Drawing(
         f"convergence-{file_name(one.name)}",
-        f"Training on {one.name} at the chosen λ, a line for each seed. Losses are scaled to "
-        "the range of their run: those of different metrics have no common scale."
+        f"Training on {one.name} at the chosen λ, a line for each seed. Each loss is scaled to the "
+        "range of its run, since metrics share no scale."
         + said(dict.fromkeys(once, "validated once")),
         draw_convergence(replace(one, entries=trained), shown.looks),
         "Training",
@@ -220,9 +221,9 @@ def robustness(one: Comparison, shown: Shown) -> Iterator[Drawing]:
     }
     yield Drawing(
         f"robustness-{file_name(one.name)}",
-        f"Test Dice and folding on {one.name} when the test images are disturbed, means over "
-        "pairs and seeds; networks were trained without. Dotted: the papers' curves, where "
-        "they have one." + said(dict.fromkeys(lacking, "not tested")),
+        f"Test Dice and folding on {one.name} on disturbed test images, means over pairs and "
+        "seeds; the networks trained on undisturbed images. Dotted: the papers' curves, where "
+        "published." + said(dict.fromkeys(lacking, "not tested")),
         draw_robustness(one, shown.looks, published_noise_curves()),
         "Noise",
         descriptions.of_curves(

@@ -1,19 +1,21 @@
 """Figures of perception: one run, and metrics by distortions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.numbers.agreement import GEOMETRY, Agreement, agreement_sentences
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.perception import CHANCE
 from bench.analysis.plots.descriptions import listed
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.registered import draw_image
-from bench.analysis.plots.style import is_dark, new_figure
-from bench.scores.registry import APPEARANCES, DISTORTIONS
+from bench.analysis.plots.smoothness import draw_smoothness
+from bench.analysis.plots.style import is_dark, looks, new_figure
+from bench.scores.registry import APPEARANCES, DISTORTIONS, SCORES
 
 SECTION = "Perception"
 ADJACENT = "2afc_adjacent_"  # of the same score for adjacent levels
@@ -112,6 +114,30 @@ def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
             _heat_map(values.rename(columns=COLUMNS)),
             SECTION,
             f"{caption} Geometry: {listed(of_one.set_index('label')['geometry'])}.",
+        )
+
+
+def draw_agreement(found: Sequence[Agreement]) -> Iterator[Drawing]:
+    """Registration against the geometry score, a panel for each data set.
+
+    Args:
+        found: Of `bench.analysis.numbers.agreement.agreements`.
+    """
+    for score in dict.fromkeys(one.score for one in found):
+        alike = [one for one in found if one.score == score]
+        rows = pd.concat([one.rows for one in alike], ignore_index=True)
+        styles = looks(zip(rows["label"], rows["metric"], strict=True))
+        caption = (
+            f"{SCORES[score].title} of registrations at equal smoothness against the geometry "
+            "score of the same metrics, with 95 % intervals. Rising from left to right: a metric "
+            "that sees deformations under changed appearance registers better."
+        )
+        yield Drawing(
+            f"agreement-{score}",
+            caption,
+            draw_smoothness(rows, score, [GEOMETRY], styles),
+            SECTION,
+            " ".join(agreement_sentences(alike)),
         )
 
 

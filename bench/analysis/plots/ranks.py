@@ -11,7 +11,7 @@ from bench.analysis.plots.style import Look, marker, new_figure
 
 
 def draw_ranks(means: pd.DataFrame, looks: Mapping[str, Look]) -> Any:
-    """Mean ranks; bars join metrics that Nemenyi's test does not tell apart.
+    """Mean ranks; bars join metrics between which Nemenyi's test finds no significant difference.
 
     Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 2006.
 

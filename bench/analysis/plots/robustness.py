@@ -1,4 +1,4 @@
-"""Test Dice against how much the images were disturbed."""
+"""Test Dice against the disturbance of the images."""
 
 from collections.abc import Mapping
 from typing import Any

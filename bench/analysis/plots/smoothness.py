@@ -1,4 +1,4 @@
-"""Dice against smoothness, a point for each metric."""
+"""Dice against smoothness or another score, a point for each metric."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from bench.analysis.plots.style import (
     new_figure,
     point_handle,
 )
-from bench.scores.registry import SCORES
+from bench.scores.registry import score_of
 
 
 def draw_smoothness(
@@ -25,13 +25,13 @@ def draw_smoothness(
     looks: Mapping[str, Look],
     paths: Mapping[tuple[str, str], pd.DataFrame] | None = None,
 ) -> Any:
-    """Dice upwards, smoothness to the right, less deformation on the left: best is upper left.
+    """Dice upwards, another score to the right: with smoothness best is upper left.
 
     Args:
         rows: Of `bench.analysis.numbers.results` or of the papers, without the unregistered;
             intervals are drawn where NAME_low and NAME_high are there.
         dice: Score upwards.
-        smoothness: Score to the right, of each column of panels.
+        smoothness: Score to the right, of smoothness or another, of each column of panels.
         looks: Of the labels.
         paths: By (comparison, label), means for every λ, drawn as a line.
     """
@@ -56,8 +56,8 @@ def draw_smoothness(
                     row[name], row[dice], yerr, xerr, color=look.color, linewidth=0.8, zorder=2
                 )
         draw_points(panel, points, name, dice, looks)
-        panel.set_xlabel(SCORES[name].title)
-        panel.set_ylabel(SCORES[dice].title)
+        panel.set_xlabel(score_of(name).title)
+        panel.set_ylabel(score_of(dice).title)
         add_title(panel, comparison)
         panel.margins(0.12)
         panel.locator_params(axis="x", nbins=4)

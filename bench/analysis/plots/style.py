@@ -1,4 +1,4 @@
-"""How figures look: one colour and one marker for each metric, everywhere."""
+"""Style of figures: one colour and one marker for each metric, everywhere."""
 
 import io
 import textwrap

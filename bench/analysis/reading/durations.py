@@ -1,4 +1,4 @@
-"""Times as a person says them."""
+"""Times in words."""
 
 import time
 
@@ -9,7 +9,7 @@ def ago(moment: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -83,7 +83,7 @@ def swept(results: Path) -> list[tuple[str, str]]:
         sweep = product(DictConfig(config))
         runs = [dict(said.partition("=")[::2] for said in run) for run in sweep]
     except (OSError, ValueError, AttributeError, yaml.YAMLError, HydraException) as error:
-        raise StoreError(f"{record}: is no record of a sweep. Delete it.") from error
+        raise StoreError(f"{record}: is not a record of a sweep. Delete it.") from error
     chosen = [{group: run.get(group, defaults[group]) for group in MADE_OF} for run in runs]
     found = [(run["dataset"], _method(run["model"], run["metric"])) for run in chosen]
     return list(dict.fromkeys(found))
@@ -97,7 +97,7 @@ def _method(model: str, metric: str) -> str:
 
 
 def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
-    """The runs of an experiment, and those of it that are not there.
+    """The runs of an experiment, and its missing ones.
 
     Runs belong to it if nothing but places, devices and trackers differs from what the experiment
     says: with further overrides they are others.
@@ -118,8 +118,8 @@ def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:
     chosen = [run for run, key in found.items() if key in expected]
     if not chosen:
         raise StoreError(
-            f"--experiment {name}: none of the {len(found)} runs is one of its {len(expected)}. "
-            "Runs with further overrides are others; choose them by name with --runs."
+            f"--experiment {name}: none of the {len(found)} runs belongs to its {len(expected)}. "
+            "Runs with further overrides do not; choose them by name with --runs."
         )
     missing = [expected[key] for key in expected if key not in set(found.values())]
     rows = [

@@ -5,6 +5,7 @@
     scores.csv      a row for each run and test pair
     settings.csv    the sections of the runs' configurations, each once
     extractors.csv  a row for each extractor and its score
+    images.csv      a row for each run of the task perception and image, if there are any
     checksums.json  CRC-32 of each table
 
 `bench.analysis.report.export` writes them.
@@ -19,11 +20,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.reading.exported_cases import read_images, read_pairs
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
-    PAIRS_TABLE,
     RUNS_TABLE,
-    SCORES_TABLE,
     SETTINGS_TABLE,
     WHOLE,
     check_seal,
@@ -42,7 +42,7 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import PAIRS, Status
+from bench.store.folder import IMAGES, PAIRS, Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
@@ -60,7 +60,7 @@ EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", 
 SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
-PAIR_TEXTS = ("pairs", "moving", "fixed")
+PERCEPTION = "perception"
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
@@ -88,8 +88,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     rows = rows[[fnmatchcase(name, pattern) for name in rows.index]]
     if rows.empty:
         raise StoreError(
-            f"--runs {pattern}: none of the {total} runs in {folder}. Their names are in the "
-            f"column run of {RUNS_TABLE}."
+            f"--runs {pattern}: none of the {total} runs in {folder}. The column run of "
+            f"{RUNS_TABLE} lists their names."
         )
     unknown = rows.loc[~rows["status"].isin(list(map(str, Status))), "status"]
     if len(unknown):
@@ -100,24 +100,29 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     for name, row in runs.items():
         configs[name], recorded[name] = _configuration(folder, row, sections)
     finished = {n: row for n, row in runs.items() if row["status"] == Status.FINISHED}
-    pairs = _pairs(folder, finished)
+    tasks = {name: _task(config) for name, config in configs.items()}
+    pairs = read_pairs(folder, {n: row for n, row in finished.items() if tasks[n] == TASK})
+    images = read_images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
     means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
-    scores = means[[name for name in means if not str(name).endswith(BEFORE)]].to_dict("index")
+    means = means[[name for name in means if not str(name).endswith(BEFORE)]]
+    perceived = images.drop(columns="subject").groupby("run").mean()
+    scores = {**means.to_dict("index"), **perceived.to_dict("index")}
     extractors = _by_name(read_extractors(folder))
     summaries = {
-        name: _summary(folder, row, recorded[name], scores[name], extractors)
+        name: {
+            **_summary(folder, row, recorded[name], scores[name], extractors),
+            "task": tasks[name],
+        }
         for name, row in finished.items()
     }
     frame = pd.DataFrame(
-        [
-            {**row, "task": _task(configs[name]), "method": method_of(row)}
-            for name, row in runs.items()
-        ],
+        [{**row, "task": tasks[name], "method": method_of(row)} for name, row in runs.items()],
         index=list(runs),
         columns=[*RUN_COLUMNS, "date"],
     )
     environments = {name: _environment(row) for name, row in runs.items()}
-    return Records(frame, {PAIRS: pairs}, summaries, configs, environments)
+    tables = {PAIRS: pairs, IMAGES: images}
+    return Records(frame, tables, summaries, configs, environments)
 
 
 def read_extractors(folder: Path) -> pd.DataFrame:
@@ -194,16 +199,17 @@ def _configuration(
         noise = config["dataset"].get("added_noise")
         if not _same(noise, row["noise"]):
             raise fault(path, f"has {noise!r} for the noise of {row['run']}")
-        if row["status"] == Status.FINISHED:
+        if row["status"] == Status.FINISHED and _task(config) == TASK:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
                 raise fault(path, f"has no classes or units of {row['run']}")
             if row["weight"] is None and "regularizer" in used_sections(config):
                 raise fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
+        if row["status"] == Status.FINISHED:
             _ = [recorded[name] for name in RECORDED]
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
-                    f"{path}: is of schema {recorded['schema']}, newer than this version, which "
-                    f"knows {SCHEMA}. Update."
+                    f"{path}: has schema {recorded['schema']}, but this version reads at most "
+                    f"schema {SCHEMA}. Update the suite."
                 )
     except (KeyError, TypeError, AttributeError) as error:
         raise fault(path, f"has incomplete settings of {row['run']} ({error})") from error
@@ -220,32 +226,6 @@ def _same(value: Any, written: float | None) -> bool:
 
 def _task(config: Mapping[str, Any]) -> str:
     return str(config.get("task", {}).get("name", TASK))
-
-
-def _pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
-    before = read_table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
-    after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
-    for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
-        if "pair" not in table:
-            raise fault(folder / file, "is no table of results: it lacks the column pair")
-    runs = pd.DataFrame(
-        [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
-        columns=["id", "run", "pairs"],
-    )
-    unknown = runs[~runs["pairs"].isin(before["pairs"])]
-    if len(unknown):
-        raise fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
-    expected = runs.merge(before, on="pairs")
-    found = after[after["id"].isin(runs["id"])]
-    rows = expected.merge(found, on=["id", "pair"], how="outer", indicator=True)
-    odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
-    if len(odd):
-        run = runs.set_index("id")["run"][odd.iloc[0]]
-        raise fault(folder / SCORES_TABLE, f"has not one row for each test pair of {run}")
-    order = {name: place for place, name in enumerate(runs["id"])}
-    rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
-    return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
 
 
 def _by_name(extractors: pd.DataFrame) -> dict[str, dict[str, Any]]:

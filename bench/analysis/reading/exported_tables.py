@@ -12,11 +12,12 @@ from bench.store.folder import RUNS
 
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
 SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
+IMAGES_TABLE = "images.csv"  # only there with runs of the task perception
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
 MOST = 2**53  # whole numbers that a float holds exactly
-REMEDY = "Write the tables anew with `python -m bench export`, or take them from a copy."
+REMEDY = "Write the tables again with `python -m bench export`, or restore them from a copy."
 
 
 def is_exported(folder: Path) -> bool:
@@ -26,20 +27,23 @@ def is_exported(folder: Path) -> bool:
 
 def seal_tables(folder: Path) -> None:
     """Writes the checksums of the tables in a folder, beside them."""
-    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in TABLES}))
+    there = [*TABLES, *([IMAGES_TABLE] if (folder / IMAGES_TABLE).exists() else [])]
+    write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in there}))
 
 
 def check_seal(folder: Path) -> None:
-    """Raises StoreError unless the tables are as they were written."""
-    for name in TABLES:
+    """Raises StoreError if the tables have changed since they were written."""
+    known = read_json(folder / CHECKSUMS)
+    there = (known is not None and IMAGES_TABLE in known) or (folder / IMAGES_TABLE).exists()
+    tables = [*TABLES, *([IMAGES_TABLE] if there else [])]
+    for name in tables:
         if not (folder / name).is_file():
             raise fault(folder / name, "is missing")
-    known = read_json(folder / CHECKSUMS)
     if known is None or not is_as_sealed(known):
         raise fault(folder / CHECKSUMS, "is missing or damaged")
-    for name in TABLES:
+    for name in tables:
         if known.get(name) != checksum(folder / name):
-            raise fault(folder / name, "is not as it was written")
+            raise fault(folder / name, "has changed since it was written")
 
 
 def fault(path: Path, what: str) -> StoreError:
@@ -58,10 +62,10 @@ def read_table(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...] | No
     except OSError as error:
         raise fault(path, f"cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise fault(path, f"is no table of results ({str(error).splitlines()[0]})") from error
+        raise fault(path, f"is not a table of results ({str(error).splitlines()[0]})") from error
     lacking = [name for name in (*texts, *(numbers or ())) if name not in rows]
     if lacking:
-        raise fault(path, f"is no table of results: it lacks the column {lacking[0]}")
+        raise fault(path, f"is not a table of results: it lacks the column {lacking[0]}")
     for name in numbers or rows.columns.difference(list(texts)):
         if rows.empty:
             rows[name] = rows[name].astype(float)

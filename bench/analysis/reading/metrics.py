@@ -1,4 +1,4 @@
-"""The metrics that the suite knows: their order, colour and marker, everywhere the same."""
+"""The metrics of the suite: their order, colour and marker, the same everywhere."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the papers report, as rows for the same tables and figures; sources in published/."""
+"""The papers' values, as rows for the same tables and figures; sources in published/."""
 
 from importlib.resources import files
 
@@ -50,6 +50,11 @@ def published_weight_curves() -> pd.DataFrame:
 def published_noise_curves() -> pd.DataFrame:
     """Test Dice with background under noise: `dataset`, `metric`, `level`, `dice`."""
     return _read("noise_curves.csv").rename(columns={"noise_std": "level", "dice_mean": "dice"})
+
+
+def published_changes() -> pd.DataFrame:
+    """AUC of changes, read off a figure: `data`, `method`, `auc`."""
+    return _read("changes.csv")
 
 
 def _read(name: str) -> pd.DataFrame:

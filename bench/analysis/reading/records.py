@@ -1,4 +1,4 @@
-"""The store as pandas frames: reads what is there and averages nothing."""
+"""The store as pandas frames: reads everything and averages nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with label
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
-REMEDY_OF_TEST = "`python -m bench robustness` writes it again; without it the run is whole."
+REMEDY_OF_TEST = "`python -m bench robustness` writes it again; the run is complete without it."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
@@ -50,7 +50,7 @@ NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentatio
 
 @dataclass(frozen=True)
 class Records:
-    """What a folder of results holds.
+    """Content of a folder of results.
 
     Attributes:
         runs: One row per run of any status, by folder name: `RUN_COLUMNS`; `method` is the metric,
@@ -102,12 +102,14 @@ def read_records(results: Path, pattern: str = "*") -> Records:
         StoreError: If there is no such folder, or no such run.
     """
     if not results.is_dir():
-        raise StoreError(f"--results {results}: no such folder. Runs are written by run.py.")
+        raise StoreError(
+            f"--results {results}: no such folder. run.py writes runs; name its results_dir."
+        )
     folders = list_folders(results, RUNS)
     chosen = [folder for folder in folders if fnmatchcase(folder.path.name, pattern)]
     if not chosen:
         raise StoreError(
-            f"--runs {pattern}: none of the {len(folders)} runs in {results}. They are named "
+            f"--runs {pattern}: none of the {len(folders)} runs in {results}. Names have the form "
             "DATASET-METRIC-WEIGHT-seedN-ID; `python -m bench runs` lists them."
         )
     return collect(chosen)
@@ -234,7 +236,7 @@ def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What made a result but λ and the seed, as flat as `trainer.steps`."""
+    """Settings that made a result except λ and seed, with keys such as `trainer.steps`."""
     found: dict[str, Any] = {}
     for section in ("model", *used_sections(config)):
         dropped = NOT_IDENTIFYING.get(section, set()) | NOT_A_SETTING.get(section, set())
@@ -252,7 +254,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
-    """What of the configuration the method uses: `metric`, `regularizer`, `trainer`."""
+    """Sections of the configuration that the method uses: `metric`, `regularizer`, `trainer`."""
     return config["model"].get("uses", USES)
 
 

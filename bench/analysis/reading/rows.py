@@ -56,9 +56,9 @@ def _columns(file: IO[str]) -> list[str]:
     try:
         columns, *lines = list(csv.reader(file, strict=True)) or [[]]
     except csv.Error as error:
-        raise ValueError(f"is no CSV ({error})") from error
+        raise ValueError(f"is not CSV ({error})") from error
     if any(len(line) != len(columns) for line in lines if line):
-        raise ValueError("lines have not as many cells as there are headings")
+        raise ValueError("some lines have more or fewer cells than the header")
     if len(set(columns)) < len(columns):
-        raise ValueError("a heading stands there twice")
+        raise ValueError("the header repeats a column")
     return columns

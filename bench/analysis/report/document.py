@@ -1,6 +1,5 @@
-"""Results as one page of Markdown with figures, for a repository."""
+"""Writes results as one page of Markdown with figures, for a repository."""
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,12 +12,11 @@ from bench.analysis.numbers.findings import Findings, Request, find
 from bench.analysis.numbers.over_datasets import by_noise, count_wins
 from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
-from bench.analysis.plots.saving import write_figure
-from bench.analysis.plots.style import RESOLUTION, looks, styled
-from bench.analysis.reading.exported_tables import is_exported
+from bench.analysis.plots.style import looks, styled
 from bench.analysis.report.export import EXPORTED
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
+from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.tables import fronts_table, losses_table, results_table, wins_table
 from bench.analysis.report.writing import CRITERIA
@@ -28,28 +26,30 @@ from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
 PAPERS = (
-    "The papers' Dice is of Czolbe et al., MIA 2023; compare it with Dice (published), of their "
-    "definition. Budgets and data may differ."
+    "The papers' Dice comes from Czolbe et al., MIA 2023; compare it with Dice (published), which "
+    "follows their definition. Budgets and data may differ."
 )
 BOXES = (
-    "{title} over test pairs, seeds averaged. Boxes are quartiles, whiskers deciles, dots pairs "
-    "beyond; the dashed line is the median of the unregistered pairs."
+    "{title} over test pairs, seeds averaged. Boxes show quartiles, whiskers deciles, dots the "
+    "pairs beyond; the dashed line marks the median of the unregistered pairs."
 )
 CAPTIONS = {  # by the name of a drawing, or what begins it
     "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
     "λ, with 95 % intervals; lines follow λ. Better is up and left.",
     **{score: BOXES.format(title=SCORES[score].title) for score in LEADING},
-    "ranks": "Mean rank of each metric over data sets, 1 is best. A bar joins metrics that "
-    "Nemenyi's test does not tell apart.",
+    "ranks": (
+        "Mean rank of each metric over data sets, 1 is best. A bar joins metrics between which "
+        "Nemenyi's test finds no significant difference."
+    ),
 }
 BEGINNING = "# Results\n\nThis page is computed from the runs in ["
 READING = (
-    "Scores are means over test pairs ± standard deviation, seeds averaged first; λ is chosen on "
-    "validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; ≈: "
-    "not significantly different from the best. Significant is p < 0.05 by Wilcoxon's signed-rank "
-    "test over test pairs with Holm's correction, among metrics and, apart, against methods that "
-    "use none; intervals are of 95 % by a bootstrap over test pairs. Seconds compare methods on "
-    "one device only; the last section says on which each was run."
+    "Scores are means over test pairs ± standard deviation, seeds averaged first; each λ is chosen "
+    "on validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; "
+    "≈: not significantly different from the best. Significant means p < 0.05 in Wilcoxon's "
+    "signed-rank test over test pairs with Holm's correction, among metrics and, separately, "
+    "against methods that use no metric; intervals are 95 % bootstrap intervals over test pairs. "
+    "Seconds are comparable on one device only; the last section lists the devices."
 )
 
 
@@ -65,24 +65,12 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
         StoreError: If there are no such runs, or tables are damaged.
         BenchError: If nothing has finished, or the page or its figures have no place.
     """
-    if out.is_dir():
-        raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
-    if is_exported(request.results) and out.resolve().is_relative_to(request.results.resolve()):
-        raise BenchError(
-            f"--out {out}: is among the tables of --results {request.results}. Name a file outside "
-            "of that folder."
-        )
-    if out.exists() and not out.read_bytes().startswith(BEGINNING.encode()):
-        raise BenchError(f"--out {out}: exists and is no page of this command. Name another file.")
-    if images.exists() and not images.is_dir():
-        raise BenchError(f"--images {images}: is a file. Name a folder.")
+    check_place(out, images, [request.results], BEGINNING)
     found = find(request)
     with styled():
         drawings = draw(found)
         text = compose(request, found, drawings, out, images)
-        images.mkdir(parents=True, exist_ok=True)
-        for drawing in drawings:
-            write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
+        write_figures(drawings, images)
     write_atomically(out, text)
     return found
 
@@ -111,12 +99,12 @@ def compose(
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),
         *_datasets(request, found),
-        *_section("Equal smoothness", *_by_score(fronts_table, found.fronts)),
-        *_section("What noise costs", *_by_score(losses_table, found.losses)),
-        *_section("Over data sets, at equal smoothness", *_wins(found)),
-        *_section("Extractors", extractors_table(found.extractors)),
-        *_section("What is missing", missing_table(found.missing)),
-        *_section("Where the numbers come from", provenance_table(found.records)),
+        *section("Equal smoothness", *_by_score(fronts_table, found.fronts)),
+        *section("What noise costs", *_by_score(losses_table, found.losses)),
+        *section("Over data sets, at equal smoothness", *_wins(found)),
+        *section("Extractors", extractors_table(found.extractors)),
+        *section("What is missing", missing_table(found.missing)),
+        *section("Where the numbers come from", provenance_table(found.records)),
         *_commands(found),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -125,16 +113,11 @@ def compose(
 def _origin(request: Request, out: Path, images: Path) -> str:
     command = request.command.replace("report", "document", 1)
     command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
-    folder = _link(request.results, out)
+    folder = link(request.results, out)
     return (
-        f"{BEGINNING}{folder}]({folder}) and written by a command; "
-        "edits to it are lost:\n\n"
-        f"    {command}"
+        f"{BEGINNING}{folder}]({folder}). The following command writes it and overwrites "
+        f"edits:\n\n    {command}"
     )
-
-
-def _link(target: Path, out: Path) -> str:
-    return Path(os.path.relpath(target, out.parent)).as_posix()
 
 
 def _answers(found: Findings) -> Iterator[str]:
@@ -152,9 +135,7 @@ def _answers(found: Findings) -> Iterator[str]:
 
 def _figure(drawing: Drawing, out: Path, images: Path) -> str:
     kind = next(name for name in CAPTIONS if drawing.name.startswith(name))
-    file = _link(images / f"{drawing.name}.png", out)
-    caption = CAPTIONS[kind]
-    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+    return figure(drawing, CAPTIONS[kind], out, images)
 
 
 def _datasets(request: Request, found: Findings) -> Iterator[str]:
@@ -180,13 +161,6 @@ def _without_first(table: Table) -> Table:
     return replace(table, headings=headings, texts=texts, names=names, sections=sections)
 
 
-def _section(title: str, *tables: Table) -> Iterator[str]:
-    filled = [table for table in tables if table.rows]
-    if filled:
-        yield f"## {title}"
-        yield from map(markdown, filled)
-
-
 def _by_score(table: Callable[[pd.DataFrame], Table], rows: pd.DataFrame) -> Iterator[Table]:
     """A table for each leading score."""
     for _, of_score in rows.groupby("score"):
@@ -204,6 +178,6 @@ def _commands(found: Findings) -> Iterator[str]:
     configs = {run: found.records.configs[run] for run in found.records.registrations}
     lines = "\n".join(sweeps(configs.values()))
     yield (
-        "<details><summary>The commands that run these again</summary>\n\n"
-        f"```\n{lines}\n```\n\n</details>"
+        "<details><summary>Commands that reproduce these "
+        f"runs</summary>\n\n```\n{lines}\n```\n\n</details>"
     )

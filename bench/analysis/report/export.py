@@ -1,17 +1,16 @@
 """Writes results as a few small tables, which `bench.analysis.reading.exported` reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
 from bench.analysis.reading.exported import (
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
+    PERCEPTION,
     PLACE,
     RECORD,
     RECORDED,
@@ -22,8 +21,10 @@ from bench.analysis.reading.exported import (
     VALIDATION,
     read_extractors,
 )
+from bench.analysis.reading.exported_cases import IMAGE_TEXTS, PAIR_TEXTS
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
+    IMAGES_TABLE,
     PAIRS_TABLE,
     RUNS_TABLE,
     SCORES_TABLE,
@@ -33,15 +34,26 @@ from bench.analysis.reading.exported_tables import (
 )
 from bench.analysis.reading.records import BEFORE, TASK, Records
 from bench.analysis.reading.results import read_results
+from bench.analysis.report.cells import (
+    Row,
+    as_table,
+    as_yaml,
+    date_of,
+    filled,
+    in_order,
+    written,
+)
 from bench.config.experiment import CACHE
 from bench.config.groups import GROUPS
 from bench.config.identity import digest
 from bench.errors import StoreError
+from bench.scores.registry import PERCEPTION as PERCEIVED
 from bench.scores.registry import SCORES
 from bench.store.files import as_csv, read_json, write_atomically
 from bench.store.folder import (
     ENVIRONMENT,
     EXTRACTORS,
+    IMAGES,
     NETWORKS,
     RUNS,
     SUMMARY,
@@ -49,7 +61,6 @@ from bench.store.folder import (
     list_folders,
 )
 
-DIGITS = 6  # significant ones
 EXPORTED = (  # the scores; the others stay with the runs
     *("dice", "dice_published", "hd95", "tre", "tre_median", "rtre", "nearer"),
     *("folding", "sdlogj", "seconds"),
@@ -57,11 +68,13 @@ EXPORTED = (  # the scores; the others stay with the runs
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
-Row = dict[str, str]
+IN_PLACES = ("root", "judgements")
 
 
 def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, int]:
-    """Writes the finished and the skipped registrations of some folders of results.
+    """Writes the finished and the skipped runs of some folders of results.
+
+    Those of registration and of perception; other tasks stay with their runs.
 
     The same runs give the same bytes. A run that several folders hold is taken from the first.
 
@@ -80,8 +93,8 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         raise StoreError(f"--out {out}: is a file. Name a folder.")
     if _holds_results(out):
         raise StoreError(
-            f"--out {out}: is a folder of results, or in its {', '.join(OF_RESULTS)}. Name another "
-            "place for the tables."
+            f"--out {out}: is a folder of results, or lies in its {', '.join(OF_RESULTS)}. Name "
+            "another folder for the tables."
         )
     tables = _Tables()
     for folder in folders:
@@ -92,6 +105,7 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             "to export."
         )
     out.mkdir(parents=True, exist_ok=True)
+    (out / IMAGES_TABLE).unlink(missing_ok=True)  # of a former export
     for name, text in tables.texts().items():
         write_atomically(out / name, text)
     seal_tables(out)
@@ -116,6 +130,7 @@ class _Tables:
         self.scores: dict[str, list[Row]] = {}
         self.settings: dict[str, list[Row]] = {}
         self.extractors: dict[str, list[Row]] = {}
+        self.images: dict[str, list[Row]] = {}
 
     def add(self, folder: Path, records: Records) -> None:
         known = set(self.extractors)
@@ -131,8 +146,10 @@ class _Tables:
                 continue
             self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
             kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            if kept and row["task"] == TASK:
+            if kept and row["task"] in (TASK, PERCEPTION):
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
+                images = records.table(IMAGES)
+                self._images(str(row["id"]), images[images["run"] == name])
 
     def _run(
         self, folder: Path, records: Records, row: Mapping[Any, Any], pairs: pd.DataFrame | None
@@ -161,13 +178,13 @@ class _Tables:
             "pairs": "" if pairs is None else self._pairs(str(row["id"]), pairs),
             **_ran_in(environment),
             "torch": environment.get("packages", {}).get("torch"),
-            "date": row.get("date") or _date(folder / RUNS / name / SUMMARY),
+            "date": row.get("date") or date_of(folder / RUNS / name / SUMMARY),
         }
-        return {key: _written(said[key]) for key in (*RUN_TEXTS, *RUN_NUMBERS)}
+        return {key: written(said[key]) for key in (*RUN_TEXTS, *RUN_NUMBERS)}
 
     def _section(self, group: str, content: Mapping[str, Any]) -> str:
         """Takes a section down once, and identifies it."""
-        values = {key: _as_yaml(value) for key, value in content.items()}
+        values = {key: as_yaml(value) for key, value in content.items()}
         identifier = digest([group, values])
         self.settings[identifier] = [
             dict(zip(SETTING_TEXTS, (identifier, group, key, value), strict=True))
@@ -182,9 +199,9 @@ class _Tables:
         first, after = [], []
         for number, row in enumerate(ordered.to_dict("records")):
             names = {key: row[key] for key in ("moving", "fixed")}
-            scores = {key + BEFORE: _written(row[key + BEFORE]) for key in before}
+            scores = {key + BEFORE: written(row[key + BEFORE]) for key in before}
             first.append({"pair": str(number), **names, **scores})
-            scores = {key: _written(row[key]) for key in EXPORTED}
+            scores = {key: written(row[key]) for key in EXPORTED}
             after.append({"run": run, "pair": str(number), **scores})
         if run in self.scores:
             raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
@@ -192,6 +209,18 @@ class _Tables:
         self.pairs[identifier] = [{"pairs": identifier, **row} for row in first]
         self.scores[run] = after
         return identifier
+
+    def _images(self, run: str, images: pd.DataFrame) -> None:
+        """Takes down the scores of a run's images, but those of one distortion in other words."""
+        if images.empty:
+            return
+        if run in self.images:
+            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
+        self.images[run] = [
+            {"run": run, "subject": row["subject"]}
+            | {name: written(row.get(name)) for name in PERCEIVED}
+            for row in images.sort_values("subject", kind="stable").to_dict("records")
+        ]
 
     def _extractor(self, used: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """The name of an extractor that a run used; what no folder holds is as the run says."""
@@ -212,25 +241,17 @@ class _Tables:
     def texts(self) -> dict[str, str]:
         """The tables, by the names of their files."""
         runs = [self.runs[name] for name in sorted(self.runs)]
-        no_extractors = ",".join((*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)) + "\n"
-        extractors = _sorted(self.extractors)
-        return {
+        texts = {
             RUNS_TABLE: as_csv(runs),
-            PAIRS_TABLE: as_csv(_filled(_sorted(self.pairs))),
-            SCORES_TABLE: as_csv(_filled(_sorted(self.scores))),
-            SETTINGS_TABLE: as_csv(_sorted(self.settings)),
-            EXTRACTORS_TABLE: as_csv(extractors) if extractors else no_extractors,
+            PAIRS_TABLE: as_table(filled(in_order(self.pairs)), (*PAIR_TEXTS, "pair")),
+            SCORES_TABLE: as_table(filled(in_order(self.scores)), ("run", "pair")),
+            SETTINGS_TABLE: as_csv(in_order(self.settings)),
+            EXTRACTORS_TABLE: as_table(
+                in_order(self.extractors), (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)
+            ),
         }
-
-
-def _sorted(rows: Mapping[str, list[Row]]) -> list[Row]:
-    return [row for name in sorted(rows) for row in rows[name]]
-
-
-def _filled(rows: Sequence[Row]) -> list[Row]:
-    """Rows without the columns that are empty in all of them."""
-    used = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
-    return [{name: row[name] for name in used} for row in rows]
+        images = filled(in_order(self.images))
+        return texts | ({IMAGES_TABLE: as_table(images, IMAGE_TEXTS)} if images else {})
 
 
 def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,19 +262,11 @@ def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(content, Mapping):
             return content
         return {
-            key: PLACE if key == "root" and isinstance(value, str) else cleaned(value)
+            key: PLACE if key in IN_PLACES and isinstance(value, str) else cleaned(value)
             for key, value in content.items()
         }
 
     return {key: value for key, value in cleaned(section).items() if key not in dropped}
-
-
-def _as_yaml(value: Any) -> str:
-    """A value on one line, as YAML writes it."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
-    )
-    return text.removesuffix("...\n").strip()
 
 
 def _extractors(folder: Path) -> Iterator[Row]:
@@ -265,27 +278,13 @@ def _extractors(folder: Path) -> Iterator[Row]:
             continue
         trained = folder / EXTRACTORS / row["extractor"]
         ran_in = _ran_in(read_json(trained / ENVIRONMENT) or {})
-        yield _extractor_row({**row, **ran_in, "date": _date(trained / SUMMARY)})
+        yield _extractor_row({**row, **ran_in, "date": date_of(trained / SUMMARY)})
 
 
 def _extractor_row(row: Mapping[Any, Any]) -> Row:
     said = {**row, "channels": " ".join(map(str, row.get("channels") or []))}
-    return {key: _written(said.get(key)) for key in (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)}
+    return {key: written(said.get(key)) for key in (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)}
 
 
 def _ran_in(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {key: environment.get(key) for key in ("bench", "commit", "python", "device")}
-
-
-def _date(file: Path) -> str:
-    """The day on which a file was written, in UTC; empty if it is not there."""
-    if not file.exists():
-        return ""
-    return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
-
-
-def _written(value: Any) -> str:
-    """A cell: numbers are rounded, what is not known is empty."""
-    if value is None or value != value:
-        return ""
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Tables about the report itself: what was run, and what is missing."""
+"""Tables about the report itself: its runs, and missing results."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,7 +33,7 @@ def _cell(value: object) -> Cell:
 
 
 def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table:
-    """What was run and on what, a row for each comparison."""
+    """Runs and their data, a row for each comparison."""
     headings = ["data set", "data", "schema", "methods", "λ", "seeds", "runs", "steps"]
     headings += ["test pairs", "classes", "bootstrap draws"]
     table = Table("overview", "What is compared with what.", headings, texts=1)
@@ -62,31 +62,36 @@ def overview_table(records: Records, comparisons: Sequence[Comparison]) -> Table
     return table
 
 
-def provenance_table(records: Records) -> Table:
-    """What the finished registrations ran on, and how long."""
+def provenance_table(records: Records, runs: Sequence[str] | None = None) -> Table:
+    """Devices and durations of finished runs.
+
+    Args:
+        records: What was read.
+        runs: Which; None for the registrations.
+    """
     caption = "Version, commit and device of all runs; times are sums over runs and test pairs."
     headings = ["version", "commit", "device", "PyTorch", "days", "data sets", "methods", "runs"]
     table = Table("provenance", caption, [*headings, "trained", "registered"], texts=7)
     seconds = records.pairs.groupby("run")["seconds"].sum()
     used: dict[tuple[str, ...], list[str]] = {}
-    for run in records.registrations:
+    for run in records.registrations if runs is None else runs:
         ran_in = records.environments[run]
         facts = [ran_in.get(name) or NONE for name in ("bench", "commit", "device")]
         commit = facts[1][:SHORT] + ("+" if facts[1].endswith("+") else "")
         version = ran_in.get("packages", {}).get("torch") or NONE
         used.setdefault((facts[0], commit, facts[2], version), []).append(run)
     body = []
-    for facts_of, runs in sorted(used.items()):
-        days = records.runs.loc[runs, "date"] if "date" in records.runs else pd.Series(dtype=str)
+    for facts_of, alike in sorted(used.items()):
+        days = records.runs.loc[alike, "date"] if "date" in records.runs else pd.Series(dtype=str)
         known = sorted({day for day in days if day})
-        trained = sum(records.summaries[run].get("training_seconds") or 0 for run in runs)
+        trained = sum(records.summaries[run].get("training_seconds") or 0 for run in alike)
         cells = [Cell(text, text) for text in facts_of]
         cells.append(Cell(" to ".join(dict.fromkeys([*known[:1], *known[-1:]])) or NONE))
-        summaries = [records.summaries[run] for run in runs]
+        summaries = [records.summaries[run] for run in alike]
         for named in ([s["dataset"] for s in summaries], sorted(map(method_of, summaries))):
             cells.append(Cell(", ".join(dict.fromkeys(named))))
-        cells += [Cell(str(len(runs)), len(runs)), _time(trained or None)]
-        body.append([*cells, _time(float(seconds[runs].sum()))])
+        cells += [Cell(str(len(alike)), len(alike)), _time(trained or None)]
+        body.append([*cells, _time(float(seconds.reindex(alike).sum()) or None)])
     table.sections.append(body)
     return table
 
@@ -96,8 +101,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
     caption = (
         "Extractors, and how well they learned their task, on validation images: Dice of "
         "segmenters, root mean squared error of autoencoders, share of places that contrastive "
-        f"ones matched. Poor are a Dice below {FLOORS['dice']:g} and a share below "
-        f"{FLOORS['matched']:g}."
+        f"ones matched. A Dice below {FLOORS['dice']:g} or a share below "
+        f"{FLOORS['matched']:g} counts as poor."
     )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
     table = Table("extractors", caption, [*headings, "score"], texts=3)

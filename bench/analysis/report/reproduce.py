@@ -1,4 +1,4 @@
-"""The command that makes a run again, from its recorded configuration."""
+"""The command that reproduces a run, from its recorded configuration."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ IRRELEVANT = {
 
 
 def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for each configuration; what it does not say is the default.
+    """A line for each configuration, with settings that differ from the default.
 
     Args:
         configs: Resolved configurations, as runs record them.

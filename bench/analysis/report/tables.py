@@ -207,10 +207,10 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
     score = SCORES[fronts["score"].iloc[0]]
     arrow = ARROWS[score.best]
     caption = (
-        f"{score.title} at equal smoothness: between neighbouring λ, at the mean SD log J of the "
-        "smoothest method, or the nearest that all or else most methods reach (common), and at "
-        f"that of each method without λ. Area: mean {score.title} over the smoothness that all "
-        "these methods reach."
+        f"{score.title} at equal smoothness, interpolated between neighbouring λ: at the mean SD "
+        "log J of the smoothest method, or the nearest that all (otherwise most) methods reach "
+        f"(common), and at that of each method without λ. Area: mean {score.title} over the "
+        "smoothness that all these methods reach."
     )
     headings = ["data set", "smoothness of", "method", "SD log J", "pairs"]
     headings += [f"{score.title} {arrow}", "95 % interval", f"area {arrow}"]
@@ -240,13 +240,13 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
 
 
 def losses_table(losses: pd.DataFrame) -> Table:
-    """What noise costs.
+    """Cost of noise.
 
     Args:
         losses: Of `noise_losses`, of comparisons that have one leading score.
     """
     score = SCORES[losses["score"].iloc[0]]
-    caption = f"{score.title} lost to noise, on the same test pairs, each with its chosen λ."
+    caption = f"{score.title} lost to noise, on the same test pairs, each method at its chosen λ."
     headings = ["data set", "method", "noise", "pairs", f"{score.title} lost ↓", "95 % interval"]
     table = Table(
         named("noise", score.name), caption, [*headings, "SD log J gained"], texts=2, names=1
@@ -276,7 +276,7 @@ def losses_table(losses: pd.DataFrame) -> Table:
 
 
 def wins_table(about: str, wins: pd.DataFrame) -> Table:
-    """On how many data sets the method of a row is ahead of that of a column.
+    """Number of data sets on which the row's method beats the column's.
 
     Args:
         about: Which data sets.
@@ -285,8 +285,8 @@ def wins_table(about: str, wins: pd.DataFrame) -> Table:
     labels = list(dict.fromkeys([*wins["first"], *wins["second"]]))
     labels.sort(key=lambda label: metric_order(label.split()[0]))
     caption = (
-        f"{about}: on how many data sets the method of a row is significantly better, and on how "
-        "many worse, than that of a column, of those on which both are compared."
+        f"{about}: number of data sets on which the method of the row is significantly better / "
+        "worse than that of the column, of those that compare both."
     )
     table = Table("wins", caption, ["method", *labels], texts=1)
     counts = {(row["first"], row["second"]): row for row in wins.to_dict("records")}

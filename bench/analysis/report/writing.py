@@ -1,4 +1,4 @@
-"""Writes a report: tables, figures and a page, in place of the former one."""
+"""Writes a report: tables, figures and a page; replaces the former report."""
 
 import gc
 import json
@@ -12,18 +12,23 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bench.analysis.numbers.agreement import agreement_sentences
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
 from bench.analysis.numbers.synthesis import synthesis_sentences
+from bench.analysis.plots.change_curves import SECTION as CHANGES
+from bench.analysis.plots.change_curves import draw_change_curves
 from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.gallery import draw_all, draw_published
-from bench.analysis.plots.perception import draw_perception
+from bench.analysis.plots.perception import draw_agreement, draw_perception
 from bench.analysis.plots.style import save, styled
 from bench.analysis.plots.synthesis import draw_synthesis
 from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
+from bench.analysis.report.changes import change_tables
+from bench.analysis.report.examples import copy_change_maps, copy_panels
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
@@ -42,7 +47,7 @@ from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv, for_markdown
 from bench.store.files import CsvText, exchange, put_in_place, recover
-from bench.store.folder import PANELS, RUNS, Status
+from bench.store.folder import RUNS, Status
 from bench.store.locks import held
 
 PAGE = "index.html"
@@ -61,22 +66,12 @@ CRITERIA = {
 }
 CAPTIONS = {  # of the main tables, by the score that methods are judged by
     "dice": "Test scores at the chosen λ, means over test pairs ± standard deviation.",
-    "tre": "The same of data sets that have landmarks and no labels.",
-}
-PANEL_CAPTIONS = {  # by the command that draws it
-    "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "
-    "of its labels (dotted: the fixed image's), the deformation grid, the logarithm of the signed "
-    "Jacobian (black where it folds), the difference to the fixed image.",
-    "landscape": "What each metric says while the moving image of a test pair of {dataset} is "
-    "shifted along an axis, from its least to its largest value. The pair is not registered: the "
-    "least value need not be at 0.",
-    "features": "Feature maps that the metrics on {dataset} compare: of each level of each "
-    "extractor those that vary most over the fixed image of a test pair, shown to its left.",
+    "tre": "The same for data sets with landmarks but no labels.",
 }
 
 
 def write_report(request: Request, out: Path) -> Findings:
-    """Writes a report to the side, and puts it in place of the former one when it is complete.
+    """Writes a report under another name, and replaces the former report when it is complete.
 
     Several at once are written one after the other.
 
@@ -90,19 +85,19 @@ def write_report(request: Request, out: Path) -> Findings:
     """
     if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
-            f"--out {out}: exists and is no report, and a report replaces the whole folder. Name "
-            "another one."
+            f"--out {out}: exists and is not a report, and a report replaces the whole folder. "
+            "Name another folder."
         )
     if request.results.resolve().is_relative_to(out.resolve()):
         raise StoreError(
             f"--out {out}: holds the results themselves, and a report replaces the whole folder. "
-            "Name another one."
+            "Name another folder."
         )
     written = {path for pattern in WRITTEN for path in out.glob(pattern)}
     foreign = sorted(str(path.relative_to(out)) for path in {*out.rglob("*")} - written)
     if foreign:
         raise StoreError(
-            f"--out {out}: holds {foreign[0]}, which is of no report, and a report replaces the "
+            f"--out {out}: holds {foreign[0]}, which no report wrote, and a report replaces the "
             "whole folder. Move it away, or name another folder."
         )
     with _seldom_collected():
@@ -186,7 +181,11 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "friedman": list(_friedman(found)),
         "published": published if request.published else None,
         "perception": perception_tables(found.perception),
-        "perceived": perception_sentences(found.perception),
+        "perceived": [
+            *perception_sentences(found.perception),
+            *agreement_sentences(found.agreements),
+        ],
+        "changes": change_tables(found.changes, request.published),
         "synthesis": synthesis_tables(found.synthesis),
         "synthesized": synthesis_sentences(found.synthesis),
     }
@@ -205,7 +204,7 @@ def _statistics(request: Request, found: Findings) -> Sequence[Table]:
         own = found.pairs["comparison"] == one.name
         rows = found.pairs[own & (found.pairs["score"] == one.lead)]
         if len(rows) and rows["n"].any():
-            caption = f"{SCORES[one.lead].title} on {one.name}, every two methods."
+            caption = f"{SCORES[one.lead].title} on {one.name}, all pairs of methods."
             name = f"statistics-{file_name(one.name)}"
             found_tables.append(statistics_table(rows, name, caption, request.published))
     return found_tables
@@ -233,30 +232,19 @@ def _draw(request: Request, found: Findings, folder: Path) -> dict[str, Any]:
         rows = stack([found.rows, found.unfinished], [*map(str, found.rows)])
         for drawing in draw_all(found.comparisons, rows):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
-        for drawing in draw_perception(found.perception):
+        for drawing in [*draw_perception(found.perception), *draw_agreement(found.agreements)]:
             pictures.setdefault(drawing.section, []).append(picture(drawing))
+        for drawing in draw_change_curves(found.changes):
+            pictures.setdefault(drawing.section, []).append(picture(drawing))
+        for panel in copy_change_maps(request, found, folder):
+            pictures.setdefault(CHANGES, []).append(panel)
         for drawing in draw_synthesis(found.synthesis, request.results / RUNS):
             pictures.setdefault(drawing.section, []).append(picture(drawing))
         if request.published:
             published = draw_published()
             pictures[published.section] = [picture(published)]
-    panels = _copy_panels(request, found, folder)
+    panels = copy_panels(request, found, folder)
     return {"pictures": pictures | ({EXAMPLES: panels} if panels else {})}
-
-
-def _copy_panels(request: Request, found: Findings, folder: Path) -> list[Picture]:
-    """The figures that other commands have drawn of the data sets."""
-    pictures = []
-    for dataset in dict.fromkeys(one.dataset for one in found.comparisons):
-        for kind, caption in PANEL_CAPTIONS.items():
-            name = f"{kind}-{dataset}"
-            drawn = [request.results / PANELS / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-            if all(file.exists() for file in drawn):
-                for file in drawn:
-                    shutil.copyfile(file, folder / file.name)
-                said = caption.format(dataset=dataset)
-                pictures.append(Picture(name, said, said))
-    return pictures
 
 
 def _bullet(text: str) -> str:
@@ -277,6 +265,7 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "noise": content["losses"],
         "extractors": [content["extractors"]],
         "perception": content["perception"],
+        "changes": content["changes"],
         "synthesis": content["synthesis"],
         "missing": [content["missing"]],
         "published": [content["published"]] if content["published"] else [],
@@ -305,6 +294,10 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     }
     if len(found.perception):
         frames["perception"] = found.perception
+    if len(found.changes.rows):
+        frames["changes"] = found.changes.rows
+        frames["changes_curves"] = found.changes.curves
+        frames["changes_regions"] = found.changes.regions
     if len(found.synthesis):
         frames["synthesis"] = found.synthesis
     if request.published:

@@ -1,7 +1,7 @@
 """Random changes of training images, on whole batches and on the device.
 
-Affine maps are the same for both images of a pair and their labels; changes of intensity are
-drawn for each image.
+Both images of a pair and their labels share an affine map; each image draws its own changes of
+intensity.
 """
 
 import math
@@ -51,7 +51,7 @@ class RandomAffine:
 
     @property
     def is_identity(self) -> bool:
-        """Whether every map it draws is the identity."""
+        """Whether every drawn map is the identity."""
         return not (self.rotation or self.shear or self.translation or self.flip) and tuple(
             self.scale
         ) == (1.0, 1.0)
@@ -136,7 +136,7 @@ class RandomIntensity:
         return not (self.noise or self.gain or self.bias)
 
     def __call__(self, image: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The images changed, each by a seed, which draws anew for each channel.
+        """The changed images; each image's seed draws separately for each channel.
 
         Args:
             image: (B, C, *S) float32.
@@ -170,7 +170,7 @@ def bias_field(image: Tensor, cells: int, random: torch.Generator) -> Tensor:
     Args:
         image: (B, C, *S), for its shape and device.
         cells: Grid cells along each axis.
-        random: What is drawn from.
+        random: Source of the random numbers.
 
     Returns:
         (1, 1, *S).
@@ -187,11 +187,11 @@ def bias_field(image: Tensor, cells: int, random: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training images go through.
+    """Random changes of training images.
 
     Attributes:
         affine: The same map for both images of a pair and their labels.
-        intensity: Changes of each image by itself.
+        intensity: Changes of each image, drawn separately.
     """
 
     affine: RandomAffine = field(default_factory=RandomAffine)

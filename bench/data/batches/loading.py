@@ -1,8 +1,8 @@
 """From the memory-mapped data set to batches on the device.
 
-Sample number n of a training is the same whatever the batch size and the number of devices (up to
-rounding), and whatever the step at which the training was resumed: the order of each round through
-the data and each augmentation are seeded by their place, and nothing is remembered.
+Sample number n of a training does not depend on the batch size and the number of devices (up to
+rounding), nor on the step at which the training was resumed: the position of each round through the
+data and of each augmentation seeds it, and no state is kept.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ class TrainingImages:
         dataset: The data set; only its training split is read, see `images_for`.
         augmentation: Random changes.
         seed: The run's seed.
-        labels: Whether segmentations are read.
+        labels: Whether to read segmentations.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ def read_images(
         members: Which subjects.
         device: Where to put them.
         role: Moving or fixed images.
-        shape: What smaller ones are padded to; None for the shape that holds each.
+        shape: Shape to pad smaller images to; None for the smallest shape that holds each.
     """
     kept = _within(dataset, dataset.images_of(members), members, shape)
     if dataset.roles is not None:
@@ -221,17 +221,25 @@ def _within(
 
 
 def read_pairs(
-    dataset: PreparedDataset, pairs: Sequence[tuple[int, int]], device: torch.device
+    dataset: PreparedDataset,
+    pairs: Sequence[tuple[int, int]],
+    device: torch.device,
+    changed: bool = True,
 ) -> Pair:
-    """A batch of (moving, fixed) pairs as they are, without augmentation.
+    """A batch of (moving, fixed) pairs, without augmentation.
 
-    Subjects of different sizes are padded to the largest of the batch along each axis. Fixed images
-    get the change that the data set puts into them.
+    Subjects of different sizes are padded to the largest of the batch along each axis.
+
+    Args:
+        dataset: The data set.
+        pairs: Which subjects.
+        device: Where to put them.
+        changed: Whether fixed images get the change that the data set inserts.
     """
     moving, fixed = zip(*pairs, strict=True)
     shape = dataset.common_shape([*moving, *fixed])
     shown, change = read_images(dataset, fixed, device, FIXED, shape), None
-    if any(dataset.is_changed(*pair) for pair in pairs):
+    if changed and any(dataset.is_changed(*pair) for pair in pairs):
         shown, change = _changed(dataset, pairs, device, shape)
 
     def segmentations() -> tuple[Tensor, Tensor]:
@@ -266,7 +274,7 @@ def _changed(
 ) -> tuple[Tensor, Tensor]:
     """Fixed images (B, C, *S) with their changes, and where these are (B, 1, *S).
 
-    A change is put into the image as it is without padding, and so does not depend on the batch.
+    The change is inserted before padding, so it does not depend on the batch.
     """
     assert dataset.insertion is not None
     images, masks = [], []

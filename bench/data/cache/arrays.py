@@ -1,4 +1,4 @@
-"""Reading a whole data set into memory-mapped arrays, in several processes where it pays."""
+"""Reads a whole data set into memory-mapped arrays, in several processes where that pays."""
 
 import multiprocessing
 import os
@@ -32,16 +32,16 @@ Shapes = list[list[int]]
 
 
 class _MixedSteps(Exception):
-    """Not all images can be kept in 8 bits with one step."""
+    """Some images cannot be kept in 8 bits with one step."""
 
 
 class _MixedShapes(Exception):
-    """Not all images have one shape, and none is asked for."""
+    """Images differ in shape, and the settings give none."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What of a subject is not in the arrays.
+    """Data of a subject outside the arrays.
 
     Attributes:
         ids: Label ids that occur.
@@ -53,11 +53,11 @@ class Taken:
 
 
 class Collector:
-    """Checks that subjects fit together, and keeps them.
+    """Checks that subjects are consistent, and stores them.
 
     Attributes:
         first: Spacing, kind and, unless shapes are given, shape that all must have.
-        step: What the 8-bit images are multiplied with; None keeps them as float16.
+        step: Factor of the 8-bit images; None keeps images as float16.
         shapes: Spatial shape of each subject, where they differ; arrays then have room for the
             largest, and each subject lies in their middle.
         found: Label ids seen so far.
@@ -103,13 +103,13 @@ class Collector:
         """Checks a subject, writes it if there is room for it, and returns the rest of it.
 
         Raises:
-            DataError: If it does not fit to the others.
+            DataError: If it is inconsistent with the others.
         """
         if len(sample.image) != self.shape[0]:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} has {len(sample.image)} channel(s), "
-                f"the first one has {self.shape[0]}. Give every image the same channels; "
-                "dataset.color=grey makes one of colours."
+                f"but the first subject has {self.shape[0]}. Give every image the same channels; "
+                "dataset.color=grey turns colours into one channel."
             )
         if sample.image.shape != self.shape:
             if self.shapes is None:
@@ -118,20 +118,20 @@ class Collector:
         if sample.unit != self.unit:
             raise DataError(
                 f"dataset {self.name}: the file of subject {subject.id} "
-                f"{'says' if sample.unit == 'mm' else 'does not say'} how large its voxels are, "
-                "unlike the first. Set dataset.pixel_size, in mm."
+                f"{'states' if sample.unit == 'mm' else 'does not state'} the size of its "
+                "voxels, unlike the first one. Set dataset.pixel_size, in mm."
             )
         if not np.allclose(sample.spacing, self.spacing, rtol=1e-2, atol=0):
             raise DataError(
                 f"dataset {self.name}: voxels of subject {subject.id} have edges of "
-                f"{listed(sample.spacing, self.unit)}, those of the first one "
-                f"{listed(self.spacing, self.unit)}. Set dataset.spacing to resample all to one "
-                "spacing."
+                f"{listed(sample.spacing, self.unit)}, those of the first subject "
+                f"{listed(self.spacing, self.unit)}. Set dataset.spacing to resample all subjects "
+                "to one spacing."
             )
         if (sample.labels is not None) != self.labelled:
             raise DataError(
                 f"dataset {self.name}: subject {subject.id} "
-                f"{'has no' if sample.labels is None else 'has'} labels, unlike the first. "
+                f"{'has no' if sample.labels is None else 'has'} labels, unlike the first subject. "
                 "Give labels to all subjects or to none."
             )
         if self.step is not None and sample.step != self.step:
@@ -165,7 +165,7 @@ def in_the_middle(sample: Sample, shape: Sequence[int]) -> Sample:
 
 
 def encode(image: np.ndarray, step: float | None) -> np.ndarray:
-    """The image as it is kept: whole multiples of the step, or float16."""
+    """The image in the form of the cache: whole multiples of the step, or float16."""
     if step is None:
         return image.astype(np.float16)
     return np.rint(image / np.float32(step)).astype(np.uint8)
@@ -178,7 +178,7 @@ def build_arrays(source: Source, subjects: Sequence[Subject], folder: Path) -> d
         Facts about them: the content of a cache's index.
 
     Raises:
-        DataError: If a file is damaged, or the subjects do not fit together.
+        DataError: If a file is damaged, or the subjects are inconsistent.
     """
     collector = collect(source, subjects, folder)
     found = sorted(collector.found)

@@ -25,14 +25,14 @@ from bench.store.files import ALTERED, is_as_sealed
 INDEX = "index.json"
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 LEAST = 3  # voxels along an axis: central differences take one on each side
-TRAINS_NOTHING = ", or train nothing, such as with model=direct metric=ncc"
+TRAINS_NOTHING = ", or use a method without training, such as model=direct metric=ncc"
 
 
 def empty_split(name: str, split: str) -> DataError:
-    """The error of a data set that lacks the subjects of a split that is needed."""
+    """The error of a data set that lacks the subjects of a required split."""
     return DataError(
-        f"dataset {name}: split {split!r} has no subjects, and this run needs some. Add them"
-        f"{'' if split == TEST else TRAINS_NOTHING}."
+        f"dataset {name}: split {split!r} has no subjects, but this run needs some. Add "
+        f"subjects{'' if split == TEST else TRAINS_NOTHING}."
     )
 
 
@@ -50,29 +50,29 @@ def discarded(folder: Path, reason: str) -> DamagedCache:
             "or choose another folder with dataset.cache=DIR."
         )
     return DamagedCache(
-        f"{folder}: is damaged ({reason}) and has been deleted; the same command makes it again."
+        f"{folder}: is damaged ({reason}) and has been deleted; the same command rebuilds it."
     )
 
 
 def check_axes(name: str, shape: Sequence[int]) -> None:
-    """Raises Unsupported if images have an axis along which nothing can be derived."""
+    """Raises Unsupported if images have an axis too short for derivatives."""
     if min(shape) < LEAST:
         raise Unsupported(
             f"dataset={name} has images of shape {tuple(shape)}: each axis must have at least "
-            f"{LEAST} voxels, or derivatives along it do not exist. Choose another dataset.shape, "
-            "or take slices as 2D images."
+            f"{LEAST} voxels, since scores need derivatives along it. Choose another "
+            "dataset.shape, or use slices as 2D images."
         )
 
 
 @dataclass
 class PreparedDataset:
-    """Images, labels and landmarks of a data set, read from its cache folder when they are needed.
+    """Images, labels and landmarks of a data set, read from its cache folder on demand.
 
     Attributes:
         folder: The cache folder; None if there is no cache.
         index: Content of its `index.json`.
         pairing: Policy of each split.
-        insertion: What changes fixed images of test pairs when they are read; None if nothing.
+        insertion: Changes fixed images of test pairs on reading; None: no change.
     """
 
     folder: Path | None
@@ -87,7 +87,7 @@ class PreparedDataset:
         """Opens a cache folder; reads its index only.
 
         Raises:
-            DamagedCache: If that is not as it was written.
+            DamagedCache: If that has changed since it was written.
         """
         try:
             index = json.loads((folder / INDEX).read_text())
@@ -213,7 +213,7 @@ class PreparedDataset:
         return points
 
     def landmark_names(self, index: int) -> list[str]:
-        """What the points of a subject are called, by number from 1 where its file does not say."""
+        """Names of a subject's points; numbers from 1 where its file has no names."""
         described = self.index["landmarks"]
         return described["names"][index] or [
             str(number) for number in range(1, described["counts"][index] + 1)
@@ -237,7 +237,7 @@ class PreparedDataset:
         """Images of some subjects, as `images` has them.
 
         Raises:
-            DamagedCache: If they are not as they were written.
+            DamagedCache: If they have changed since they were written.
         """
         return self._whole(IMAGES, self.images, members)
 
@@ -245,13 +245,13 @@ class PreparedDataset:
         """Labels of some subjects, as `labels` has them; there must be some.
 
         Raises:
-            DamagedCache: If they are not as they were written.
+            DamagedCache: If they have changed since they were written.
         """
         assert self.labels is not None
         return self._whole(LABELS, self.labels, members)
 
     def verify(self) -> None:
-        """Raises DamagedCache unless the arrays of all subjects are as they were written."""
+        """Raises DamagedCache unless the arrays of all subjects are intact."""
         assert self.landmarks is None or len(self.landmarks) == len(self.ids)
         for i in range(len(self.ids)):
             self.images_of([i])
@@ -290,14 +290,14 @@ class PreparedDataset:
         return array
 
     def _damaged(self, reason: str) -> DamagedCache:
-        """What to raise for arrays that are not those of the index."""
+        """The error for arrays that do not match the index."""
         assert self.folder is not None
         with suppress(OSError, ValueError, KeyError):
             now = json.loads((self.folder / INDEX).read_text())
             if now["checksums"] != self.index["checksums"]:
                 return DamagedCache(
-                    f"{self.folder}: has been made anew by another process, as the files have "
-                    "changed; the same command reads it."
+                    f"{self.folder}: another process has rebuilt it, since the files have changed. "
+                    "Run the same command again to read it."
                 )
         return discarded(self.folder, reason)
 
@@ -306,7 +306,7 @@ class PreparedDataset:
         return [i for i, member_of in enumerate(self.index["splits"]) if member_of == split]
 
     def some_members(self, split: str) -> list[int]:
-        """Indices of the subjects of a split that is needed.
+        """Indices of the subjects of a required split.
 
         Raises:
             DataError: If there are none.
@@ -317,14 +317,14 @@ class PreparedDataset:
         return indices
 
     def images_for(self, split: str, labels: bool) -> list[int]:
-        """Indices of the subjects whose images an extractor learns on, or is judged by.
+        """Indices of the subjects that train or validate an extractor.
 
-        Where the split is empty, an extractor that looks at no labels takes the images of another
-        one: of the training split, or of the test split if there is no other.
+        Where the split is empty, an extractor without labels uses the images of another split:
+        training, or test if there is no other.
 
         Args:
             split: `train` or `val`.
-            labels: Whether the extractor looks at labels.
+            labels: Whether the extractor needs labels.
 
         Raises:
             DataError: If there are none.
@@ -353,9 +353,10 @@ class PreparedDataset:
         pairs = make_policy(section, given=bool(given))(members)
         if not pairs:
             subjects = counted(len(indices), "subject")
+            need = "needs at least 2" if len(indices) < 2 else "finds no two neighbours"
             raise DataError(
-                f"dataset {self.name}: split {split!r} has {subjects}, which makes no pair by "
-                f"pairing {self.pairing[split]!r}. Add subjects to the split."
+                f"dataset {self.name}: split {split!r} has {subjects}; pairing "
+                f"{section!r} {need}. Add subjects to the split."
             )
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)

@@ -1,4 +1,4 @@
-"""The cache: a data set is read and preprocessed once, then memory-mapped."""
+"""The cache: reads and preprocesses a data set once, then memory-maps it."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ FORMAT = 5
 
 
 def find(source: Source, cache: Path | None) -> PreparedDataset:
-    """The data set if it is in the cache; without a cache it is read.
+    """The data set if the cache has it; without a cache, reads it.
 
     Raises:
         DataError: If it would have to be read first, or source files are missing.
@@ -31,29 +31,29 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
     subjects = source.subjects()
     dataset = _opened(source, subjects, cache_folder(source, subjects, cache), trust=True)
     if dataset is None:
-        raise DataError("its images have not been read yet")
+        raise DataError("its images have not been read")
     return dataset
 
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
-    """Where the arrays of these files under these settings are kept."""
+    """Folder for the arrays of these files under these settings."""
     state = [FORMAT, source.settings(), source.files_state(subjects)]
     key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
     return cache / f"{source.name}-{key}"
 
 
 def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedDataset:
-    """The data set from the cache, built first if a source file or a setting is new.
+    """The data set from the cache; builds it first if a source file or a setting is new.
 
-    The arrays are written to the side and renamed, so a cache folder is complete or absent;
-    several processes that ask at once build it once. One that is damaged is built again.
+    It writes the arrays under another name and renames them, so a cache folder is complete or
+    absent. Several processes that ask at once build it once. It rebuilds a damaged cache.
 
     Args:
         source: The data set.
-        cache: Folder of all caches; None keeps nothing and reads the files whenever a subject is
-            used.
-        trust: Whether files whose size and times are as they were have the same content, and
-            arrays are checked when they are used. Otherwise all is compared at once.
+        cache: Folder of all caches; None keeps nothing and reads the files on every use of a
+            subject.
+        trust: Whether to assume that files with unchanged size and times have the same content, and
+            to check arrays on use. Otherwise it compares everything at once.
 
     Raises:
         DataError: If the source files are missing, damaged or inconsistent.
@@ -81,7 +81,7 @@ def prepare(source: Source, cache: Path | None, trust: bool = True) -> PreparedD
 def _opened(
     source: Source, subjects: Sequence[Subject], folder: Path, trust: bool
 ) -> PreparedDataset | None:
-    """The data set of a cache folder; None if it is absent, damaged or of other content."""
+    """The data set of a cache folder; None if that is absent, damaged or outdated."""
     if not folder.exists():
         return None
     times = source.times_of_change(subjects)
@@ -90,7 +90,7 @@ def _opened(
         if trust and dataset.index["times"] == times:
             return dataset
         if dataset.fingerprint != source.fingerprint(subjects):
-            print(f"{folder}: is of other content than the files have now; they are read again")
+            print(f"{folder}: the files have changed since it was made; the suite reads them again")
             return None
         if not trust:
             dataset.verify()
@@ -114,22 +114,22 @@ def _claimed(folder: Path, patience: float | None = None) -> AbstractContextMana
 def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
     """Raises DataError if a subject or image is listed twice, a split is unknown, or all are empty.
 
-    A split may be empty: what needs it says so.
+    A split may be empty; code that needs it raises.
     """
     seen: dict[str, str] = {}
     images: dict[tuple[Path, int | None], Subject] = {}
     for subject in subjects:
         if subject.split not in (*SPLITS, ATLAS):
             raise DataError(
-                f"dataset {name}: subject {subject.id} has split {subject.split!r}; known are "
+                f"dataset {name}: subject {subject.id} has split {subject.split!r}; known splits: "
                 f"{', '.join(SPLITS)}."
             )
         if subject.id in seen:
             splits = sorted({seen[subject.id], subject.split})
             what = "more than once" if len(splits) == 1 else f"in {splits[0]} and in {splits[1]}"
             raise DataError(
-                f"dataset {name}: subject {subject.id} is listed {what}. Keep it in one split, "
-                "once."
+                f"dataset {name}: subject {subject.id} is listed {what}. List it once, in one "
+                "split."
             )
         seen[subject.id] = subject.split
         if subject.image is not None:
@@ -138,11 +138,11 @@ def check_subjects(name: str, subjects: Sequence[Subject]) -> None:
             if other is not subject:
                 raise DataError(
                     f"dataset {name}: {other.id} ({other.split}) and {subject.id} "
-                    f"({subject.split}) are the same image, {subject.image}. Keep it in one "
-                    "split, once."
+                    f"({subject.split}) are the same image, {subject.image}. List it once, in one "
+                    "split."
                 )
     if not any(subject.split in SPLITS for subject in subjects):
-        raise DataError(f"dataset {name}: has no subjects. Add some.")
+        raise DataError(f"dataset {name}: has no subjects. Add subjects.")
 
 
 def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
@@ -154,8 +154,8 @@ def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
         index = build_arrays(source, subjects, partial)
         if source.times_of_change(subjects) != times:
             raise DataError(
-                f"dataset {source.name}: files changed while they were read. Run the same command "
-                "again when they are complete."
+                f"dataset {source.name}: files changed while the suite read them. Run the same "
+                "command again when they are complete."
             )
         write_json(partial / INDEX, sealed({"format": FORMAT, **index, "times": times}))
         if folder.exists():  # of other content

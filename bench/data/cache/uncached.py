@@ -1,4 +1,4 @@
-"""A data set without a cache: files are read whenever a subject is used."""
+"""A data set without a cache: reads the files on every use of a subject."""
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -21,9 +21,9 @@ REMEMBERED = 4  # subjects, so that image and labels of one are read together
 
 
 def open_direct(source: Source, subjects: Sequence[Subject]) -> PreparedDataset:
-    """Reads and checks everything once, then gives subjects as they are asked for.
+    """Reads and checks everything once, then returns subjects on request.
 
-    What is trained on is the same as with a cache.
+    Training sees the same data as with a cache.
     """
     collector = collect(source, subjects, folder=None)
     index = describe(source, subjects, collector)
@@ -32,7 +32,7 @@ def open_direct(source: Source, subjects: Sequence[Subject]) -> PreparedDataset:
 
 
 class DirectDataset(PreparedDataset):
-    """Like `PreparedDataset`, but holds no arrays but points."""
+    """Like `PreparedDataset`, but holds only points."""
 
     def __init__(
         self,

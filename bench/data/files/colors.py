@@ -1,4 +1,4 @@
-"""Colours of pixels: transparency, grey values, stains, and label ids that colours stand for."""
+"""Colours of pixels: transparency, grey values, stains, and the label ids of colours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,22 +19,22 @@ DARKEST = 1e-6  # share of the light that passes at least
 def without_alpha(channels: np.ndarray, path: Path) -> np.ndarray:
     """Grey (1, *S) or colour (3, *S) of grey or colour with or without transparency.
 
-    Transparency that is the same everywhere says nothing and is left out; colours that are all
-    grey become grey values.
+    It drops transparency that is the same everywhere, and turns colours that are all grey into grey
+    values.
 
     Args:
         channels: (1 to 4, *S): grey, grey and alpha, RGB, or RGB and alpha.
         path: Names the file in messages.
 
     Raises:
-        DataError: If transparency varies, so that it is unclear what a pixel shows.
+        DataError: If transparency varies, which leaves the value of a pixel unclear.
     """
     if len(channels) in (2, 4):
         alpha = channels[-1]
         if (alpha != alpha.flat[0]).any():
             raise DataError(
-                f"{path}: has an alpha channel, and pixels of different transparency. Save it "
-                "without one, on a background."
+                f"{path}: has an alpha channel with varying transparency. Flatten it onto a "
+                "background and save it without alpha."
             )
         channels = channels[:-1]
     return channels[:1] if (channels == channels[:1]).all() else channels
@@ -56,8 +56,8 @@ def converted(channels: np.ndarray, choice: str, where: str) -> np.ndarray:
         return channels
     if len(channels) != 3:
         raise DataError(
-            f"{where}: has {len(channels)} channel(s), and dataset.color={choice} needs red, green "
-            "and blue. Set dataset.color=null, or take the subject out of the list."
+            f"{where}: has {len(channels)} channel(s), but dataset.color={choice} needs red, green "
+            "and blue. Set dataset.color=null, or remove the subject from the list."
         )
     if choice == "grey":
         grey = np.tensordot(np.array(LUMINANCE), channels.astype(np.float64), 1)[None]
@@ -84,7 +84,7 @@ def check_choice(choice: str | None) -> None:
     """Raises ConfigError unless `dataset.color` is one of `CHOICES` or None."""
     if choice is not None and choice not in CHOICES:
         raise ConfigError(
-            f"dataset.color={choice}: must be null, which keeps channels, or {', '.join(CHOICES)}."
+            f"dataset.color={choice}: must be null (keeps channels), or {', '.join(CHOICES)}."
         )
 
 
@@ -92,12 +92,12 @@ def ids_of_colors(values: np.ndarray, path: Path, colors: Mapping[Color, int] | 
     """Label ids (*S) of colours (*S, 3).
 
     Raises:
-        DataError: If `colors` does not have a colour.
+        DataError: If `colors` lacks a colour.
     """
     if not colors:
         raise DataError(
-            f"{path}: holds colours where label ids are needed. Say in dataset.colors which colour "
-            "is which id, or convert it."
+            f"{path}: holds colours, but labels must be ids. Map each colour to an id in "
+            "dataset.colors, or convert the file."
         )
     code = np.array([1 << 32, 1 << 16, 1])
     found, places = np.unique(values.astype(np.int64) @ code, return_inverse=True)
@@ -106,7 +106,7 @@ def ids_of_colors(values: np.ndarray, path: Path, colors: Mapping[Color, int] | 
     if unknown:
         color = tuple(unknown[0] >> shift & 65535 for shift in (32, 16, 0))
         raise DataError(
-            f"{path}: colour {color} is not in dataset.colors. Add it with its label id, or "
-            "correct the file."
+            f"{path}: colour {color} is not in dataset.colors. Add the colour with its label id, "
+            "or correct the file."
         )
     return np.array([known[value] for value in found.tolist()])[places].reshape(values.shape[:-1])

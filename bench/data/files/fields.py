@@ -22,7 +22,7 @@ ENDINGS = (".nii.gz", ".nii", ".npz", ".npy", ".nrrd", ".mha")
 
 @dataclass(frozen=True)
 class Field:
-    """A displacement field as a file has it.
+    """A displacement field in the form of its file.
 
     Attributes:
         path: The file.
@@ -41,7 +41,7 @@ def write_field(
     """Writes a displacement.
 
     Args:
-        path: Where to, without ending.
+        path: Output path, without ending.
         layout: One of `LAYOUTS`: `ants`, a vector NIfTI in mm, LPS; `learn2reg`, a NIfTI (*S, D) in
             voxels; `voxels`, a .npy (D, *S) in voxels.
         displacement: (D, *S) in mm, RAS.
@@ -77,8 +77,8 @@ def read_field(path: Path, ndim: int) -> Field:
         ndim: Spatial axes of the images.
 
     Raises:
-        DataError: If it cannot be read, has another number of axes, holds NaN, or says nothing of
-            where it lies.
+        DataError: If it cannot be read, has another number of axes, holds NaN, or has no position
+            in space.
     """
     try:
         field = _read(path, ndim)
@@ -91,7 +91,9 @@ def read_field(path: Path, ndim: int) -> Field:
         ) from error
     broken = int((~np.isfinite(field.vectors)).any(axis=0).sum())
     if broken:
-        raise DataError(f"{path}: {broken} displacements are not finite (NaN or Inf). Mend them.")
+        raise DataError(
+            f"{path}: {broken} displacements are not finite (NaN or Inf). Correct them."
+        )
     if field.affine is not None:
         check_affine(path, field.affine)
     return field
@@ -102,13 +104,16 @@ def _read(path: Path, ndim: int) -> Field:
         loaded: Any = np.load(path)
         if path.suffix == ".npz" and len(loaded.files) != 1:
             raise DataError(
-                f"{path}: holds {len(loaded.files)} arrays, and a field is one. Write it again."
+                f"{path}: holds {len(loaded.files)} arrays, but a field is one array. Write the "
+                "file again with one."
             )
         array = loaded if path.suffix == ".npy" else loaded[loaded.files[0]]
         first = len(array.shape) > 0 and array.shape[0] == ndim
         return Field(path, _components(path, array if first else np.moveaxis(array, -1, 0), ndim))
     if ndim != 3:
-        raise DataError(f"{path}: holds a field in 3D. For 2D images give a .npy or .npz (2, *S).")
+        raise DataError(
+            f"{path}: holds a 3D field. For 2D images give a .npy or .npz of shape (2, *S)."
+        )
     if path.name.endswith((".nrrd", ".mha")):
         return _read_by_itk(path)
     import nibabel
@@ -138,7 +143,7 @@ def _components(path: Path, array: np.ndarray, ndim: int) -> np.ndarray:
     if array.ndim != ndim + 1 or len(array) != ndim or array.dtype.kind not in "fiu":
         raise DataError(
             f"{path}: has {array.dtype} numbers of shape {array.shape}, components first; {ndim} "
-            f"components on {ndim} axes are needed. Write the field again."
+            f"components on {ndim} axes are needed. Write the field again in that shape."
         )
     return array.astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""Image files of any kind that is read, and what is written back beside them."""
+"""Reads image files of any supported kind, and writes images in the same form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from bench.errors import DataError
 
 @dataclass(frozen=True)
 class FileGrid:
-    """Where the voxels of a file lie.
+    """The position of a file's voxels.
 
     Attributes:
         shape: Spatial shape, as stored.
@@ -50,23 +50,23 @@ def read_raw(
     colors: Mapping[Color, int] | None = None,
     spacing: bool = True,
 ) -> Raw:
-    """Reads an image and its labels by what their files hold.
+    """Reads an image and its labels; the content of the files decides how.
 
     Args:
         images: The image's file, or several on one grid whose channels follow each other.
         labels: Its label map, or None.
         ndim: Spatial axes of the images.
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
         colors: Label ids by colour, for label maps in colour.
-        spacing: Whether a TIFF or PNG file is asked for the size of its pixels.
+        spacing: Whether to read the pixel size of a TIFF or PNG file.
 
     Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
+        DataError: Names the file, the fault, and the remedy.
     """
     for path in (*images[1:], *(() if labels is None else (labels,))):
         if (kind_of(path) in PICTURES) != (kind_of(images[0]) in PICTURES):
             raise DataError(
-                f"{path}: is of another kind ({kind_of(path)}) than its image {images[0]} "
+                f"{path}: is a different kind of file ({kind_of(path)}) than its image {images[0]} "
                 f"({kind_of(images[0])}). Convert one of them."
             )
     if kind_of(images[0]) not in PICTURES:
@@ -90,7 +90,7 @@ def read_page(
         labels: Its label map, or None.
         page: Counted from 0; None for files that must have no further pages.
         colors: Label ids by colour, for label maps in colour.
-        spacing: Whether a TIFF or PNG file is asked for the size of its pixels.
+        spacing: Whether to read the pixel size of a TIFF or PNG file.
 
     Raises:
         DataError: If they cannot be read, or differ in shape.
@@ -128,19 +128,20 @@ def read_slices_of_tiff(
         images: A file, or several of one shape whose channels follow each other.
         labels: Its label map, or None.
         colors: Label ids by colour, for label maps in colour.
-        spacing: Whether the first file is asked for the size of its voxels.
+        spacing: Whether to read the voxel size of the first file.
 
     Returns:
         Arrays in the order column, row, slice, as volumes of other formats have it.
 
     Raises:
-        DataError: If they cannot be read, are no volumes, or differ in shape.
+        DataError: If they cannot be read, are not volumes, or differ in shape.
     """
     for path in (*images, *(() if labels is None else (labels,))):
         if kind_of(path) != TIFF:
             raise DataError(
-                f"{path}: is a 2D image ({kind_of(path)}); volumes are needed. Set dataset.ndim=2, "
-                "or convert the volume to NIfTI or to a TIFF with a page for each slice."
+                f"{path}: is a 2D image ({kind_of(path)}), but the data set needs volumes. Set "
+                "dataset.ndim=2, or convert the volume to NIfTI or to a TIFF with a page for each "
+                "slice."
             )
     found: list[np.ndarray] = []
     for path in images:
@@ -183,7 +184,7 @@ def write_image(path: Path, channels: np.ndarray, grid: FileGrid) -> Path:
     """Writes an image on the grid of a file, with that file's header if it has one.
 
     Args:
-        path: Where to, without ending.
+        path: Output path, without ending.
         channels: (C, *S).
         grid: Of the same spatial shape.
 
@@ -232,6 +233,6 @@ def _header(path: Path) -> Any:
 def _check_shape(path: Path, shape: tuple[int, ...], first: Path, wanted: tuple[int, ...]) -> None:
     if shape != wanted:
         raise DataError(
-            f"{path}: has {shape} pixels, but its image {first.name} has {wanted}. Give it on the "
-            "image's grid."
+            f"{path}: has {shape} pixels, but its image {first.name} has {wanted}. Resample it "
+            "onto the image's grid."
         )

@@ -35,14 +35,14 @@ def read_by_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
             image = _read_series(path) if path.is_dir() else _read_file(path)
     except RuntimeError as error:
         raise DataError(
-            f"{path}: cannot be read by ITK, it is damaged or cut short ({_reason(error)}). Copy "
-            "or download it again."
+            f"{path}: ITK cannot read it; it is damaged or truncated ({_reason(error)}). Copy or "
+            "download it again."
         ) from error
     array = sitk.GetArrayFromImage(image)
     if array.dtype.kind not in "uif":
         raise DataError(
-            f"{path}: holds {image.GetPixelIDTypeAsString()} voxels; grey values are needed. "
-            "Convert it."
+            f"{path}: holds {image.GetPixelIDTypeAsString()} voxels, but images need grey values. "
+            "Convert the file."
         )
     vector = image.GetNumberOfComponentsPerPixel() > 1
     axes = image.GetDimension()
@@ -55,7 +55,7 @@ def read_by_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     elif axes != 3:
         raise DataError(
             f"{path}: has {axes} axes of {'several components' if vector else 'voxels'}; 2 or 3 "
-            "are needed. Store one volume a file."
+            "are needed. Store one volume per file."
         )
     return channels, affine_of(image)
 
@@ -97,8 +97,8 @@ def _read_series(folder: Path) -> Any:
     series = reader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
         raise DataError(
-            f"{folder}: holds {len(series)} DICOM series; one is needed. Put each series into a "
-            "folder by itself."
+            f"{folder}: holds {len(series)} DICOM series; one is needed. Put each series into its "
+            "own folder."
         )
     names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
     if len(names) == 1:
@@ -109,7 +109,7 @@ def _read_series(folder: Path) -> Any:
 
 
 def _check_gaps(folder: Path, names: tuple[str, ...]) -> None:
-    """Raises DataError unless the slices stand at equal distances."""
+    """Raises DataError unless the slices are equally spaced."""
     import SimpleITK as sitk
 
     places = []
@@ -123,8 +123,8 @@ def _check_gaps(folder: Path, names: tuple[str, ...]) -> None:
     gaps = np.linalg.norm(np.diff(np.array(places), axis=0), axis=1)
     if gaps.max() - gaps.min() > UNEVEN * gaps.mean():
         raise DataError(
-            f"{folder}: the {len(files_in(folder))} slices stand {gaps.min():.3g} to "
-            f"{gaps.max():.3g} mm apart; some are missing, or twice there. Copy or export the "
+            f"{folder}: the {len(files_in(folder))} slices are {gaps.min():.3g} to "
+            f"{gaps.max():.3g} mm apart; some are missing or duplicated. Copy or export the "
             "series again."
         )
 

@@ -1,4 +1,4 @@
-"""What kind of image a file holds, by its first bytes."""
+"""Detects the kind of an image file by its first bytes."""
 
 import re
 import zlib
@@ -69,10 +69,10 @@ IN_TEXT = (  # patterns in the first bytes of texts: their name, and what to do
     (
         rb"^\s*<(!doctype html|html|head|body)",
         "a web page, such as a login or an error",
-        "Download the file anew",
+        "Download the file again",
     ),
-    (rb"^\s*<[?a-z]", "XML", "If it is the message of a server, download the file anew"),
-    (rb"^\s*[{\[]", "JSON", "Name the image that it goes with"),
+    (rb"^\s*<[?a-z]", "XML", "If it is a server's message, download the file again"),
+    (rb"^\s*[{\[]", "JSON", "Name the image that belongs to it"),
 )
 GZIP = b"\x1f\x8b"
 ENOUGH = 1024  # bytes that tell
@@ -81,11 +81,11 @@ ENOUGH = 1024  # bytes that tell
 def kind_of(path: Path) -> str:
     """The kind of image that a file, or a folder of DICOM files, holds.
 
-    What the bytes are decides; the ending only where they are of no format that is known, so that
-    the reader of that format says what is wrong with the file.
+    The bytes decide. The ending decides only where they match no known format, so that the reader
+    of that format reports the fault.
 
     Raises:
-        DataError: If there is no such file, or nothing here reads its format.
+        DataError: If there is no such file, or the suite does not read its format.
     """
     if path.is_dir():
         if any(kind_in(file) == DICOM for file in files_in(path)):
@@ -98,7 +98,7 @@ def kind_of(path: Path) -> str:
         head = _head(path)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: no such file. Copy it there, or take the subject out of the list."
+            f"{path}: no such file. Copy it there, or remove the subject from the list."
         ) from error
     kind = _kind(head)
     if kind is None:
@@ -106,17 +106,17 @@ def kind_of(path: Path) -> str:
         kind = next((ENDINGS[end] for end in ENDINGS if lowered.endswith(end)), None)
         unread = _unread(head) if path.stat().st_size else EMPTY
         if unread is not None and not (kind and _is_cut(path, head)):
-            raise DataError(f"{path}: is {unread[0]}, which is not read. {unread[1]}.")
+            raise DataError(f"{path}: is {unread[0]}, which the suite does not read. {unread[1]}.")
     if kind is None:
         raise DataError(
-            f"{path}: is no image file that can be read; known are {', '.join(VOLUMES)}, "
-            f"{', '.join(PICTURES)}. {TO_NIFTI} or TIFF."
+            f"{path}: is not an image file that the suite reads ({', '.join(VOLUMES)}, "
+            f"{', '.join(PICTURES)}). {TO_NIFTI} or TIFF."
         )
     return kind
 
 
 def misnamed(path: Path) -> str | None:
-    """How a NIfTI file should be called, if its name says otherwise than its bytes about gzip."""
+    """The right name of a NIfTI file whose name and bytes disagree about gzip."""
     if _kind(_head(path)) != NIFTI:
         return None
     with open(path, "rb") as file:
@@ -126,11 +126,11 @@ def misnamed(path: Path) -> str | None:
         return None
     name = f"{path.name}.gz" if compressed else path.name[: -len(".gz")]
     how = "is compressed by gzip" if compressed else "is not compressed"
-    return f"{how}, and its name says otherwise. Rename it to {name}."
+    return f"{how}, but its name says otherwise. Rename it to {name}."
 
 
 def kind_in(path: Path) -> str | None:
-    """The kind that a file's bytes are of, if it is one that is read."""
+    """The kind of a file's bytes, if the suite reads it."""
     return _kind(_head(path))
 
 
@@ -142,7 +142,7 @@ def stem_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder but hidden ones, numbers in their names in the order of counting.
+    """The files of a folder without hidden ones, numbers in their names in counting order.
 
     Raises:
         DataError: If a name is not UTF-8.
@@ -163,7 +163,7 @@ def check_name(path: Path) -> None:
 
 
 def parts_of(path: Path) -> list[Path]:
-    """All files that make up an image: those of a folder, or a header and what it points to."""
+    """All files of an image: those of a folder, or a header and the files that it names."""
     if path.is_dir():
         return files_in(path)
     lowered = path.name.lower()
@@ -216,7 +216,7 @@ def _is_cut(path: Path, head: bytes) -> bool:
 
 
 def _unread(head: bytes) -> tuple[str, str] | None:
-    """What bytes of no kind that is read are, and what to do."""
+    """Name of an unsupported kind of file, and what to do."""
     if head and not head.strip(b"\0"):
         return "a file that is filled with zeros", "Copy or download it again"
     if found := next((UNREAD[start] for start in UNREAD if head.startswith(start)), None):

@@ -39,7 +39,7 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
         volume = np.asanyarray(file.dataobj)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: no such file. Copy it there, or take the subject out of the list."
+            f"{path}: no such file. Copy it there, or remove the subject from the list."
         ) from error
     except (
         ImageFileError,
@@ -53,12 +53,13 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if reason := misnamed(path):
             raise DataError(f"{path}: {reason}") from error
         raise DataError(
-            f"{path}: cannot be read as NIfTI, it is damaged or cut short "
+            f"{path}: cannot be read as NIfTI; it is damaged or truncated "
             f"({type(error).__name__}). Copy or download it again."
         ) from error
     if volume.dtype.kind not in "uif":
         raise DataError(
-            f"{path}: holds {volume.dtype} voxels; one grey value a voxel is needed. Convert it."
+            f"{path}: holds {volume.dtype} voxels, but needs one grey value per voxel. Convert the "
+            "file."
         )
     if volume.ndim == 2:
         volume = volume[..., None]
@@ -66,7 +67,7 @@ def read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
         volume = volume[:, :, :, 0]
     if volume.ndim not in (3, 4):
         raise DataError(
-            f"{path}: has {volume.ndim} dimensions {volume.shape}, 3 are needed, or 4 with several "
+            f"{path}: has {volume.ndim} dimensions {volume.shape}; 3 are needed, or 4 for several "
             "channels. Store one image per file."
         )
     affine = in_millimetres(np.asarray(file.affine), file.header)
@@ -81,7 +82,7 @@ def _check_extent(file: Any) -> None:
     """
     first = getattr(file.header, "single_vox_offset", 0) if _is_single(file) else 0
     if file.dataobj.offset < first:
-        raise ValueError("voxels begin within the header")
+        raise ValueError("the voxels begin inside the header")
     stored = Path(file.file_map["image"].filename).stat().st_size
     if math.prod(file.shape) * file.get_data_dtype().itemsize > GZIP_RATIO * stored:
         raise ValueError("more voxels than the file has room for")
@@ -99,9 +100,9 @@ def in_millimetres(affine: np.ndarray, header: Any) -> np.ndarray:
 
 
 def disagreement(path: Path) -> str | None:
-    """How sform and qform of a NIfTI file differ, if both are set and put a voxel elsewhere.
+    """How sform and qform of a NIfTI file differ, if both are set and disagree.
 
-    The sform is what is used.
+    The suite uses the sform.
     """
     import nibabel
     from nibabel.spatialimages import HeaderDataError
@@ -112,7 +113,7 @@ def disagreement(path: Path) -> str | None:
     try:
         forms = [header.get_sform(), header.get_qform(coded=True)[0]]
     except (HeaderDataError, ValueError):
-        return "its qform cannot be read; the sform is used"
+        return "its qform cannot be read; the suite uses the sform"
     if forms[1] is None:
         return None
     sform, qform = (in_millimetres(form, header) for form in forms)
@@ -120,7 +121,7 @@ def disagreement(path: Path) -> str | None:
     apart = apart.max()
     if apart <= LARGEST_SHIFT * np.linalg.norm(sform[:3, :3], axis=0).min():
         return None
-    return f"sform and qform put a voxel up to {apart:.3g} mm apart; the sform is used"
+    return f"sform and qform put a voxel up to {apart:.3g} mm apart; the suite uses the sform"
 
 
 def whole(labels: np.ndarray, path: Path) -> np.ndarray:
@@ -145,7 +146,7 @@ def whole(labels: np.ndarray, path: Path) -> np.ndarray:
         )
     if np.abs(rounded).max(initial=0) > LARGEST_LABEL:
         raise DataError(
-            f"{path}: label {np.abs(rounded).max():.9g} is beyond {LARGEST_LABEL}. Number labels "
+            f"{path}: label {np.abs(rounded).max():.9g} exceeds {LARGEST_LABEL}. Renumber labels "
             "from 0."
         )
     return rounded.astype(np.int64)
@@ -163,12 +164,12 @@ def _rounding(path: Path) -> float:
 
 
 def check_affine(path: Path, affine: np.ndarray) -> None:
-    """Raises DataError unless the axes of the grid stand at right angles."""
+    """Raises DataError unless the axes of the grid are orthogonal."""
     axes = affine[:3, :3]
     lengths = np.sqrt((axes**2).sum(axis=0))
     if not np.isfinite(affine).all() or not (lengths > 0).all():
         raise DataError(
-            f"{path}: its affine is not invertible, so it says nothing of orientation and spacing. "
+            f"{path}: its affine is not invertible, so orientation and spacing are unknown. "
             "Correct the header."
         )
     cosines = np.abs((axes / lengths).T @ (axes / lengths) - np.eye(3))
@@ -189,13 +190,13 @@ def corners(shape: Sequence[int]) -> np.ndarray:
 def check_same_grid(
     shape: tuple[int, ...], image: np.ndarray, labels: np.ndarray, path: Path, image_path: Path
 ) -> None:
-    """Raises DataError if a corner of the label map is elsewhere than the image's, in RAS."""
+    """Raises DataError if a corner of the label map differs from the image's, in RAS."""
     places = corners(shape)
     shift = np.abs(np.linalg.solve(image, labels @ places) - places)[:3].max()
     if shift > LARGEST_SHIFT:
         raise DataError(
-            f"{path}: lies elsewhere than its image {image_path.name}: their affines put the same "
-            f"voxel up to {shift:.3g} voxels apart. Correct the header, or set "
+            f"{path}: its affine disagrees with that of its image {image_path.name}: they place "
+            f"the same voxel up to {shift:.3g} voxels apart. Correct the header, or set "
             "dataset.ignore_affine=true if the voxels agree."
         )
 

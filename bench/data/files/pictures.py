@@ -28,24 +28,26 @@ def read_picture(path: Path) -> np.ndarray:
     """
     values = _decode(path)
     if kind_of(path) == JPEG and values.shape[-1] == 4:
-        raise DataError(f"{path}: holds CMYK colours; grey or RGB is needed. Convert it.")
+        raise DataError(
+            f"{path}: holds CMYK colours, but images must be grey or RGB. Convert the file."
+        )
     return without_alpha(np.moveaxis(values, -1, 0), path)
 
 
 def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -> np.ndarray:
-    """Label ids (H, W); of a palette the positions are taken, not the colours.
+    """Label ids (H, W); from a palette it reads positions, not colours.
 
     Args:
         path: PNG file.
-        colors: The id that each colour stands for, for files in colour.
+        colors: The id of each colour, for files in colour.
 
     Raises:
         DataError: If it is a JPEG, cannot be read or does not hold labels.
     """
     if kind_of(path) == JPEG:
         raise DataError(
-            f"{path}: is a JPEG, whose compression changes label ids. Give labels as PNG, TIFF or "
-            "NIfTI, exported anew."
+            f"{path}: is a JPEG, and its compression changes label ids. Export the labels again as "
+            "PNG, TIFF or NIfTI."
         )
     if path.read_bytes()[25:26] == bytes([PALETTE]):
         from PIL import Image
@@ -61,11 +63,11 @@ def read_picture_labels(path: Path, colors: Mapping[Color, int] | None = None) -
 def png_edges(path: Path) -> tuple[float, float] | None:
     """Edge lengths of a pixel in mm, along rows and columns of the array (Y, X).
 
-    Taken from the resolution that a PNG states in pixels per metre; one of a screen or printer
-    counts as none, as in TIFF.
+    From the resolution that a PNG states in pixels per metre; resolutions of screens and printers
+    count as none, as in TIFF.
 
     Returns:
-        None if the file does not say, or is no PNG.
+        None if the file does not state them, or is not a PNG.
     """
     data = path.read_bytes() if kind_of(path) == PNG else b""
     chunk = data.find(b"pHYs", 0, max(data.find(b"IDAT"), 0))
@@ -89,7 +91,7 @@ def _decode(path: Path) -> np.ndarray:
         values = decode(path.read_bytes())
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{path}: cannot be read as {kind}, it is damaged or cut short "
+            f"{path}: cannot be read as {kind}; it is damaged or truncated "
             f"({type(error).__name__}). Copy or download it again."
         ) from error
     return values if values.ndim == 3 else values[..., None]

@@ -29,12 +29,12 @@ class Stack:
         pages: (N, C, *S); colours come as red, green, blue, transparency last.
         color: Whether channels are colours.
         alpha: Whether the last channel is transparency.
-        palette: (K, 3) colours that grey values stand for, or None.
-        photometric: How the file says that values are to be read.
-        single: Whether axis C is all that tells pages apart, so that they may be the channels of
-            one image or the slices of a stack.
-        axis: What tells pages apart, as tifffile names axes: Z for slices, T for times, I or Q
-            where the file does not say; empty if nothing but axis C does.
+        palette: (K, 3) colours of the grey values, or None.
+        photometric: How the file says to interpret values.
+        single: Whether only axis C distinguishes pages, so that they may be the channels of one
+            image or the slices of a stack.
+        axis: The axis that distinguishes pages, as tifffile names it: Z for slices, T for times, I
+            or Q where the file does not say; empty if only axis C does.
     """
 
     pages: np.ndarray
@@ -69,8 +69,8 @@ def read_channels(path: Path, page: int | None) -> np.ndarray:
 
     Args:
         path: TIFF file; of any byte order, compressed or not.
-        page: Counted from 0; None for a file that holds one image. Where axis C alone tells pages
-            apart, it has the slices of a stack, but the channels of one image.
+        page: Counted from 0; None for a file that holds one image. Where only axis C distinguishes
+            pages, they are slices of a stack if `page` is given, else channels of one image.
 
     Returns:
         (C, *S) of the file's type, unsigned if it is an integer: grey values, red, green and
@@ -91,7 +91,7 @@ def read_slices(path: Path) -> np.ndarray:
         (N, C, *S), each as `read_channels` gives one.
 
     Raises:
-        DataError: If it cannot be read, or its pages are no slices.
+        DataError: If it cannot be read, or its pages are not slices.
     """
     return _image(_slices(path), path)
 
@@ -100,7 +100,7 @@ def read_label_slices(path: Path, colors: Mapping[Color, int] | None = None) -> 
     """All pages of a volume as label ids (N, *S), each as `read_labels` gives one.
 
     Raises:
-        DataError: If it cannot be read, does not hold labels, or its pages are no slices.
+        DataError: If it cannot be read, does not hold labels, or its pages are not slices.
     """
     count = len(_slices(path).pages)
     return np.stack([read_labels(path, number, colors) for number in range(count)])
@@ -116,14 +116,15 @@ def _slices(path: Path) -> Stack:
         count = len(stack.pages) if stack.axis else stack.pages.shape[1]
         what = {"C": "channels of one 2D image", "T": "times"}.get(axis, "something else")
         raise DataError(
-            f"{path}: says that its {count} pages are {what} (axis {axis}), and slices of a volume "
-            "are needed (axis Z). If they are slices, save them so (ImageJ: Image > Properties; "
+            f"{path}: declares its {count} pages as {what} (axis {axis}), but a volume needs "
+            "slices (axis Z). If they are slices, declare them so (ImageJ: Image > Properties; "
             "tifffile: metadata={'axes': 'ZYX'})."
         )
-    planes = ", its planes being colours" if stack.color else ""
+    planes = ", whose planes are colours" if stack.color else ""
     raise DataError(
-        f"{path}: is a 2D image of one page{planes}; volumes are needed. Set dataset.ndim=2, or "
-        "save the volume with a page for each slice (tifffile: photometric='minisblack')."
+        f"{path}: is a 2D image of one page{planes}, but the data set needs volumes. Set "
+        "dataset.ndim=2, or save the volume with one page per slice (tifffile: "
+        "photometric='minisblack')."
     )
 
 
@@ -133,8 +134,9 @@ def _page(path: Path, page: int | None, pages: np.ndarray, single: bool) -> np.n
         return pages[0, page][None] if single else pages[page]
     if len(pages) != 1:
         raise DataError(
-            f"{path}: has {len(pages)} pages; one image is needed. Save the page as a file, use "
-            "dataset=tiff_stack, or set dataset.ndim=3 if the pages are slices of a volume."
+            f"{path}: has {len(pages)} pages, but the data set needs one image per file. Save the "
+            "page as a file, use dataset=tiff_stack, or set dataset.ndim=3 if the pages are slices "
+            "of a volume."
         )
     return pages[0]
 
@@ -146,7 +148,8 @@ def _image(stack: Stack, path: Path) -> np.ndarray:
         values = np.moveaxis(stack.palette[values[0]], -1, 0)
     elif stack.photometric not in ("MINISBLACK", "MINISWHITE", *COLORS):
         raise DataError(
-            f"{path}: holds {stack.photometric} pixels; grey values or RGB are needed. Convert it."
+            f"{path}: holds {stack.photometric} pixels, but images must be grey or RGB. Convert "
+            "the file."
         )
     if stack.palette is not None or stack.color or stack.alpha:
         values = without_alpha(values, path)
@@ -157,12 +160,14 @@ def _image(stack: Stack, path: Path) -> np.ndarray:
     if values.dtype.kind == "i":
         if values.min(initial=0) < 0:
             raise DataError(
-                f"{path}: has negative {values.dtype} pixels (least {values.min()}). Save it as "
+                f"{path}: has negative {values.dtype} pixels (minimum {values.min()}). Save it as "
                 "float32, or add an offset."
             )
         values = values.astype(f"u{values.dtype.itemsize}")
     if values.dtype.kind not in "uf":
-        raise DataError(f"{path}: holds {values.dtype} pixels; grey values are needed. Convert it.")
+        raise DataError(
+            f"{path}: holds {values.dtype} pixels, but images need grey values. Convert the file."
+        )
     if inverted:
         top = np.iinfo(values.dtype).max if values.dtype.kind == "u" else values.max()
         values = top - values
@@ -175,9 +180,9 @@ def read_labels(
     """One page as label ids.
 
     Args:
-        path: TIFF file. Of a palette the positions are taken, not the colours.
+        path: TIFF file. From a palette it reads positions, not colours.
         page: Counted from 0; None for a file that holds one map.
-        colors: The id that each colour stands for, for files in colour.
+        colors: The id of each colour, for files in colour.
 
     Returns:
         (*S) whole numbers.
@@ -191,7 +196,10 @@ def read_labels(
     if stack.color:
         return ids_of_colors(np.moveaxis(values[:3], 0, -1), path, colors)
     if len(values) != 1:
-        raise DataError(f"{path}: has {len(values)} channels; one label id a pixel is needed.")
+        raise DataError(
+            f"{path}: has {len(values)} channels; a label map has one id per pixel. Save it with "
+            "one channel."
+        )
     values = values[0]
     if values.dtype.kind == "f":
         broken = values[~np.isfinite(values) | (values != np.round(values))]
@@ -203,11 +211,13 @@ def read_labels(
         largest = float(np.abs(values).max(initial=0))
         if largest > LARGEST_LABEL:
             raise DataError(
-                f"{path}: label {largest:.9g} is beyond {LARGEST_LABEL}. Number labels from 0."
+                f"{path}: label {largest:.9g} exceeds {LARGEST_LABEL}. Renumber labels from 0."
             )
         return values.astype(np.int64)
     if values.dtype.kind not in "uib":
-        raise DataError(f"{path}: holds {values.dtype} pixels; label ids are needed. Convert it.")
+        raise DataError(
+            f"{path}: holds {values.dtype} pixels, but labels must be ids. Convert the file."
+        )
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
@@ -330,7 +340,7 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
     if not {"Y", "X"} <= set(axes) or len(pages) > 1 or {"C", "S"} <= set(axes):
         raise DataError(
             f"{path}: has the axes {names[1:]} of lengths {series[0].shape}; a stack of 2D pages "
-            "is needed. Save one time per file."
+            "is needed. Save each time point as its own file."
         )
     check_count(file, path)
     return series, tuple(n for n, _ in kept), axes
@@ -346,6 +356,6 @@ def _eight_bits(palette: np.ndarray) -> np.ndarray:
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(
-        f"{path}: cannot be read as TIFF, it is damaged or cut short ({reason}). Copy or download "
+        f"{path}: cannot be read as TIFF; it is damaged or truncated ({reason}). Copy or download "
         "it again."
     )

@@ -1,4 +1,4 @@
-"""Whether a TIFF file has the pages that it states."""
+"""Checks that a TIFF file has the pages that it declares."""
 
 import math
 from pathlib import Path
@@ -13,12 +13,12 @@ ROOM = 1 << 16  # bytes of pixels in a stored byte: no compression has more, zst
 
 
 def check_pages(file: Any, path: Path) -> None:
-    """Looks at the header of every page.
+    """Checks the header of every page.
 
     Raises:
         ValueError: If the file ends before its last pixel, or before its last header; or states a
             shape for which there would be no memory, and there are no pixels.
-        DataError: If pages differ in their palettes, since all are read with that of the first.
+        DataError: If pages differ in their palettes, since the suite reads all with the first one.
     """
     size, first = file.filehandle.size, file.pages[0]
     palette = _palette(first)
@@ -29,7 +29,7 @@ def check_pages(file: Any, path: Path) -> None:
             if count <= 0 or offset + count > size:
                 raise ValueError(f"page {i} lacks pixels")
         if page.nbytes > ROOM * sum(page.databytecounts):
-            raise ValueError(f"page {i} states more pixels than it has room for")
+            raise ValueError(f"page {i} declares more pixels than it has room for")
         if page.shape == first.shape and _palette(page) != palette:
             raise DataError(
                 f"{path}: page {i} has another palette than page 0. Save all pages with one "
@@ -48,7 +48,7 @@ def _palette(page: Any) -> bytes | None:
 
 
 def check_ome(file: Any, path: Path) -> None:
-    """Raises DataError if OME metadata refer to other files, or state pages that are not there.
+    """Raises DataError if OME metadata refer to other files, or declare missing pages.
 
     tifffile would read the other files, which nobody watches for changes, and put zeros where a
     file or page is missing; it also makes a list as long as the metadata say.
@@ -78,7 +78,7 @@ def check_ome(file: Any, path: Path) -> None:
 
 
 def check_count(file: Any, path: Path) -> None:
-    """Raises DataError unless the pages that the metadata state are those that the file has.
+    """Raises DataError unless the file has the pages that its metadata declare.
 
     Pages of another shape, such as a thumbnail, do not count. ImageJ and tifffile write large
     stacks with the header of the first page only.
@@ -107,7 +107,7 @@ def check_count(file: Any, path: Path) -> None:
 
 
 def _images_of_imagej(file: Any) -> int:
-    """How many images ImageJ says that there are, where tifffile does not go by it; else 0."""
+    """Number of images that ImageJ declares, where tifffile ignores it; else 0."""
     said = {} if file.is_ome or not file.is_imagej else file.imagej_metadata or {}
     by_axes = file.series[0].kind == "imagej" and {"slices", "frames", "channels"} & set(said)
     images = 0 if by_axes else said.get("images", 0)
@@ -116,13 +116,13 @@ def _images_of_imagej(file: Any) -> int:
 
 def _of_several(path: Path, other: str) -> DataError:
     return DataError(
-        f"{path}: is one file of several, its metadata refer to {other}. Save the image as one "
+        f"{path}: is one of several files; its metadata refer to {other}. Save the image as one "
         "file (Fiji: File > Save As > Tiff)."
     )
 
 
 def _of_other_length(path: Path, stated: int, held: int) -> DataError:
     return DataError(
-        f"{path}: its metadata state {counted(stated, 'page')}, and it holds {held}. Copy it again "
-        "if it is not whole, or save its pages anew, as one stack."
+        f"{path}: its metadata declare {counted(stated, 'page')}, but it holds {held}. Copy it "
+        "again if it is incomplete, or save its pages again as one stack."
     )

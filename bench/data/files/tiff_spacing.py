@@ -1,4 +1,4 @@
-"""The size of a pixel, as a TIFF file states it."""
+"""The pixel size that a TIFF file states."""
 
 import math
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ def pixel_edges(path: Path, axes: str = "YX") -> tuple[float, ...] | None:
         axes: Along which axes, of X (columns), Y (rows) and Z (slices).
 
     Returns:
-        One for each of the axes; None if the file does not say them all.
+        One for each of the axes; None if the file does not state all.
 
     Raises:
-        DataError: If the file states sizes in a unit that is not known, or a resolution or
-            spacing that is no number, or none above 0.
+        DataError: If the file states sizes in an unknown unit, or a resolution or spacing that is
+            not a number above 0.
     """
     status = path.stat()
     return _edges(path, axes, status.st_size, status.st_mtime_ns)
@@ -86,8 +86,8 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> tuple[f
     strange = [name for name in names if name not in MILLIMETRES]
     if strange:
         raise DataError(
-            f"{path}: states pixels of {sizes[0]:g} {strange[0]}, which is no unit of length that "
-            "is known. Set dataset.pixel_size, in mm."
+            f"{path}: states pixels of {sizes[0]:g} {strange[0]}, an unknown unit of length. Set "
+            "dataset.pixel_size, in mm."
         )
     return tuple(size * MILLIMETRES[name] for size, name in zip(sizes, names, strict=True))
 
@@ -95,8 +95,8 @@ def _in_millimetres(sizes: list[float], names: list[str], path: Path) -> tuple[f
 def _spacing_of_slices(value: object, path: Path) -> float:
     if not isinstance(value, int | float) or not 0 < value < math.inf:
         raise DataError(
-            f"{path}: its ImageJ spacing is {value!r}, which is no number above 0. Correct it in "
-            "ImageJ (Image > Properties), or set dataset.pixel_size, in mm."
+            f"{path}: its ImageJ spacing is {value!r}, which is not a number above 0. Correct it "
+            "in ImageJ (Image > Properties), or set dataset.pixel_size, in mm."
         )
     return float(value)
 
@@ -106,7 +106,7 @@ def _resolution(tags: Any, name: str, path: Path) -> float:
     value = tags.valueof(name, (0, 1))
     if not (isinstance(value, tuple) and len(value) == 2):
         raise DataError(
-            f"{path}: its {name} is {value!r}, which is no number; the file is damaged. Copy or "
+            f"{path}: its {name} is {value!r}, which is not a number; the file is damaged. Copy or "
             "download it again, or set dataset.pixel_size, in mm."
         )
     numerator, denominator = value

@@ -1,4 +1,4 @@
-"""Images with a place in the world: NIfTI, NRRD, MetaImage and DICOM, turned to RAS."""
+"""Images with a position in space: NIfTI, NRRD, MetaImage and DICOM, turned to RAS."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ def read_volumes(
         labels_path: A file of whole numbers on the same grid, or None.
         ndim: Spatial axes of the images. 2D ones are planes: of their three axes one has length 1,
             and is left out once the plane is turned.
-        ignore_affine: Takes all to lie on the first image's grid whatever their header says.
+        ignore_affine: Assumes that all lie on the first image's grid, whatever their headers say.
 
     Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
+        DataError: Names the file, the fault, and the remedy.
     """
     from nibabel.orientations import aff2axcodes, io_orientation
 
@@ -52,7 +52,7 @@ def read_volumes(
         ids, affine = read_volume(labels_path)
         if len(ids) != 1:
             raise DataError(
-                f"{labels_path}: has {len(ids)} channels; a label map has one. Store one id a "
+                f"{labels_path}: has {len(ids)} channels; a label map has one. Store one id per "
                 "voxel."
             )
         if ignore_affine and ids.shape[1:] == stored:
@@ -98,12 +98,12 @@ def _turned(path: Path, channels: np.ndarray, affine: np.ndarray) -> tuple[np.nd
 def _check_axes(path: Path, shape: tuple[int, ...], ndim: int) -> None:
     if ndim == 2 and 1 not in shape:
         raise DataError(
-            f"{path}: is a volume of {shape}; 2D images are needed. Set "
+            f"{path}: is a volume of {shape}, but the data set needs 2D images. Set "
             "dataset.ndim=3, or save slices."
         )
     if ndim == 3 and 1 in shape:
         raise DataError(
-            f"{path}: is a 2D image of {shape}; volumes are needed. Set "
+            f"{path}: is a 2D image of {shape}, but the data set needs volumes. Set "
             "dataset.ndim=2, or name the volume or the folder of all slices."
         )
 

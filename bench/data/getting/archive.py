@@ -1,4 +1,4 @@
-"""Unpacking of archives that come from elsewhere."""
+"""Unpacks archives of foreign origin."""
 
 import errno
 import lzma
@@ -37,7 +37,7 @@ def unpack(archive: Path, folder: Path) -> None:
         _unpack_tar(archive, folder)
     else:
         raise DataError(
-            f"{archive}: is not a zip or tar archive, or it is cut short. Download it again."
+            f"{archive}: is not a zip or tar archive, or it is truncated. Download it again."
         )
 
 
@@ -53,8 +53,8 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
                 if member.compress_type not in COMPRESSIONS:
                     raise DataError(
                         f"{archive}: its member {member.filename} is compressed by method "
-                        f"{member.compress_type}, which Python cannot undo. Unpack the archive by "
-                        "hand, and pack its files as a plain zip or tar."
+                        f"{member.compress_type}, which Python cannot decompress. Unpack the "
+                        "archive by hand and repack its files as a plain zip or tar."
                     )
             _check_room(archive, sum(member.file_size for member in file.infolist()), folder)
             file.extractall(folder)
@@ -91,7 +91,7 @@ def _read_to_the_end(file: tarfile.TarFile) -> None:
 
 def _check_name(archive: Path, name: str) -> None:
     if not name or not _is_text(name):
-        raise _refused(archive, ascii(name), "has no name that could be read")
+        raise _refused(archive, ascii(name), "has an unreadable name")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
         raise _refused(archive, name, "leaves the folder")
@@ -103,14 +103,14 @@ def _check_room(archive: Path, size: int, folder: Path) -> None:
     if size > free:
         raise NoRoom(
             f"{archive}: unpacks to {size / 1e6:.0f} MB, but {folder} has {free / 1e6:.0f} MB "
-            "free. Free space, or choose another folder by --root DIR."
+            "free. Free space, or choose another folder with --root DIR."
         )
 
 
 def _refused(archive: Path, name: str, what: str) -> DataError:
     return DataError(
-        f"{archive}: its member {name} {what}, so nothing was unpacked. Get the archive from its "
-        "official address."
+        f"{archive}: its member {name} {what}, so the suite unpacked nothing. Get the archive from "
+        "its official address."
     )
 
 
@@ -127,12 +127,12 @@ def _failure(archive: Path, folder: Path, error: Exception) -> DataError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoRoom(
             f"{archive}: cannot be unpacked into {folder} ({error.strerror}). Free space, or "
-            "choose another folder by --root DIR."
+            "choose another folder with --root DIR."
         )
     if isinstance(error, OSError) and error.errno is not None:
         return DataError(
             f"{archive}: cannot be unpacked into {folder} ({error.strerror}: {error.filename}). "
-            "Permit reading and writing there, or choose another folder by --root DIR."
+            "Permit reading and writing there, or choose another folder with --root DIR."
         )
     reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return DataError(f"{archive}: is damaged or cut short ({reason}). Download it again.")
+    return DataError(f"{archive}: is damaged or truncated ({reason}). Download it again.")

@@ -1,4 +1,4 @@
-"""Data sets that are made of a clone of the repository in which their source lies."""
+"""Data sets made from a clone of the repository that holds their source."""
 
 import csv
 import itertools
@@ -24,15 +24,15 @@ SHRUNK = 10  # landmarks of histology are placed at 50 % of the scanned size, im
 
 
 def lay_out(how: str, clone: Path, folder: Path) -> None:
-    """Writes a data set as its README describes it.
+    """Writes a data set in the layout of its README.
 
     Args:
         how: Of `LAYOUTS`, what the data set's YAML says under `about.clone`.
-        clone: The clone; nothing is written there.
+        clone: The clone, which stays unchanged.
         folder: Where to write.
 
     Raises:
-        DataError: If the clone does not hold what it should.
+        DataError: If the clone lacks something.
     """
     if not clone.is_dir():
         raise DataError(f"--clone {clone}: no such folder. Name the folder of the clone.")

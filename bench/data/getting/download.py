@@ -1,4 +1,4 @@
-"""Downloads that survive a cut connection."""
+"""Downloads that survive an interrupted connection."""
 
 import os
 import shutil
@@ -15,17 +15,16 @@ CHUNK = 1 << 16  # what a cut loses at most
 def download(
     url: str, path: Path, known_hash: str | None = None, said_by: str = "published"
 ) -> Path:
-    """A file from the network: resumed where it was cut, checked, put in place when complete.
+    """Downloads a file: resumes where it stopped, checks, and puts it in place when complete.
 
     Args:
         url: http or https address.
-        path: Where the file is to lie; what has come so far lies beside it as `.part`.
+        path: Destination of the file; a partial download stays beside it as `.part`.
         known_hash: `algorithm:digest`, as pooch takes it; None if none is known.
-        said_by: Who says so, for messages.
+        said_by: Source of the hash, for messages.
 
     Raises:
-        DataError: If the server refuses, the connection is cut for good, or the checksum is
-            another.
+        DataError: If the server refuses, the connection is lost, or the checksum differs.
         NoRoom: If the disk is too small.
     """
     import pooch
@@ -37,8 +36,8 @@ def download(
         pooch.retrieve(url, known_hash, path.name, path.parent, downloader=_Resuming(part))
     except ValueError as error:
         raise DataError(
-            f"{url}: what was downloaded has another checksum than the {said_by} {known_hash}. Run "
-            "the same command again; if it stays so, download it by hand and pass --archive FILE."
+            f"{url}: the download has another checksum than the {said_by} {known_hash}. Run the "
+            "same command again; if that fails, download the file by hand and pass --archive FILE."
         ) from error
     return path
 
@@ -109,8 +108,8 @@ class _Resuming:
                 answer.raise_for_status()
             if not answer.ok:
                 raise DataError(
-                    f"{url}: the server answers {answer.status_code} {answer.reason}. Download it "
-                    "by hand and pass --archive FILE."
+                    f"{url}: the server answers {answer.status_code} {answer.reason}. Download the "
+                    "file by hand and pass --archive FILE."
                 )
             if answer.status_code != requests.codes.partial_content:
                 have = 0
@@ -119,8 +118,9 @@ class _Resuming:
             free = shutil.disk_usage(self.part.parent).free
             if length and int(length) > free:
                 raise NoRoom(
-                    f"{url}: has {int(length) / 1e6:.0f} MB to come, but {self.part.parent} has "
-                    f"{free / 1e6:.0f} MB free. Free space, or choose another folder by --root DIR."
+                    f"{url}: {int(length) / 1e6:.0f} MB remain to download, but {self.part.parent} "
+                    f"has {free / 1e6:.0f} MB free. Free space, or choose another folder with "
+                    "--root DIR."
                 )
             if answer.headers.get("ETag"):
                 self.mark.write_text(answer.headers["ETag"])
@@ -130,14 +130,14 @@ class _Resuming:
                     file.write(chunk)
                     progress.advance(bar, len(chunk))
             if total is not None and self._have() < total:
-                raise requests.ConnectionError(f"{self._have()} of {total} bytes came")
+                raise requests.ConnectionError(f"{self._have()} of {total} bytes arrived")
             return True
 
     def _cut(self, url: str, error: Exception) -> DataError:
         have = self._have()
-        kept = f"{have / 1e6:.1f} MB are kept, and the same command goes on from there"
+        kept = f"{have / 1e6:.1f} MB are kept; the same command continues from there"
         reason = " ".join(str(error).split())[:160]
         return DataError(
-            f"{url}: cannot be downloaded ({reason}). {kept if have else 'Try again later'}; or "
-            "download it by hand and pass --archive FILE."
+            f"{url}: cannot be downloaded ({reason}). {kept if have else 'Try again later'}, or "
+            "download the file by hand and pass --archive FILE."
         )

@@ -1,4 +1,4 @@
-"""Getting a data set: download or archive, unpacked, verified, put in place."""
+"""Gets a data set: downloads or unpacks it, verifies it, and puts it in place."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ DEPTH = 3  # folders in an archive below which a data set is not looked for
 
 
 def is_ready(source: Source) -> int | None:
-    """Number of subjects if the listing is complete and all files are there; None otherwise."""
+    """Number of subjects if the listing is complete and all files exist; None otherwise."""
     try:
         return listed(source)
     except BenchError:
@@ -47,12 +47,12 @@ def listed(source: Source) -> int:
 def obtain(
     source: Source, about: Mapping[str, Any], archive: Path | None, clone: Path | None = None
 ) -> int:
-    """Puts a data set into its root, unless it is there already.
+    """Puts a data set into its root, unless it is already there.
 
-    The archive is unpacked, or the clone laid out, and checked beside the files of `root`, which
-    get their place only when all is well. Interrupted, the same call goes on: a download resumes,
-    the rest is done again. Where no hash is published, a download that is not the data set is
-    removed, and the hash of the first one that is holds for later ones.
+    It unpacks the archive, or lays out the clone, in a separate folder, checks everything, and only
+    then moves the files into `root`. After an interruption the same call continues: a download
+    resumes, the rest is repeated. Where no hash is published, it removes a download that is not the
+    data set; the hash of the first download that is the data set applies to later ones.
 
     Args:
         source: The data set.
@@ -64,17 +64,17 @@ def obtain(
         Number of subjects.
 
     Raises:
-        DataError: Saying what is wrong with the archive or clone, or what to do by hand.
+        DataError: Says what is wrong with the archive or clone, or what to do by hand.
     """
     if source.root is None:
         raise DataError(
-            f"dataset {source.name} holds your files: lay them out as {readme(source.name)} says, "
-            f"then run `python -m bench data check {source.name} --root DIR`."
+            f"dataset {source.name} holds your own files. Lay them out as {readme(source.name)} "
+            f"says, then run `python -m bench data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
-        which = "--archive is given, too. Give one of them."
+        which = "--archive is given, too. Give only one."
         if archive is None:
-            which = f"it is not made of a clone. {_by_hand(source, about)}"
+            which = f"it is not made from a clone. {_by_hand(source, about)}"
         raise DataError(f"--clone {clone}: does not go with dataset {source.name}: {which}")
     given = archive or clone
     if given is None and not about.get("url") and is_ready(source) is None:
@@ -94,8 +94,8 @@ def obtain(
             if clone is not None:
                 if is_ready(replace(source, root=clone)) is not None:
                     raise DataError(
-                        f"--clone {clone}: this is the prepared set: dataset.root={clone} uses it "
-                        "where it lies."
+                        f"--clone {clone}: this is the prepared data set; dataset.root={clone} "
+                        "uses it in place."
                     )
                 lay_out(about["clone"], clone, unpacked)
             else:
@@ -122,7 +122,7 @@ def obtain(
 
 
 def _by_hand(source: Source, about: Mapping[str, Any]) -> str:
-    """How a data set is got without a download."""
+    """How to get a data set without a download."""
     named = f"datasets/{source.name}/README.md"  # by its place in a clone
     return str(about.get("manual") or f"See {named}.").replace(named, str(readme(source.name)))
 
@@ -146,7 +146,7 @@ def _pinned(root: Path) -> dict[str, str]:
         content = None
     if not isinstance(content, dict):
         raise DataError(
-            f"{path}: is no table of hashes. Delete it, and what comes next is trusted."
+            f"{path}: is not a table of hashes. Delete it; the suite then trusts the next download."
         )
     return content
 

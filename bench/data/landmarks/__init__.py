@@ -1,1 +1,1 @@
-"""Landmarks: points of a subject, their files, and what pairs of them must have in common."""
+"""Landmarks: points of a subject, their files, and checks that pairs correspond."""

@@ -1,4 +1,4 @@
-"""Landmarks of a whole data set: how they are kept, and whether those of pairs correspond."""
+"""Landmarks of a whole data set: their storage, and checks that those of pairs correspond."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def stack(landmarks: Sequence[Landmarks | None], ndim: int) -> np.ndarray:
 
 
 def describe(landmarks: Sequence[Landmarks | None]) -> dict[str, Any] | None:
-    """What the index of a data set says of them; None if no subject has any.
+    """Their entry in the index of a data set; None if no subject has points.
 
     Returns:
         `counts`, the number of each subject's, and `names`, a list for each or None.
@@ -43,11 +43,11 @@ def check_pairs(
     ids: Sequence[str],
     pairs: Sequence[tuple[int, int]],
 ) -> None:
-    """Looks whether the landmarks of pairs correspond, as far as number and names tell.
+    """Checks that the landmarks of pairs correspond, as far as number and names show.
 
     Args:
         dataset: Its name.
-        described: What `describe` gave.
+        described: Result of `describe`.
         ids: Names of subjects.
         pairs: (moving, fixed) indices.
 
@@ -61,8 +61,8 @@ def check_pairs(
         if counts[moving] != counts[fixed]:
             raise DataError(
                 f"dataset {dataset}: {ids[moving]} has {counted(counts[moving], 'landmark')}, and "
-                f"{ids[fixed]}, to which it is registered, {counts[fixed]}. Point k must be the "
-                "same in both; write nan for one that is missing."
+                f"{ids[fixed]}, to which it is registered, has {counts[fixed]}. Point k must be "
+                "the same in both; write nan for a missing point."
             )
         differing = _first_difference(names[moving], names[fixed])
         if differing is not None:
@@ -70,7 +70,7 @@ def check_pairs(
             raise DataError(
                 f"dataset {dataset}: landmark {differing + 1} of {ids[moving]} is called {ours}, "
                 f"and that of {ids[fixed]}, to which it is registered, {theirs}. List both in the "
-                "same order; write nan for one that is missing."
+                "same order; write nan for a missing point."
             )
 
 

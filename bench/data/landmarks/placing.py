@@ -33,8 +33,8 @@ def read_landmarks(path: Path, raw: Raw) -> Landmarks:
         return _from_world(file, raw, path)
     if count != ndim:
         raise DataError(
-            f"{path}: has {count} coordinates a point, and its image {ndim} axes. Give one for "
-            "each."
+            f"{path}: has {count} coordinates per point, but its image has {ndim} axes. Give one "
+            "coordinate per axis."
         )
     turned = _turned_axes(raw.orientation, ndim)
     shape = [0] * ndim
@@ -57,8 +57,8 @@ def _from_world(file: FilePoints, raw: Raw, path: Path) -> Landmarks:
     """Points in mm as voxels of a volume."""
     if not raw.lies_in_space:
         raise DataError(
-            f"{path}: holds points in mm, and its image does not say where it lies in space. Give "
-            "points in voxels, as CSV."
+            f"{path}: holds points in mm, but its image has no position in space. Give points in "
+            "voxels, as CSV."
         )
     assert raw.affine is not None
     placed = Landmarks(file.points, file.names).mapped(np.linalg.inv(raw.affine))
@@ -88,7 +88,7 @@ def _check_far(
         place = int(far.argmax())
         raise DataError(
             f"{path}: point {_name(place, names)} is voxel {_listed(points[place])} of an image of "
-            f"shape {tuple(shape)}, outside by more than the image's size. See docs/data.md for "
+            f"shape {tuple(shape)}, outside it by more than the image's size. See docs/data.md for "
             "units and order of axes."
         )
 
@@ -105,8 +105,8 @@ def _check_millimetres(placed: Landmarks, file: FilePoints, raw: Raw, path: Path
         inside = Landmarks(file.points * signs).mapped(to_voxels).inside(raw.shape)
         if inside[known].all():
             raise DataError(
-                f"{path}: {outside} of {counted(int(known.sum()), 'point')} lie outside of the "
-                "image as voxels, and all inside where its header puts them as mm. Convert them "
+                f"{path}: {outside} of {counted(int(known.sum()), 'point')} lie outside the image "
+                "if they are voxels, and all lie inside if they are mm by its header. Convert them "
                 "to voxels from 0, or save them from 3D Slicer."
             )
 
@@ -122,8 +122,8 @@ def _check_base(
         place = int(beyond.argmax())
         raise DataError(
             f"{path}: point {_name(place, names)} is voxel {_listed(points[place])} of an image of "
-            f"shape {tuple(shape)}, one beyond the far border, and no coordinate is below 1: they "
-            "count from 1. Subtract 1 from all."
+            f"shape {tuple(shape)}, one beyond the far border, and no coordinate is below 1, so "
+            "they count from 1. Subtract 1 from all."
         )
 
 

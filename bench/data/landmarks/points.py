@@ -1,4 +1,4 @@
-"""Points of a subject, and points as a file holds them."""
+"""Points of a subject, and points in the form of a file."""
 
 import csv
 import re
@@ -20,7 +20,7 @@ class Landmarks:
 
     Attributes:
         points: (N, D) float64, voxels of the subject's array; NaN where a point is missing.
-        names: What their file calls them; None if it does not name them.
+        names: Their names in the file; None if it has none.
     """
 
     points: np.ndarray
@@ -37,7 +37,7 @@ class Landmarks:
 
 
 class Frame(StrEnum):
-    """What the coordinates of a file are."""
+    """The meaning of a file's coordinates."""
 
     ARRAY = "array"  # voxels from 0, axes as the image's file stores them
     COLUMNS = "columns"  # voxels from 0, in the order column, row, slice
@@ -46,12 +46,12 @@ class Frame(StrEnum):
 
 @dataclass(frozen=True)
 class FilePoints:
-    """Points as a file holds them.
+    """Points in the form of a file.
 
     Attributes:
         points: (N, K) float64; NaN where a point is missing.
-        frame: What the coordinates are.
-        names: What the file calls the points; None if it does not name them.
+        frame: The meaning of the coordinates.
+        names: Names of the points in the file; None if it has none.
     """
 
     points: np.ndarray
@@ -63,7 +63,7 @@ def coordinate(cell: str, path: Path, line: int) -> float:
     """A coordinate of a text file; NaN for an empty cell or `nan`.
 
     Raises:
-        DataError: If it is no finite number.
+        DataError: If it is not a finite number.
     """
     text = cell.strip()
     if text.lower() in ("", "nan"):
@@ -71,8 +71,8 @@ def coordinate(cell: str, path: Path, line: int) -> float:
     value = float(text) if NUMBER.fullmatch(text) else np.inf  # float() knows 1_0 as well
     if not np.isfinite(value):
         raise DataError(
-            f"{path}: line {line} has the coordinate {text!r}, which is no number. Correct it, or "
-            "write nan for a point that is missing."
+            f"{path}: line {line} has the coordinate {text!r}, which is not a number. Correct it, "
+            "or write nan for a missing point."
         )
     return value
 
@@ -89,6 +89,6 @@ def csv_rows(lines: Iterable[str], path: Path, first: int = 1) -> list[tuple[int
     except csv.Error as error:
         line = first + reader.line_num - 1
         raise DataError(
-            f"{path}: line {line} is no CSV ({error}). Quote a cell from its beginning to its end, "
-            "with each quote in it doubled."
+            f"{path}: line {line} is not CSV ({error}). Quote a cell from its beginning to its end "
+            "and double each quote in it."
         ) from error

@@ -1,4 +1,4 @@
-"""Files of points, each read by what it holds."""
+"""Reads files of points; their content decides how."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.errors import DataError
 
 
 def read_points(path: Path) -> FilePoints:
-    """The points of a file, whatever its name ends in.
+    """The points of a file, whatever its ending.
 
     A JSON object is a .mrk.json and a first line that says so a .fcsv of 3D Slicer; values
     separated by commas are a CSV, without header as Learn2Reg's or with one as BIRL's; all else is
@@ -22,12 +22,10 @@ def read_points(path: Path) -> FilePoints:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}). Copy it there, or take it out of the list."
+            f"{path}: cannot be read ({error.strerror}). Copy it there, or remove it from the list."
         ) from error
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: is no text, and points are read from text. Save them as CSV."
-        ) from error
+        raise DataError(f"{path}: is not text. Save the points as CSV.") from error
     lines = text.splitlines()
     first = next((line.strip() for line in lines if line.strip()), None)
     if first is None:

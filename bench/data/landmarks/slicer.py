@@ -21,7 +21,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
     """Points of a .fcsv file.
 
     Raises:
-        DataError: If a coordinate is missing or no number, or the coordinate system is not known.
+        DataError: If a coordinate is missing or not a number, or the coordinate system is unknown.
     """
     said = {}
     for line in lines:
@@ -43,7 +43,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
         ((_, cells),) = csv_rows([line], path, number)
         if len(cells) <= max(places):
             raise DataError(
-                f"{path}: line {number} has {counted(len(cells), 'value')}, and ends before x, y "
+                f"{path}: line {number} has {counted(len(cells), 'value')} and ends before x, y "
                 "and z. Save it from 3D Slicer again."
             )
         points.append([coordinate(cells[place], path, number) for place in places])
@@ -52,7 +52,7 @@ def read_fcsv(lines: Sequence[str], path: Path) -> FilePoints:
 
 
 def read_markups(text: str, path: Path) -> FilePoints:
-    """Points of a .mrk.json file; those that are not placed yet are missing.
+    """Points of a .mrk.json file; unplaced points are missing.
 
     Raises:
         DataError: If it is damaged or holds no list of points, or several.
@@ -73,8 +73,8 @@ def read_markups(text: str, path: Path) -> FilePoints:
         RecursionError,
     ) as error:
         raise DataError(
-            f"{path}: is no JSON file with one list of markups ({type(error).__name__}). Save the "
-            "points from 3D Slicer again."
+            f"{path}: is not a JSON file with one list of markups ({type(error).__name__}). Save "
+            "the points from 3D Slicer again."
         ) from error
     return _points(points, names, signs, path)
 
@@ -84,7 +84,7 @@ def _position(control: dict[str, Any]) -> list[float]:
         return [np.nan] * 3
     x, y, z = control["position"]
     if not all(type(value) in (int, float) and math.isfinite(value) for value in (x, y, z)):
-        raise ValueError("a position is no finite number")
+        raise ValueError("a position is not a finite number")
     return [float(x), float(y), float(z)]
 
 
@@ -92,7 +92,7 @@ def _signs(system: str, path: Path) -> np.ndarray:
     if system not in SYSTEMS:
         raise DataError(
             f"{path}: has the coordinate system {system}; known are RAS and LPS. Save the points "
-            "in one of them."
+            "in RAS or LPS."
         )
     return np.array([SYSTEMS[system], SYSTEMS[system], 1])
 
@@ -101,6 +101,6 @@ def _points(
     points: Sequence[Sequence[float]], names: Sequence[str], signs: np.ndarray, path: Path
 ) -> FilePoints:
     if not points:
-        raise DataError(f"{path}: holds no points. Place some in 3D Slicer and save it again.")
+        raise DataError(f"{path}: holds no points. Place points in 3D Slicer and save it again.")
     array = np.array(points) * signs
     return FilePoints(array, Frame.RAS, tuple(names) if all(names) else None)

@@ -21,7 +21,7 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
     name, label or one without a heading names the points.
 
     Raises:
-        DataError: If a coordinate is no number, rows differ in length, or columns are missing.
+        DataError: If a coordinate is not a number, rows differ in length, or columns are missing.
     """
     rows = csv_rows(lines, path)
     if all(_is_number(cell) for cell in rows[0][1]):
@@ -35,8 +35,8 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
         )
     if "t" in headings:
         raise DataError(
-            f"{path}: x, y, z, t is the table of ANTs, whose points are mm, and a CSV holds voxels "
-            "here. Save the points from 3D Slicer, or convert them."
+            f"{path}: x, y, z, t is a table of ANTs, whose points are in mm, but a CSV must hold "
+            "voxels. Save the points from 3D Slicer, or convert them."
         )
     repeated = next((axis for axis in AXES if headings.count(axis) > 1), None)
     if repeated is not None:
@@ -49,7 +49,7 @@ def read_csv(lines: Sequence[str], path: Path) -> FilePoints:
     for line, cells in rows:
         _check_length(cells, len(headings), path, line)
     if not rows:
-        raise DataError(f"{path}: holds a header and no points. Add a line for each point.")
+        raise DataError(f"{path}: holds a header but no points. Add a line for each point.")
     points = _numbers([(line, [cells[i] for i in columns]) for line, cells in rows], path)
     names = None if named is None else tuple(cells[named].strip() for _, cells in rows)
     return FilePoints(points, Frame.COLUMNS, names)
@@ -59,14 +59,14 @@ def read_dirlab(lines: Sequence[str], path: Path) -> FilePoints:
     """Points x y z of a text file, voxels from 1 (DIR-Lab).
 
     Raises:
-        DataError: If a coordinate is no number or below 1, or lines differ in length.
+        DataError: If a coordinate is not a number or below 1, or lines differ in length.
     """
     rows = [(i, line.split()) for i, line in enumerate(lines, start=1) if line.strip()]
     points = _numbers(rows, path)
     if np.nanmin(points, initial=np.inf) < 1:
         raise DataError(
-            f"{path}: has the coordinate {np.nanmin(points):g}, and text as DIR-Lab's counts "
-            "voxels from 1. Separate by commas what counts from 0."
+            f"{path}: has the coordinate {np.nanmin(points):g}, but DIR-Lab's text format counts "
+            "voxels from 1. If yours count from 0, separate them by commas."
         )
     return FilePoints(points - 1, Frame.COLUMNS)
 
@@ -80,8 +80,8 @@ def _numbers(rows: Rows, path: Path) -> np.ndarray:
 def _check_length(cells: Sequence[str], wanted: int, path: Path, line: int) -> None:
     if len(cells) != wanted:
         raise DataError(
-            f"{path}: line {line} has {counted(len(cells), 'value')}, the first one {wanted}. "
-            "Give each point as many; nan stands for one that is missing."
+            f"{path}: line {line} has {counted(len(cells), 'value')}, but the first has {wanted}. "
+            "Give each point the same number; write nan for a missing point."
         )
 
 

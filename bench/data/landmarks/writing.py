@@ -1,4 +1,4 @@
-"""Points of the fixed image, mapped into the moving one, as a file."""
+"""Writes points of the fixed image, mapped into the moving image."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench.store.files import write_csv
 def write_mapped(
     path: Path, landmarks: Landmarks, affine: np.ndarray, mapping: Mapping, moving: FileGrid
 ) -> Path:
-    """Writes where points lie in the moving image: CSV with the columns point, x, y (and z).
+    """Writes mapped points: CSV with the columns point, x, y (and z).
 
     Args:
         path: The file.

@@ -1,1 +1,1 @@
-"""From what files hold to what is trained on."""
+"""From the content of files to the images of a training."""

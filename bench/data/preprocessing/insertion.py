@@ -1,4 +1,4 @@
-"""Changes of known place that are put into images: what no deformation explains."""
+"""Inserts changes of known position into images, which no deformation explains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ import numpy as np
 from bench.errors import ConfigError
 from bench.seeding import derive_seed
 
-BLOB, CAVITY = "blob", "cavity"
-KINDS = (BLOB, CAVITY)
+BLOB, CAVITY, DOUBLED = "blob", "cavity", "doubled"
+KINDS = (BLOB, CAVITY, DOUBLED)
+DRAWN = (BLOB, CAVITY)  # unless kinds are given
 TISSUE = 0.25  # of the range of intensities; what is brighter is tissue
 EXTREME = 0.05  # share of the tissue that is as bright as a blob, or as dark as a cavity
 CONTRAST = 0.2  # of the range of intensities, that a change differs from its place by, if it can
@@ -18,25 +19,29 @@ EDGE = 0.5  # voxels; an edge rises from 10 to 90 % over 4.4 times as many
 STRETCH = 0.3  # largest relative change of a half axis
 WAVES, BULGE = 3, 0.12  # of an outline: how many, and the largest share of the radius of each
 LARGEST = 1000.0  # voxels
+APART = (2.0, 3.0)  # times the radius: from a structure to its double
+CANDIDATES = 24  # structures of which the one is doubled that differs most from what it covers
 
 
 @dataclass(frozen=True)
 class Insertion:
-    """Puts a blob or a cavity into the fixed image of a pair, the same one each time.
+    """Inserts a change into the fixed image of a pair, the same one each time.
 
     A blob is as bright as the brightest twentieth of the tissue in the image, a cavity as dark as
     the darkest; tissue is what is brighter than a quarter of the way from the darkest to the
     brightest voxels. Either has the texture of the evenest tissue of the same image: what is left
-    there of each channel without its local mean. The outline is an ellipsoid with bulges, within
-    tissue as far as there is room, and where the image is of another brightness.
+    there of each channel without its local mean. A doubled structure is a second copy of what the
+    image shows nearby, two to three radii away: of some such structures the one that differs most
+    from what the copy covers. The outline is an ellipsoid with bulges, within tissue as far as
+    there is room; blobs and cavities lie where the image is of another brightness.
 
     Attributes:
-        kinds: Which are drawn from, `blob` and `cavity`.
+        kinds: Which are drawn from, of `blob`, `cavity` and `doubled`.
         radius: Least and largest mean radius, voxels.
         seed: Separates repetitions; the run's seed does not change the data.
     """
 
-    kinds: Sequence[str] = KINDS
+    kinds: Sequence[str] = DRAWN
     radius: Sequence[float] = (4.0, 8.0)
     seed: int = 0
 
@@ -51,7 +56,7 @@ class Insertion:
             section = {"kinds": [section]}
         if not isinstance(section, Mapping):
             raise ConfigError(
-                f"dataset.insert={section}: must be {' or '.join(KINDS)}, a section such as "
+                f"dataset.insert={section}: must be {', '.join(KINDS)}, a section such as "
                 "{kinds: [blob], radius: [4, 8]}, or null for no change."
             )
         known = tuple(cls.__dataclass_fields__)
@@ -90,7 +95,7 @@ class Insertion:
         kind = self.kinds[int(random.integers(len(self.kinds)))]
         radius = random.uniform(self.radius[0], self.radius[1])
         looks = _Tissue(image, radius)
-        level = looks.level(bright=kind == BLOB)
+        level = None if kind == DOUBLED else looks.level(bright=kind == BLOB)
         place = looks.place(level, random)
         share = np.zeros(image.shape[1:], np.float32)
         window = [(max(0, at - 2 * round(radius)), at + 2 * round(radius) + 1) for at in place]
@@ -98,7 +103,10 @@ class Insertion:
         start = [first for first, _ in window]
         share[around] = _shape(share[around].shape, start, place, radius, random)
         axes = tuple(range(1, image.ndim))
-        values = np.expand_dims(level, axes) + looks.texture(place)
+        if level is None:
+            values = looks.double(place, share, random)
+        else:
+            values = np.expand_dims(level, axes) + looks.texture(place)
         limits = image.min(axes, keepdims=True), image.max(axes, keepdims=True)
         changed = image + share * (values.clip(*limits) - image)
         return changed.astype(np.float32), share > 0.5
@@ -116,6 +124,7 @@ class _Tissue:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
 
         width = radius / 2
+        self.radius = radius
         self.image = image
         self.coarse = np.stack([gaussian_filter(channel, width) for channel in image])
         mean = image.mean(axis=0)
@@ -139,14 +148,43 @@ class _Tissue:
             chosen = self.fine <= np.quantile(values, EXTREME)
         return self.image[:, chosen & self.tissue].mean(axis=1)
 
-    def place(self, level: np.ndarray, random: np.random.Generator) -> tuple[int, ...]:
-        """A voxel with room around it where the image differs from a level (C,)."""
+    def place(self, level: np.ndarray | None, random: np.random.Generator) -> tuple[int, ...]:
+        """A voxel with room around it, where the image differs from a level (C,), if any."""
+        if level is None:
+            return _drawn(self.roomy, random)
         differs = np.abs(self.coarse.mean(axis=0) - level.mean())
         wanted = self.roomy & (differs >= CONTRAST * self.range)
         if not wanted.any():
             wanted = self.roomy & (differs >= differs[self.roomy].max())
-        places = np.argwhere(wanted)
-        return tuple(int(axis) for axis in places[random.integers(len(places))])
+        return _drawn(wanted, random)
+
+    def double(
+        self, place: Sequence[int], share: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        """The image (C, *S) moved so that another structure of it comes to a place.
+
+        Args:
+            place: Of the copy.
+            share: How much of each voxel (*S) is the copy.
+            random: Draws the structures.
+        """
+        grid = np.stack(np.meshgrid(*map(np.arange, share.shape), indexing="ij"))
+        apart = np.linalg.norm(grid - np.reshape(place, (-1, *[1] * share.ndim)), axis=0)
+        nearby = (apart >= APART[0] * self.radius) & (apart <= APART[1] * self.radius)
+        within = nearby & self.tissue if (nearby & self.tissue).any() else nearby
+        covered = share > 0.5
+        best, most = self.image, -1.0
+        for _ in range(CANDIDATES):
+            source = _drawn(within, random)
+            ways = [
+                (np.arange(n) + there - here).clip(0, n - 1)
+                for n, there, here in zip(share.shape, source, place, strict=True)
+            ]
+            moved = np.stack([channel[np.ix_(*ways)] for channel in self.image])
+            differs = float(np.square(moved - self.image)[:, covered].mean())
+            if differs > most:
+                best, most = moved, differs
+        return best
 
     def texture(self, place: Sequence[int]) -> np.ndarray:
         """Texture (C, *S) of the evenest tissue, moved to a place."""
@@ -178,6 +216,12 @@ def _shape(
         phase, bulge = random.uniform(0, 2 * np.pi), random.uniform(0, BULGE)
         reach += radius * bulge * np.cos(directions @ along + phase)
     return 1 / (1 + np.exp(((distance - reach) / EDGE).clip(-50, 50)))
+
+
+def _drawn(wanted: np.ndarray, random: np.random.Generator) -> tuple[int, ...]:
+    """One of the voxels of a mask (*S)."""
+    places = np.argwhere(wanted)
+    return tuple(int(axis) for axis in places[random.integers(len(places))])
 
 
 def _is_list(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Intensity policies: how grey values are normalized."""
+"""Intensity policies, which normalize grey values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ POLICIES = ("keep", "divide", "bits", "range", "quantile", "zscore")
 
 @dataclass(frozen=True)
 class Intensity:
-    """How intensities are normalized, before cropping or padding.
+    """Normalization of intensities, before cropping or padding.
 
     Attributes:
         policy: `keep`; `divide` by `by`; `bits`, which divides by 2 to the power of the pixels'
@@ -66,7 +66,7 @@ class Intensity:
         Args:
             image: Of any numeric type.
             where: Names the file in messages.
-            stored: Type of the pixels in the file, if they have been resampled since.
+            stored: Type of the pixels in the file, if they were resampled.
 
         Returns:
             float32 of the same shape.
@@ -96,12 +96,12 @@ class Intensity:
                 if not low < high:
                     raise DataError(
                         f"{where}: its quantiles {self.low:g} and {self.high:g} are both {low:g}. "
-                        "Take quantiles further apart in dataset.intensity."
+                        "Choose quantiles further apart in dataset.intensity."
                     )
             elif image.max() <= low or image.min() >= high:
                 raise DataError(
-                    f"{where}: intensities {image.min():g} to {image.max():g} lie outside low="
-                    f"{low:g}, high={high:g}, nothing would be left of them. Correct "
+                    f"{where}: intensities {image.min():g} to {image.max():g} lie outside "
+                    f"low={low:g}, high={high:g}, so clipping would leave nothing. Correct "
                     "dataset.intensity."
                 )
             return ((np.clip(image, low, high) - low) / (high - low)).astype(np.float32)

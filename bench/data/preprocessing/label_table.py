@@ -1,4 +1,4 @@
-"""Which classes the label ids of the files stand for: named, merged or dropped."""
+"""Maps the label ids of files to classes: names, merges or drops them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -78,7 +78,7 @@ class LabelTable:
             `rest` in place of ids takes all that are not listed. None keeps ids.
 
     Raises:
-        ConfigError: If the table is not of this form, or lists an id twice.
+        ConfigError: If the table has another form, or lists an id twice.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LabelTable:
         self.rest: int | None = None
         if labels is None:
             if classes is None:
-                raise ConfigError("dataset.classes or dataset.labels must say what the labels are.")
+                raise ConfigError("dataset.classes or dataset.labels must define the labels.")
             self.names = {0: BACKGROUND} | _names(classes)
             self.target = {i: i for i in self.names}
         else:
@@ -101,7 +101,7 @@ class LabelTable:
                 self.names.setdefault(position, _name(name))
                 if ids == REST:
                     if self.rest is not None:
-                        raise ConfigError("dataset.labels: only one class can take the rest.")
+                        raise ConfigError("dataset.labels: only one class can be 'rest'.")
                     self.rest = position
                     continue
                 for i in ids if isinstance(ids, Sequence) and not isinstance(ids, str) else [ids]:

@@ -22,7 +22,7 @@ def within_mask(raw: Raw, where: str) -> Raw:
         return raw
     if not raw.mask.any():
         raise DataError(
-            f"{where}: is an empty mask, so nothing of its image is left. Correct it, or leave "
+            f"{where}: is an empty mask, which leaves nothing of its image. Correct it, or leave "
             "dataset.mask out."
         )
     least = raw.image.min(axis=tuple(range(1, raw.image.ndim)), keepdims=True)

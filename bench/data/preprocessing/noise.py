@@ -1,4 +1,4 @@
-"""Noise that a data set adds to its images."""
+"""Adds noise to the images of a data set."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from bench.seeding import derive_seed
 def with_noise(sample: Sample, deviation: float, subject: str) -> Sample:
     """A preprocessed subject with white Gaussian noise in all voxels of each channel.
 
-    A subject has the same noise each time, and under another deviation the same pattern, scaled.
+    A subject gets the same noise each time; another deviation scales the same pattern.
 
     Args:
         sample: The subject.

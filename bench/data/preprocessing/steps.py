@@ -1,4 +1,4 @@
-"""From a subject as its files hold it to what is trained on."""
+"""Preprocesses a subject from its files."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def preprocess(
             them; None takes their voxels as they are.
 
     Raises:
-        DataError: Naming the file, what is wrong with it, and how to mend it.
+        DataError: Names the file, the fault, and the remedy.
     """
     image, labels = raw.image, raw.labels
     names = [where]
@@ -63,7 +63,7 @@ def preprocess(
         for size, edge, wanted in zip(image.shape[1:], edges, spacing, strict=True):
             if round(size * edge / wanted) < 1:
                 raise DataError(
-                    f"{where}: is {size * edge:.4g} mm across, less than a voxel of {wanted:g} mm. "
+                    f"{where}: is {size * edge:.4g} mm wide, less than a voxel of {wanted:g} mm. "
                     "Lower dataset.spacing."
                 )
         image, labels, to_former = resample(image, labels, edges, spacing)
@@ -75,8 +75,8 @@ def preprocess(
     largest, most = float(np.abs(normalized).max(initial=0)), float(np.finfo(np.float16).max)
     if largest > most:
         raise DataError(
-            f"{where}: intensities reach {largest:g}, at most {most:g} can be kept. Scale them by "
-            "dataset.intensity."
+            f"{where}: intensities reach {largest:g}, but the cache holds at most {most:g}. Scale "
+            "them with dataset.intensity."
         )
     if step is None:
         for channel, name in zip(normalized, names, strict=True):
@@ -86,8 +86,8 @@ def preprocess(
         inside = (slice(border, -border),) * ndim
         if min(normalized.shape[1:]) <= 2 * border:
             raise DataError(
-                f"{where}: has shape {normalized.shape[1:]}, nothing is left of it without a "
-                f"border of {border}. Lower dataset.border."
+                f"{where}: has shape {normalized.shape[1:]}; cutting a border of {border} leaves "
+                "nothing. Lower dataset.border."
             )
         grid = grid @ shift([border] * ndim)
         normalized = normalized[(slice(None), *inside)]
@@ -108,13 +108,13 @@ def check_intensities(image: np.ndarray, where: str) -> None:
         count = int((~np.isfinite(image)).sum())
         voxels = "voxel is" if count == 1 else "voxels are"
         raise DataError(
-            f"{where}: {count} {voxels} not finite (NaN or Inf). Replace them, or take the subject "
-            "out of the list."
+            f"{where}: {count} {voxels} not finite (NaN or Inf). Replace them, or remove the "
+            "subject from the list."
         )
     if image.size == 0 or image.min() == image.max():
         raise DataError(
             f"{where}: has the same intensity everywhere, so there is nothing to align. Copy or "
-            "download it again, or take the subject out of the list."
+            "download it again, or remove the subject from the list."
         )
 
 
@@ -130,9 +130,9 @@ def check_levels(image: np.ndarray, where: str) -> None:
     tiny = high - low < float(np.finfo(np.float16).tiny)
     if tiny or (levels < FEWEST_LEVELS and not np.array_equal(image, image.astype(np.float16))):
         raise DataError(
-            f"{where}: intensities run from {low:.4g} to {high:.4g} once normalized, of which "
-            f"{levels:.0f} grey levels could be kept. Set dataset.intensity.policy to quantile, or "
-            "to range with low and high."
+            f"{where}: intensities run from {low:.4g} to {high:.4g} after normalization, "
+            f"of which the cache would keep {levels:.0f} grey levels. Set dataset.intensity.policy "
+            "to quantile, or to range with low and high."
         )
 
 

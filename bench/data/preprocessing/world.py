@@ -68,8 +68,8 @@ def onto_grid(
 
     if not raw.lies_in_space:
         raise DataError(
-            f"{where}: does not say where it lies in the world. Convert it to NIfTI with its "
-            "place, or compare voxel by voxel (dataset.space=voxels)."
+            f"{where}: has no position in space. Convert it to NIfTI with an affine, or compare "
+            "voxel by voxel (dataset.space=voxels)."
         )
     assert raw.affine is not None
     shape = raw.shape
@@ -80,8 +80,8 @@ def onto_grid(
     if not (_meets(to_volume, grid.shape, shape) or _meets(to_grid, shape, grid.shape)):
         apart = np.linalg.norm(_centre(raw.affine, shape) - _centre(grid.affine, grid.shape))
         raise DataError(
-            f"{where}: does not overlap with the grid of dataset.space=world; by their headers "
-            f"their centres lie {apart:.0f} mm apart. Correct the header, name another "
+            f"{where}: does not overlap the grid of dataset.space=world; by their headers the "
+            f"centres are {apart:.0f} mm apart. Correct the header, name another "
             "dataset.reference, or compare voxel by voxel (dataset.space=voxels)."
         )
     least = raw.image.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)

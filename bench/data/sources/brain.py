@@ -19,7 +19,7 @@ class Brain(Source):
     """`metadata.csv` with subject_id and SPLIT, `data/<id>/` and `atlas/` with image and labels.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False
@@ -30,7 +30,7 @@ class Brain(Source):
         if not listing.exists():
             if layout_of(root):
                 raise DataError(
-                    f"dataset {self.name}: {root} is laid out as {layout_of(root)}. Use "
+                    f"dataset {self.name}: {root} has the layout of {layout_of(root)}. Use "
                     "dataset=oasis."
                 )
             raise DataError(

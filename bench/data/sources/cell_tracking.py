@@ -28,7 +28,7 @@ class CellTracking(TiffPages):
         for split, section in self.sections():
             if "sequence" not in section:
                 raise ConfigError(
-                    f"dataset.splits.{split}: names no sequence. Add one, such as sequence: '01'."
+                    f"dataset.splits.{split}: names no sequence. Name one, such as sequence: '01'."
                 )
             sequence = str(section["sequence"])
             frames = self._frames(root, sequence)
@@ -73,8 +73,8 @@ class CellTracking(TiffPages):
             mask = masks / f"man_seg{digits}.tif"
             if not mask.exists():
                 raise DataError(
-                    f"dataset {self.name}: {mask} is missing, the mask of frame {image.name}. Copy "
-                    "or download it again, or choose other masks by dataset.masks."
+                    f"dataset {self.name}: {mask}, the mask of frame {image.name}, is missing. "
+                    "Copy or download it again, or choose other masks with dataset.masks."
                 )
             found.append((int(digits), image, mask))
         return found

@@ -53,8 +53,8 @@ def read_table(
         raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise DataError(
-            f"{path}: line {reader.line_num} is no CSV ({error}). Quote a cell from its beginning "
-            "to its end, with each quote in it doubled."
+            f"{path}: line {reader.line_num} is not CSV ({error}). Quote a cell from its beginning "
+            "to its end and double each quote in it."
         ) from error
     lacking = [sorted(set(needed) - set(columns)) for needed in alternatives]
     if all(lacking):
@@ -68,13 +68,13 @@ def read_table(
         meant = next((name for name in read if _alike(column, name)), None)
         if column not in read and meant is not None and meant not in columns:
             raise DataError(
-                f"{path}: has a column {column}, which is not read; {meant} is. Rename it"
-                f"{others.format(meant=meant, column=column)}."
+                f"{path}: has a column {column}, which the suite does not read; it reads {meant}. "
+                f"Rename the column{others.format(meant=meant, column=column)}."
             )
         if column in read and columns.count(column) > 1:
             raise DataError(f"{path}: has several columns {column}. Rename or delete all but one.")
     if not rows:
-        raise DataError(f"{path}: lists nothing. Add a row for each subject.")
+        raise DataError(f"{path}: has no rows. Add a row for each subject.")
     return rows
 
 
@@ -106,6 +106,6 @@ def check_split(path: Path, subject: str, split: str, column: str, atlas: bool =
     known = (*SPLITS, ATLAS) if atlas else SPLITS
     if split not in known:
         raise DataError(
-            f"{path}: subject {subject} has {column} {split!r}; known are {', '.join(known)}."
+            f"{path}: subject {subject} has {column} {split!r}; known: {', '.join(known)}."
         )
     return split

@@ -17,7 +17,7 @@ class Decathlon(ShuffledSplits, Source):
     """`dataset.json` (or `NAME_dataset.json`) lists images and labels, which are then split.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False
@@ -69,7 +69,7 @@ def read_listing(name: str, root: Path) -> list[dict[str, str]]:
         content = json.loads(listing.read_text(encoding="utf-8-sig"))
         if is_nnunet(content) and "training" not in content:
             raise DataError(
-                f"dataset {name}: {root} is laid out as nnU-Net v2. Use dataset=nnunet."
+                f"dataset {name}: {root} has the layout of nnU-Net v2. Use dataset=nnunet."
             )
         entries = content["training"]
         if not all(

@@ -74,7 +74,7 @@ class Demo(Source):
         if not names or any(name not in known for name in names) or len({*names}) < len(names):
             raise ConfigError(
                 f"dataset.contrast={self.contrast}: must be one of {', '.join(known)}, or a list "
-                "of some, each once."
+                "of some of them, each once."
             )
 
     def channel_names(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The user's images, listed in a CSV table."""
+"""Your own images, listed in a CSV table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,11 +49,11 @@ class NiftiTable(Source):
 
     Attributes:
         table_file: The CSV file, relative to `root`.
-        columns: What the table calls columns, by the names above, where it calls them otherwise.
+        columns: The table's names of columns, by the names above, where they differ.
         mask: Column of each image's mask, 0 outside; in a table of pairs of both images, or
             `moving_` and `fixed_` and its name. Outside, images have their least intensity and
             label 0, so that `metric.mask=foreground` looks inside.
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     HARMLESS = Source.HARMLESS | {"table_file", "columns"}  # subjects and pairs that it lists count
@@ -114,9 +114,9 @@ class NiftiTable(Source):
             if are_paired(root):
                 return root, rows_of_folders(root)
             raise DataError(
-                f"dataset {self.name}: {path} does not exist. Write a CSV with the columns "
-                "image, labels and split there, name it by dataset.table_file, or put pairs into "
-                f"folders moving and fixed.{nnunet_hint(path.parent)}"
+                f"dataset {self.name}: {path} does not exist. Write a CSV there with the columns "
+                "image, labels and split, name your table with dataset.table_file, or put pairs "
+                f"into folders moving and fixed.{nnunet_hint(path.parent)}"
             )
         alternatives = [{self.columns.get(name, name) for name in one} for one in (SUBJECTS, PAIRS)]
         besides = " or set dataset.columns.{meant}={column}"
@@ -125,7 +125,7 @@ class NiftiTable(Source):
             if theirs not in rows[0]:
                 raise DataError(
                     f"{path}: lacks the column {theirs} of dataset.columns.{name}; it has "
-                    f"{', '.join(rows[0])}. Correct either."
+                    f"{', '.join(rows[0])}. Correct the table or the setting."
                 )
             for row in rows:
                 row[name] = row[theirs]
@@ -160,8 +160,9 @@ class NiftiTable(Source):
                     )
                 if found.setdefault(row.get(role, ""), mask) != mask:
                     raise DataError(
-                        f"{path}: line {row.line} gives {row.get(role)} the mask {mask}, an "
-                        f"earlier line {found[row[role]]}. Give an image the same one each time."
+                        f"{path}: line {row.line} gives {row.get(role)} the mask {mask}, but an "
+                        f"earlier line gives {found[row[role]]}. Give an image the same mask each "
+                        "time."
                     )
         return found
 
@@ -176,8 +177,8 @@ class NiftiTable(Source):
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             raise DataError(
-                f"{path}: subject {repeated[0]} is listed more than once. Remove a row, or tell "
-                "equal file names apart by a column id."
+                f"{path}: subject {repeated[0]} is listed more than once. Remove a row, or "
+                "distinguish equal file names with a column id."
             )
         atlases = [row for row in rows if row.get("split") == ATLAS]
         if len(atlases) > 1:
@@ -202,7 +203,8 @@ class NiftiTable(Source):
         for row in rows:
             if row.get("moving") and row.get("moving") == row.get("fixed"):
                 raise DataError(
-                    f"{path}: line {row.line} pairs {row['moving']} with itself. Name two images."
+                    f"{path}: line {row.line} pairs {row['moving']} with itself. Name two "
+                    "different images."
                 )
             for role in ("moving", "fixed"):
                 image = row.get(role, "")
@@ -216,14 +218,14 @@ class NiftiTable(Source):
                     if earlier != file:
                         raise DataError(
                             f"{path}: line {row.line} gives {image} the {what} {file or 'none'}, "
-                            f"an earlier line {earlier or 'none'}. Give an image the same ones "
-                            "each time."
+                            f"but an earlier line gives {earlier or 'none'}. Give an image the "
+                            f"same {what} each time."
                         )
                 if known.split not in (split, ATLAS):
                     if image in moving:
                         raise DataError(
-                            f"{path}: {image} is in {known.split} and in {split}. Keep every "
-                            "image to one split."
+                            f"{path}: {image} is in {known.split} and in {split}. Keep every image "
+                            "in one split."
                         )
                     listed[image] = replace(known, split=ATLAS)
         return listed

@@ -27,7 +27,7 @@ class NnUNet(ShuffledSplits, Source):
     `fractions`. Classes are those of `dataset.json` unless `classes` or `labels` are given.
 
     Attributes:
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     ignore_affine: bool = False
@@ -63,8 +63,8 @@ class NnUNet(ShuffledSplits, Source):
         names = description["labels"]
         if not all(type(i) is int for i in names.values()):
             raise DataError(
-                f"{path}: its labels are regions that overlap. Say in dataset.labels which ids "
-                "make a class, as {name: [ids]}."
+                f"{path}: its labels are overlapping regions. Define classes in dataset.labels, as "
+                "{name: [ids]}."
             )
         return LabelTable({i: name for name, i in names.items()}, None)
 
@@ -81,8 +81,9 @@ class NnUNet(ShuffledSplits, Source):
         names = sorted(file.name.removesuffix(first) for file in folder.glob(f"*{first}"))
         if not names:
             raise DataError(
-                f"dataset {self.name}: {folder} holds no images NAME{first}, as {path.name} says. "
-                "Point dataset.root at the folder of one data set, such as Dataset001_NAME."
+                f"dataset {self.name}: {folder} holds no images NAME{first}, which {path.name} "
+                "announces. Point dataset.root at the folder of one data set, such as "
+                "Dataset001_NAME."
             )
         found = []
         for name in names:
@@ -93,8 +94,8 @@ class NnUNet(ShuffledSplits, Source):
             for file in (*images, label_map):
                 if not file.exists():
                     raise DataError(
-                        f"dataset {self.name}: {file} is missing, of case {name}. Copy it "
-                        "there, or take the case out."
+                        f"dataset {self.name}: {file} of case {name} is missing. Copy it there, or "
+                        "remove the case."
                     )
             found.append((name, images, label_map))
         return found
@@ -111,7 +112,7 @@ class NnUNet(ShuffledSplits, Source):
             if below:
                 raise DataError(
                     f"dataset {self.name}: {root} holds several data sets ({few(below, 4)}). Point "
-                    f"dataset.root at one, such as {root / below[0]}."
+                    f"dataset.root at one of them, such as {root / below[0]}."
                 )
             raise DataError(
                 f"dataset {self.name}: {path} does not exist. Point dataset.root at the folder "
@@ -120,7 +121,7 @@ class NnUNet(ShuffledSplits, Source):
         try:
             description = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
-            raise DataError(f"{path}: is not JSON. Copy it again.") from error
+            raise DataError(f"{path}: is not JSON. Copy the file again.") from error
         if not is_nnunet(description):
             raise DataError(
                 f"{path}: lacks channel_names, labels or file_ending of nnU-Net v2. For the "
@@ -131,12 +132,12 @@ class NnUNet(ShuffledSplits, Source):
 
 
 def nnunet_hint(root: Path) -> str:
-    """What to say besides to somebody who reads a folder of nnU-Net v2 as another data set."""
+    """Hint for users who read a folder of nnU-Net v2 as another data set."""
     try:
         description = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return ""
-    return " It is laid out as nnU-Net v2: use dataset=nnunet." if is_nnunet(description) else ""
+    return " It has the layout of nnU-Net v2: use dataset=nnunet." if is_nnunet(description) else ""
 
 
 def is_nnunet(description: Any) -> bool:

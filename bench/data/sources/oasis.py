@@ -1,4 +1,4 @@
-"""OASIS-1 brains as neurite and Learn2Reg give them out."""
+"""OASIS-1 brains as released by neurite and Learn2Reg."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ LEARN2REG = "Learn2Reg OASIS"
 
 @dataclass(kw_only=True)
 class Oasis(ShuffledSplits, Source):
-    """Either layout, told apart by its files; one subject is the atlas, the others are split.
+    """Either layout, detected by its files; one subject is the atlas, the others are split.
 
     neurite-OASIS has a folder per subject with `aligned_norm.nii.gz` and the segmentations
     `aligned_seg35.nii.gz` and `aligned_seg4.nii.gz`; Learn2Reg has `OASIS_dataset.json`.
 
     Attributes:
         segmentation: `seg35` or `seg4`, of neurite-OASIS; `dataset.labels` must fit it.
-        atlas: Id of the subject that is the atlas; None takes the first in sorted order.
-        ignore_affine: Takes labels to lie on their image's grid whatever their header says.
+        atlas: Id of the atlas; None: the first subject in sorted order.
+        ignore_affine: Assumes that labels lie on their image's grid, whatever their header says.
     """
 
     segmentation: str = "seg35"
@@ -39,8 +39,8 @@ class Oasis(ShuffledSplits, Source):
             raise ConfigError(f"dataset.segmentation={self.segmentation}: must be seg35 or seg4.")
         if self.segmentation == "seg4" and self.labels == "oasis35":
             raise ConfigError(
-                "dataset.segmentation=seg4: has other ids than dataset.labels=oasis35. Set "
-                "dataset.labels=oasis4."
+                "dataset.segmentation=seg4: its ids differ from those of dataset.labels=oasis35. "
+                "Set dataset.labels=oasis4."
             )
 
     def subjects(self) -> list[Subject]:

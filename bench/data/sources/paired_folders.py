@@ -1,4 +1,4 @@
-"""Pairs of images: the files of one name in two folders."""
+"""Pairs of images: files of the same name in two folders."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def rows_of_folders(root: Path) -> list[Row]:
             there, lacking = (column, MOVING) if name in files else (MOVING, column)
             raise DataError(
                 f"{root / there / columns[there][name]}: has no counterpart {name} in "
-                f"{root / lacking}. Pairs are files of one name; rename it, or take it out."
+                f"{root / lacking}. Paired files have the same name; rename the file, or remove it."
             )
     return [
         Row(number, {column: f"{column}/{files[name]}" for column, files in columns.items()})
@@ -53,7 +53,7 @@ def _named(folder: Path) -> dict[str, str]:
             name = path.stem.removesuffix(".mrk")
         if name in found:
             raise DataError(
-                f"{path}: is called {name} as {found[name]} is. Keep one of them in {folder}."
+                f"{path}: has the same name {name} as {found[name]}. Keep one of them in {folder}."
             )
         found[name] = path.name
     if not found:

@@ -1,4 +1,4 @@
-"""Pairing policies: which subjects are registered to which.
+"""Pairing policies, which choose the pairs of subjects.
 
 A policy turns the subjects of one split into (moving, fixed) pairs of their indices. All are
 deterministic; which pair a training step sees is drawn in `bench.data.batches.loading`.
@@ -38,8 +38,8 @@ class Atlas:
     def __call__(self, members: Members) -> Pairs:
         if members.atlas is None:
             raise DataError(
-                "pairing 'atlas' needs a subject of split 'atlas'; the data set has none. Add one, "
-                "or choose another policy in dataset.pairs."
+                "pairing 'atlas' needs a subject with split 'atlas'; the data set has none. Add "
+                "one, or choose another policy in dataset.pairs."
             )
         return [(moving, members.atlas) for moving in members.indices]
 
@@ -153,8 +153,8 @@ def make_policy(
         return POLICIES[name](**options)
     except TypeError as error:
         raise ConfigError(
-            f"dataset.pairs: {name} does not take {', '.join(options)}. All take most, neighbours "
-            "takes within, too."
+            f"dataset.pairs: {name} does not take {', '.join(options)}. Every policy takes most; "
+            "neighbours also takes within."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Which channels moving and fixed images show, where they show different ones."""
+"""Channels of moving and fixed images, where they differ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,8 +30,8 @@ def roles_of(source: Source, channels: int) -> dict[str, list[int]] | None:
     if len(found[MOVING]) != len(found[FIXED]) or not found[MOVING]:
         raise ConfigError(
             f"dataset.moving={source.moving}, dataset.fixed={source.fixed}: choose "
-            f"{len(found[MOVING])} and {len(found[FIXED])} of {channels} channel(s). Choose as "
-            "many for both."
+            f"{len(found[MOVING])} and {len(found[FIXED])} of {channels} channel(s). Choose the "
+            "same number for both."
         )
     return found
 
@@ -43,5 +43,6 @@ def _number(role: str, channel: Any, channels: int, names: Sequence[str] | None)
         return channel
     named = f" ({', '.join(names)})" if names is not None else ""
     raise ConfigError(
-        f"dataset.{role}={channel}: is no channel; there are {channels}, counted from 0{named}."
+        f"dataset.{role}={channel}: is not a channel; images have {channels}, counted from "
+        f"0{named}."
     )

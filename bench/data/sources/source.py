@@ -1,4 +1,4 @@
-"""Where subjects come from: the base of every data set."""
+"""Sources of subjects: the base class of every data set."""
 
 import hashlib
 import math
@@ -34,7 +34,7 @@ UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 @dataclass(kw_only=True)
 class Source(ABC):
-    """A data set as its YAML describes it.
+    """A data set, as described by its YAML.
 
     Attributes:
         name: The data set's name.
@@ -51,22 +51,22 @@ class Source(ABC):
             the subjects of a pair to the larger of both sizes.
         intensity: How intensities are normalized; see
             `bench.data.preprocessing.intensity.Intensity`.
-        pixel_size: Edge lengths of a voxel in the files in mm, one for all axes or one for each, in
-            place of what they state; None takes that.
-        space: `voxels` compares images voxel by voxel, whatever their headers say; `world`
-            resamples all volumes to one grid first, each where its header puts it.
-        reference: A volume whose grid that is, relative to `root`; None takes the atlas, or else
+        pixel_size: Edge lengths of a voxel in the files in mm, one for all axes or one per axis,
+            instead of those that the files state; None keeps these.
+        space: `voxels` compares images voxel by voxel, whatever their headers say; `world` first
+            resamples all volumes to one grid by their headers.
+        reference: The volume that defines this grid, relative to `root`; None: the atlas, or else
             the first subject.
         added_noise: Standard deviation, in normalized intensities, of the Gaussian noise that all
             images get, of training, validation and test; None adds none.
         insert: A change that fixed images of test pairs get, see
             `bench.data.preprocessing.insertion`; None changes none. It is made when pairs are read,
             so neither the cache nor what is trained knows of it.
-        color: What becomes of red, green and blue: `grey` or `hed` (haematoxylin), see
-            `bench.data.files.colors`; None keeps them as three channels.
+        color: Conversion of red, green and blue: `grey` or `hed` (haematoxylin), see
+            `bench.data.files.colors`; None keeps three channels.
         moving: Channels of moving images, by number from 0 or by name where the files name them;
             None takes all. Extractors learn on those of moving and of fixed images.
-        fixed: Channels of fixed images, as many.
+        fixed: Channels of fixed images, the same number.
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
@@ -141,19 +141,19 @@ class Source(ABC):
             raise ConfigError(f"dataset.space={self.space}: must be {VOXELS} or {WORLD}.")
         if self.space == VOXELS and self.reference is not None:
             raise ConfigError(
-                f"dataset.reference={self.reference}: is the grid of dataset.space={WORLD}. Set "
-                "that, or leave it out."
+                f"dataset.reference={self.reference}: has an effect only with "
+                f"dataset.space={WORLD}. Set that, or leave dataset.reference out."
             )
         if self.space == WORLD and (self.ndim == 2 or self.pixel_size is not None):
             given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
             raise ConfigError(
-                f"dataset.space={WORLD}: places volumes by their headers, which does not go with "
-                f"dataset.{given}. Leave one of them out."
+                f"dataset.space={WORLD}: places volumes by their headers, which conflicts with "
+                f"dataset.{given}. Leave one out."
             )
 
     @cached_property
     def insertion(self) -> Insertion | None:
-        """What puts changes into fixed images of test pairs; None if nothing does."""
+        """Inserts changes into fixed images of test pairs; None: no changes."""
         return None if self.insert is None else Insertion.from_config(self.insert)
 
     @cached_property
@@ -161,7 +161,7 @@ class Source(ABC):
         """The grid that all volumes are resampled to; None where voxels are compared.
 
         Raises:
-            DataError: If the volume that it is of cannot be read, or is none.
+            DataError: If the reference cannot be read, or is not a volume.
         """
         if self.space == VOXELS:
             return None
@@ -173,7 +173,7 @@ class Source(ABC):
         raw = self.read(replace(chosen, labels=None, mask=None))
         if raw is None or not raw.lies_in_space:
             raise DataError(
-                f"dataset {self.name}: has no headers that could place images in the world. Leave "
+                f"dataset {self.name}: its files have no headers that place images in space. Leave "
                 f"dataset.space={WORLD} out."
             )
         return Grid.of(raw)
@@ -191,38 +191,38 @@ class Source(ABC):
         """All subjects, in an order that the files alone determine.
 
         Raises:
-            DataError: If the folder is missing, empty, or not laid out as it should be.
+            DataError: If the folder is missing, empty, or has another layout.
         """
 
     def read(self, subject: Subject) -> Raw | None:
-        """Reads the files of one subject; a generated data set has none and returns None.
+        """Reads the files of one subject; a generated data set has no files and returns None.
 
         Raises:
-            DataError: If a file cannot be read or does not hold what it should.
+            DataError: If a file cannot be read or has unsuitable content.
         """
         return None
 
     def load(self, subject: Subject) -> Sample:
-        """Reads and preprocesses one subject; a generated data set makes it here.
+        """Reads and preprocesses one subject; a generated data set creates it here.
 
         Raises:
-            DataError: If a file cannot be read or does not hold what it should.
+            DataError: If a file cannot be read or has unsuitable content.
         """
         raw = self.read(subject)
         assert raw is not None, f"{type(self).__name__} must define read or load"
         return self.preprocess(subject, raw)
 
     def sample(self, subject: Subject) -> Sample:
-        """What is trained and tested on: what `load` gives, with the noise asked for."""
+        """The subject for training and test: the result of `load`, with `added_noise`."""
         loaded = self.load(subject)
         level = self.added_noise
         return loaded if level is None else with_noise(loaded, level, subject.id)
 
     def preprocess(self, subject: Subject, raw: Raw) -> Sample:
-        """What is trained on, from what the files hold; the file of its points is read here.
+        """Preprocesses the content of the files, and reads the file of points.
 
         Raises:
-            DataError: If it is not what the data set declares.
+            DataError: If it differs from what the data set declares.
         """
         if subject.landmarks is not None and raw.landmarks is None:
             raw = replace(raw, landmarks=read_landmarks(subject.landmarks, raw))
@@ -231,7 +231,7 @@ class Source(ABC):
         )
 
     def mask_of(self, subject: Subject) -> np.ndarray | None:
-        """Where the image of a subject counts, once preprocessed; None without a mask.
+        """Where the preprocessed image of a subject counts; None without a mask.
 
         Returns:
             (*S), True inside; the mask goes the way of labels, and padding lies outside.
@@ -272,7 +272,7 @@ class Source(ABC):
 
     @cached_property
     def table(self) -> LabelTable:
-        """What the label ids of the files stand for."""
+        """Maps the label ids of the files to classes."""
         undeclared = self.classes is None and self.labels is None
         return LabelTable(UNDECLARED if undeclared else self.classes, self.labels)
 
@@ -281,7 +281,7 @@ class Source(ABC):
         return self.table.names
 
     def settings(self) -> dict[str, Any]:
-        """What, besides the files, determines the preprocessed arrays."""
+        """The settings that, besides the files, determine the preprocessed arrays."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         settings = {
             name: _plain(value)
@@ -309,8 +309,8 @@ class Source(ABC):
                         status = path.stat()
                     except OSError as error:
                         raise DataError(
-                            f"dataset {self.name}: {path} of subject {subject.id} is missing. "
-                            "Copy it there, or take the subject out of the list."
+                            f"dataset {self.name}: {path} of subject {subject.id} is missing. Copy "
+                            "it there, or remove the subject from the list."
                         ) from error
                     known[path] = [str(path.absolute()), status.st_size, status.st_mtime_ns]
                 state.append([subject.id, subject.split, subject.page, *known[path]])
@@ -322,7 +322,7 @@ class Source(ABC):
         return hashlib.sha256(repr([p.stat().st_ctime_ns for p in unique]).encode()).hexdigest()
 
     def fingerprint(self, subjects: Sequence[Subject]) -> str:
-        """SHA-256 over the content of all files: the same wherever the files lie."""
+        """SHA-256 over the content of all files, independent of their paths."""
         unique = list(dict.fromkeys(path for subject in subjects for path in files(subject)))
         with ThreadPoolExecutor() as pool:
             hashes = dict(zip(unique, pool.map(content_hash, unique), strict=True))
@@ -341,8 +341,8 @@ class Source(ABC):
             DataError: If it is not given, missing or empty.
         """
         remedy = (
-            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` gets the data or "
-            "says how."
+            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` downloads the "
+            "data or explains how to get it."
         )
         if self.root is None:
             raise DataError(f"dataset {self.name}: no folder is given. {remedy}")

@@ -1,4 +1,4 @@
-"""Splits of data sets that come without: a seeded shuffle, cut by shares."""
+"""Splits for data sets without splits: a seeded shuffle, cut by shares."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 @dataclass(kw_only=True)
 class ShuffledSplits:
-    """Options of sources that cut a list into splits themselves.
+    """Options of sources that split a list themselves.
 
     The shuffle is Python's `random.Random(seed).shuffle`, as in the published code of MIA 2023.
 
@@ -28,13 +28,13 @@ class ShuffledSplits:
         """The items shuffled, each with its split.
 
         Raises:
-            ConfigError: If the shares do not leave something to every split.
+            ConfigError: If the shares leave a split empty.
         """
         train, val = self.fractions
         if not (train > 0 and val > 0 and train + val < 1):
             raise ConfigError(
                 f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
-                "above 0, their sum below 1."
+                "both above 0 and their sum below 1."
             )
         shuffled = list(items)
         random.Random(self.split_seed).shuffle(shuffled)

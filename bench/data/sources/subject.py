@@ -57,12 +57,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Raw:
-    """A subject as its files hold it, turned to RAS if it is a volume.
+    """A subject in the form of its files, turned to RAS if it is a volume.
 
     Attributes:
         image: (C, *S) of the file's type.
         labels: (*S) whole numbers, ids of the files; None without labels.
-        spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        spacing: Edge lengths of a voxel in mm, or 1 where the files do not state them.
         orientation: Axis codes that the image's file was stored in; empty for pictures.
         affine: (D + 1, D + 1), from voxels to mm in RAS; None where the files do not say.
         unit: Of the spacing: `mm`, or `px` where the files do not say.
@@ -86,7 +86,7 @@ class Raw:
 
     @property
     def lies_in_space(self) -> bool:
-        """Whether its file says where the volume lies in the world."""
+        """Whether its file gives the volume a position in space."""
         return self.affine is not None and len(self.orientation) == 3
 
 
@@ -97,7 +97,7 @@ class Sample:
     Attributes:
         image: (C, *S) float32.
         labels: (*S) whole numbers, ids of the declared classes; None without labels.
-        spacing: Edge lengths of a voxel in mm, or 1 where the files do not say.
+        spacing: Edge lengths of a voxel in mm, or 1 where the files do not state them.
         step: If not None, all intensities are whole multiples of it, from 0 to 255 times.
         grid: (D + 1, D + 1), from its voxels to those of the `Raw` that it was made from; None
             for generated subjects.

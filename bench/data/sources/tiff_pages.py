@@ -1,4 +1,4 @@
-"""What stacks and sequences of images share: sections of splits, and ranges of series."""
+"""Shared by stacks and sequences of images: sections of splits, and ranges of series."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TiffPages(Source):
         unknown = sorted(set(self.splits) - set(SPLITS))
         if unknown:
             raise ConfigError(
-                f"dataset.splits.{unknown[0]}: no such split; known are {', '.join(SPLITS)}."
+                f"dataset.splits.{unknown[0]}: no such split. Known: {', '.join(SPLITS)}."
             )
 
     def sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -43,7 +43,7 @@ class TiffPages(Source):
             what: What the series is, for messages.
 
         Raises:
-            ConfigError: If it is no range within the series.
+            ConfigError: If it is not a range within the series.
         """
         if limits is None:
             return 0, count

@@ -38,18 +38,18 @@ class TiffStacks(TiffPages):
             if len(slices) == 1 and not images.is_dir() and planes_are_colours(images):
                 raise DataError(
                     f"{images}: its planes are the colours of one slice, as tifffile writes stacks "
-                    "of 3. Save it with photometric='minisblack', if they are slices."
+                    "of 3. If they are slices, save it with photometric='minisblack'."
                 )
             maps = [None] * len(slices) if labels is None else _slices(labels)
             if len(maps) != len(slices):
                 raise DataError(
                     f"dataset {self.name}: {images} has {counted(len(slices), 'slice')}, but "
-                    f"{labels} has {len(maps)}. Give each slice its label map."
+                    f"{labels} has {len(maps)}. Give each slice one label map."
                 )
             if labels is not None and images.is_dir() != labels.is_dir():
                 raise DataError(
-                    f"dataset {self.name}: of {images} and {labels} only one is a folder. Give "
-                    "both as a folder with a file per slice, or both as a stack."
+                    f"dataset {self.name}: only one of {images} and {labels} is a folder. Give "
+                    "both as folders with one file per slice, or both as stacks."
                 )
             series = str(images.relative_to(root))
             what = f"the {counted(len(slices), 'slice')} of {images}"
@@ -101,7 +101,7 @@ class TiffStacks(TiffPages):
             found = sorted(root.glob(pattern))
             if len(found) > 1:
                 raise DataError(
-                    f"dataset {self.name}: {len(found)} files fit {pattern} in {root}: "
+                    f"dataset {self.name}: {len(found)} files match {pattern} in {root}: "
                     f"{found[0].name}, {found[1].name}. Name one in dataset.{option}."
                 )
             if found:
@@ -119,6 +119,7 @@ def _slices(path: Path) -> list[Path]:
     found = [file for file in files_in(path) if kind_in(file) in PICTURES]
     if not found:
         raise DataError(
-            f"{path}: is a folder without {', '.join(PICTURES)} files. Put a file per slice there."
+            f"{path}: is a folder without {', '.join(PICTURES)} files. Put one file per slice "
+            "there."
         )
     return found

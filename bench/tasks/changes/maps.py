@@ -11,7 +11,8 @@ from torch import Tensor
 from bench.pair import Pair
 from bench.spatial import jacobian_determinant, warp
 
-ONE_DIRECTION, INTENSITY, LI_WYATT, JACOBIAN = "one_direction", "intensity", "li_wyatt", "jacobian"
+ONE_DIRECTION, RELATIVE = "one_direction", "relative"
+INTENSITY, LI_WYATT, JACOBIAN = "intensity", "li_wyatt", "jacobian"
 LEAST, MOST = 1e-5, 1e7  # of a determinant whose logarithm is taken
 EDGES = 6.0  # voxels, width of the Gaussian under which Li and Wyatt look at edges
 

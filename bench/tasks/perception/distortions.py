@@ -14,12 +14,15 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from bench.data.preprocessing.insertion import Insertion
 from bench.spatial import integrate, warp
 
 Distort = Callable[[Tensor, float], Tensor]
 DEGREES, VOXELS = 10.0, 10.0  # the most by which a subject moves at strength 1
 ORDER = 3  # of the polynomial that the logarithm of a bias field is
 SMOOTHNESS = 0.1  # width of the Gaussian that smooths a deformation, of the shortest axis
+KEPT = 0.08  # share of the lines of k-space that undersampling keeps, in the middle
+LESION = (0.06, 0.12)  # radius, of the geometric mean of the axes
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,21 @@ class Distortion:
 def _noise(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
     seed = int(random.integers(2**31))
     return _by_torchio(lambda strength: ("Noise", {"mean": 0.0, "std": strength, "seed": seed}))
+
+
+def _rician(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
+    """Magnitude of a signal with Gaussian noise in its real and its imaginary part.
+
+    Source: Gudbjartsson & Patz, Magnetic Resonance in Medicine 34 (1995).
+    """
+    seed = int(random.integers(2**31))
+
+    def distort(image: Tensor, strength: float) -> Tensor:
+        drawn = np.random.default_rng(seed).standard_normal((2, *image.shape))
+        real, imaginary = strength * torch.from_numpy(drawn).to(image)
+        return torch.hypot(image + real, imaginary)
+
+    return distort
 
 
 def _blur(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
@@ -105,6 +123,28 @@ def _spikes(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
     )
 
 
+def _undersampling(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
+    """Lines of k-space across one axis are lost, one after the other, all but those in the middle.
+
+    A line is lost gradually before the next one is, so that it changes continuously.
+    """
+    axis = int(random.integers(len(shape)))
+    lines = shape[axis]
+    outside = np.abs(np.arange(lines) - lines // 2) > KEPT * lines / 2
+    place = np.full(lines, float(lines))
+    place[outside] = random.permutation(int(outside.sum()))
+
+    def distort(image: Tensor, strength: float) -> Tensor:
+        lost = np.clip(strength * outside.sum() - place, 0, 1)
+        weights = torch.from_numpy(np.fft.ifftshift(1 - lost)).to(image)
+        along = [1] * image.ndim
+        along[axis + 1] = lines
+        spectrum = torch.fft.fft(image, dim=axis + 1)
+        return torch.fft.ifft(spectrum * weights.view(along), dim=axis + 1).abs()
+
+    return distort
+
+
 def _by_torchio(arguments: Callable[[float], tuple[str, dict[str, Any]]]) -> Distort:
     """A transform of TorchIO; planes are volumes whose first axis has one voxel.
 
@@ -162,6 +202,25 @@ def _deformation(random: np.random.Generator, shape: tuple[int, ...]) -> Distort
     return lambda image, strength: deformed(image, velocity, strength)
 
 
+def _lesions(random: np.random.Generator, shape: tuple[int, ...]) -> Distort:
+    """Lesions appear one after the other, each gradually: see `Insertion` for what they are."""
+    size = float(np.prod(shape)) ** (1 / len(shape))
+    radius = [max(1.0, share * size) for share in LESION]
+    insertion = Insertion(radius=radius, seed=int(random.integers(2**31)))
+    known: list[Tensor] = []  # the image with 0, 1, 2, ... lesions
+
+    def distort(image: Tensor, strength: float) -> Tensor:
+        if not known or not torch.equal(known[0], image):
+            known[:] = [image]
+        whole = int(strength)
+        while len(known) < whole + 2:
+            changed, _ = insertion.into(known[-1].cpu().numpy(), "lesion", str(len(known)))
+            known.append(torch.from_numpy(changed).to(image))
+        return known[whole].lerp(known[whole + 1], strength - whole)
+
+    return distort
+
+
 def smooth_velocity(random: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
     """A random stationary velocity field (D, *S), its root mean square 1 voxel."""
     width = SMOOTHNESS * min(shape)
@@ -182,12 +241,15 @@ def deformed(image: Tensor, velocity: Tensor, strength: float) -> Tensor:
 
 ALL = {
     "noise": Distortion(_noise, 0.5, "standard deviation, of the range of intensities"),
+    "rician": Distortion(_rician, 0.5, "standard deviation, of the range of intensities"),
     "blur": Distortion(_blur, 8.0, "standard deviation of a Gaussian in voxels"),
     "bias": Distortion(_bias, 4.0, "largest coefficient of the logarithm's polynomial"),
     "gamma": Distortion(_gamma, 3.0, "logarithm of gamma"),
     "motion": Distortion(_motion, 1.5, "tens of degrees and voxels"),
     "ghosting": Distortion(_ghosting, 1.0, "share of the lines' intensity that is lost"),
     "spikes": Distortion(_spikes, 2.0, "height, of the spectrum's maximum"),
+    "undersampling": Distortion(_undersampling, 1.0, "share of the lines that can be lost"),
     "downsampling": Distortion(_downsampling, 15.0, "edge of a voxel, less 1"),
     "deformation": Distortion(_deformation, 8.0, "root mean square of the velocity in voxels"),
+    "lesions": Distortion(_lesions, 16.0, "how many"),
 }

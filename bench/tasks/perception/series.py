@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,12 +12,19 @@ from bench.errors import DataError
 from bench.pair import Pair
 from bench.scores.registry import APPEARANCES
 from bench.seeding import derive_seed
-from bench.tasks.perception.distortions import ALL, deformed, displacement, smooth_velocity
+from bench.tasks.perception.distortions import (
+    ALL,
+    Distort,
+    deformed,
+    displacement,
+    smooth_velocity,
+)
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
 
 GRADED, GEOMETRY, JND, PATH = "graded", "geometry", "jnd", "path"
 STEPS = 20  # along the true path
 REPEATS = 5  # of a scan, and as many other subjects
+KEPT = 1000  # distortions whose strengths are known to the next metric of a sweep
 GAIN = 0.5  # most of the logarithm of what a scan multiplies intensities by
 
 
@@ -42,6 +50,9 @@ class Series:
 
 class Reference:
     """A subject's image and what is made of it.
+
+    Those of equal arguments are equal: the metrics of a sweep, which see the same images, search
+    their strengths once.
 
     Args:
         image: (C, *S), of any intensities.
@@ -77,6 +88,13 @@ class Reference:
         self.subject, self.seed, self.device = subject, seed, device
         self.sizes = deformations
         self.errors = [squared_error(level) for level in levels]
+        self._key = (image.cpu().numpy().tobytes(), subject, (*levels,), (*deformations,), seed)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key[1:])
 
     def _unit(self, image: Tensor) -> Tensor:
         return (image.cpu() - self.low) / self.span
@@ -101,10 +119,12 @@ class Reference:
 
     def distorted(self, name: str) -> tuple[list[Tensor], list[float]]:
         """The image, scaled to 0 to 1, under a distortion of growing strength; the strengths."""
-        kind = ALL[name]
-        distort = kind.draw(self._random(GRADED, name), self.shape)
-        found = strengths(distort, self.image, self.errors, kind.most)
+        distort = self._graded(name)
+        found = list(_graded_strengths(self, name))
         return [distort(self.image, strength) for strength in found], found
+
+    def _graded(self, name: str) -> Distort:
+        return ALL[name].draw(self._random(GRADED, name), self.shape)
 
     def geometry(self, name: str) -> Series:
         """Deformations of growing size, each under a change of appearance that is drawn anew.
@@ -113,19 +133,24 @@ class Reference:
         more there is of deformation, the less of the change. Those that the change cannot bring to
         that error are left out.
         """
+        images, wanted = self._deformed(name)
+        order, found, pairs = [], [], []
+        for level, strength in _hiding_strengths(self, name):
+            image, change = images[level - 1], self._change(name, level)
+            changed = of_error(image, change(image, strength), self.image, wanted)
+            order.append(level)
+            found.append(self.sizes[level - 1])
+            pairs.append(self._pair(changed, self.image))
+        return Series(GEOMETRY, name, order, found, pairs)
+
+    def _deformed(self, name: str) -> tuple[list[Tensor], float]:
+        """The image under each deformation, and the error that all get."""
         velocity = smooth_velocity(self._random(GEOMETRY, name), self.shape)
         images = [deformed(self.image, velocity, size) for size in self.sizes]
-        kind, wanted = ALL[name], 2 * error(images[-1], self.image)
-        order, found, pairs = [], [], []
-        for level, (size, image) in enumerate(zip(self.sizes, images, strict=True), start=1):
-            change = kind.draw(self._random(GEOMETRY, name, level), self.shape)
-            reached = strengths(change, image, [wanted], kind.most, self.image)
-            if reached:
-                changed = of_error(image, change(image, reached[0]), self.image, wanted)
-                order.append(level)
-                found.append(size)
-                pairs.append(self._pair(changed, self.image))
-        return Series(GEOMETRY, name, order, found, pairs)
+        return images, 2 * error(images[-1], self.image)
+
+    def _change(self, name: str, level: int) -> Distort:
+        return ALL[name].draw(self._random(GEOMETRY, name, level), self.shape)
 
     def jnd(self, others: Sequence[Tensor]) -> Series:
         """The image and those of other subjects as further scans would show them.
@@ -176,3 +201,22 @@ class Reference:
         """PSNR in dB of the moving image under its displacement, against the range of this one."""
         wrong = error(self._unit(pair.warped[0]), self._unit(pair.fixed[0]))
         return float(-10 * np.log10(max(wrong, 1e-12)))
+
+
+@lru_cache(maxsize=KEPT)
+def _graded_strengths(reference: Reference, name: str) -> Sequence[float]:
+    """Strengths of a distortion that make the errors of the levels, as many as are reached."""
+    distort, most = reference._graded(name), ALL[name].most
+    return tuple(strengths(distort, reference.image, reference.errors, most))
+
+
+@lru_cache(maxsize=KEPT)
+def _hiding_strengths(reference: Reference, name: str) -> Sequence[tuple[int, float]]:
+    """Level of a deformation, and strength of the change that brings it to the error of all."""
+    images, wanted = reference._deformed(name)
+    found = []
+    for level, image in enumerate(images, start=1):
+        change, most = reference._change(name, level), ALL[name].most
+        reached = strengths(change, image, [wanted], most, reference.image)
+        found += [(level, strength) for strength in reached]
+    return tuple(found)

@@ -151,8 +151,8 @@ def refuse_batches(model: Any, learners: Sequence[Learner], setup: Setup) -> Non
         if setup.dataset.shapes is not None and size > 1:
             raise Unsupported(
                 f"{option}={size}: dataset={setup.dataset.name} has images of different sizes, "
-                f"which do not fit into one batch. Set {option}=1, or dataset.shape to crop or pad "
-                "all to one shape."
+                f"which cannot share a batch. Set {option}=1, or dataset.shape to crop or pad all "
+                "to one shape."
             )
 
 
@@ -163,12 +163,15 @@ def _refuse_metric(similarity: Any, learners: list[Learner], setup: Setup) -> No
     reason = reason or reason_without_landmarks(similarity, dataset.has_landmarks)
     looks_at = getattr(similarity, "mask", None)
     if not reason and looks_at == "foreground" and setup.experiment["dataset"]["added_noise"]:
-        reason = "dataset.added_noise makes all of an image foreground, which metric.mask asks for"
+        reason = (
+            "dataset.added_noise makes the whole image foreground, so metric.mask=foreground "
+            "selects everything"
+        )
     for learner in learners:
         there = learner.setup.dataset
         if not reason and learner.network.needs_labels and not there.has_labels:
             called = "the data set" if there is dataset else there.name
-            reason = f"its extractor learns from labels, and {called} has none"
+            reason = f"its extractor learns from labels, but {called} has none"
     if reason:
         raise Unsupported(
             f"metric={setup.experiment['metric']['name']} cannot be used on "
@@ -202,8 +205,8 @@ def try_out(parts: Parts, setup: Setup) -> None:
         value = value_of(f"metric={metric}", objective.similarity, moved)
     if "regularizer" in experiment.uses and not value.requires_grad:
         raise ConfigError(
-            f"metric={metric} has no gradient in the displacement: nothing can be learned from it. "
-            "It must look at pair.warped, pair.warped_labels, pair.mapped_landmarks or pair.u."
+            f"metric={metric} has no gradient in the displacement, so nothing can learn from it. "
+            "It must depend on pair.warped, pair.warped_labels, pair.mapped_landmarks or pair.u."
         )
 
 
@@ -219,14 +222,14 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise Unsupported(
-            f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). "
-            "Choose another model, or crop or pad the images by dataset.shape."
+            f"model={model} cannot take the {images} of dataset={dataset.name} ({reason}). Choose "
+            "another model, or crop or pad the images with dataset.shape."
         ) from error
     wanted = (1, dataset.ndim, *shape)
     if u.shape != wanted:
         raise Unsupported(
-            f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}; "
-            f"{wanted} is needed, one channel per axis."
+            f"model={model} returns a displacement of shape {tuple(u.shape)} for {images}, but "
+            f"needs {wanted}, one channel per axis."
         )
     return u, regularized
 

@@ -48,7 +48,7 @@ class ConditionedTraining(NetworkTraining):
     ) -> None:
         super().__init__(name, network, description, objective, training, masks)
         self.weights = network.weights
-        self.advice = f"larger λ by model.lambda_range (now {self.weights})"
+        self.advice = f"a larger λ in model.lambda_range (now {self.weights})"
 
     def drawn(self, position: int) -> float:
         """λ of a training sample."""

@@ -48,7 +48,7 @@ class Masks:
             if mask is None:
                 raise Unsupported(
                     f"task.within_mask=true: subject {name} of dataset={self.source.name} has no "
-                    "mask. Name a column of masks by dataset.mask, or leave within_mask out."
+                    "mask. Name a column of masks with dataset.mask, or leave within_mask out."
                 )
             self.known[name] = torch.from_numpy(mask)
         return torch.from_numpy(crop_or_pad(self.known[name].numpy(), shape, False))

@@ -11,8 +11,9 @@ from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
-from bench.errors import ConfigError, counted
+from bench.errors import ConfigError, Unsupported, counted
 from bench.models.building import finish_method
+from bench.models.change_networks import ChangeNetwork
 from bench.models.conditioned import Conditioned
 from bench.models.method import Method
 from bench.models.network import NetworkMethod
@@ -121,11 +122,14 @@ class RegistrationJob:
             self.trainable = self._training(self.model)
 
     def _training(self, network: nn.Module) -> NetworkTraining:
-        experiment, dataset = self.setup.experiment, self.dataset
-        augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
-        sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
-        description = {"network": {**experiment["model"], **sizes}}
-        pairs = TrainingPairs(dataset, augmentation, experiment.seed)
+        experiment = self.setup.experiment
+        description, pairs = self._training_data()
+        if isinstance(network, ChangeNetwork):
+            raise Unsupported(
+                f"model={experiment['model']['name']} cannot be used with task="
+                f"{experiment['task']['name']}: it maps changes and registers nothing. Set "
+                "task=changes."
+            )
         if isinstance(network, Variational):
             assert self.likelihood is not None
             further = (self.objective, pairs, self.likelihood, self.masks)
@@ -134,6 +138,14 @@ class RegistrationJob:
         if isinstance(network, Conditioned):
             return ConditionedTraining(self.name, network, *others)
         return NetworkTraining(self.name, network, *others)
+
+    def _training_data(self) -> tuple[dict[str, Any], TrainingPairs]:
+        """What checkpoints say about the network, and the training pairs."""
+        experiment, dataset = self.setup.experiment, self.dataset
+        augmentation = Augmentation.from_config(experiment["dataset"]["augmentation"])
+        sizes = {"ndim": dataset.ndim, "image_channels": dataset.channels}
+        description = {"network": {**experiment["model"], **sizes}}
+        return description, TrainingPairs(dataset, augmentation, experiment.seed)
 
     def make_ready(self, best: Path) -> None:
         """Reads the best weights of a network; moves metric and network to the device."""
@@ -168,7 +180,7 @@ class RegistrationJob:
     def validate(self, known: Sequence[Row]) -> Iterator[Row]:
         """Registers validation pairs, on which λ is chosen; nothing where no λ is used."""
         if "regularizer" in self.setup.experiment.uses and not self.dataset.members("val"):
-            print(f"{self.name}: without validation subjects nothing says whether λ is good")
+            print(f"{self.name}: without validation subjects λ cannot be validated")
         done = {(row["moving"], row["fixed"]) for row in known}
         names = self.dataset.ids
         pairs = self._validation_pairs()
@@ -216,7 +228,7 @@ class RegistrationJob:
         if outside:
             lie = "lies" if outside == 1 else "lie"
             landmarks = counted(outside, "landmark")
-            print(f"{self.name}: {landmarks} {lie} outside of the images, and do not count")
+            print(f"{self.name}: {landmarks} {lie} outside the images and do not count")
 
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""

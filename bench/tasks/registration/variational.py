@@ -1,6 +1,6 @@
 """Registration by a network that predicts a distribution of displacements, for the trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,12 +8,13 @@ from torch import Tensor
 
 from bench.data.batches.loading import TrainingPairs
 from bench.models.method import Objective
-from bench.models.prior import fitted_strength, kl_map
-from bench.models.variational import Variational, collapsed_share, sample
+from bench.models.variational import LEAST_LOG_VARIANCE, Variational, collapsed_share, sample
 from bench.pair import Pair
 from bench.similarity.likelihood import Likelihood
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.training import NetworkTraining
+
+COLLAPSED = 0.5  # share of the variances at their floor from which on a run warns
 
 
 class VariationalTraining(NetworkTraining):
@@ -52,12 +53,12 @@ class VariationalTraining(NetworkTraining):
         """`loss`, `similarity`, `kl`, the prior's strength and the share of collapsed variances."""
         pair = self.training.batch(positions, device)
         posterior = network(pair.moving, pair.fixed)
-        strength = fitted_strength(posterior.mean, posterior.log_variance)
         assert isinstance(self.network, Variational)
+        strength = self.network.fitted_strength(posterior)
         self.network.remember(strength)
         drawn = pair.at(sample(posterior))
         similarity = self.likelihood.map(drawn, posterior.log_noise).mean()
-        kl = kl_map(posterior.mean, posterior.log_variance, strength).mean()
+        kl = self.network.kl_map(posterior, strength).mean()
         return {
             "loss": similarity + kl,
             "similarity": similarity,
@@ -66,6 +67,22 @@ class VariationalTraining(NetworkTraining):
             "log_beta": strength.log_beta,
             "collapsed": collapsed_share(posterior),
         }
+
+    def warnings(self, history: Sequence[Mapping[str, float]]) -> list[str]:
+        """What a training should be distrusted for: a posterior that has collapsed.
+
+        Args:
+            history: A row per validation.
+        """
+        for row in history:
+            share = row.get("train_collapsed", 0.0)
+            if share >= COLLAPSED:
+                return [
+                    f"the posterior has collapsed: at step {row['step']:g}, {share:.0%} of its "
+                    f"variances are at their floor of e^{LEAST_LOG_VARIANCE:g} squared voxels, so "
+                    "its KL divergence says little of changes. Fewer trainer.steps end before that."
+                ]
+        return []
 
     def _validated(
         self, network: Callable[..., Any], pair: Pair, first: int
@@ -90,4 +107,4 @@ def surprise(
         posterior: `bench.models.flow.Posterior`.
     """
     reconstruction = likelihood.map(pair, posterior.log_noise)
-    return reconstruction, kl_map(posterior.mean, posterior.log_variance, network.strength)
+    return reconstruction, network.kl_map(posterior, network.strength)

@@ -1,1 +1,1 @@
-"""Plots of the page that answer the pointer; the figures beside the page show the same."""
+"""Interactive plots of the page; the figures beside the page show the same."""

@@ -1,0 +1,188 @@
+"""Whether metrics that see a deformation under changed appearance also register better."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from bench.analysis.numbers.bootstrap import LEVEL, Bootstrap
+from bench.analysis.numbers.comparisons import Comparison
+from bench.analysis.numbers.fronts import at_equal_smoothness
+from bench.analysis.numbers.paired import ALPHA, bootstrap_of
+from bench.analysis.numbers.perception import Perceived
+from bench.analysis.numbers.wording import interval, signed
+from bench.scores.registry import SCORES
+
+GEOMETRY = "geometry"
+FEWEST = 4  # metrics
+DRAWS = 10_000  # of the permutations, where there are more
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Geometry score and registration of the same metrics on one data set.
+
+    Attributes:
+        name: Of the comparison of registrations.
+        score: By which registrations are judged: Dice, or TRE.
+        smoothness: Mean SD log J at which they are.
+        rows: A row for each metric: `comparison`, `label`, `metric`, `geometry` and the score, each
+            with NAME_low and NAME_high.
+        correlation: Spearman's, positive if metrics of a better geometry register better.
+        low: Lower limit of its 95 % interval, by a bootstrap over images and over test pairs.
+        high: Upper limit.
+        null: (n,) correlations where metrics are permuted: all, or random ones of many.
+    """
+
+    name: str
+    score: str
+    smoothness: float
+    rows: pd.DataFrame
+    correlation: float
+    low: float
+    high: float
+    null: np.ndarray
+
+    @property
+    def p(self) -> float:
+        """Share of the permutations with a correlation as far from 0."""
+        return _share_as_far(self.null, self.correlation)
+
+
+def agreements(
+    comparisons: Sequence[Comparison], perceived: Sequence[Perceived]
+) -> list[Agreement]:
+    """For each comparison of registrations, if its data set is one of perception, too.
+
+    Images must be read alike, apart from the noise that is added to them; metrics go by their
+    names, learned ones as they were trained. Metrics of which there are several variants are left
+    out, and data sets of fewer than four metrics.
+
+    Args:
+        comparisons: Of registrations.
+        perceived: Of `bench.analysis.numbers.perception.perceived`.
+    """
+    found = []
+    for comparison in comparisons:
+        noise = comparison.reading.get("added_noise")
+        for other in perceived:
+            same = (other.dataset, other.reading.get("added_noise")) == (comparison.dataset, noise)
+            one = _agreement(comparison, other) if same else None
+            if one is not None:
+                found.append(one)
+    return found
+
+
+def _agreement(comparison: Comparison, perceived: Perceived) -> Agreement | None:
+    smoothness, registered = at_equal_smoothness(comparison)
+    metrics = {
+        entry.label: entry.metric for entry in comparison.entries if entry.label in registered
+    }
+    geometry = {
+        metric: variants[0][GEOMETRY]
+        for metric, variants in perceived.trained().items()
+        if len(variants) == 1
+    }
+    unique = [label for label in metrics if list(metrics.values()).count(metrics[label]) == 1]
+    labels = [label for label in unique if metrics[label] in geometry]
+    if len(labels) < FEWEST:
+        return None
+    images = pd.DataFrame({label: geometry[metrics[label]] for label in labels}).dropna()
+    pairs = registered[labels].dropna()
+    of_images, of_pairs = Bootstrap(np.arange(len(images))), bootstrap_of(comparison)
+    kept = of_pairs.of(pairs.index.to_numpy())
+    sign = 1 if SCORES[comparison.lead].best == "max" else -1
+    x, y = images.mean().to_numpy(), sign * pairs.mean().to_numpy()
+    drawn = _correlations(
+        _ranks(
+            of_images.means(images.to_numpy())[::-1]
+        ),  # draws of its own, not those of the pairs
+        _ranks(sign * kept.means(pairs.to_numpy())),
+    )
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    rows = [
+        {
+            "comparison": comparison.name,
+            "label": label,
+            "metric": metrics[label],
+            **_limits(GEOMETRY, images[label], of_images),
+            **_limits(comparison.lead, pairs[label], kept),
+        }
+        for label in labels
+    ]
+    return Agreement(
+        comparison.name,
+        comparison.lead,
+        smoothness,
+        pd.DataFrame(rows),
+        float(_correlations(_ranks(x), _ranks(y))),
+        float(low),
+        float(high),
+        _permuted(x, y),
+    )
+
+
+def _limits(name: str, values: pd.Series, bootstrap: Bootstrap) -> dict[str, float]:
+    low, high = bootstrap.interval(values.to_numpy())
+    return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks along the last axis, of mean 0 and length 1; all 0 where all values are one."""
+    ranks = rankdata(values, axis=-1)
+    ranks -= ranks.mean(-1, keepdims=True)
+    length = np.sqrt(np.square(ranks).sum(-1, keepdims=True))
+    return ranks / np.where(length > 0, length, 1)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return (first * second).sum(-1)
+
+
+def _permuted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlations of x with y in every order, or in random ones where there are many."""
+    if factorial(len(y)) <= DRAWS:
+        orders = np.array(list(permutations(range(len(y)))))
+    else:
+        random = np.random.default_rng(0)
+        orders = random.permuted(np.tile(np.arange(len(y)), (DRAWS, 1)), axis=1)
+    return _correlations(_ranks(x)[None], _ranks(y)[orders])
+
+
+def _share_as_far(null: np.ndarray, value: float) -> float:
+    return float((np.abs(null) >= abs(value) - 1e-9).mean())
+
+
+def agreement_sentences(found: Sequence[Agreement]) -> list[str]:
+    """What each data set says, and all together."""
+    said = [_sentence(one) for one in found]
+    if len(found) > 1:
+        random = np.random.default_rng(0)
+        null = np.mean([random.choice(one.null, DRAWS) for one in found], axis=0)
+        mean = float(np.mean([one.correlation for one in found]))
+        said.append(
+            f"Over {len(found)} data sets the mean rank correlation is {signed(mean, 2)} (p = "
+            f"{_share_as_far(null, mean):.2g}, metrics permuted within each): perception "
+            f"{_verdict(mean, _share_as_far(null, mean))} registration."
+        )
+    return said
+
+
+def _sentence(one: Agreement) -> str:
+    return (
+        f"{one.name}: over {len(one.rows)} metrics the rank correlation of the geometry score with "
+        f"{SCORES[one.score].title} at equal smoothness (SD log J {one.smoothness:.3f}) is "
+        f"{signed(one.correlation, 2)} (95 % interval {interval(one.low, one.high, 2)}, p = "
+        f"{one.p:.2g}): perception {_verdict(one.correlation, one.p)} registration."
+    )
+
+
+def _verdict(correlation: float, p: float) -> str:
+    if p >= ALPHA:
+        return "cannot be shown to predict"
+    return "predicts" if correlation > 0 else "predicts the contrary of"

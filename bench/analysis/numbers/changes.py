@@ -1,0 +1,153 @@
+"""How well maps find changes: means over test pairs with intervals, and mean curves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
+from bench.analysis.numbers.comparisons import KEY, described
+from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.config.identity import digest
+from bench.scores.registry import MAIN, SCORES
+from bench.store.folder import CLASSES, CURVES, PAIRS
+
+TASK = "changes"
+OF_TRUTH = ("within", "change", "components", "smallest")  # settings of the task
+OF_METHOD = ("both_directions", "controls")
+DEFAULTS = {"smallest": 1}
+COLUMNS = ["comparison", "dataset", "label", "metric", "weight", "seeds", "pairs", "run"]
+HEIGHTS = ("tpr", "precision")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a report says of changes.
+
+    Attributes:
+        rows: `COLUMNS`, `auc`, which may be NaN, and each score of changes that runs have as NAME,
+            NAME_low and NAME_high, its mean over test pairs with a 95 % bootstrap interval; `run`
+            is one of those that are averaged.
+        curves: `comparison`, `label`, `metric`, `map`, `rate`, and `HEIGHTS` likewise.
+        regions: `comparison`, `label`, `metric`, `class`, `map_mean` and `map_rank` likewise.
+    """
+
+    rows: pd.DataFrame
+    curves: pd.DataFrame
+    regions: pd.DataFrame
+
+
+def detection(records: Records) -> Detection:
+    """The runs of the task, seeds averaged first; those are compared that share data and truth."""
+    runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
+    pairs = _by_run(records, PAIRS)
+    readings = {run: _reading(records.configs[run]) for run in runs}
+    grounds = {run: _ground(records.summaries[run], readings[run], pairs[run]) for run in runs}
+    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
+    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
+    curves, classes = _by_run(records, CURVES), _by_run(records, CLASSES)
+    found: tuple[list[dict[str, Any]], ...] = ([], [], [])
+    for ground, name in sorted(names.items(), key=lambda item: item[1]):
+        for alike, facts in _methods(records, [run for run in runs if grounds[run] == ground]):
+            facts = {"comparison": name, **facts}
+            first = pairs[alike[0]]
+            clusters = cluster_pairs(first["moving"].tolist(), first["fixed"].tolist())
+            bootstrap = Bootstrap(clusters.codes)
+            order = pd.MultiIndex.from_frame(first[KEY])
+            of_pairs = [pairs[run] for run in alike]
+            known = [n for n, s in SCORES.items() if s.kind == TASK and n in of_pairs[0]]
+            facts_of_rows = {"seeds": len(alike), "pairs": len(first), "run": alike[0]}
+            found[0].append({**facts, **facts_of_rows, **_means(of_pairs, known, order, bootstrap)})
+            for table, columns, by, several in (
+                (curves, HEIGHTS, ["map", "rate"], found[1]),
+                (classes, ("map_mean", "map_rank"), ["class"], found[2]),
+            ):
+                parts = [table[run] for run in alike if run in table]
+                for key, part in pd.concat(parts).groupby(by, sort=False) if parts else ():
+                    said = dict(zip(by, key, strict=True))
+                    several.append({**facts, **said, **_means([part], columns, order, bootstrap)})
+    rows, points, regions = map(pd.DataFrame, found)
+    scores = [name for name in rows if name not in COLUMNS]
+    return Detection(
+        rows.reindex(columns=list(dict.fromkeys([*COLUMNS, "auc", *scores]))), points, regions
+    )
+
+
+def _by_run(records: Records, file: str) -> dict[str, pd.DataFrame]:
+    return {str(run): rows for run, rows in records.table(file).groupby("run")}
+
+
+def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How images were read, and what maps are judged by."""
+    task = {key: config["task"].get(key, DEFAULTS.get(key)) for key in OF_TRUTH}
+    task = {key: value for key, value in task.items() if value != DEFAULTS.get(key)}
+    return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
+
+
+def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
+    subjects = sorted(rows[KEY].to_numpy().tolist())
+    return Ground(
+        summary["dataset"],
+        summary["schema"],
+        str(summary.get("data")),
+        digest(reading),
+        len(subjects),
+        digest(subjects),
+    )
+
+
+def _methods(records: Records, runs: list[str]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """Runs that differ in the seed alone, and what tells them from others."""
+    settings = {
+        run: {
+            **training_settings(records.configs[run]),
+            **{f"task.{key}": records.configs[run]["task"].get(key) for key in OF_METHOD},
+        }
+        for run in runs
+    }
+    summaries = described(records, settings)
+    labels = variant_labels(summaries, settings)
+    alike: dict[tuple[str, str, float | None], list[str]] = {}
+    for one in summaries:
+        alike.setdefault((one["metric"], one["variant"], one["weight"]), []).append(one["run"])
+    weights = {key[:2]: {k[2] for k in alike if k[:2] == key[:2]} for key in alike}
+    for key in sorted(alike, key=lambda k: (metric_order(k[0]), labels[k[:2]], k[2] or 0.0)):
+        label = labels[key[:2]]
+        if len(weights[key[:2]]) > 1:
+            label += f", λ = {key[2]:g}"
+        dataset = records.summaries[alike[key][0]]["dataset"]
+        facts = {"dataset": dataset, "label": label, "metric": key[0], "weight": key[2]}
+        yield alike[key], facts
+
+
+def _means(
+    tables: Sequence[pd.DataFrame],
+    columns: Sequence[str],
+    order: pd.MultiIndex,
+    bootstrap: Bootstrap,
+) -> dict[str, float]:
+    """Means over test pairs of columns that are averaged over seeds first, with intervals.
+
+    Args:
+        tables: Rows of each seed.
+        columns: Of which.
+        order: The test pairs as the bootstrap has them; those without a row are left out.
+        bootstrap: Draws test pairs.
+    """
+    by_pair = pd.concat(tables).groupby(KEY)[list(columns)].mean().reindex(order)
+    found: dict[str, float] = {}
+    for name in columns:
+        values = by_pair[name].to_numpy(float)
+        low, high = bootstrap.interval(values)
+        mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        found |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Those of the maps of the methods."""
+    return curves[curves["map"] == MAIN] if len(curves) else curves

@@ -1,0 +1,63 @@
+"""Rows of exported results: of test pairs, and of the images of perception."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.reading.exported_tables import (
+    IMAGES_TABLE,
+    PAIRS_TABLE,
+    SCORES_TABLE,
+    fault,
+    read_table,
+)
+
+IMAGE_TEXTS = ("run", "subject")
+PAIR_TEXTS = ("pairs", "moving", "fixed")
+
+
+def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
+    before = read_table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
+    after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
+    for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
+        if "pair" not in table:
+            raise fault(folder / file, "is not a table of results: it lacks the column pair")
+    runs = pd.DataFrame(
+        [{"id": row["id"], "run": name, "pairs": row["pairs"]} for name, row in finished.items()],
+        columns=["id", "run", "pairs"],
+    )
+    unknown = runs[~runs["pairs"].isin(before["pairs"])]
+    if len(unknown):
+        raise fault(folder / PAIRS_TABLE, f"lacks the test pairs of {unknown['run'].iloc[0]}")
+    expected = runs.merge(before, on="pairs")
+    found = after[after["id"].isin(runs["id"])]
+    rows = expected.merge(found, on=["id", "pair"], how="outer", indicator=True)
+    odd = rows.loc[(rows["_merge"] != "both") | rows.duplicated(["id", "pair"]), "id"]
+    if len(odd):
+        run = runs.set_index("id")["run"][odd.iloc[0]]
+        raise fault(folder / SCORES_TABLE, f"does not have one row for each test pair of {run}")
+    order = {name: place for place, name in enumerate(runs["id"])}
+    rows = rows.sort_values(["id", "pair"], key=lambda c: c.map(order) if c.name == "id" else c)
+    return rows.drop(columns=["id", "pairs", "pair", "_merge"]).reset_index(drop=True)
+
+
+def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
+    if not finished:
+        return pd.DataFrame({"run": [], "subject": []})
+    path = folder / IMAGES_TABLE
+    if not path.exists():
+        raise fault(path, "is missing")
+    rows = read_table(path, IMAGE_TEXTS, None)
+    names = {str(row["id"]): name for name, row in finished.items()}
+    rows = rows[rows["run"].isin(list(names))]
+    lacking = [name for run, name in names.items() if run not in set(rows["run"])]
+    if lacking:
+        raise fault(path, f"has no image of {lacking[0]}")
+    if rows.duplicated(["run", "subject"]).any():
+        twice = rows.loc[rows.duplicated(["run", "subject"]), "subject"].iloc[0]
+        raise fault(path, f"has {twice} of a run twice")
+    return rows.assign(run=rows["run"].map(names)).reset_index(drop=True)

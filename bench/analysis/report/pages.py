@@ -1,0 +1,66 @@
+"""What the pages of Markdown have in common: their place, links, figures and sections."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.analysis.plots.drawings import Drawing
+from bench.analysis.plots.saving import write_figure
+from bench.analysis.plots.style import RESOLUTION
+from bench.analysis.reading.exported_tables import is_exported
+from bench.analysis.report.markup import Table, markdown
+from bench.errors import BenchError
+
+
+def check_place(out: Path, images: Path, results: Sequence[Path], beginning: str) -> None:
+    """Refuses a place where a page would replace something else.
+
+    Args:
+        out: The page.
+        images: Folder of its figures.
+        results: Folders that it is made of.
+        beginning: How such a page begins.
+
+    Raises:
+        BenchError: If there is another file, or the page would lie among exported tables.
+    """
+    if out.is_dir():
+        raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
+    for folder in results:
+        if is_exported(folder) and out.resolve().is_relative_to(folder.resolve()):
+            raise BenchError(
+                f"--out {out}: lies among the tables of --results {folder}. Name a file outside "
+                "that folder."
+            )
+    if out.exists() and not out.read_bytes().startswith(beginning.encode()):
+        raise BenchError(
+            f"--out {out}: exists, and this command did not write it. Name another file."
+        )
+    if images.exists() and not images.is_dir():
+        raise BenchError(f"--images {images}: is a file. Name a folder.")
+
+
+def write_figures(drawings: Sequence[Drawing], images: Path) -> None:
+    """Writes figures as PNG."""
+    images.mkdir(parents=True, exist_ok=True)
+    for drawing in drawings:
+        write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
+
+
+def link(target: Path, out: Path) -> str:
+    """The address of a file from a page."""
+    return Path(os.path.relpath(target, out.parent)).as_posix()
+
+
+def figure(drawing: Drawing, caption: str, out: Path, images: Path) -> str:
+    """A figure of a page, with its caption."""
+    file = link(images / f"{drawing.name}.png", out)
+    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+
+
+def section(title: str, *tables: Table) -> Iterator[str]:
+    """A heading and tables; nothing where all are empty."""
+    filled = [table for table in tables if table.rows]
+    if filled:
+        yield f"## {title}"
+        yield from map(markdown, filled)

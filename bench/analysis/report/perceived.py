@@ -1,0 +1,142 @@
+"""Perception as one page of Markdown with figures, and whether it agrees with registration."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.analysis.numbers.agreement import Agreement, agreement_sentences, agreements
+from bench.analysis.numbers.comparisons import compare
+from bench.analysis.numbers.extractors import extractor_rows
+from bench.analysis.numbers.perception import (
+    perceived,
+    perception_rows,
+    perception_runs,
+    perception_sentences,
+)
+from bench.analysis.numbers.wording import interval
+from bench.analysis.plots.drawings import Drawing
+from bench.analysis.plots.perception import draw_agreement, draw_perception
+from bench.analysis.plots.style import styled
+from bench.analysis.reading.results import read_results
+from bench.analysis.report.markup import Cell, Table, markdown
+from bench.analysis.report.overview import extractors_table, provenance_table
+from bench.analysis.report.pages import check_place, figure, link, section, write_figures
+from bench.analysis.report.perception import perception_tables
+from bench.errors import BenchError
+from bench.scores.registry import SCORES, score_of
+from bench.store.escaping import for_markdown
+from bench.store.files import write_atomically
+
+BEGINNING = "# Perception: results\n\nThis page is computed from the runs in ["
+READING = (
+    "[perception.md](perception.md) says what metrics are shown, and defines the scores. They are "
+    "means over images, seeds averaged first; intervals are of 95 % by a bootstrap over images."
+)
+WITH_REGISTRATION = (
+    "Registrations are judged at equal smoothness, see [results.md](results.md). Intervals of rank "
+    "correlations are of a bootstrap over images and test pairs at once, the metrics being given; "
+    "p is the share of permutations of the metrics with a correlation as far from 0."
+)
+
+
+def write_perceived(
+    results: Path, registrations: Path | None, runs: str, out: Path, images: Path
+) -> int:
+    """Writes the page and its figures.
+
+    Args:
+        results: Folder of results with runs of perception, or of tables that were exported.
+        registrations: The same with registrations, which perception is compared with; None for
+            those in `results`, if there are any.
+        runs: Which runs of perception, by the names of their folders.
+        out: The file, in Markdown.
+        images: Folder of its figures, PNG.
+
+    Returns:
+        How many runs of perception there are.
+
+    Raises:
+        StoreError: If there are no such runs, or tables are damaged.
+        BenchError: If no run of perception has finished, or the page has no place.
+    """
+    folders = [results, *([registrations] if registrations else [])]
+    check_place(out, images, folders, BEGINNING)
+    records = read_results(results, runs)
+    shown = perceived(records)
+    if not shown:
+        raise BenchError(
+            f"--results {results}: no run of perception has finished. `python run.py "
+            "task=perception` makes one."
+        )
+    others = records if registrations is None else read_results(registrations)
+    found = agreements(compare(others), shown)
+    rows = perception_rows(shown)
+    with styled():
+        heat_maps, agreed = list(draw_perception(rows)), list(draw_agreement(found))
+        write_figures([*heat_maps, *agreed], images)
+    provenance = provenance_table(records, perception_runs(records))
+    said = [*perception_sentences(rows), *agreement_sentences(found)]
+    parts = [
+        _origin(results, registrations, runs, out, images),
+        READING,
+        "## In short",
+        "\n".join(f"- {for_markdown(text)}" for text in said),
+        *_figures(heat_maps, out, images),
+        *section("Scores", *perception_tables(rows)),
+        *_agreement(found, agreed, out, images),
+        *section("Extractors", extractors_table(extractor_rows(results))),
+        *section("Where the numbers come from", provenance),
+    ]
+    write_atomically(out, "\n\n".join(part.strip("\n") for part in parts) + "\n")
+    return sum(variant.seeds for one in shown for variant in one.variants)
+
+
+def _origin(results: Path, registrations: Path | None, runs: str, out: Path, images: Path) -> str:
+    command = f"python -m bench perception --results {shlex.quote(str(results))}"
+    if registrations is not None:
+        command += f" --registrations {shlex.quote(str(registrations))}"
+    if runs != "*":
+        command += f" --runs {shlex.quote(runs)}"
+    command += f" --out {shlex.quote(str(out))} --images {shlex.quote(str(images))}"
+    folder = link(results, out)
+    return (
+        f"{BEGINNING}{folder}]({folder}). The following command writes it and overwrites "
+        f"edits:\n\n    {command}"
+    )
+
+
+def _figures(drawings: Sequence[Drawing], out: Path, images: Path) -> Iterator[str]:
+    for drawing in drawings:
+        yield figure(drawing, drawing.caption, out, images)
+
+
+def _agreement(
+    found: Sequence[Agreement], drawings: Sequence[Drawing], out: Path, images: Path
+) -> Iterator[str]:
+    if found:
+        yield "## With registration"
+        yield WITH_REGISTRATION
+        yield from _figures(drawings, out, images)
+        for score in dict.fromkeys(one.score for one in found):
+            yield markdown(_table([one for one in found if one.score == score], score))
+
+
+def _table(found: Sequence[Agreement], score: str) -> Table:
+    """Geometry score and registration of each metric."""
+    titles = [score_of("geometry").title, f"{SCORES[score].title} at equal smoothness"]
+    table = Table("agreement", "", ["data set", "metric", *titles], texts=2, names=1)
+    for one in found:
+        ordered = one.rows.sort_values("geometry", ascending=False, kind="stable")
+        table.sections.append(
+            [
+                [Cell(one.name, one.name), Cell(row["label"], row["label"])]
+                + [_cell(row, name) for name in ("geometry", score)]
+                for row in ordered.to_dict("records")
+            ]
+        )
+    return table
+
+
+def _cell(row: dict, name: str) -> Cell:
+    limits = interval(row[f"{name}_low"], row[f"{name}_high"])
+    return Cell(f"{row[name]:.3f} ({limits})", row[name])

@@ -1,0 +1,141 @@
+"""What people said: which of two images is nearer to a third."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.files.images import read_raw
+from bench.data.sources.csv_table import read_table
+from bench.data.sources.roles import FIXED
+from bench.data.sources.source import Source
+from bench.data.sources.subject import Subject
+from bench.errors import DataError
+from bench.pair import Pair
+
+IMAGES = ("reference", "a", "b")
+SHARE = "preferring_b"
+JUDGED = "judged/"  # begins the subjects of images.csv that are such references
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """A reference and two images, and how people chose.
+
+    Attributes:
+        files: The images, by `IMAGES`.
+        names: As the table writes them.
+        preferring_b: Share of people to whom b is nearer, from 0 to 1.
+    """
+
+    files: Mapping[str, Path]
+    names: Mapping[str, str]
+    preferring_b: float
+
+    @property
+    def subject(self) -> str:
+        """The reference, as images.csv names it."""
+        return JUDGED + self.names["reference"]
+
+
+def read_judgements(path: Path) -> list[Triplet]:
+    """The rows of a CSV table with the columns reference, a, b and preferring_b.
+
+    Args:
+        path: The table; images are files relative to it.
+
+    Raises:
+        DataError: If it cannot be read, an image is missing, or a share is not from 0 to 1.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"task.judgements={path}: no such file. Write a CSV with the columns "
+            f"{', '.join(IMAGES)}, {SHARE} there."
+        )
+    found = []
+    for row in read_table(path, (*IMAGES, SHARE)):
+        for name in IMAGES:
+            if not row[name]:
+                raise DataError(f"{path}: line {row.line} has no image for {name}. Fill it in.")
+            if not (path.parent / row[name]).exists():
+                raise DataError(
+                    f"{path}: line {row.line}: {name} {path.parent / row[name]}: no such file. "
+                    "Paths are relative to the table."
+                )
+        names = {name: row[name] for name in IMAGES}
+        files = {name: path.parent / row[name] for name in IMAGES}
+        found.append(Triplet(files, names, _share(path, row.line, row[SHARE])))
+    return found
+
+
+def _share(path: Path, line: int, cell: str) -> float:
+    try:
+        share = float(cell)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise DataError(
+            f"{path}: line {line} has {cell or 'nothing'} for {SHARE}: must be the share of people "
+            "to whom b is nearer, from 0 to 1."
+        )
+    return share
+
+
+@dataclass
+class JudgedImages:
+    """Reads judged images as those of a data set.
+
+    Args:
+        source: Of the data set.
+        dataset: Whose images the metric is built for.
+        device: Where pairs are put.
+    """
+
+    source: Source
+    dataset: PreparedDataset
+    device: torch.device
+    _known: dict[Path, Tensor] = field(default_factory=dict)
+
+    def pair(self, triplet: Triplet, name: str) -> Pair:
+        """Image a or b as moving image, the reference as fixed one.
+
+        Raises:
+            DataError: If one cannot be read, is not like those of the data set, or they differ in
+                size.
+        """
+        image, reference = (self._read(triplet.files[which]) for which in (name, "reference"))
+        if image.shape != reference.shape:
+            raise DataError(
+                f"{triplet.files[name]}: has shape {tuple(image.shape[2:])} and its reference "
+                f"{triplet.names['reference']} {tuple(reference.shape[2:])}. Crop or pad them to "
+                "one, or set dataset.shape."
+            )
+        return Pair(image, reference)
+
+    def check(self, triplets: Sequence[Triplet]) -> None:
+        """Reads all images once, so that a fault is found before extractors are trained."""
+        for triplet in triplets:
+            for name in ("a", "b"):
+                self.pair(triplet, name)
+            self._known.clear()
+
+    def _read(self, path: Path) -> Tensor:
+        """(1, C, *S), preprocessed as the data set's."""
+        if path not in self._known:
+            dataset, name = self.dataset, self.dataset.name
+            ignore = getattr(self.source, "ignore_affine", False)
+            raw = read_raw([path], None, dataset.ndim, ignore)
+            image = self.source.preprocess(Subject(path.name, "test", path), raw).image
+            if dataset.roles is not None and len(image) == dataset.stored_channels:
+                image = image[list(dataset.roles[FIXED])]
+            if len(image) != dataset.channels:
+                raise DataError(
+                    f"{path}: has {len(image)} channel(s), and images of {name} show "
+                    f"{dataset.channels}. Give files like those of {name}."
+                )
+            self._known[path] = torch.from_numpy(image)[None].float().to(self.device)
+        return self._known[path]
