@@ -395,7 +395,7 @@ def test_an_image_has_the_same_points_in_each_row(tmp_path):
     with open(tmp_path / "subjects.csv", "a") as file:
         file.write("b.nii,a.nii,b.csv,b.csv\n")
     with pytest.raises(
-        DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, but an earlier"
+        DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, but an"
     ):
         source.subjects()
 

@@ -500,7 +500,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(good, cut), "cannot be read as NIfTI"),
         (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
         (registrar, PairOfFiles(good, html), "page.html: is a web page, such as a login"),
-        (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|lies elsewhere"),
+        (registrar, PairOfFiles(good, good, odd), "labels 400 are outside|place the same voxel"),
         (
             registrar,
             PairOfFiles(good, good, stack),
