@@ -41,6 +41,7 @@ SETTINGS = {
     "select=val_dice": "criterion that chooses λ; also val_loss, val_dice_bounded",
     "refine=N": "at most N further λ after a sweep, while the best one is at the border",
     "results_dir=DIR": "folder for everything that is written (default results)",
+    "model.conditioned=lambda": "trains one network for all λ of a sweep",
     "model.trained=RUN": "tests the network of a finished run on another data set",
     "dataset.root=PATH": "folder of a data set's files",
     "regularizer.weight=X": "the weight λ; default: the tuned one for data set and metric",
@@ -79,7 +80,8 @@ def run_job(config: DictConfig) -> None:
         results = Path(config.results_dir)
         first = outcome.summary is not None and not (in_sweep or outcome.before)
         if first and len(list_folders(results)) == 1:
-            print_next_steps(results)
+            words = launched.overrides.task
+            print_next_steps(results, [word for word in words if word.startswith("task=")])
     except Exception as error:
         if in_sweep:
             overrides = " ".join(launched.overrides.task)

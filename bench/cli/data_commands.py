@@ -42,22 +42,31 @@ Overrides = Annotated[
 
 @app.command("list")
 def list_datasets() -> None:
-    """List data sets: description, licence, size, folder, and whether they are ready."""
+    """List data sets: size, licence, folder; which are ready, and how to get the others."""
     from rich.console import Console
 
     console = Console(highlight=False)
     for path in option_files("dataset"):
-        experiment = _experiment(path.stem, None, Path("results"), None)
-        about = experiment["dataset"].get("about", {})
+        name = path.stem
+        experiment = _experiment(name, None, Path("results"), None)
+        section = experiment["dataset"]
+        about = section.get("about", {})
         count = is_ready(make_source(experiment))
-        ready = f"[bold]ready, {counted(count, 'subject')}[/]" if count is not None else "not there"
+        if count is not None:
+            state = f"[bold]ready, {counted(count, 'subject')}[/]"
+        elif section.get("root") is None:
+            state = f"your files; `python -m bench data check {name} --root DIR` checks them"
+        elif about.get("url"):
+            state = f"missing; `python -m bench data prepare {name}` downloads it"
+        else:
+            state = f"missing; `python -m bench data prepare {name}` says how to get it"
         facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
-        if (described := readme(path.stem)).is_file():
+        if "root" in section:
+            facts = [f"in {section['root']}", *facts] if section["root"] else []
+        if (described := readme(name)).is_file():
             facts.append(f"see {described}")
-        if "root" in experiment["dataset"]:
-            facts.insert(0, f"in {experiment['dataset']['root'] or 'dataset.root=DIR'}")
-        console.print(f"[bold]{path.stem:<16}[/]{ready}")
-        for line in (headline(path), "; ".join(facts)):
+        console.print(f"[bold]{name:<16}[/]{state}", soft_wrap=True)
+        for line in filter(None, (headline(path), "; ".join(facts))):
             console.print(f"{'':<16}{for_rich(line)}", soft_wrap=True)
 
 

@@ -39,15 +39,16 @@ def print_outcome(outcome: Outcome) -> None:
         print(f"{name} is damaged: {damage}", file=sys.stderr)
 
 
-def print_next_steps(results: Path) -> None:
+def print_next_steps(results: Path, task: Sequence[str]) -> None:
     """Prints three commands to try after a first run.
 
     Args:
         results: Folder of the results.
+        task: The words of its command that choose the task.
     """
     where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
     words = [f"results_dir={quoted(str(results))}"] if where else []
-    sweep = shlex.join(["metric=mse,ncc,mind", "seed=0,1", *words])
+    sweep = shlex.join([*task, "metric=mse,ncc,mind", "seed=0,1", *words])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),

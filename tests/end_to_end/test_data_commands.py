@@ -39,6 +39,18 @@ def test_list_names_every_data_set(bench: Command) -> None:
     assert "CC-BY-SA 4.0" in outcome.out
 
 
+def test_list_says_what_to_do_for_each_data_set(
+    tmp_path: Path, bench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without the folder datasets
+    states = dict(re.findall(r"^(\w+) +(\S.*)$", bench("data", "list").out, re.MULTILINE))
+    prepare = "`python -m bench data prepare hippocampus` downloads it"
+    assert states["hippocampus"] == f"missing; {prepare}"
+    assert states["brain"] == "missing; `python -m bench data prepare brain` says how to get it"
+    check = "`python -m bench data check nifti --root DIR` checks them"
+    assert states["nifti"] == f"your files; {check}"
+
+
 def test_check_prints_what_is_there_and_draws_it(
     cells: Path, tmp_path: Path, bench: Command
 ) -> None:

@@ -101,6 +101,12 @@ def test_metric_is_judged_recorded_and_reported(
     )
 
 
+def test_first_run_names_a_sweep_of_the_same_task(results: Path, run: Command) -> None:
+    outcome = run(*TASK, "metric=mse", "task.images=1", at(results))
+    assert outcome.code == 0, outcome.err
+    assert "next: python run.py -m task=perception metric=mse,ncc,mind seed=0,1 " in outcome.out
+
+
 def test_killed_run_goes_on_with_the_images_that_are_left(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def draw_synthesized(path: Path, planes: Planes, title: str) -> None:
         draw_image(panel, plane, darkest, brightest)
         panel.set_title(name)
     drawn = _draw_difference(panels[3], planes.output, planes.truth)
-    panels[3].set_title("output less truth")
+    panels[3].set_title("output − truth")
     figure.colorbar(drawn, ax=panels[3], shrink=0.8)
     for panel in panels:
         panel.set_axis_off()
@@ -106,7 +106,7 @@ def outputs_panel(labels: Sequence[str], runs: Sequence[Planes]) -> Any:
         panel.set(xticks=[], yticks=[], aspect="equal")
         panel.grid(visible=False)
         panel.spines[:].set_visible(False)
-    panels[1, 0].set_ylabel("less truth")
+    panels[1, 0].set_ylabel("minus truth")
     return figure
 
 
