@@ -238,7 +238,7 @@ def test_methods_whose_best_weight_is_an_end_of_those_tried_are_named(tmp_path):
             good = 0.8 if weight == best else 0.5
             write_run(tmp_path, settings, 0.5 + SPREAD, val_dice=good, variant=metric)
     (said,) = (text for text in texts(tmp_path) if text.startswith("The best λ"))
-    assert " with mse: " in said
+    assert "λ of mse is" in said
 
 
 def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(results):
@@ -313,7 +313,7 @@ def test_noise_is_ranked_by_itself_and_the_least_error_ranks_first(tmp_path):
                 write_run(tmp_path, settings, **scores, variant=f"{metric}{noise}")
     found = [said for said in find(Request(tmp_path)).conclusions if "Mean ranks" in said.text]
     assert [said.about for said in found] == [OVER_ALL, f"{OVER_ALL} (noise 0.1)"]
-    assert "Mean ranks over 4 data sets (at least 4): mind 1.0, ncc 2.0, mse 3.0." in found[0].text
+    assert "(at least 4 are needed): mind 1.0, ncc 2.0, mse 3.0." in found[0].text
     assert "mse 1.0, ncc 2.0, mind 3.0." in found[1].text
 
 

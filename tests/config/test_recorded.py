@@ -119,7 +119,7 @@ def test_recorded_run_cannot_trust_another(tmp_path):
     """Its configuration says `trust` for itself, and names a run that would run code."""
     evil = recorded(tmp_path / "evil", {"metric._target_": "os.system"})
     folder = recorded(tmp_path / "results", {"trust": True, "model.trained": str(evil.path)})
-    with pytest.raises(ConfigError, match=r"metric._target_='os.system' is no class"):
+    with pytest.raises(ConfigError, match=r"'os.system' is a class that conf/ does not name"):
         load_setup(folder)
 
 

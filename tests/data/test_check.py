@@ -272,7 +272,7 @@ def edit_csv(root, change):
         (lambda rows: [*rows, [rows[1][0], "test"]], "is listed in test and in train"),
         (lambda rows: [*rows, ["", "test"]], "line 9 has no subject_id"),
         (lambda rows: [[";".join(row)] for row in rows], "Separate columns by commas"),
-        (lambda rows: rows[:1], "has no rows."),
+        (lambda rows: rows[:1], "has no rows below its header."),
         (lambda rows: [*rows, ["gone", "test"]], "gone"),
     ],
 )

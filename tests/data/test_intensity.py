@@ -131,7 +131,7 @@ def test_impossible_settings_are_refused(section, words):
 def test_32_bit_pixels_are_not_divided_into_nothing(top):
     image = np.arange(60, dtype=np.uint32).reshape(1, 6, 10) * np.uint32(top // 59)
     raw = Raw(image, None, (1.0, 1.0))
-    with pytest.raises(DataError, match=r"x: intensities run from 0 to .* kept"):
+    with pytest.raises(DataError, match=r"x: intensities run from 0 to .* would keep"):
         preprocess(raw, "x", "y", TABLE, Intensity("bits"))
 
 

@@ -150,7 +150,7 @@ def test_volume_is_read_by_its_bytes(tmp_path, kind, name):
 def test_nifti_whose_name_says_otherwise_of_gzip_is_told_its_name(tmp_path):
     plain = write_nifti(tmp_path / "plain.nii", ARRAY)
     plain.rename(tmp_path / "plain.nii.gz")
-    with pytest.raises(DataError, match=r"is not compressed, and .* Rename it to plain\.nii\."):
+    with pytest.raises(DataError, match=r"is not compressed, but .* Rename it to plain\.nii\."):
         read_volume(tmp_path / "plain.nii.gz")
     write_nifti(tmp_path / "x.nii.gz", ARRAY).rename(tmp_path / "x.nii")
     with pytest.raises(DataError, match=r"is compressed by gzip, .* Rename it to x\.nii\.gz\."):

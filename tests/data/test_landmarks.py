@@ -131,7 +131,7 @@ def test_missing_and_binary_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: cannot be read \(No such file"):
         read_points(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x80,\x81")
-    with pytest.raises(DataError, match=r"x\.csv: is no text"):
+    with pytest.raises(DataError, match=r"x\.csv: is not text"):
         read_points(tmp_path / "x.csv")
 
 
@@ -210,7 +210,7 @@ def test_millimetres_are_not_taken_for_voxels(tmp_path, signs, outside):
     voxels = np.array([[1, 2, 3], [18, 2, 3], [1, 16, 3], [18, 16, 14]])
     points = (voxels * 0.5 + affine[:3, 3]) * signs
     lines = [",".join(map(str, point)) for point in points]
-    with pytest.raises(DataError, match=f"{outside} of 4 points lie outside .* as mm"):
+    with pytest.raises(DataError, match=f"{outside} of 4 points lie outside .* if they are mm"):
         read_landmarks(written(tmp_path, "\n".join(["x,y,z", *lines])), raw)
     lines = [",".join(map(str, point)) for point in voxels]
     found = read_landmarks(written(tmp_path, "\n".join(["x,y,z", *lines, "-1,5,5"])), raw)
@@ -313,7 +313,7 @@ def test_sets_without_points_have_none(tmp_path):
 @pytest.mark.parametrize(
     ("moving", "fixed", "words"),
     [
-        (TWO, ([[1, 2]], None), "test0 has 2 landmarks, and test1, to which it is registered, 1"),
+        (TWO, ([[1, 2]], None), "test0 has 2 landmarks, and test1, to which it is registered, has"),
         (
             (TWO[0], ("1", "2")),
             (TWO[0], ("2", "1")),
@@ -394,7 +394,9 @@ def test_an_image_has_the_same_points_in_each_row(tmp_path):
     source = table_of_pairs(tmp_path)
     with open(tmp_path / "subjects.csv", "a") as file:
         file.write("b.nii,a.nii,b.csv,b.csv\n")
-    with pytest.raises(DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, an earlier"):
+    with pytest.raises(
+        DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, but an earlier"
+    ):
         source.subjects()
 
 

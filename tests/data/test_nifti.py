@@ -494,5 +494,5 @@ def test_header_that_does_not_say_where_voxels_are_is_refused(tmp_path, name, pl
 
 @pytest.mark.parametrize("label", [1e30, -1e30])
 def test_labels_beyond_whole_numbers_are_refused(label):
-    with pytest.raises(DataError, match=r"label 1e\+30 is beyond 9007199254740992"):
+    with pytest.raises(DataError, match=r"label 1e\+30 exceeds 9007199254740992"):
         whole(np.array([0.0, label]), Path("x.nii"))

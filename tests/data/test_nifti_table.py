@@ -248,8 +248,8 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
         (table(comma=";"), "subjects.csv: lacks the column .*; it has image;labels;split. Separate "
          "columns by commas"),
         ("", "lacks the column image; it has none"),
-        ("image,split\n", "subjects.csv: has no rows. Add a row for each subject"),
-        ("image,split\n\n\n", "has no rows."),
+        ("image,split\n", "subjects.csv: has no rows below its header. Add at least one"),
+        ("image,split\n\n\n", "has no rows below its header."),
         (table() + ",a_labels.nii.gz,train\n", "line 9 has no image. Fill it in"),
         (PAIRS + "h.nii,,train\n", "line 6 has no fixed image. Fill it in"),
         (PAIRS + ",h.nii,train\n", "line 6 has no moving image. Fill it in"),

@@ -93,7 +93,9 @@ def test_first_pattern_that_fits_is_taken(root):
 
 def test_pattern_that_fits_several_files_is_refused(root):
     splits = {**THREE, "test": {"images": ["none.tif", "images/*.tif"]}}
-    words = r"2 files fit images/\*.tif in .*: a.tif, b.tif. Name one in dataset.splits.test.images"
+    words = (
+        r"2 files match images/\*.tif in .*: a.tif, b.tif. Name one in dataset.splits.test.images"
+    )
     with pytest.raises(DataError, match=words):
         source(root, splits).subjects()
 
@@ -124,7 +126,7 @@ def test_stack_of_another_number_of_labels_is_refused(root):
 
 def test_labels_of_another_shape_are_refused(root, tmp_path):
     write_tiff(root / "labels" / "b.tif", np.zeros((5, 8, 9), np.uint8))
-    words = r"labels/b.tif: has \(8, 9\) pixels, but its image b.tif has \(8, 10\). Give"
+    words = r"labels/b.tif: has \(8, 9\) pixels, but its image b.tif has \(8, 10\). Resample"
     with pytest.raises(DataError, match=words):
         prepare(source(root), tmp_path / "cache")
 

@@ -612,7 +612,7 @@ def test_different_shapes_ask_for_batches_of_one(
             "subject_id,SPLIT\nperson0,train\nperson1,val\nstranger,test\n",
             "of subject stranger is missing.",
         ),
-        ("subject_id,SPLIT\nperson0\n", "known are train, val, test."),
+        ("subject_id,SPLIT\nperson0\n", "known: train, val, test."),
     ],
 )
 def test_bad_list_of_subjects(

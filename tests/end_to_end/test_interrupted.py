@@ -77,7 +77,7 @@ def test_run_killed_before_its_first_checkpoint_starts_again(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*RUN, at(results))
     assert outcome.code == 0, outcome.err
-    assert "going on" not in outcome.out
+    assert "continuing" not in outcome.out
     assert numbers(read_summary(only_run(results))) == numbers(undisturbed)
 
 
@@ -199,7 +199,7 @@ def test_interrupted_run_without_training_says_how_many_pairs_are_done(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err
-    assert f"disturbed direct on demo: going on {done}" in outcome.out
+    assert f"disturbed direct on demo: continuing {done}" in outcome.out
     assert table(results) == registered
 
 
@@ -232,7 +232,7 @@ def test_interrupted_before_the_first_pair_starts_again(
     monkeypatch.delenv("TEST_DISTURBANCE")
     outcome = run(*DIRECT, at(results))
     assert outcome.code == 0, outcome.err
-    assert "going on" not in outcome.out
+    assert "continuing" not in outcome.out
 
 
 def test_training_interrupted_in_its_test_goes_on(

@@ -76,5 +76,5 @@ def test_launcher_without_its_plugin_says_what_to_install(tmp_path: Path) -> Non
     outcome = run_process(*SWEEP, "hydra/launcher=ray", at(tmp_path / "results"))
     assert outcome.line == (
         "hydra/launcher=ray: its plugin is not installed. To install it, run pip install "
-        "'registration-bench[ray]' gets it."
+        "'registration-bench[ray]'."
     )

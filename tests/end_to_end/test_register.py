@@ -94,9 +94,9 @@ def test_written_fields_are_scored_as_the_run_was(
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["dice,dice_before", "0.4,0.5", "0.1,0.6"], "Dice fell on 2 of 2 pairs; "),
+        (["dice,dice_before", "0.4,0.5", "0.1,0.6"], "Dice fell on 2 of 2 pairs. "),
         (["dice,dice_before,tre,tre_before", "0.4,0.5,1,2", "0.1,0.6,1,2"], "Dice fell on 2 of 2"),
-        (["tre,tre_before", "4,3", "5,3", "9,1"], "TRE grew on 3 of 3 pairs; "),
+        (["tre,tre_before", "4,3", "5,3", "9,1"], "TRE grew on 3 of 3 pairs. "),
         (["dice,dice_before", "0.4,0.5", "0.6,0.6"], None),
         (["dice,dice_before,tre,tre_before", "0.6,0.5,4,3", "0.1,0.6,4,3"], None),
         (["dice,dice_before", "0.4,0.5", ","], None),

@@ -335,7 +335,7 @@ def test_run_that_another_process_holds_is_left_to_it(swept: Path, run: Command)
         assert [row[0] for row in planned] == ["running", "finished", "missing"]
         outcome = run(*sweep)
     assert outcome.code == 0
-    assert f"left to another process: {held.name} is running" in outcome.err
+    assert f"left to another process: Another process is running {held.name}" in outcome.err
     assert outcome.err.splitlines()[-2:] == ["running: regularizer.scale=1", RESUMES]
     assert "1 running, 2 finished" in outcome.out.splitlines()
     assert set(written(swept)) == {*before, lost / "summary.json"}
@@ -380,4 +380,4 @@ def test_two_processes_divide_a_sweep(tmp_path: Path, demo_cache: Path) -> None:
     assert "".join(out for out, _ in printed).count("autoencoder on demo: best at step") == 1
     assert len([path for path in results.glob("extractors/*") if path.name[0] != "."]) == 1
     assert any("4 finished" in out.splitlines() for out, _ in printed)
-    assert any("left to another process: demo-deepsim_ae" in err for _, err in printed)
+    assert any("is running demo-deepsim_ae" in err for _, err in printed)

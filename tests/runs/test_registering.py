@@ -495,7 +495,7 @@ def test_files_unlike_the_runs_are_one_line(
         (registrar, PairOfFiles(flat_root / "image6.tif", good), "is a 2D image"),
         (of_slices, PairOfFiles(good, good), "is a volume of"),
         (registrar, PairOfFiles(wide, good), r"has shape \(21, 22, 18\) after preprocessing,"),
-        (registrar, PairOfFiles(coarse, good), "has voxels of 1 x 1 x 1 mm, and .* 1 x 1.2 x 1 mm"),
+        (registrar, PairOfFiles(coarse, good), "has voxels of 1 x 1 x 1 mm, but .* 1 x 1.2 x 1 mm"),
         (registrar, PairOfFiles(good, holes), "voxels are not finite"),
         (registrar, PairOfFiles(good, cut), "cannot be read as NIfTI"),
         (registrar, PairOfFiles(good, tmp_path / "none.nii"), "none.nii: no such file"),
@@ -529,7 +529,7 @@ def test_other_channels_are_refused(as_stored: tuple[Folder, Path], tmp_path: Pa
     registrar = Registrar(folder)
     registrar.dataset.index["channels"] = 2  # type: ignore[index]
     good = root / "image4.nii.gz"
-    with pytest.raises(DataError, match=r"has 1 channel\(s\), but .* registers images of 2"):
+    with pytest.raises(DataError, match=r"has 1 channel\(s\), but .* registers images with 2"):
         registrar.register(PairOfFiles(good, good), tmp_path)
 
 

@@ -267,7 +267,7 @@ def test_waiting_claim_says_for_whom_and_gets_the_folder_when_the_other_lets_go(
         pass
     assert holder.wait() == 0
     assert capsys.readouterr().err == (
-        f"waiting for demo-ncc-abc, which process {holder.pid} on {platform.node()} holds\n"
+        f"waiting for demo-ncc-abc, held by process {holder.pid} on {platform.node()}\n"
     )
 
 

@@ -154,7 +154,7 @@ def judged(tmp_path) -> Path:
         (HEAD + "r.tif,gone.tif,far.tif,1\n", "gone.tif: no such file. Paths are relative to the"),
         (HEAD + "r.tif,,far.tif,1\n", "line 2 has no image for a. Fill it in."),
         ("reference,a,b\nr.tif,near.tif,far.tif\n", "lacks the column preferring_b"),
-        (HEAD, "lists nothing"),
+        (HEAD, "has no rows below its header"),
         (None, "task.judgements="),
     ],
 )

@@ -148,7 +148,7 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
             Unsupported,
             "model=variational cannot be used with metric=ncc: it models",
         ),
-        (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: is not for"),
+        (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: does not apply"),
         (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],
 )

@@ -56,18 +56,30 @@ def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
     if not runs:
         return pd.DataFrame(columns=COLUMNS)
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
+    problems = sorted({problem_of(records.summaries[run]) for run in runs})
+    found: list[dict[str, Any]] = []
+    for problem in problems:
+        posed = [run for run in runs if problem_of(records.summaries[run]) == problem]
+        for name, alike in _comparisons(records, posed, tables):
+            row_of = {"comparison": f"{name}, {problem}", "dataset": _dataset(records, alike)}
+            found += [{**row_of, **row} for row in _of_comparison(records, alike, tables, select)]
+    return pd.DataFrame(found)
+
+
+def _dataset(records: Records, runs: Sequence[str]) -> str:
+    return str(records.summaries[runs[0]]["dataset"])
+
+
+def _comparisons(
+    records: Records, runs: Sequence[str], tables: Mapping[str, pd.DataFrame]
+) -> Iterator[tuple[str, list[str]]]:
+    """Runs of one problem that may be compared, by what their comparison is called."""
     readings = {run: _reading(records.configs[run]) for run in runs}
     grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
     roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
     names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
-    found: list[dict[str, Any]] = []
     for ground, name in sorted(names.items(), key=lambda item: item[1]):
-        alike = [run for run in runs if grounds[run] == ground]
-        problem = problem_of(records.summaries[alike[0]])
-        said = name if f"problem {problem}" in name else f"{name}, {problem}"
-        for row in _of_comparison(records, alike, tables, select):
-            found.append({"comparison": said, "dataset": ground.dataset, **row})
-    return pd.DataFrame(found)
+        yield name, [run for run in runs if grounds[run] == ground]
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_table(
         if column in read and columns.count(column) > 1:
             raise DataError(f"{path}: has several columns {column}. Rename or delete all but one.")
     if not rows:
-        raise DataError(f"{path}: has no rows. Add a row for each subject.")
+        raise DataError(f"{path}: has no rows below its header. Add at least one.")
     return rows
 
 
