@@ -1,5 +1,6 @@
 """Identities of runs and extractors: hashes of everything that can change their numbers."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -180,7 +181,14 @@ def _task_identity(experiment: Experiment) -> dict[str, Any]:
     for name, folder in (("persons", root), ("judgements", Path())):
         if isinstance(section.get(name), str):
             section[name] = table_digest(folder / section[name])
-    return section
+    return {name: _whole(value) for name, value in section.items()}
+
+
+def _whole(value: Any) -> Any:
+    """A number, or each of a list, without decimals where they are 0: 34.0 dB are 34 dB."""
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def table_digest(path: Path) -> str:
@@ -192,8 +200,12 @@ def table_digest(path: Path) -> str:
         return str(path)
     content = path.read_bytes()
     found = hashlib.sha256(content)
-    for cell in sorted(set(content.decode("utf-8", "replace").replace("\n", ",").split(","))):
-        named = path.parent / cell.strip().strip('"')
+    cells: set[str] = set()
+    with suppress(csv.Error):  # which its reader refuses
+        for line in csv.reader(content.decode("utf-8", "replace").splitlines()):
+            cells.update(cell.strip() for cell in line)
+    for cell in sorted(cells):
+        named = path.parent / cell
         with suppress(OSError, ValueError):  # what is no name of a file
             if named.is_file():
                 found.update(named.read_bytes())

@@ -434,3 +434,16 @@ def test_what_is_missing_from_a_configuration_is_named(place, line):
         del (config[section] if section else config)[key]
     with pytest.raises(ConfigError, match=line):
         Experiment.from_config(config)
+
+
+def test_numbers_of_the_task_count_as_they_are_and_not_as_they_are_written():
+    def identities(*overrides):
+        composed = experiment(["metric=ncc", *overrides])
+        return json.dumps([run_identity(composed, DATA, {}), variant_identity(composed, DATA)])
+
+    for task, written in (
+        ("perception", ("levels=[34,28]", "levels=[34.0,28.0]", "levels=[34.5,28]")),
+        ("synthesis", ("factor=1", "factor=1.0", "factor=1.5")),
+    ):
+        first, same, other = (identities(f"task={task}", f"task.{one}") for one in written)
+        assert first == same != other

@@ -14,7 +14,7 @@ from bench.data.batches.loading import read_pairs
 from bench.data.cache.preparing import cache_folder
 from bench.data.preprocessing.insertion import Insertion
 from bench.data.setup import make_source
-from bench.errors import ConfigError
+from bench.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
 
@@ -149,3 +149,16 @@ def test_cache_and_training_do_not_know_of_it_and_runs_do(tmp_path):
 def test_other_values_are_refused(setting, said):
     with pytest.raises(ConfigError, match=f"^{said}"):
         Insertion.from_config(setting)
+
+
+@pytest.mark.parametrize(
+    ("plain", "setting", "said"),
+    [
+        (np.zeros((1, 20, 24), np.float32), "blob", "the image of other shows no tissue"),
+        (image((20, 24)), {"kinds": ["blob"], "radius": [60, 60]}, "a radius of 60 voxels has no"),
+        (image((20, 24)), {"kinds": ["doubled"], "radius": [20, 20]}, "no room in an image of 20"),
+    ],
+)
+def test_image_without_room_for_a_change_is_refused(plain, setting, said):
+    with pytest.raises(DataError, match=said):
+        Insertion.from_config(setting).into(plain, "one", "other")

@@ -31,6 +31,14 @@ class L1:
         return (pair.warped - pair.fixed).abs().mean()
 
 
+class UndefinedForNoise(L1):
+    """L1 that is NaN for images that differ everywhere."""
+
+    def __call__(self, pair) -> Tensor:
+        differs = pair.warped != pair.fixed
+        return super().__call__(pair) + (torch.nan if differs.all() else 0)
+
+
 class Disturbed(L1):
     """L1 during whose k-th training step something happens: `TEST_DISTURBANCE=SIGKILL:k`.
 

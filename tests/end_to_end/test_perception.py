@@ -194,6 +194,12 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     assert run(*TASK, *overrides, at(results)).line.startswith(words)
 
 
+def test_metric_that_is_no_number_for_an_image_orders_nothing(results: Path, run: Command) -> None:
+    metric = ["metric=custom", "metric.name=odd", "metric._target_=custom_parts.UndefinedForNoise"]
+    line = run(*TASK, *metric, at(results)).line
+    assert "odd on demo: the metric is nan for an image beside test000, and orders nothing." in line
+
+
 def test_volumes_are_distorted_and_drawn(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,16 @@ def test_change_may_be_components_of_a_class(changed):
             Unsupported,
             r"task.change=lesion: is no class of dataset=demo. Known: CSF",
         ),
+        (
+            {"change": "background"},
+            Unsupported,
+            r"task.change=background: is no class of dataset=demo. Known: CSF",
+        ),
+        (
+            {"change": "CSF"},
+            Unsupported,
+            r"task.change=CSF: is the truth, and dataset.insert would put in changes",
+        ),
     ],
 )
 def test_other_settings_are_refused(arguments, error, said, changed):

@@ -208,3 +208,11 @@ def test_content_of_tables_and_images_counts_for_the_identity(judged: Path) -> N
     (judged / "table.csv").write_text(HEAD + "r.tif,near.tif,far.tif,0.5\n")
     assert table_digest(judged / "table.csv") != known
     assert table_digest(judged / "none.csv") == str(judged / "none.csv")
+
+
+def test_content_of_an_image_with_a_comma_in_its_name_counts(judged: Path) -> None:
+    (judged / "table.csv").write_text(HEAD + 'r.tif,near.tif,"far, later.tif",0.5\n')
+    (judged / "far, later.tif").write_bytes((judged / "far.tif").read_bytes())
+    known = table_digest(judged / "table.csv")
+    (judged / "far, later.tif").write_bytes((judged / "near.tif").read_bytes())
+    assert table_digest(judged / "table.csv") != known

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, DataError
 from bench.seeding import derive_seed
 
 BLOB, CAVITY, DOUBLED = "blob", "cavity", "doubled"
@@ -90,11 +90,14 @@ class Insertion:
 
         Returns:
             The changed image, and a mask (*S), True where more than half of it is the change.
+
+        Raises:
+            DataError: If the image shows no tissue, or has no room for the change.
         """
         random = np.random.default_rng(derive_seed(self.seed, "insert", moving, fixed))
         kind = self.kinds[int(random.integers(len(self.kinds)))]
         radius = random.uniform(self.radius[0], self.radius[1])
-        looks = _Tissue(image, radius)
+        looks = _Tissue(image, radius, fixed or "a training subject")
         level = None if kind == DOUBLED else looks.level(bright=kind == BLOB)
         place = looks.place(level, random)
         share = np.zeros(image.shape[1:], np.float32)
@@ -102,6 +105,8 @@ class Insertion:
         around = tuple(slice(*ends) for ends in window)
         start = [first for first, _ in window]
         share[around] = _shape(share[around].shape, start, place, radius, random)
+        if (share > 0.5).all():
+            raise _too_large(radius, share.shape)
         axes = tuple(range(1, image.ndim))
         if level is None:
             values = looks.double(place, share, random)
@@ -118,9 +123,13 @@ class _Tissue:
     Args:
         image: (C, *S).
         radius: Voxels.
+        subject: How messages call the image.
+
+    Raises:
+        DataError: If nothing in the image is brighter than the rest.
     """
 
-    def __init__(self, image: np.ndarray, radius: float) -> None:
+    def __init__(self, image: np.ndarray, radius: float, subject: str) -> None:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
 
         width = radius / 2
@@ -133,6 +142,11 @@ class _Tissue:
         self.range = high - low
         self.fine = fine
         self.tissue = fine > low + TISSUE * self.range
+        if not self.tissue.any():
+            raise DataError(
+                f"dataset.insert: the image of {subject} shows no tissue, since nothing in it is "
+                "brighter than the rest. Leave the subject out, or set dataset.insert=null."
+            )
         depth = distance_transform_edt(np.pad(self.tissue, 1, mode="edge"))
         depth = depth[(slice(1, -1),) * mean.ndim]
         room = min(radius, float(np.quantile(depth[self.tissue], 0.9)))
@@ -172,6 +186,8 @@ class _Tissue:
         apart = np.linalg.norm(grid - np.reshape(place, (-1, *[1] * share.ndim)), axis=0)
         nearby = (apart >= APART[0] * self.radius) & (apart <= APART[1] * self.radius)
         within = nearby & self.tissue if (nearby & self.tissue).any() else nearby
+        if not within.any():
+            raise _too_large(self.radius, share.shape)
         covered = share > 0.5
         best, most = self.image, -1.0
         for _ in range(CANDIDATES):
@@ -216,6 +232,14 @@ def _shape(
         phase, bulge = random.uniform(0, 2 * np.pi), random.uniform(0, BULGE)
         reach += radius * bulge * np.cos(directions @ along + phase)
     return 1 / (1 + np.exp(((distance - reach) / EDGE).clip(-50, 50)))
+
+
+def _too_large(radius: float, shape: Sequence[int]) -> DataError:
+    size = " x ".join(map(str, shape))
+    return DataError(
+        f"dataset.insert.radius: a change with a radius of {radius:.3g} voxels has no room in an "
+        f"image of {size} voxels. Choose a smaller radius, or set dataset.insert=null."
+    )
 
 
 def _drawn(wanted: np.ndarray, random: np.random.Generator) -> tuple[int, ...]:

@@ -92,13 +92,18 @@ class Changes:
                 f"task.within=labels: dataset={dataset.name} has no labels. Set "
                 "task.within=foreground, or null to count all voxels."
             )
-        if self.change is not None and self.change not in dataset.class_names:
+        if self.change is not None and self.change not in dataset.class_names[1:]:
             known = ", ".join(dataset.class_names[1:]) or "none, as it has no labels"
             raise Unsupported(
                 f"task.change={self.change}: is no class of dataset={dataset.name}. Known: {known}."
             )
         truth = Truth(dataset, self.within, self.change, self.components, self.smallest)
         controls = healthy(dataset, self.controls, truth.label) if self.controls else []
+        if self.change is not None and dataset.insertion is not None:
+            raise Unsupported(
+                f"task.change={self.change}: is the truth, and dataset.insert would put in changes "
+                "that count as none. Set dataset.insert=null, or task.change=null."
+            )
         parts = parts_with_data(setup)
         learns = isinstance(parts.model, ChangeNetwork) and parts.model.needs_truth
         if learns and self.change is None and dataset.insertion is None:
@@ -107,7 +112,3 @@ class Changes:
                 "there are none. Set dataset.insert, or task.change to a class of the labels."
             )
         return ChangesJob(setup, parts, self.both_directions, truth, controls)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

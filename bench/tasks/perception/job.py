@@ -1,5 +1,6 @@
 """The work of one run of perception, and its figure."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from bench.data.batches.loading import read_images
 from bench.data.setup import Setup, make_source
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED
-from bench.errors import counted
+from bench.errors import ConfigError, counted
 from bench.pair import Pair
 from bench.scores.perception import agreement
 from bench.seeding import derive_seed
@@ -155,8 +156,15 @@ class PerceptionJob:
 
     @torch.no_grad()
     def _distance(self, pair: Pair, subject: str) -> float:
+        """D of a pair; raises ConfigError if it is not finite."""
         torch.manual_seed(derive_seed(self.seed, subject, "metric"))
-        return float(self.metric(pair))
+        distance = float(self.metric(pair))
+        if not math.isfinite(distance):
+            raise ConfigError(
+                f"{self.name}: the metric is {distance} for an image beside {subject}, and orders "
+                "nothing. It must return a finite number for any two images."
+            )
+        return distance
 
     def _judged(self, subject: str, triplets: Sequence[Triplet]) -> TestCase:
         """One reference with every two images that people chose between."""
