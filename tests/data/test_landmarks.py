@@ -394,9 +394,7 @@ def test_an_image_has_the_same_points_in_each_row(tmp_path):
     source = table_of_pairs(tmp_path)
     with open(tmp_path / "subjects.csv", "a") as file:
         file.write("b.nii,a.nii,b.csv,b.csv\n")
-    with pytest.raises(
-        DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, but an"
-    ):
+    with pytest.raises(DataError, match=r"line 3 gives a\.nii the landmarks b\.csv, but an"):
         source.subjects()
 
 

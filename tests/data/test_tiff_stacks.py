@@ -93,9 +93,7 @@ def test_first_pattern_that_fits_is_taken(root):
 
 def test_pattern_that_fits_several_files_is_refused(root):
     splits = {**THREE, "test": {"images": ["none.tif", "images/*.tif"]}}
-    words = (
-        r"2 files match images/\*.tif in .*: a.tif, b.tif. Name one in dataset"
-    )
+    words = r"2 files match images/\*.tif in .*: a.tif, b.tif. Name one in dataset"
     with pytest.raises(DataError, match=words):
         source(root, splits).subjects()
 
