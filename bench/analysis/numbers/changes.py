@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
-from bench.analysis.numbers.comparisons import KEY, described
-from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.comparisons import KEY, comparable, described
+from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.config.identity import digest
 from bench.scores.registry import MAIN, SCORES
 from bench.store.folder import CLASSES, CURVES, PAIRS
 
@@ -46,13 +45,11 @@ def detection(records: Records) -> Detection:
     runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
     pairs = _by_run(records, PAIRS)
     readings = {run: _reading(records.configs[run]) for run in runs}
-    grounds = {run: _ground(records.summaries[run], readings[run], pairs[run]) for run in runs}
-    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
-    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
+    subjects = {run: sorted(pairs[run][KEY].to_numpy().tolist()) for run in runs}
     curves, classes = _by_run(records, CURVES), _by_run(records, CLASSES)
     found: tuple[list[dict[str, Any]], ...] = ([], [], [])
-    for ground, name in sorted(names.items(), key=lambda item: item[1]):
-        for alike, facts in _methods(records, [run for run in runs if grounds[run] == ground]):
+    for name, compared in comparable(records, readings, subjects):
+        for alike, facts in _methods(records, compared):
             facts = {"comparison": name, **facts}
             first = pairs[alike[0]]
             clusters = cluster_pairs(first["moving"].tolist(), first["fixed"].tolist())
@@ -86,18 +83,6 @@ def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     task = {key: config["task"].get(key, DEFAULTS.get(key)) for key in OF_TRUTH}
     task = {key: value for key, value in task.items() if value != DEFAULTS.get(key)}
     return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
-
-
-def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
-    subjects = sorted(rows[KEY].to_numpy().tolist())
-    return Ground(
-        summary["dataset"],
-        summary["schema"],
-        str(summary.get("data")),
-        digest(reading),
-        len(subjects),
-        digest(subjects),
-    )
 
 
 def _methods(records: Records, runs: list[str]) -> Iterator[tuple[list[str], dict[str, Any]]]:

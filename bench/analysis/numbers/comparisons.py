@@ -136,17 +136,34 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     choose((), criterion)  # refuses an unknown criterion even if nothing has finished
     numbered = _number_pairs(records.pairs)
     readings = {run: reading_settings(config) for run, config in records.configs.items()}
-    keys = {
-        str(run): _ground(records.summaries[str(run)], readings[str(run)], rows)
-        for run, rows in numbered.groupby("run", sort=False)
+    subjects = {
+        str(run): rows[KEY].to_numpy().tolist() for run, rows in numbered.groupby("run", sort=False)
     }
-    roots = {key: records.configs[run]["dataset"].get("root") or "" for run, key in keys.items()}
-    names = comparison_names({key: readings[run] for run, key in keys.items()}, roots)
-    comparisons = []
-    for key in sorted(names, key=lambda name: names[name]):
-        runs = [run for run, of_run in keys.items() if of_run == key]
-        comparisons.append(_comparison(records, numbered, runs, names[key], criterion))
-    return comparisons
+    return [
+        _comparison(records, numbered, runs, name, criterion)
+        for name, runs in comparable(records, readings, subjects)
+    ]
+
+
+def comparable(
+    records: Records, readings: Mapping[str, Mapping[str, Any]], subjects: Mapping[str, list[Any]]
+) -> list[tuple[str, list[str]]]:
+    """Groups of runs that may be compared, each with the name of its comparison, by names.
+
+    Args:
+        records: From `read_records`.
+        readings: The settings that runs of a comparison share, by run.
+        subjects: What each run was tested on, in one order.
+    """
+    grounds = {
+        run: _ground(records.summaries[run], readings[run], on) for run, on in subjects.items()
+    }
+    roots = {key: records.configs[run]["dataset"].get("root") or "" for run, key in grounds.items()}
+    names = comparison_names({key: readings[run] for run, key in grounds.items()}, roots)
+    return [
+        (name, [run for run, key in grounds.items() if key == ground])
+        for ground, name in sorted(names.items(), key=lambda item: item[1])
+    ]
 
 
 def _number_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -155,8 +172,7 @@ def _number_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(pair=ordered.groupby("run").cumcount())
 
 
-def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
-    subjects = rows[KEY].to_numpy().tolist()
+def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], subjects: list[Any]) -> Ground:
     return Ground(
         summary["dataset"],
         summary["schema"],

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
-from bench.analysis.numbers.comparisons import described
-from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.comparisons import comparable, described
+from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.config.identity import digest
 from bench.store.folder import IMAGES
 
 TASK = "perception"
@@ -77,12 +76,9 @@ def perceived(records: Records) -> list[Perceived]:
         return []
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
     readings = {run: _reading(records.configs[run]) for run in runs}
-    grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
-    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
-    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
+    subjects = {run: sorted(tables[run]["subject"]) for run in runs}
     found = []
-    for ground, name in sorted(names.items(), key=lambda item: item[1]):
-        alike = [run for run in runs if grounds[run] == ground]
+    for name, alike in comparable(records, readings, subjects):
         dataset = records.summaries[alike[0]]["dataset"]
         variants = _variants(records, alike, tables)
         found.append(Perceived(name, dataset, readings[alike[0]], variants))
@@ -118,18 +114,6 @@ def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     """How images were read and distorted."""
     task = {key: v for key, v in config["task"].items() if key not in ("name", "_target_", "uses")}
     return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
-
-
-def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
-    subjects = sorted(rows["subject"])
-    return Ground(
-        summary["dataset"],
-        summary["schema"],
-        str(summary.get("data")),
-        digest(reading),
-        len(subjects),
-        digest(subjects),
-    )
 
 
 def _variants(

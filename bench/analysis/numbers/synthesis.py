@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
-from bench.analysis.numbers.comparisons import described
-from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.comparisons import comparable, described
+from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.numbers.wording import signed, signed_interval
 from bench.analysis.reading.metrics import metric_order, problem_of
@@ -18,7 +18,6 @@ from bench.analysis.reading.records import (
     reading_settings,
     training_settings,
 )
-from bench.config.identity import digest
 from bench.scores.registry import SCORES, SYNTHESIS, score_of
 from bench.store.folder import IMAGES
 
@@ -60,7 +59,9 @@ def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
     found: list[dict[str, Any]] = []
     for problem in problems:
         posed = [run for run in runs if problem_of(records.summaries[run]) == problem]
-        for name, alike in _comparisons(records, posed, tables):
+        readings = {run: _reading(records.configs[run]) for run in posed}
+        subjects = {run: sorted(tables[run]["subject"]) for run in posed}
+        for name, alike in comparable(records, readings, subjects):
             row_of = {"comparison": f"{name}, {problem}", "dataset": _dataset(records, alike)}
             found += [{**row_of, **row} for row in _of_comparison(records, alike, tables, select)]
     return pd.DataFrame(found)
@@ -70,36 +71,12 @@ def _dataset(records: Records, runs: Sequence[str]) -> str:
     return str(records.summaries[runs[0]]["dataset"])
 
 
-def _comparisons(
-    records: Records, runs: Sequence[str], tables: Mapping[str, pd.DataFrame]
-) -> Iterator[tuple[str, list[str]]]:
-    """Runs of one problem that may be compared, by what their comparison is called."""
-    readings = {run: _reading(records.configs[run]) for run in runs}
-    grounds = {run: _ground(records.summaries[run], readings[run], tables[run]) for run in runs}
-    roots = {grounds[run]: records.configs[run]["dataset"].get("root") or "" for run in runs}
-    names = comparison_names({grounds[run]: readings[run] for run in runs}, roots)
-    for ground, name in sorted(names.items(), key=lambda item: item[1]):
-        yield name, [run for run in runs if grounds[run] == ground]
-
-
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     """How images were read, what was to be made of what, and who judged."""
     task = config["task"]
     posed = ("problem", *OF_A_PROBLEM.get(task["problem"], ()), "judge_seed")
     judges = {f"judge {name}": str(judge) for name, judge in task["judges"].items()}
     return {**reading_settings(config), **{key: task[key] for key in posed}, **judges}
-
-
-def _ground(summary: Mapping[str, Any], reading: Mapping[str, Any], rows: pd.DataFrame) -> Ground:
-    subjects = sorted(rows["subject"])
-    return Ground(
-        summary["dataset"],
-        summary["schema"],
-        str(summary.get("data")),
-        digest(reading),
-        len(subjects),
-        digest(subjects),
-    )
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
