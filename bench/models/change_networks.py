@@ -1,5 +1,6 @@
 """Networks that map changes themselves and register nothing: baselines of the task of changes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from bench.models.unet import FullResolution, Head, UNet, convolution
 from bench.spatial import crop_to, pad_to_multiple
 
 
-class ChangeNetwork(nn.Module):
+class ChangeNetwork(nn.Module, ABC):
     """(moving, fixed) -> `Suspected`, a map on the fixed image's grid.
 
     Attributes:
@@ -22,6 +23,7 @@ class ChangeNetwork(nn.Module):
 
     needs_truth: ClassVar[bool]
 
+    @abstractmethod
     def losses(self, output: Suspected, truth: Tensor | None) -> dict[str, Tensor]:
         """Losses (B,) of a batch, `loss` among them.
 
@@ -29,7 +31,6 @@ class ChangeNetwork(nn.Module):
             output: What it returned.
             truth: Masks (B, 1, *S) bool, if it needs any.
         """
-        raise NotImplementedError
 
 
 class ImageVAE(ChangeNetwork):
