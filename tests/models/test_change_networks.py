@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conf_options import setup_of, tiny_experiment
+from dying import fit_until_death
 from similarity_pairs import SHAPES, images
 from torch.distributions import Normal, kl_divergence
 
@@ -116,18 +117,7 @@ def test_stopped_training_goes_on_to_the_same_network(model, tiny_datasets, tmp_
         job = job_of(dataset, Changes(), *options)
         settings = job.setup.experiment.settings
         if stops:
-            training, calls = job.trainable, []
-            loss = training.loss
-
-            def dying(*arguments, loss=loss, calls=calls):
-                calls.append(1)
-                if len(calls) == 4:
-                    raise RuntimeError("dies")
-                return loss(*arguments)
-
-            training.loss = dying
-            with pytest.raises(RuntimeError, match="dies"):
-                fit(training, settings, tmp_path / name, job.seed)
+            fit_until_death(job.trainable, settings, tmp_path / name, job.seed)
             job = job_of(dataset, Changes(), *options)
         fit(job.trainable, settings, tmp_path / name, job.seed)
         states.append(job.model.state_dict())

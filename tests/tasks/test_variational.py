@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conf_options import setup_of, tiny_experiment
+from dying import fit_until_death
 from torch.distributions import Normal
 
 from bench.errors import ConfigError, Unsupported
@@ -101,18 +102,7 @@ def test_stopped_training_goes_on_to_the_same_network(tiny_datasets, tmp_path):
         job = job_of(tiny_datasets[2], *options)
         settings = job.setup.experiment.settings
         if stops:
-            training, calls = job.trainable, []
-            loss = training.loss
-
-            def dying(*arguments, loss=loss, calls=calls):
-                calls.append(1)
-                if len(calls) == 4:
-                    raise RuntimeError("dies")
-                return loss(*arguments)
-
-            training.loss = dying
-            with pytest.raises(RuntimeError, match="dies"):
-                fit(training, settings, folder, job.seed)
+            fit_until_death(job.trainable, settings, folder, job.seed)
             job = job_of(tiny_datasets[2], *options)
         fitted = fit(job.trainable, settings, folder, job.seed)
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
