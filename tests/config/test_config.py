@@ -225,7 +225,7 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
         "trainer.precision=float32",
         "trainer.validation_pairs=3",
         "trainer.early_stopping=3",
-        "model.flow_scale=2",
+        "model.reach=2",
         "dataset.augmentation.rotation=9",
         "dataset.pairs.train=mirrored",
         "dataset.pairs.test={policy: mirrored, most: 2}",
