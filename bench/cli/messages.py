@@ -97,7 +97,7 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     if section == "model" and name.removeprefix("model.") in CONDITIONING:
         return (
-            f"{name}: only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
+            f"{name}: only a network can be conditioned on λ. Choose one, such as model=pyramid."
         )
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:

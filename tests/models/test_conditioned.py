@@ -113,7 +113,7 @@ def test_network_without_a_place_for_the_weight_is_refused():
         Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1))
     assert str(refused.value) == (
         "model.conditioned=lambda: MonaiNetwork cannot take λ, which needs stages of "
-        "bench.models.unet. Use model=voxelmorph."
+        "bench.models.unet. Use model=pyramid or model=voxelmorph."
     )
 
 
