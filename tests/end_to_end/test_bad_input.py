@@ -344,8 +344,12 @@ def test_bad_argument_of_a_regularizer_is_named(
     assert run_folders(results) == []
 
 
-PYRAMID = ["channels", "norm", "dropout", "integrate", "flow_std", "reach"]
-MODEL = [*(f"~model.{option}" for option in PYRAMID), "model.name=custom"]
+VOXELMORPH = ["channels", "norm", "dropout", "integrate", "flow_std", "flow_scale"]
+MODEL = [
+    "model=voxelmorph",
+    *(f"~model.{option}" for option in VOXELMORPH),
+    "model.name=custom",
+]
 
 
 @pytest.mark.parametrize(
