@@ -19,7 +19,7 @@ SMALL = [
 ]
 TRAINING = [
     "model.channels=[4,8]",
-    "model.flow_std=0.05",
+    "model.flow_std=0.2",
     "trainer.steps=2",
     "trainer.validate_every=2",
     "trainer.batch_size=1",

@@ -40,10 +40,11 @@ def trained(network):
     return network.eval()
 
 
+@pytest.mark.parametrize("model", ["pyramid", "voxelmorph"])
 @pytest.mark.parametrize("ndim", [2, 3])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_it_starts_as_the_plain_network_bit_for_bit(ndim, precision, tiny_datasets):
-    options = ["model.norm=true", "model.flow_std=1"]
+def test_it_starts_as_the_plain_network_bit_for_bit(model, ndim, precision, tiny_datasets):
+    options = [f"model={model}", "model.norm=true", "model.flow_std=1"]
     plain = built(tiny_datasets, ndim, *options)
     network = built(tiny_datasets, ndim, *options, CONDITIONED)
     moving, fixed = images(ndim)
@@ -61,9 +62,10 @@ def test_what_reads_the_weight_learns_from_the_first_step(tiny_datasets):
     assert all(p.grad is not None for p in network.parameters())
 
 
+@pytest.mark.parametrize("model", ["pyramid", "voxelmorph"])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_each_item_has_its_weight(ndim, tiny_datasets):
-    network = trained(built(tiny_datasets, ndim, CONDITIONED, "model.flow_std=1"))
+def test_each_item_has_its_weight(model, ndim, tiny_datasets):
+    network = trained(built(tiny_datasets, ndim, f"model={model}", CONDITIONED, "model.flow_std=1"))
     moving, fixed = images(ndim)
     both = network(moving, fixed, WEIGHT)
     for i in range(2):
@@ -81,6 +83,14 @@ def test_every_stage_is_modulated_and_the_head_is_not(scale, tiny_datasets):
     assert len(names) == 6
     assert sum("encoder" in name for name in names) == 3
     assert sum("decoder" in name for name in names) == 3
+    assert [m.channels for m in network.modulations] == [4, 6, 8, 8, 6, 4]
+
+
+def test_both_encodings_and_all_levels_of_the_pyramid_are_modulated(tiny_datasets):
+    network = built(tiny_datasets, 2, "model=pyramid", CONDITIONED)
+    names = [name for name, m in network.named_modules() if isinstance(m, Modulation)]
+    assert sum("encoder" in name for name in names) == 3
+    assert sum("stages" in name for name in names) == 3
     assert [m.channels for m in network.modulations] == [4, 6, 8, 8, 6, 4]
 
 
