@@ -17,7 +17,8 @@ def start(module: str) -> None:
             installed.
     """
     if sys.version_info < NEEDED:
-        sys.exit(f"Python {sys.version.split()[0]}: the suite needs 3.11 or later.")
+        least = ".".join(map(str, NEEDED))
+        sys.exit(f"Python {sys.version.split()[0]}: the suite needs {least} or later.")
     try:
         main = import_module(module).main
     except ModuleNotFoundError as error:

@@ -21,9 +21,7 @@ from bench.runs.lookup import Outcome
 from bench.scores.registry import OF_TASKS, SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE, PAIRS
-
-REGISTRATION = "registration"
+from bench.store.folder import FIGURE, PAIRS, REGISTRATION
 
 
 def print_outcome(outcome: Outcome) -> None:

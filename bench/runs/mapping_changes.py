@@ -9,9 +9,9 @@ from bench.data.files.images import write_image
 from bench.data.mapping import warp_file
 from bench.runs.file_pairs import PairOfFiles
 from bench.runs.registering import NewImage, Registrar, written_aside
-from bench.runs.trained import REGISTRATION, load_method
+from bench.runs.trained import load_method
 from bench.scores.registry import MAIN
-from bench.store.folder import Folder
+from bench.store.folder import REGISTRATION, Folder
 from bench.tasks.changes import ChangesJob, untested_job
 
 TASKS = (REGISTRATION, "changes")  # whose methods can map changes

@@ -19,6 +19,7 @@ from bench.store.folder import (
     BEST,
     CONFIG,
     DATA,
+    REGISTRATION,
     Folder,
 )
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
@@ -26,7 +27,6 @@ from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.registration import RegistrationJob
 
 TRUSTING = "pass --trust"
-REGISTRATION = "registration"  # the task of runs whose record names none
 
 
 def load_run(folder: Folder, trust: bool = False, weight: float | None = None) -> RegistrationJob:

@@ -46,6 +46,7 @@ DATA = "data.json"  # what a run needs to be used without its data
 SHOWN = "shown.npz"  # what the figure of a synthesis shows, for the panel of a report
 ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
 PANELS = "panels"  # folder of figures of one pair under several runs
+REGISTRATION = "registration"  # the task of runs whose record names none
 FILES = "files"  # of a summary: CRC-32 by name
 NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
 UPDATE = "Update the suite, or choose another folder with results_dir=DIR."

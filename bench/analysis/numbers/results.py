@@ -11,9 +11,9 @@ from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.extractors import learned
 from bench.analysis.numbers.paired import bootstrap_of, gains
 from bench.analysis.reading.published_values import published_dice
-from bench.analysis.reading.records import TASK, Records
+from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
-from bench.store.folder import Status
+from bench.store.folder import REGISTRATION, Status
 
 UNREGISTERED = "unregistered"
 
@@ -96,7 +96,7 @@ def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:
     Returns:
         Columns `comparison`, `dataset`, `label`, `metric`, `state`: what their runs are.
     """
-    runs = records.runs[records.runs["task"] == TASK]
+    runs = records.runs[records.runs["task"] == REGISTRATION]
     runs = runs[runs["dataset"] == comparison.dataset]
     finished = set(runs.loc[runs["status"] == Status.FINISHED, "method"])
     rows = [

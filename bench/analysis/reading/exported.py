@@ -34,7 +34,6 @@ from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import (
     BEFORE,
     RUN_COLUMNS,
-    TASK,
     Records,
     reading_settings,
     training_settings,
@@ -42,7 +41,7 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import IMAGES, PAIRS, Status
+from bench.store.folder import IMAGES, PAIRS, REGISTRATION, Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
@@ -101,7 +100,7 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         configs[name], recorded[name] = _configuration(folder, row, sections)
     finished = {n: row for n, row in runs.items() if row["status"] == Status.FINISHED}
     tasks = {name: _task(config) for name, config in configs.items()}
-    pairs = read_pairs(folder, {n: row for n, row in finished.items() if tasks[n] == TASK})
+    pairs = read_pairs(folder, {n: row for n, row in finished.items() if tasks[n] == REGISTRATION})
     images = read_images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
     means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
     means = means[[name for name in means if not str(name).endswith(BEFORE)]]
@@ -199,7 +198,7 @@ def _configuration(
         noise = config["dataset"].get("added_noise")
         if not _same(noise, row["noise"]):
             raise fault(path, f"has {noise!r} for the noise of {row['run']}")
-        if row["status"] == Status.FINISHED and _task(config) == TASK:
+        if row["status"] == Status.FINISHED and _task(config) == REGISTRATION:
             if not isinstance(recorded["classes"], list) or not isinstance(recorded["units"], dict):
                 raise fault(path, f"has no classes or units of {row['run']}")
             if row["weight"] is None and "regularizer" in used_sections(config):
@@ -225,7 +224,7 @@ def _same(value: Any, written: float | None) -> bool:
 
 
 def _task(config: Mapping[str, Any]) -> str:
-    return str(config.get("task", {}).get("name", TASK))
+    return str(config.get("task", {}).get("name", REGISTRATION))
 
 
 def _by_name(extractors: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from bench.store.folder import (
     HISTORY,
     LANDMARKS,
     PAIRS,
+    REGISTRATION,
     ROBUSTNESS,
     RUNS,
     Folder,
@@ -37,7 +38,6 @@ BEFORE = "_before"
 RUN_COLUMNS = (
     *("id", "status", "error", "task", "dataset", "metric", "model", "method", "weight", "seed"),
 )
-TASK = "registration"  # of runs that were recorded before there were others
 TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with labels, with landmarks
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
@@ -86,7 +86,11 @@ class Records:
     @property
     def registrations(self) -> list[str]:
         """The finished runs whose task is registration."""
-        return [run for run, summary in self.summaries.items() if summary.get("task", TASK) == TASK]
+        return [
+            run
+            for run, summary in self.summaries.items()
+            if summary.get("task", REGISTRATION) == REGISTRATION
+        ]
 
 
 def read_records(results: Path, pattern: str = "*") -> Records:
@@ -122,7 +126,7 @@ def collect(folders: list[Folder]) -> Records:
     summaries, configs, environments = {}, {}, {}
     for folder in folders:
         name = folder.path.name
-        row = {"task": TASK, **describe(folder)}
+        row = {"task": REGISTRATION, **describe(folder)}
         try:
             config = read_config(folder.file(CONFIG))
             summary = folder.summary() if row["status"] is Status.FINISHED else None

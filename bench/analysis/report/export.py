@@ -32,7 +32,7 @@ from bench.analysis.reading.exported_tables import (
     is_exported,
     seal_tables,
 )
-from bench.analysis.reading.records import BEFORE, TASK, Records
+from bench.analysis.reading.records import BEFORE, Records
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.cells import (
     Row,
@@ -55,6 +55,7 @@ from bench.store.folder import (
     EXTRACTORS,
     IMAGES,
     NETWORKS,
+    REGISTRATION,
     RUNS,
     SUMMARY,
     Status,
@@ -146,7 +147,7 @@ class _Tables:
                 continue
             self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
             kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            if kept and row["task"] in (TASK, PERCEPTION):
+            if kept and row["task"] in (REGISTRATION, PERCEPTION):
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
                 images = records.table(IMAGES)
                 self._images(str(row["id"]), images[images["run"] == name])

@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
-from bench.analysis.reading.records import TASK, used_sections
+from bench.analysis.reading.records import used_sections
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, RUN, option_files
 from bench.config.identity import NOT_IDENTIFYING, digest
 from bench.config.overrides import quoted
+from bench.store.folder import REGISTRATION
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
 SAID_ALREADY = {"regularizer.weight", "seed"}
@@ -83,7 +84,7 @@ def _sweep(line: str, alike: Sequence[Mapping[str, Any]]) -> str:
 
 def _names_task(config: Mapping[str, Any]) -> bool:
     """Whether the task is another than the usual, which older runs do not name."""
-    return config.get("task", {}).get("name", TASK) != TASK
+    return config.get("task", {}).get("name", REGISTRATION) != REGISTRATION
 
 
 def _choice(group: str, section: Mapping[str, Any]) -> list[str]:
