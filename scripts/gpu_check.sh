@@ -43,7 +43,8 @@ for part in $parts; do
       $python run.py -m +experiment=answer dataset=hippocampus dataset.added_noise=null seed=0 \
         model.batch=20 "${common[@]}" ;;
     networks)
-      $python run.py -m "metric=$metrics" dataset=hippocampus trainer=paper "trainer.steps=$steps" \
+      $python run.py -m "metric=$metrics" dataset=hippocampus model=voxelmorph trainer=paper \
+        "trainer.steps=$steps" \
         "trainer.validate_every=$((steps < 500 ? steps : 500))" trainer.validation_pairs=16 \
         "dataset.recommended.paper.autoencoder=$extractor_steps" \
         "dataset.recommended.paper.segmenter=$extractor_steps" "${common[@]}" ;;
