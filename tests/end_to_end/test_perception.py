@@ -74,8 +74,11 @@ def test_metric_is_judged_recorded_and_reported(
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
     page = (report / "index.html").read_text()
-    assert "demo: of two deformed images of one MSE the less deformed is nearer by ncc" in page
-    assert "leave open which is nearer by mse (0.500, 0.500 to 0.500)" in page
+    assert (
+        "demo: of two deformed images with the same MSE, the less deformed one is nearer acc"
+        in page
+    )
+    assert "does not differ from chance according to mse (0.500, 0.500 to 0.500)" in page
     assert (report / "figures" / "perception-demo.png").stat().st_size > 1000
     table = (report / "tables" / "perception.md").read_text()
     assert "| demo | mse | 2 | 2 |" in table  # seeds and images
@@ -91,7 +94,7 @@ def test_metric_is_judged_recorded_and_reported(
     written = bench("perception", "--results", str(tables), "--out", str(page))
     assert "4 finished runs of perception" in written.out
     text = page.read_text()
-    assert "the less deformed is nearer by ncc" in text
+    assert "the less deformed one is nearer according to ncc" in text
     assert "images/perception-demo.png" in text
     assert (tmp_path / "images" / "perception-demo.png").stat().st_size > 1000
     (tables / "images.csv").unlink()

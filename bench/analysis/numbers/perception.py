@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Perceived:
-    """Metrics that have been shown the same images of the same data, distorted in the same ways.
+    """Metrics judged on the same images of the same data, distorted in the same ways.
 
     Attributes:
         name: The data set, with what tells it from others of this kind.
@@ -153,7 +153,7 @@ def _means(images: pd.DataFrame) -> dict[str, float]:
 
 
 def perception_sentences(rows: pd.DataFrame) -> list[str]:
-    """Which metrics order deformations rightly under changed appearance, a sentence a data set.
+    """Which metrics order deformations correctly under changed appearance, by data set.
 
     Args:
         rows: Of `perception_rows`; data sets of one image have no interval, and no sentence.
@@ -168,13 +168,13 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
     said = [
         f"{what} {_listed(known[chosen])}"
         for what, chosen in (
-            ("the less deformed is nearer by", right),
-            ("the more deformed, which differs less in appearance, is nearer by", wrong),
-            ("intervals leave open which is nearer by", ~(right | wrong)),
+            ("the less deformed one is nearer according to", right),
+            ("the more deformed one, whose appearance differs less, is nearer according to", wrong),
+            ("the order does not differ from chance according to", ~(right | wrong)),
         )
         if chosen.any()
     ]
-    return f"{comparison}: of two deformed images of one MSE {'; '.join(said)}."
+    return f"{comparison}: of two deformed images with the same MSE, {'; '.join(said)}."
 
 
 def _listed(rows: pd.DataFrame) -> str:

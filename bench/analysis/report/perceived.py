@@ -29,13 +29,13 @@ from bench.store.files import write_atomically
 
 BEGINNING = "# Perception: results\n\nThis page is computed from the runs in ["
 READING = (
-    "[perception.md](perception.md) says what metrics are shown, and defines the scores. They are "
-    "means over images, seeds averaged first; intervals are of 95 % by a bootstrap over images."
+    "[perception.md](perception.md) describes the tests and defines the scores. Scores are means "
+    "over images, seeds averaged first; intervals are 95 % bootstrap intervals over images."
 )
 WITH_REGISTRATION = (
-    "Registrations are judged at equal smoothness, see [results.md](results.md). Intervals of rank "
-    "correlations are of a bootstrap over images and test pairs at once, the metrics being given; "
-    "p is the share of permutations of the metrics with a correlation as far from 0."
+    "Registrations are compared at equal smoothness, see [results.md](results.md). The interval of "
+    "a rank correlation is a bootstrap over images and test pairs for this set of metrics; p is "
+    "the share of permutations of the metrics whose correlation is at least as far from 0."
 )
 
 
