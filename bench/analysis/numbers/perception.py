@@ -13,7 +13,7 @@ from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.store.folder import IMAGES
+from bench.store.folder import IMAGES, TASK_TABLES
 
 TASK = "perception"
 CHANCE = 0.5  # of 2AFC
@@ -75,7 +75,7 @@ def perceived(records: Records) -> list[Perceived]:
     if not runs:
         return []
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
-    readings = {run: _reading(records.configs[run]) for run in runs}
+    readings = {run: _reading(records, run) for run in runs}
     subjects = {run: sorted(tables[run]["subject"]) for run in runs}
     found = []
     for name, alike in comparable(records, readings, subjects):
@@ -110,9 +110,12 @@ def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=COLUMNS)
 
 
-def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How images were read and distorted."""
+def _reading(records: Records, run: str) -> dict[str, Any]:
+    """How images were read and distorted; tables count by content, where a run recorded it."""
+    config = records.configs[run]
     task = {key: v for key, v in config["task"].items() if key not in ("name", "_target_", "uses")}
+    tables = records.summaries[run].get(TASK_TABLES, {})
+    task |= {name: f"table {str(content)[:8]}" for name, content in tables.items()}
     return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
 
 
