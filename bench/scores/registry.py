@@ -55,8 +55,8 @@ def _detection_scores() -> Iterator[Score]:
             f"Found at {count} false",
             best="max",
             digits=3,
-            description="share of the components of the change in which a peak of the map of the "
-            f"method lies, of those before more than {false} of an image",
+            description="share of the changed components that peaks of the method's map find with "
+            f"at most {false} in an image",
             kind="changes",
             needs=("change",),
             function=f"bench.scores.peaks:found_at_{count}",
