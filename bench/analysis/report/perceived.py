@@ -24,6 +24,7 @@ from bench.analysis.report.pages import check_place, figure, link, section, writ
 from bench.analysis.report.perception import perception_tables
 from bench.errors import BenchError
 from bench.scores.registry import SCORES, score_of
+from bench.scores.score import ARROWS
 from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
@@ -123,7 +124,8 @@ def _agreement(
 
 def _table(found: Sequence[Agreement], score: str) -> Table:
     """Geometry score and registration of each metric."""
-    titles = [score_of("geometry").title, f"{SCORES[score].title} at equal smoothness"]
+    registered = f"{SCORES[score].title} at equal smoothness {ARROWS[SCORES[score].best]}"
+    titles = [score_of("geometry").directed(), registered]
     table = Table("agreement", "", ["data set", "metric", *titles], texts=2, names=1)
     for one in found:
         ordered = one.rows.sort_values("geometry", ascending=False, kind="stable")
