@@ -79,12 +79,12 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         unit = summary.get("units", {}).get(name)
         pairs = str(after["n"]) if after else ""
         marked = _marked(score, cells, known) if of_before else cells[1:]
-        table.add_row(for_rich(score.heading(unit)), *marked, pairs)
+        table.add_row(for_rich(score.directed(unit)), *marked, pairs)
         key = score.quantile_name
         known = [value and value.get(key) for value in (before, after)] if key else []
         if any(value is not None for value in known):
             cells = ["" if value is None else f"{value:.{score.digits}f}" for value in known]
-            heading = score.heading(unit, quantile=True)
+            heading = score.directed(unit, quantile=True)
             table.add_row(for_rich(heading), *_marked(score, cells, known), pairs)
     console = Console(highlight=False)
     console.print(table)
@@ -119,8 +119,8 @@ def _title(summary: Mapping[str, Any]) -> str:
 def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
     """Prints a table for each task, one line per run: status, what was run, mean scores.
 
-    A table has the scores that one of its runs has: of registration all, of other tasks those of
-    short tables.
+    A table has the scores of short tables that one of its runs has; scores that the suite does not
+    know, such as those of a user's task, count as such.
     """
     console = Console(highlight=False)
     tasks = dict.fromkeys(row.get("task", REGISTRATION) for row in rows)
@@ -128,10 +128,7 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
         of_task = [row for row in rows if row.get("task", REGISTRATION) == task]
         if len(tasks) > 1:
             console.print(for_rich(f"task={task}"), soft_wrap=True)
-        shown = [name for name in scores if any(name in row for row in of_task)]
-        if task != REGISTRATION:
-            known = {**SCORES, **OF_TASKS}
-            shown = [name for name in shown if name not in known or known[name].in_short]
+        shown = [name for name in scores if _is_listed(name, of_task)]
         _print_runs(of_task, shown, console)
     for row in rows:
         if "error" in row:
@@ -139,16 +136,22 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
             console.print(for_rich(line), soft_wrap=True)
 
 
+def _is_listed(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the list of some runs has a score."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    known = {**SCORES, **OF_TASKS}.get(name)
+    if known is None:
+        return bool(values)
+    return any(values) if known.hides_zero else bool(values) and known.in_short
+
+
 def _print_runs(rows: list[dict[str, Any]], scores: Sequence[str], console: Console) -> None:
     differing = ["settings"] if any("settings" in row for row in rows) else []
     names = ["status", "dataset", "metric", "model", *differing, "weight", "seed", *scores]
     names += ["written", "id"]
-    titles = [name.removesuffix("_published") + "*" * name.endswith("_published") for name in names]
     cells = [[_plain(row.get(name), name) for name in names] for row in rows]
-    for line in _lines([titles, *cells], console):
+    for line in _lines([names, *cells], console):
         print(line)
-    if any(title.endswith("*") for title in titles):
-        console.print("* by the published definition", soft_wrap=True)
 
 
 def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:

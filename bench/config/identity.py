@@ -1,17 +1,15 @@
 """Identities of runs and extractors: hashes of everything that can change their numbers."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.config.contents import file_digest, folder_digest, table_digest
 from bench.config.experiment import Experiment, extractor_augmentation, extractor_trainer
 from bench.config.outside import code_outside
 from bench.config.synthesis import FACTOR
-from bench.errors import ConfigError
 
 SCHEMA = 5  # version of the numbers and of what a run records
 
@@ -42,6 +40,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         **{"apart": None, "persons": None, "judgements": None},  # of perception
     },
 }
+INSERTED = {"kinds": ["blob", "cavity"], "radius": [4, 8], "seed": 0}  # by `dataset.insert: {}`
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
 DEFAULT_MODEL = "pyramid"  # not named in the folders of runs
 PARTS = (
@@ -145,8 +144,11 @@ def network_identity(
 def _tested_identity(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """What in the data determines the numbers of a test, changes of its images included."""
     insert = experiment["dataset"].get("insert")
-    changed = {} if insert is None else {"insert": insert}
-    return {**dataset_identity(experiment, data), **changed}
+    if insert is None:
+        return dataset_identity(experiment, data)
+    section = {"kinds": [insert]} if isinstance(insert, str) else insert
+    whole = {name: _whole(value) for name, value in {**INSERTED, **section}.items()}
+    return {**dataset_identity(experiment, data), "insert": whole}
 
 
 def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str, Any]:
@@ -176,12 +178,20 @@ def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, An
 
 def _task_identity(experiment: Experiment) -> dict[str, Any]:
     """The section `task`; a table that it names counts by its content, wherever it lies."""
-    section = _identifying("task", experiment["task"])
-    root = Path(experiment["dataset"].get("root") or "")
-    for name, folder in (("persons", root), ("judgements", Path())):
-        if isinstance(section.get(name), str):
-            section[name] = table_digest(folder / section[name])
+    section = {**_identifying("task", experiment["task"]), **task_tables(experiment)}
     return {name: _whole(value) for name, value in section.items()}
+
+
+def task_tables(experiment: Experiment) -> dict[str, str]:
+    """SHA-256 of the tables that the section `task` names, by option; empty if it names none."""
+    root = Path(experiment["dataset"].get("root") or "")
+    named = {"persons": root, "judgements": Path()}
+    section = experiment["task"]
+    return {
+        name: table_digest(folder / section[name])
+        for name, folder in named.items()
+        if isinstance(section.get(name), str)
+    }
 
 
 def _whole(value: Any) -> Any:
@@ -189,61 +199,6 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def table_digest(path: Path) -> str:
-    """SHA-256 of a CSV table and of the files that its cells name, relative to it.
-
-    Of a table that is not there, which its reader refuses, the path.
-    """
-    if not path.is_file():
-        return str(path)
-    content = path.read_bytes()
-    found = hashlib.sha256(content)
-    cells: set[str] = set()
-    with suppress(csv.Error):  # which its reader refuses
-        for line in csv.reader(content.decode("utf-8", "replace").splitlines()):
-            cells.update(cell.strip() for cell in line)
-    for cell in sorted(cells):
-        named = path.parent / cell
-        with suppress(OSError, ValueError):  # what is no name of a file
-            if named.is_file():
-                found.update(named.read_bytes())
-    return found.hexdigest()
-
-
-def folder_digest(folder: Any) -> str:
-    """SHA-256 of the names and the content of all files in a folder of displacement fields.
-
-    Raises:
-        ConfigError: If there is no such folder.
-    """
-    if not isinstance(folder, str) or not Path(folder).is_dir():
-        raise ConfigError(
-            f"model.folder={folder}: no such folder. Name the folder with the displacement fields."
-        )
-    found = hashlib.sha256()
-    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        found.update(f"{path.relative_to(folder)} {content}\n".encode())
-    return found.hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file with a state dict.
-
-    Raises:
-        ConfigError: If it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"metric.extractor.state_dict={path}: {error.strerror}. Give a file with a state dict, "
-            "or null for the official one."
-        ) from error
 
 
 def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from bench.config.identity import file_digest
+from bench.config.contents import file_digest
 from bench.errors import BenchError, ConfigError
 
 OPTION = "metric.extractor.state_dict"

@@ -11,11 +11,12 @@ from bench.config.identity import (
     network_name,
     run_identity,
     run_name,
+    task_tables,
     variant_identity,
 )
 from bench.data.setup import Setup
 from bench.store.files import write_json
-from bench.store.folder import DATA, NETWORKS, RUNS, Folder
+from bench.store.folder import DATA, NETWORKS, RUNS, TASK_TABLES, Folder
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Run:
     Attributes:
         setup: The experiment and its data.
         header: First entries of its summary: id, variant, task, names, `weight` (λ, or c of a
-            synthesis), seed. `metric`, `regularizer` and `weight` are None if the method uses none.
+            synthesis), seed, and digests of the tables that the task reads, if any. `metric`,
+            `regularizer` and `weight` are None if the method uses none.
         folder: The folder that records it.
     """
 
@@ -48,6 +50,9 @@ class Run:
             "weight": experiment.tuned,
             "seed": experiment.seed,
         }
+        tables = task_tables(experiment)
+        if tables:
+            header[TASK_TABLES] = tables
         folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
         return cls(setup, header, folder)
 

@@ -55,8 +55,8 @@ def _detection_scores() -> Iterator[Score]:
             f"Found at {count} false",
             best="max",
             digits=3,
-            description="share of the components of the change in which a peak of the map of the "
-            f"method lies, of those before more than {false} of an image",
+            description="share of the changed components that peaks of the method's map find with "
+            f"at most {false} in an image",
             kind="changes",
             needs=("change",),
             function=f"bench.scores.peaks:found_at_{count}",
@@ -110,7 +110,7 @@ SCORES: dict[str, Score] = {
         ),
         Score(
             "hd95_left_out",
-            "HD95: left out",
+            "HD95: classes left out",
             best="min",
             digits=2,
             description="foreground classes that one of the images has and the other lacks, whose "
@@ -252,7 +252,7 @@ SCORES: dict[str, Score] = {
         ),
         Score(
             "seconds",
-            "Seconds",
+            "Time per pair",
             best="min",
             digits=3,
             description="time of one registration",
@@ -304,7 +304,7 @@ PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
             "Geometry",
             best="max",
             digits=3,
-            description="2AFC of deformations under changes of appearance, all of one MSE",
+            description="2AFC of deformations under changes of appearance, all with the same MSE",
             in_short=True,
         ),
         Score(

@@ -37,8 +37,9 @@ class Score:
         has_before: Whether unregistered pairs have it.
         in_validation: Whether it is measured on validation pairs, on which λ is chosen.
         quantile: Which quantile over pairs a run's summary has besides mean and deviation.
-        in_short: Whether short tables, such as that at the end of a sweep, and figures have it.
-        hides_zero: Whether the table of a run leaves it out where it is 0, before and after.
+        in_short: Whether short tables have it: the list of runs, the end of a sweep, a report's
+            main table; and figures.
+        hides_zero: Whether tables leave it out where it is 0 in all of their cells.
     """
 
     name: str
@@ -91,6 +92,10 @@ class Score:
         if quantile and self.quantile is not None:
             title = f"{title} ({100 * self.quantile:g} % of pairs)"
         return f"{title} [{unit}]" if unit else title
+
+    def directed(self, unit: str | None = None, quantile: bool = False) -> str:
+        """The heading, with an arrow towards what is better; arguments as in `heading`."""
+        return f"{self.heading(unit, quantile)} {ARROWS[self.best]}".rstrip()
 
     def is_better(self, value: float, other: float) -> bool:
         """Whether a value is better than another."""

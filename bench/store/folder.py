@@ -48,6 +48,7 @@ ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside
 PANELS = "panels"  # folder of figures of one pair under several runs
 REGISTRATION = "registration"  # the task of runs whose record names none
 FILES = "files"  # of a summary: CRC-32 by name
+TASK_TABLES = "task_tables"  # of a summary: SHA-256 of tables that the task reads, by option
 NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
 UPDATE = "Update the suite, or choose another folder with results_dir=DIR."
 RUN_AGAIN = "Run the same command to repeat it."
@@ -351,6 +352,7 @@ def describe(folder: Folder) -> dict[str, Any]:
     """One flat row on a run: status, header and mean scores; `error` says what is wrong."""
     found = folder.standing()
     header = read_json(folder.file(HEADER)) or {}
+    header.pop(TASK_TABLES, None)
     row = {"status": found.status, "id": folder.path.name.rpartition("-")[2], **header}
     row["written"] = round(folder.written())
     if found.status is Status.FINISHED and found.summary:

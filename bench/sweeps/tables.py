@@ -176,10 +176,10 @@ def _cases(choices: Iterable[Choice]) -> str:
 
 
 def _heading(name: str, choices: Iterable[Choice]) -> str:
-    """Title with the unit; without it if data sets differ in it."""
+    """Title with the unit, which is left out if data sets differ in it, and an arrow."""
     usual = score_of(name).unit
     known = {run.get("units", {}).get(name, usual) for choice in choices for run in choice.runs}
-    return for_rich(score_of(name).heading(known.pop() if len(known) == 1 else ""))
+    return for_rich(score_of(name).directed(known.pop() if len(known) == 1 else ""))
 
 
 def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:

@@ -53,9 +53,11 @@ def test_best_and_second_follow_the_direction_of_the_score(table):
 
 def test_quantiles_over_pairs_stand_behind_their_score():
     rows = ROWS.assign(tre=[7.0, 5.0, 4.0, np.nan, 9.0, 5.0, 4.5], tre_p70=7.25)
+    assert "TRE (70 % of pairs) [mm] ↓" not in results_table(rows, PAIRS, "results", "").headings
+    rows["lead"] = "tre"
     table = results_table(rows, PAIRS, "results", "Test scores.")
     place = table.headings.index("TRE [mm] ↓")
-    assert table.headings[place + 1] == "TRE (70 % of pairs) [mm] ↓"
+    assert table.headings[place + 1 : place + 3] == ["Δ TRE [mm]", "TRE (70 % of pairs) [mm] ↓"]
     assert cells(table, "demo", "mse")["TRE (70 % of pairs) [mm] ↓"].text == "7.25"
 
 
@@ -81,6 +83,21 @@ def test_cells_say_what_is_left_out_and_at_the_border(table):
 def test_columns_that_nobody_fills_are_left_out(table):
     assert "SD log J ↓" not in table.headings
     assert "papers' Dice" not in table.headings
+
+
+def test_main_table_has_what_there_is_to_compare():
+    further = ("tre_median", "ndv", "similarity", "dice_published", "logj_var_published")
+    rows = ROWS.assign(**dict.fromkeys(further, 0.3), seconds=2.0, inverse_consistency=1.0)
+    rows["hd95_left_out"] = 0.0
+    shown = results_table(rows, PAIRS, "results", "").headings
+    assert shown[:2] == ["data set", "method"]
+    assert {"Time per pair [s] ↓", "Inverse consistency error [mm] ↓"} <= set(shown)
+    assert not [one for one in shown if "published" in one or "left out" in one or "NDV" in one]
+    assert len(shown) == 9
+    lost = rows.assign(hd95_left_out=[0, 0, 0.5, np.nan, 0, 0, 0])
+    assert "HD95: classes left out ↓" in results_table(lost, PAIRS, "results", "").headings
+    beside = results_table(rows.assign(published=np.nan), PAIRS, "results", "").headings
+    assert {"Dice (published) ↑", "Var log J (published) ↓"} <= set(beside)
 
 
 def test_equal_means_share_a_place_and_one_alone_has_none():

@@ -30,9 +30,9 @@ def test_summary_shows_before_after_and_the_figure(capsys):
     print_summary(summary(dice=score(0.712), hd95=score(None, None, 0)), Path("results/runs/x"))
     printed = capsys.readouterr().out
     lines = {line.split("│")[1].strip(): line for line in printed.splitlines() if "│" in line}
-    assert "0.500 ± 0.100" in lines["Dice"]
-    assert "0.712 ± 0.100" in lines["Dice"]
-    assert lines["HD95 [mm]"].split("│")[3].strip() == "–"
+    assert "0.500 ± 0.100" in lines["Dice ↑"]
+    assert "0.712 ± 0.100" in lines["Dice ↑"]
+    assert lines["HD95 [mm] ↓"].split("│")[3].strip() == "–"
     assert "results/runs/x/figure.png" in printed
 
 
@@ -42,8 +42,8 @@ def test_quantile_over_pairs_has_a_row_after_its_score(capsys):
     print_summary(of_run, Path("x"))
     rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
     titles = [row[1].strip() for row in rows]
-    place = titles.index("TRE (70 % of pairs) [mm]")
-    assert titles[place - 1] == "TRE [mm]"
+    place = titles.index("TRE (70 % of pairs) [mm] ↓")
+    assert titles[place - 1] == "TRE [mm] ↓"
     assert [cell.strip() for cell in rows[place][2:5]] == ["7.61", "4.63", "4"]
     print_summary(summary(tre=score(None, None, 0) | {"p70": None}), Path("x"))
     assert "70 %" not in capsys.readouterr().out
@@ -56,10 +56,10 @@ def test_lengths_of_stacks_are_in_pixels_and_scores_of_another_task_are_shown(ca
     printed = capsys.readouterr().out
     lines = {line.split("│")[1].strip(): line for line in printed.splitlines() if "│" in line}
     assert "painter on demo, seed 0" in printed
-    assert "HD95 [px]" in lines
+    assert "HD95 [px] ↓" in lines
     assert lines["gaps"].split("│")[2].strip() == ""
     assert "2.5000 ± 0.1000" in lines["gaps"]
-    assert lines["SD log J"].split("│")[3].strip() == ""
+    assert lines["SD log J ↓"].split("│")[3].strip() == ""
 
 
 def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
@@ -90,9 +90,30 @@ def test_runs_of_each_task_have_a_table_with_their_scores(capsys):
     assert [word in heads[1] for word in ("dice", "tre", "psnr", "dice_truth")] == [0, 0, 1, 0]
     assert all(run in first for run in ("aa", "cc"))
     assert "bb" in second
-    assert "published" not in first + second
     print_runs(rows[:1], ["dice"])
     assert "task=" not in capsys.readouterr().out
+
+
+def test_runs_are_listed_with_the_scores_of_short_tables_and_lost_classes_if_any(capsys):
+    run = {"status": "finished", "dataset": "demo", "metric": "mse", "seed": 0, "id": "aa"}
+    rows = [run | {"dice": 0.5, "ndv": 0.1, "hd95_left_out": 0.0, "gaps": 2.0}, run | {"hd95": 1.0}]
+    names = ["dice", "hd95", "hd95_left_out", "ndv", "tre", "gaps"]
+    print_runs(rows, names)
+    head = capsys.readouterr().out.splitlines()[1]
+    assert [name in head for name in ("dice", "hd95 ", "left_out", "ndv", "tre")] == [1, 1, 0, 0, 0]
+    assert "gaps" in head  # of a user's task
+    print_runs([run | {"dice": 0.5, "hd95_left_out": 1.0}], names)
+    assert "hd95_left_out" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_scores_of_other_tasks_say_which_way_is_better(capsys):
+    other = summary(psnr=score(30.0), distance=score(0.1), appearance=score(0.2))
+    del other["scores"]["sdlogj"]
+    print_summary(other, Path("x"))
+    lines = [
+        line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if "│" in line
+    ]
+    assert {"PSNR [dB] ↑", "Distance ↓", "Appearance"} <= set(lines)
 
 
 def test_runs_that_would_look_alike_are_told_apart(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from conf_options import tiny_experiment
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
-from bench.config.identity import network_identity, run_identity, variant_identity
+from bench.config.identity import INSERTED, network_identity, run_identity, variant_identity
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.preparing import cache_folder
@@ -122,6 +122,11 @@ def test_images_of_several_sizes_are_changed_before_they_are_padded(tmp_path):
     assert padded.fixed[0, 0][border].unique().numel() == 1
 
 
+def test_identity_has_the_defaults_of_an_insertion():
+    plain = Insertion()
+    assert {"kinds": list(plain.kinds), "radius": list(plain.radius), "seed": 0} == INSERTED
+
+
 def test_cache_and_training_do_not_know_of_it_and_runs_do(tmp_path):
     plain, changed = (tiny_experiment(2, *more) for more in ([], ["dataset.insert=blob"]))
     folders = {cache_folder(s, s.subjects(), tmp_path) for s in map(make_source, (plain, changed))}
@@ -129,7 +134,15 @@ def test_cache_and_training_do_not_know_of_it_and_runs_do(tmp_path):
     data = {"fingerprint": "x", "settings": make_source(plain).settings()}
     for identity in (lambda e: run_identity(e, data, {}), lambda e: variant_identity(e, data)):
         assert "insert" not in identity(plain)["dataset"]
-        assert identity(changed)["dataset"] == {**identity(plain)["dataset"], "insert": "blob"}
+        whole = {"kinds": ["blob"], "radius": [4, 8], "seed": 0}
+        assert identity(changed)["dataset"] == {**identity(plain)["dataset"], "insert": whole}
+        for same in ("{kinds:[blob]}", "{seed:0,kinds:[blob],radius:[4.0,8]}"):
+            other = tiny_experiment(2, f"dataset.insert={same}")
+            assert identity(other) == identity(changed)
+        default = tiny_experiment(2, "task=changes")  # whose id is that of before
+        assert identity(default)["dataset"]["insert"] == default["dataset"]["insert"]
+        short = tiny_experiment(2, "task=changes", "dataset.insert={}")
+        assert identity(short) == identity(default)
     networks = [network_identity(e, data, {}) for e in (plain, changed)]
     assert networks[0] == networks[1]
 

@@ -1,9 +1,15 @@
 """Pairing policies."""
 
-import pytest
+import dataclasses
 
+import pytest
+from conf_options import TINY, experiment
+
+from bench.data import prepare
+from bench.data.setup import Setup, make_source
 from bench.data.sources.pairs import POLICIES, Members, make_policy
 from bench.errors import ConfigError, DataError
+from bench.tasks.registration.registration import parts_with_data
 
 MEMBERS = [3, 4, 7, 9, 10]
 
@@ -144,3 +150,26 @@ def test_neighbours_within_no_whole_number_of_places_are_refused(within):
 def test_unknown_option_of_a_policy_is_named(section, words):
     with pytest.raises(ConfigError, match=words):
         make_policy(section)
+
+
+@pytest.mark.parametrize(
+    ("pairing", "count", "left_out"),
+    [("mirrored", 5, 1), ({"policy": "mirrored"}, 5, 1), ("mirrored", 4, 0), ("cross", 5, 0)],
+)
+def test_run_names_the_subject_that_mirrored_pairs_with_nobody(
+    pairing, count, left_out, tmp_path, capsys
+):
+    subjects = f"dataset.subjects_per_split={{train:2,val:2,test:{count}}}"
+    chosen = experiment([*TINY[2], "model=identity", "trainer.accelerator=cpu", subjects])
+    source = dataclasses.replace(
+        make_source(chosen), pairs={"train": "cross", "val": "mirrored", "test": pairing}
+    )
+    dataset = prepare(source, tmp_path)
+    parts_with_data(Setup(chosen, dataset, source.settings()))
+    middle = dataset.ids[dataset.members("test")[2]]
+    said = (
+        f"identity on demo: {middle} is in no test pair; pairing 'mirrored' leaves out the middle"
+    )
+    assert capsys.readouterr().out.count(said) == left_out
+    assert len(dataset.unpaired("test")) == left_out
+    assert dataset.unpaired("val") == []

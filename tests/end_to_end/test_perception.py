@@ -74,8 +74,11 @@ def test_metric_is_judged_recorded_and_reported(
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
     page = (report / "index.html").read_text()
-    assert "demo: of two deformed images of one MSE the less deformed is nearer by ncc" in page
-    assert "leave open which is nearer by mse (0.500, 0.500 to 0.500)" in page
+    assert (
+        "demo: of two deformed images with the same MSE, the less deformed one is nearer acc"
+        in page
+    )
+    assert "does not differ from chance according to mse (0.500, 0.500 to 0.500)" in page
     assert (report / "figures" / "perception-demo.png").stat().st_size > 1000
     table = (report / "tables" / "perception.md").read_text()
     assert "| demo | mse | 2 | 2 |" in table  # seeds and images
@@ -91,7 +94,7 @@ def test_metric_is_judged_recorded_and_reported(
     written = bench("perception", "--results", str(tables), "--out", str(page))
     assert "4 finished runs of perception" in written.out
     text = page.read_text()
-    assert "the less deformed is nearer by ncc" in text
+    assert "the less deformed one is nearer according to ncc" in text
     assert "images/perception-demo.png" in text
     assert (tmp_path / "images" / "perception-demo.png").stat().st_size > 1000
     (tables / "images.csv").unlink()
@@ -150,6 +153,12 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     table.write_text(head + "r.tif,near.tif,far.tif,0.1\n")
     assert "has finished before" not in run(*command).out  # its content counts
     assert len(run_folders(results)) == 2
+    tables = tmp_path / "tables"
+    assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
+    for place in (results, tables):  # and so runs of the changed table are not compared with others
+        first, second = perceived(read_results(place))
+        assert first.reading["task.judgements"] != second.reading["task.judgements"]
+        assert "table " in first.name
     table.write_text(head + "r.tif,near.tif,far.tif,10\n")
     assert "line 2 has 10 for preferring_b: must be the share of people" in run(*command).line
     table.write_text(head + "r.tif,near.tif,gone.tif,1\n")

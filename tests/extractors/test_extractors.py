@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from conf_options import setup_of, tiny_experiment
 from torch import nn
 
-from bench.config.identity import file_digest
+from bench.config.contents import file_digest
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import read_images
 from bench.errors import BenchError, ConfigError

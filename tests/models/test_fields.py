@@ -10,7 +10,7 @@ import torch
 from conf_options import experiment
 from volumes import HEADERS, SHAPE, SMALL, write_table
 
-from bench.config.identity import folder_digest
+from bench.config.contents import folder_digest
 from bench.data.batches.loading import read_pairs
 from bench.data.files.fields import Field, read_field
 from bench.data.files.images import FileGrid

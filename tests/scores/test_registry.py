@@ -44,6 +44,7 @@ def added(tmp_path, monkeypatch):
         needs=("displacement",),
         function="my_scores:largest",
         unit="px",
+        in_short=True,
     )
     monkeypatch.setitem(SCORES, NAME, score)
 
@@ -70,7 +71,7 @@ def test_added_score_is_recorded_and_printed(added, tiny_datasets, capsys):
     }
     print_summary(summary, Path("x"))
     (line,) = [own for own in capsys.readouterr().out.splitlines() if "Largest motion" in own]
-    assert line.split("│")[1].strip() == "Largest motion [px]"
+    assert line.split("│")[1].strip() == "Largest motion [px] ↓"
     assert "3.00 ± 0.00" in line
 
 

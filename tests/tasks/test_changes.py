@@ -29,7 +29,7 @@ from bench.tasks.changes.maps import (
 )
 from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.truth import Truth, changed_components
-from bench.tasks.changes.usual import healthy
+from bench.tasks.changes.usual import Usual, healthy
 
 CPU = torch.device("cpu")
 
@@ -131,9 +131,10 @@ def test_relative_map_is_what_is_above_the_usual_at_the_place(changed):
         changed.dataset,
         changed.reading,
     )
-    job = job_with(setup, controls=2, both_directions=False)
+    job = job_with(setup, both_directions=False)
     job.objective = Objective(MSE(), None, 0.0)
     dataset = changed.dataset
+    job.usual = Usual(dataset, healthy(dataset, 2, None), job._mapped)
     test = dataset.pairs("test")[0]
     pair = read_pairs(dataset, [test], CPU)
     u = displacement(pair.fixed.shape[2:], batch=1)
@@ -146,6 +147,23 @@ def test_relative_map_is_what_is_above_the_usual_at_the_place(changed):
     expected = (pair.at(u).warped - pair.fixed).square().mean(1) - warp(usual[None], u)[0]
     torch.testing.assert_close(found, expected)
     assert all(torch.equal(one.fixed, pair.moving) for one in images)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "what"),
+    [
+        (["model=identity"], "identity on demo"),
+        (["model=direct", "metric=ncc", "metric.window=whole"], "ncc direct on demo"),
+        (["model=direct", "metric=nmi"], "nmi direct on demo"),
+    ],
+)
+def test_methods_without_a_map_have_nothing_to_compare_with_the_usual(changed, chosen, what):
+    other = experiment(["task=changes", "trainer.accelerator=cpu", *chosen])
+    setup = Setup(other, changed.dataset, changed.reading)
+    said = rf"^task\.controls=2: compares the map .*, but {what} gives no map\. Choose a metric"
+    with pytest.raises(Unsupported, match=said):
+        Changes(controls=2).assemble(setup)
+    Changes().assemble(setup)
 
 
 def test_images_of_several_sizes_have_no_usual_place(changed):

@@ -8,7 +8,7 @@ import torch
 from conf_options import in_contrasts, tiny_experiment
 from image_files import write_tiff
 
-from bench.config.identity import table_digest
+from bench.config.contents import table_digest
 from bench.data import PreparedDataset, TiffStacks, prepare
 from bench.data.batches.loading import read_images
 from bench.data.setup import make_source

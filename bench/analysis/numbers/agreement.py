@@ -56,11 +56,11 @@ class Agreement:
 def agreements(
     comparisons: Sequence[Comparison], perceived: Sequence[Perceived]
 ) -> list[Agreement]:
-    """For each comparison of registrations, if its data set is one of perception, too.
+    """Agreement on each data set that has both registrations and runs of perception.
 
-    Images must be read alike, apart from the noise that is added to them; metrics go by their
-    names, learned ones as they were trained. Metrics of which there are several variants are left
-    out, and data sets of fewer than four metrics.
+    Both must add the same noise to the images; cropping may differ. Metrics are matched by name,
+    learned ones however long they were trained. Metrics with several variants are left out, and
+    data sets on which fewer than four metrics have both scores.
 
     Args:
         comparisons: Of registrations.
@@ -166,23 +166,24 @@ def agreement_sentences(found: Sequence[Agreement]) -> list[str]:
         null = np.mean([random.choice(one.null, DRAWS) for one in found], axis=0)
         mean = float(np.mean([one.correlation for one in found]))
         said.append(
-            f"Over {len(found)} data sets the mean rank correlation is {signed(mean, 2)} (p = "
-            f"{_share_as_far(null, mean):.2g}, metrics permuted within each): perception "
-            f"{_verdict(mean, _share_as_far(null, mean))} registration."
+            f"Across {len(found)} data sets, the mean rank correlation is {signed(mean, 2)} (p = "
+            f"{_share_as_far(null, mean):.2g}, metrics permuted within each data set): "
+            f"{_verdict(mean, _share_as_far(null, mean))}."
         )
     return said
 
 
 def _sentence(one: Agreement) -> str:
     return (
-        f"{one.name}: over {len(one.rows)} metrics the rank correlation of the geometry score with "
-        f"{SCORES[one.score].title} at equal smoothness (SD log J {one.smoothness:.3f}) is "
-        f"{signed(one.correlation, 2)} (95 % interval {interval(one.low, one.high, 2)}, p = "
-        f"{one.p:.2g}): perception {_verdict(one.correlation, one.p)} registration."
+        f"{one.name}: across {len(one.rows)} metrics, the rank correlation between the geometry "
+        f"score and {SCORES[one.score].title} at equal smoothness (SD log J "
+        f"{one.smoothness:.3f}) is {signed(one.correlation, 2)} (95 % interval "
+        f"{interval(one.low, one.high, 2)}, p = {one.p:.2g}): {_verdict(one.correlation, one.p)}."
     )
 
 
 def _verdict(correlation: float, p: float) -> str:
     if p >= ALPHA:
-        return "cannot be shown to predict"
-    return "predicts" if correlation > 0 else "predicts the contrary of"
+        return "no evidence that the geometry score predicts registration"
+    how = "better" if correlation > 0 else "worse"
+    return f"metrics with a better geometry score register {how}"

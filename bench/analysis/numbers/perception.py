@@ -13,7 +13,7 @@ from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.store.folder import IMAGES
+from bench.store.folder import IMAGES, TASK_TABLES
 
 TASK = "perception"
 CHANCE = 0.5  # of 2AFC
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Perceived:
-    """Metrics that have been shown the same images of the same data, distorted in the same ways.
+    """Metrics judged on the same images of the same data, distorted in the same ways.
 
     Attributes:
         name: The data set, with what tells it from others of this kind.
@@ -75,7 +75,7 @@ def perceived(records: Records) -> list[Perceived]:
     if not runs:
         return []
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
-    readings = {run: _reading(records.configs[run]) for run in runs}
+    readings = {run: _reading(records, run) for run in runs}
     subjects = {run: sorted(tables[run]["subject"]) for run in runs}
     found = []
     for name, alike in comparable(records, readings, subjects):
@@ -110,9 +110,12 @@ def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=COLUMNS)
 
 
-def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How images were read and distorted."""
+def _reading(records: Records, run: str) -> dict[str, Any]:
+    """How images were read and distorted; tables count by content, where a run recorded it."""
+    config = records.configs[run]
     task = {key: v for key, v in config["task"].items() if key not in ("name", "_target_", "uses")}
+    tables = records.summaries[run].get(TASK_TABLES, {})
+    task |= {name: f"table {str(content)[:8]}" for name, content in tables.items()}
     return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
 
 
@@ -153,7 +156,7 @@ def _means(images: pd.DataFrame) -> dict[str, float]:
 
 
 def perception_sentences(rows: pd.DataFrame) -> list[str]:
-    """Which metrics order deformations rightly under changed appearance, a sentence a data set.
+    """Which metrics order deformations correctly under changed appearance, by data set.
 
     Args:
         rows: Of `perception_rows`; data sets of one image have no interval, and no sentence.
@@ -168,13 +171,13 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
     said = [
         f"{what} {_listed(known[chosen])}"
         for what, chosen in (
-            ("the less deformed is nearer by", right),
-            ("the more deformed, which differs less in appearance, is nearer by", wrong),
-            ("intervals leave open which is nearer by", ~(right | wrong)),
+            ("the less deformed one is nearer according to", right),
+            ("the more deformed one, whose appearance differs less, is nearer according to", wrong),
+            ("the order does not differ from chance according to", ~(right | wrong)),
         )
         if chosen.any()
     ]
-    return f"{comparison}: of two deformed images of one MSE {'; '.join(said)}."
+    return f"{comparison}: of two deformed images with the same MSE, {'; '.join(said)}."
 
 
 def _listed(rows: pd.DataFrame) -> str:

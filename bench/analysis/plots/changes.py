@@ -8,7 +8,8 @@ import numpy as np
 from bench.analysis.plots.registered import draw_image, plane_to_show
 from bench.analysis.plots.saving import write_figure
 
-BRIGHTEST = 0.995  # quantile of a map that is drawn brightest, and of all above
+DARKEST, BRIGHTEST = 0.005, 0.995  # quantiles of a map between which its colours range
+OUTLINE = "cyan"
 
 
 def draw_changes(
@@ -19,7 +20,9 @@ def draw_changes(
     counted: np.ndarray | None,
     title: str,
 ) -> None:
-    """Draws images and maps of one registered pair, the outline of the change on each.
+    """Draws images and maps of one registered pair, the true change outlined on each.
+
+    The moving image has no outline; each map has a colour bar, since scales differ.
 
     Volumes are shown in the slice along their last axis with most of the change.
 
@@ -35,7 +38,7 @@ def draw_changes(
 
     fixed = images["fixed"]
     place = plane_to_show(fixed, change)
-    figure = Figure(figsize=(2.6 * (len(images) + len(maps)), 3.2), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(images) + 3.1 * len(maps), 3.4), layout="constrained")
     axes = figure.subplots(1, len(images) + len(maps))
     brightest = max(float(fixed[(slice(None), *place)].max()), 1e-6)
     for axis, (name, image) in zip(axes, images.items(), strict=False):
@@ -44,13 +47,18 @@ def draw_changes(
     for axis, (name, found) in zip(axes[len(images) :], maps.items(), strict=True):
         plane = found[place]
         seen = plane if counted is None or not counted[place].any() else plane[counted[place]]
-        low, high = np.quantile(seen, [0.005, BRIGHTEST])
-        axis.imshow(plane.T, cmap="magma", origin="lower", vmin=low, vmax=max(high, low + 1e-12))
+        low, high = np.quantile(seen, [DARKEST, BRIGHTEST])
+        limits = {"vmin": low, "vmax": max(high, low + 1e-12)}
+        drawn = axis.imshow(plane.T, cmap="magma", origin="lower", **limits)
+        figure.colorbar(drawn, ax=axis, shrink=0.8, extend="both")
         axis.set_title(name)
+    is_known = change is not None and bool(change[place].any())
     for number, axis in enumerate(axes):
-        if change is not None and change[place].any() and number != list(images).index("moving"):
-            axis.contour(change[place].T, levels=[0.5], colors="tab:cyan", linewidths=0.9)
+        if change is not None and is_known and number != list(images).index("moving"):
+            axis.contour(change[place].T, levels=[0.5], colors=OUTLINE, linewidths=1.3)
         axis.set_axis_off()
         axis.set_aspect("equal")
     figure.suptitle(title)
+    said = "cyan outline: true change" if is_known else "no true change is known in this plane"
+    figure.supxlabel(f"{said}; colours range over the middle 99 % of each map", fontsize="medium")
     write_figure(figure, path, dpi=110)

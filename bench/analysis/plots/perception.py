@@ -104,9 +104,10 @@ def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
         known = [column for column in COLUMNS if of_one.get(column, NONE).notna().any()]
         values = of_one.set_index("label")[known]
         caption = (
-            f"2AFC on {name}, mean over images: how often D is less for the image that is less "
-            "distorted or, under changes of appearance that make one MSE of all, less deformed. 1: "
-            "always in order; 0.5: chance; 0: always the other way round."
+            f"2AFC on {name}, mean over images: how often a metric's D is smaller for the less "
+            "distorted of two images; in the columns of geometry, for the less deformed of two "
+            "images whose appearance was changed until both had the same MSE. 1: always; 0.5: "
+            "chance; 0: never."
         )
         yield Drawing(
             f"perception-{file_name(str(name))}",
@@ -129,8 +130,8 @@ def draw_agreement(found: Sequence[Agreement]) -> Iterator[Drawing]:
         styles = looks(zip(rows["label"], rows["metric"], strict=True))
         caption = (
             f"{SCORES[score].title} of registrations at equal smoothness against the geometry "
-            "score of the same metrics, with 95 % intervals. Rising from left to right: a metric "
-            "that sees deformations under changed appearance registers better."
+            "score of the same metrics, with 95 % intervals. If points rise from left to right, "
+            "metrics that recognize deformations under changed appearance register better."
         )
         yield Drawing(
             f"agreement-{score}",

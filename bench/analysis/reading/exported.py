@@ -41,7 +41,7 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import IMAGES, PAIRS, REGISTRATION, Status
+from bench.store.folder import IMAGES, PAIRS, REGISTRATION, TASK_TABLES, Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),
@@ -205,6 +205,7 @@ def _configuration(
                 raise fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
         if row["status"] == Status.FINISHED:
             _ = [recorded[name] for name in RECORDED]
+            _ = recorded.get(TASK_TABLES, {}).items()
             if recorded["schema"] > SCHEMA:
                 raise StoreError(
                     f"{path}: has schema {recorded['schema']}, but this version reads at most "

@@ -14,7 +14,10 @@ CAPTION = (
     "many false peaks an image; means over test pairs with 95 % bootstrap intervals, of the map of "
     "the method."
 )
-BY_MAP = "AUC of each map after registration, means over test pairs with 95 % bootstrap intervals."
+BY_MAP = (
+    "AUC of each map after registration, means over test pairs with 95 % bootstrap intervals; 1 is "
+    "best."
+)
 REGIONS = (
     "Where the map of the method is large: mean rank of its values in each class, of those that "
     "are judged and have not changed, from 0 to 1, with 95 % bootstrap intervals."
@@ -37,7 +40,7 @@ def change_tables(found: Detection, published: bool = True) -> list[Table]:
     if rows.empty:
         return []
     by_map = [name for name in (f"auc_{one}" for one in MAPS) if name in rows]
-    titles = {name: SCORES[name].title for name in OF_METHOD if name in rows}
+    titles = {name: SCORES[name].directed() for name in OF_METHOD if name in rows}
     further = {name: MAPS[name.removeprefix("auc_")] for name in by_map}
     tables = [
         _table(rows, "changes", CAPTION, titles),

@@ -49,7 +49,7 @@ READING = (
     "≈: not significantly different from the best. Significant means p < 0.05 in Wilcoxon's "
     "signed-rank test over test pairs with Holm's correction, among metrics and, separately, "
     "against methods that use no metric; intervals are 95 % bootstrap intervals over test pairs. "
-    "Seconds are comparable on one device only; the last section lists the devices."
+    "Times are comparable on one device only; the last section lists the devices."
 )
 
 

@@ -58,6 +58,7 @@ from bench.store.folder import (
     REGISTRATION,
     RUNS,
     SUMMARY,
+    TASK_TABLES,
     Status,
     list_folders,
 )
@@ -165,6 +166,8 @@ class _Tables:
         }
         if summary:
             sections[RECORD] = {key: summary.get(key, {}) for key in RECORDED}
+            if TASK_TABLES in summary:
+                sections[RECORD][TASK_TABLES] = summary[TASK_TABLES]
         learned = [self._extractor(one, config) for one in summary.get("extractors", [])]
         said = {
             **{key: row[key] for key in ("run", "status", "error", "dataset", "metric", "model")},

@@ -24,18 +24,19 @@ from bench.analysis.report.pages import check_place, figure, link, section, writ
 from bench.analysis.report.perception import perception_tables
 from bench.errors import BenchError
 from bench.scores.registry import SCORES, score_of
+from bench.scores.score import ARROWS
 from bench.store.escaping import for_markdown
 from bench.store.files import write_atomically
 
 BEGINNING = "# Perception: results\n\nThis page is computed from the runs in ["
 READING = (
-    "[perception.md](perception.md) says what metrics are shown, and defines the scores. They are "
-    "means over images, seeds averaged first; intervals are of 95 % by a bootstrap over images."
+    "[perception.md](perception.md) describes the tests and defines the scores. Scores are means "
+    "over images, seeds averaged first; intervals are 95 % bootstrap intervals over images."
 )
 WITH_REGISTRATION = (
-    "Registrations are judged at equal smoothness, see [results.md](results.md). Intervals of rank "
-    "correlations are of a bootstrap over images and test pairs at once, the metrics being given; "
-    "p is the share of permutations of the metrics with a correlation as far from 0."
+    "Registrations are compared at equal smoothness, see [results.md](results.md). The interval of "
+    "a rank correlation is a bootstrap over images and test pairs for this set of metrics; p is "
+    "the share of permutations of the metrics whose correlation is at least as far from 0."
 )
 
 
@@ -123,7 +124,8 @@ def _agreement(
 
 def _table(found: Sequence[Agreement], score: str) -> Table:
     """Geometry score and registration of each metric."""
-    titles = [score_of("geometry").title, f"{SCORES[score].title} at equal smoothness"]
+    registered = f"{SCORES[score].title} at equal smoothness {ARROWS[SCORES[score].best]}"
+    titles = [score_of("geometry").directed(), registered]
     table = Table("agreement", "", ["data set", "metric", *titles], texts=2, names=1)
     for one in found:
         ordered = one.rows.sort_values("geometry", ascending=False, kind="stable")

@@ -10,9 +10,11 @@ from bench.scores.registry import PERCEPTION, score_of
 POOLED = [name for name in PERCEPTION if name not in COLUMNS]
 CAPTION = (
     "Perception: means over images, with 95 % bootstrap intervals. 2AFC and rank correlation are "
-    "means over the graded distortions, geometry and appearance over the changes of appearance."
+    "averaged over the graded distortions, geometry and appearance over noise, bias and gamma."
 )
-BY_DISTORTION = "2AFC of each distortion, mean over images, with 95 % bootstrap intervals."
+BY_DISTORTION = (
+    "2AFC of each distortion, mean over images, with 95 % bootstrap intervals; 1 is best."
+)
 
 
 def perception_tables(rows: pd.DataFrame) -> list[Table]:
@@ -24,7 +26,7 @@ def perception_tables(rows: pd.DataFrame) -> list[Table]:
     if rows.empty:
         return []
     known = [name for name in COLUMNS if name in rows and rows[name].notna().any()]
-    headings = {name: score_of(name).title for name in POOLED if name in rows}
+    headings = {name: score_of(name).directed() for name in POOLED if name in rows}
     return [
         _table(rows, "perception", CAPTION, headings),
         _table(rows, "distortions", BY_DISTORTION, {name: COLUMNS[name] for name in known}),

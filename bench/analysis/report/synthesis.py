@@ -9,7 +9,6 @@ from bench.analysis.numbers.synthesis import GAIN, INPUT, JUDGED, digits
 from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import score_of
-from bench.scores.score import ARROWS
 
 CAPTION = (
     "Synthesis: means over images, with 95 % bootstrap intervals; c as chosen on validation. Dice "
@@ -44,7 +43,7 @@ def _has(rows: pd.DataFrame, column: str) -> bool:
 
 def _table(rows: pd.DataFrame, name: str, caption: str, scores: Sequence[str], cell: Any) -> Table:
     first = ["data set", "loss", "c", "seeds", "images"]
-    headings = [f"{score_of(one).heading()} {ARROWS[score_of(one).best]}".strip() for one in scores]
+    headings = [score_of(one).directed() for one in scores]
     table = Table(name, caption, [*first, *headings], texts=2, names=1)
     for comparison, of_one in rows.groupby("comparison", sort=False):
         facts = [

@@ -29,6 +29,7 @@ HEADINGS = {
 }
 FIRST = ("comparison", "label", "weight", "seeds", "n")
 FOLLOWING = {"dice_published": ["published", "difference"]}  # what a score with
+ON_DEMAND = ("cost", "consistency")  # kinds of scores of the main table besides short ones
 QUANTILES = {  # columns of quantiles over pairs, and their scores
     f"{name}_{score.quantile_name}": name for name, score in SCORES.items() if score.quantile
 }
@@ -39,11 +40,32 @@ def _columns(rows: pd.DataFrame) -> list[str]:
     lead = _lead(rows)
     order = {name: 2 if _is_cost(name) else name.endswith("_published") for name in SCORES}
     scores = sorted(SCORES, key=lambda name: -1 if name == lead else order[name])
-    further = {score: [quantile] for quantile, score in QUANTILES.items()} | FOLLOWING
-    further[lead] = ["gain", *further.get(lead, [])]
-    behind = [column for name in scores for column in (name, *further.get(name, []))]
+    quantiles = [column for column, name in QUANTILES.items() if name == lead]
+    further = {**FOLLOWING, lead: ["gain", *quantiles, *FOLLOWING.get(lead, [])]}
+    behind = [
+        column
+        for name in scores
+        if _is_shown(name, rows)
+        for column in (name, *further.get(name, []))
+    ]
     wanted = [*FIRST, *behind, "training_seconds", "extractor"]
     return [name for name in wanted if name in rows and rows[name].notna().any()]
+
+
+def _is_shown(name: str, rows: pd.DataFrame) -> bool:
+    """Whether the main table has a score; results.csv has all.
+
+    It has those of short tables, what is measured on demand or as cost, published definitions
+    beside the papers' values, and what is lost if anything is.
+    """
+    score, lead = SCORES[name], _lead(rows)
+    if name == lead:
+        return True
+    if score.hides_zero:
+        return name in rows and bool((rows[name].fillna(0) != 0).any())
+    if name.endswith("_published"):
+        return "published" in rows or not lead
+    return score.in_short or score.kind in ON_DEMAND
 
 
 def _lead(rows: pd.DataFrame) -> str:
@@ -65,7 +87,7 @@ def _heading(column: str, rows: pd.DataFrame) -> str:
     unit = None if not units else units[0] if len(units) == 1 else ""
     if column == "gain":
         return f"Δ {score.heading(unit)}"
-    return f"{score.heading(unit, column in QUANTILES)} {ARROWS[score.best]}".rstrip()
+    return score.directed(unit, column in QUANTILES)
 
 
 def _units(column: str, rows: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.steps import window
-from bench.data.sources.pairs import Members, Pairs, make_policy
+from bench.data.sources.pairs import MIRRORED, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
 from bench.errors import DamagedCache, DataError, Unsupported, counted
@@ -361,6 +361,14 @@ class PreparedDataset:
         if self.has_landmarks:
             check_pairs(self.name, self.index["landmarks"], self.ids, pairs)
         return pairs
+
+    def unpaired(self, split: str) -> list[str]:
+        """The subject of a split that pairing `mirrored` leaves out; empty if there is none."""
+        section = self.pairing.get(split)
+        if self.index["given"] or section not in (MIRRORED, {"policy": MIRRORED}):
+            return []
+        paired = {member for pair in self.pairs(split) for member in pair}
+        return [self.ids[member] for member in self.members(split) if member not in paired]
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("folder", "index", "pairing", "insertion")

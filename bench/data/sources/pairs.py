@@ -116,10 +116,11 @@ class Some:
         return evenly_spaced(self.policy(members), self.most)
 
 
+MIRRORED = "mirrored"
 POLICIES: dict[str, Callable[..., Callable[[Members], Pairs]]] = {
     "atlas": Atlas,
     "cross": Cross,
-    "mirrored": Mirrored,
+    MIRRORED: Mirrored,
     "neighbours": Neighbours,
     "next": Next,
     "given": Given,

@@ -3,15 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
+from bench.data.batches.loading import read_pairs
+from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.models.change_networks import ChangeNetwork
 from bench.similarity.masks import MASKS
 from bench.store.folder import CLASSES, CURVES, PAIRS
 from bench.tasks.changes.job import ChangesJob
+from bench.tasks.changes.maps import metric_map
 from bench.tasks.changes.truth import KINDS as COMPONENTS
 from bench.tasks.changes.truth import Truth
 from bench.tasks.changes.usual import healthy
+from bench.tasks.registration.assembly import Parts, describe
 from bench.tasks.registration.registration import parts_with_data
 
 
@@ -111,4 +117,18 @@ class Changes:
                 f"model={setup.experiment['model']['name']}: learns from masks of change, and "
                 "there are none. Set dataset.insert, or task.change to a class of the labels."
             )
+        if controls and not _makes_map(parts, dataset):
+            raise Unsupported(
+                f"task.controls={self.controls}: compares the map of the method with what is usual "
+                f"at a place, but {describe(setup.experiment)} gives no map. Choose a metric that "
+                "has one, such as mse, or set task.controls=null."
+            )
         return ChangesJob(setup, parts, self.both_directions, truth, controls)
+
+
+def _makes_map(parts: Parts, dataset: PreparedDataset) -> bool:
+    """Whether a method itself maps changes, tried on one pair."""
+    if isinstance(parts.model, ChangeNetwork) or parts.likelihood is not None:
+        return True
+    pair = read_pairs(dataset, dataset.pairs("test")[:1], torch.device("cpu"))
+    return metric_map(parts.objective.similarity, pair) is not None

@@ -10,7 +10,7 @@ from torch import nn
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
-from bench.data.sources.pairs import evenly_spaced
+from bench.data.sources.pairs import MIRRORED, evenly_spaced
 from bench.errors import ConfigError, Unsupported, counted
 from bench.models.building import finish_method
 from bench.models.change_networks import ChangeNetwork
@@ -78,6 +78,11 @@ def parts_with_data(setup: Setup) -> Parts:
     splits = ("train", "val", "test") if "trainer" in setup.experiment.uses else ("test",)
     for split in splits:
         setup.dataset.pairs(split)
+        for subject in setup.dataset.unpaired(split):
+            print(
+                f"{describe(setup.experiment)}: {subject} is in no {split} pair; pairing "
+                f"'{MIRRORED}' leaves out the middle one of an odd number of subjects"
+            )
     parts = build_parts(setup)
     require_images(parts.learners)
     return parts
