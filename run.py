@@ -1,6 +1,6 @@
 """Runs one experiment, or with -m a sweep: see `python run.py --help`."""
 
-from bench.cli.app import main
+from bench.cli.starting import start
 
 if __name__ == "__main__":
-    main()
+    start("bench.cli.app")

@@ -1,6 +1,6 @@
 """Entry point of `python -m bench`."""
 
-from bench.cli.commands import main
+from bench.cli.starting import start
 
 if __name__ == "__main__":
-    main()
+    start("bench.cli.commands")

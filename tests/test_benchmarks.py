@@ -61,7 +61,8 @@ def tiny_race(monkeypatch):
 
 @pytest.mark.parametrize("metric", convergence.METRICS)
 def test_all_ways_train_for_the_same_time_from_the_same_weights(metric, tiny_race):
-    ways = ["trainer=short", "trainer=short trainer.clip_norm=0.1 trainer.steps=2", "published"]
+    ours = "model=voxelmorph trainer=short"
+    ways = [ours, f"{ours} trainer.clip_norm=0.1 trainer.steps=2", "published"]
     result = convergence.measure("cpu", f"{metric} demo", 1, 4, ways)
     curves = {row["way"]: row["curve"] for row in result["rows"]}
     assert list(curves) == ways

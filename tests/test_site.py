@@ -51,10 +51,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in ("mkdocs", "material", "mkdocstrings", "nbclient", "ipykernel"):
         pytest.importorskip(package, reason="the site needs the extra docs")
     folder = tmp_path_factory.mktemp("site")
+    outside = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}  # set for files only
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
+        env=outside | {"PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
     )

@@ -96,9 +96,7 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     if places:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     if section == "model" and name.removeprefix("model.") in CONDITIONING:
-        return (
-            f"{name}: only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
-        )
+        return f"{name}: only a network can be conditioned on λ. Choose one, such as model=pyramid."
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
         line += f" +{name}=VALUE passes an argument to your class."

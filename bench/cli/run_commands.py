@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.errors import BenchError
-from bench.scores.registry import OF_TASKS, names_of
+from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
 from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
@@ -52,8 +52,7 @@ def runs(
         print(as_csv(rows), end="")
     else:
         summaries = [summary for folder in folders if (summary := folder.summary())]
-        names = names_of(*(summary["scores"] for summary in summaries))
-        print_runs(rows, [n for n in names if n not in OF_TASKS or OF_TASKS[n].in_short])
+        print_runs(rows, names_of(*(summary["scores"] for summary in summaries)))
 
 
 @app.command()

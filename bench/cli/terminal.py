@@ -23,6 +23,8 @@ from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS
 
+REGISTRATION = "registration"
+
 
 def print_outcome(outcome: Outcome) -> None:
     """Prints the result of a run: its scores, or why it has none."""
@@ -117,20 +119,38 @@ def _title(summary: Mapping[str, Any]) -> str:
 
 
 def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
-    """Prints one line per run: status, what was run, mean scores."""
+    """Prints a table for each task, one line per run: status, what was run, mean scores.
+
+    A table has the scores that one of its runs has: of registration all, of other tasks those of
+    short tables.
+    """
+    console = Console(highlight=False)
+    tasks = dict.fromkeys(row.get("task", REGISTRATION) for row in rows)
+    for task in tasks:
+        of_task = [row for row in rows if row.get("task", REGISTRATION) == task]
+        if len(tasks) > 1:
+            console.print(for_rich(f"task={task}"), soft_wrap=True)
+        shown = [name for name in scores if any(name in row for row in of_task)]
+        if task != REGISTRATION:
+            known = {**SCORES, **OF_TASKS}
+            shown = [name for name in shown if name not in known or known[name].in_short]
+        _print_runs(of_task, shown, console)
+    for row in rows:
+        if "error" in row:
+            line = f"{row['id']} {row['status']}: {row['error']}"
+            console.print(for_rich(line), soft_wrap=True)
+
+
+def _print_runs(rows: list[dict[str, Any]], scores: Sequence[str], console: Console) -> None:
     differing = ["settings"] if any("settings" in row for row in rows) else []
     names = ["status", "dataset", "metric", "model", *differing, "weight", "seed", *scores]
     names += ["written", "id"]
     titles = [name.removesuffix("_published") + "*" * name.endswith("_published") for name in names]
     cells = [[_plain(row.get(name), name) for name in names] for row in rows]
-    console = Console(highlight=False)
     for line in _lines([titles, *cells], console):
         print(line)
-    console.print("* by the published definition", soft_wrap=True)
-    for row in rows:
-        if "error" in row:
-            line = f"{row['id']} {row['status']}: {row['error']}"
-            console.print(for_rich(line), soft_wrap=True)
+    if any(title.endswith("*") for title in titles):
+        console.print("* by the published definition", soft_wrap=True)
 
 
 def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:

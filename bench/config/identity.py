@@ -43,7 +43,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     },
 }
 CONDITIONING = ("conditioned", "lambda_range")  # of the section `model`
-DEFAULT_MODEL = "voxelmorph"  # not named in the folders of runs
+DEFAULT_MODEL = "pyramid"  # not named in the folders of runs
 PARTS = (
     "task",
     "metric",

@@ -65,7 +65,7 @@ class Conditioned(nn.Module):
         if not self.modulations:
             raise ConfigError(
                 f"model.conditioned=lambda: {type(network).__name__} cannot take λ, which needs "
-                "stages of bench.models.unet. Use model=voxelmorph."
+                "stages of bench.models.unet. Use model=pyramid or model=voxelmorph."
             )
         self.sizes = [2 * modulation.channels for modulation in self.modulations]
         last = nn.Linear(WIDTH, sum(self.sizes))

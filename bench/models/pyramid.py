@@ -11,6 +11,7 @@ from bench.models.convolution import CHANNELS_LAST, double
 from bench.models.unet import Encoder, convolution, stage
 from bench.spatial import crop_to, pad_to_multiple, warp
 
+FARTHEST = 16  # shift, in voxels of a level
 FLOW_STD = 1e-5  # of the initial weights of each level's last convolution
 
 
@@ -32,7 +33,7 @@ class Pyramid(nn.Module):
         channels: Width of each encoder stage, finest first; each halves the size.
         norm: Batch normalization in the encoder.
         dropout: Dropout of whole channels.
-        reach: Largest shift along each axis, in voxels of a level.
+        reach: Largest shift along each axis, in voxels of a level, 0 to 16.
 
     Raises:
         ConfigError: If one of them is out of range.
@@ -48,7 +49,12 @@ class Pyramid(nn.Module):
         reach: int = 1,
     ) -> None:
         super().__init__()
-        require("reach", reach, is_count(reach, 0), "a whole number of voxels, or 0")
+        require(
+            "reach",
+            reach,
+            is_count(reach, 0) and reach <= FARTHEST,
+            f"a whole number of voxels, 0 to {FARTHEST}",
+        )
         self.encoder = Encoder(ndim, image_channels, channels, norm, dropout)
         self.reach = reach
         self.shifts = shifts_along_axes(ndim, reach)

@@ -38,7 +38,7 @@ def test_command_says_no_more_than_it_must():
     config = Experiment.from_config(compose(["dataset=hippocampus", "trainer.lr=0.1"])).config
     (line,) = commands([config])
     assert line == (
-        "python run.py dataset=hippocampus metric=ncc regularizer=diffusion model=voxelmorph "
+        "python run.py dataset=hippocampus metric=ncc regularizer=diffusion model=pyramid "
         "trainer=short regularizer.weight=1 seed=0 trainer.lr=0.1"
     )
 

@@ -75,6 +75,26 @@ def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
     assert "cafe failed: loss is nan at step 7" in printed
 
 
+def test_runs_of_each_task_have_a_table_with_their_scores(capsys):
+    run = {"status": "finished", "dataset": "demo", "metric": "mse", "seed": 0}
+    rows = [
+        run | {"task": "registration", "id": "aa", "dice": 0.5, "tre": 2.5},
+        run | {"task": "synthesis", "id": "bb", "psnr": 30.0, "dice_truth": 0.7},
+        run | {"task": "registration", "id": "cc", "dice": 0.6},
+    ]
+    print_runs(rows, ["dice", "tre", "psnr", "dice_truth"])
+    first, second = capsys.readouterr().out.split("task=synthesis\n")
+    assert first.startswith("task=registration\n")
+    heads = [part.splitlines()[i] for part, i in ((first, 2), (second, 1))]
+    assert [word in heads[0] for word in ("dice", "tre", "psnr", "dice_truth")] == [1, 1, 0, 0]
+    assert [word in heads[1] for word in ("dice", "tre", "psnr", "dice_truth")] == [0, 0, 1, 0]
+    assert all(run in first for run in ("aa", "cc"))
+    assert "bb" in second
+    assert "published" not in first + second
+    print_runs(rows[:1], ["dice"])
+    assert "task=" not in capsys.readouterr().out
+
+
 def test_runs_that_would_look_alike_are_told_apart(tmp_path):
     write_run(tmp_path, config(), [0.5], variant="plain")
     noisy, long = config(), config(steps=1000)

@@ -58,7 +58,7 @@ def test_only_networks_are_conditioned(setting):
         compose([f"model.{setting}", "model=direct"])
     said = explain(caught.value)
     assert said.endswith(
-        ": only a network can be conditioned on λ. Choose one, such as model=voxelmorph."
+        ": only a network can be conditioned on λ. Choose one, such as model=pyramid."
     )
     assert said.startswith(f"model.{setting.partition('=')[0]}: ")
 

@@ -69,7 +69,9 @@ COMPOSED = json.loads(Path(__file__).with_name("composed.json").read_text())
 @pytest.mark.parametrize("chosen", COMPOSED)
 def test_what_presets_take_from_data_sets_is_as_it_was_published(chosen):
     dataset, trainer = chosen.split()
-    config = copy.deepcopy(compose_raw([f"dataset={dataset}", f"trainer={trainer}"]))
+    config = copy.deepcopy(
+        compose_raw([f"dataset={dataset}", f"trainer={trainer}", "model=voxelmorph"])
+    )
     for task in ("deepsim_ae", "deepsim_csr", "deepsim_seg"):
         with open_dict(config):
             config.metric = OmegaConf.load(CONF / "metric" / f"{task}.yaml")
@@ -95,7 +97,8 @@ def test_yaml_of_five_lines_makes_a_data_set_with_everything_that_presets_ask_fo
     (tmp_path / "dataset" / "mine.yaml").write_text(FIVE_LINES)
     further = f"hydra.searchpath=[file://{tmp_path}]"
     for metric in ("deepsim_ae", "deepsim_seg"):
-        overrides = [further, "dataset=mine", f"trainer={trainer}", f"metric={metric}"]
+        chosen = [f"trainer={trainer}", f"metric={metric}", "model=voxelmorph"]
+        overrides = [further, "dataset=mine", *chosen]
         composed = experiment(overrides)
         assert composed["model"]["channels"] == [16, 32, 64]
         assert composed.settings.batch_size == 1
@@ -225,7 +228,7 @@ def test_what_cannot_change_the_numbers_does_not_change_the_identity(override):
         "trainer.precision=float32",
         "trainer.validation_pairs=3",
         "trainer.early_stopping=3",
-        "model.flow_scale=2",
+        "model.reach=2",
         "dataset.augmentation.rotation=9",
         "dataset.pairs.train=mirrored",
         "dataset.pairs.test={policy: mirrored, most: 2}",

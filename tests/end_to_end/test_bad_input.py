@@ -345,7 +345,11 @@ def test_bad_argument_of_a_regularizer_is_named(
 
 
 VOXELMORPH = ["channels", "norm", "dropout", "integrate", "flow_std", "flow_scale"]
-MODEL = [*(f"~model.{option}" for option in VOXELMORPH), "model.name=custom"]
+MODEL = [
+    "model=voxelmorph",
+    *(f"~model.{option}" for option in VOXELMORPH),
+    "model.name=custom",
+]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def assert_recorded(folder: Path, dataset: str, metric: str) -> None:
     expected = {
         "dataset": dataset,
         "metric": metric,
-        "model": "voxelmorph",
+        "model": "pyramid",
         "regularizer": "diffusion",
         "seed": 0,
         "steps": 6,

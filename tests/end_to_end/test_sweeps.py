@@ -76,7 +76,7 @@ def test_plan_prints_every_run_and_does_none(empty_results: Path, run: Command) 
     sweep = ["metric=mse,ncc", "regularizer.scale=1,2", "seed=0,1"]
     outcome = run("-m", *sweep, *DEMO, at(empty_results), "plan=true")
     assert plan(outcome) == [
-        ["missing", "demo", metric, "voxelmorph", weight, seed]
+        ["missing", "demo", metric, "pyramid", weight, seed]
         for metric, weights in (("mse", ["0.02", "0.04"]), ("ncc", ["0.2", "0.4"]))
         for weight in weights
         for seed in "01"
@@ -87,7 +87,7 @@ def test_plan_prints_every_run_and_does_none(empty_results: Path, run: Command) 
 
 def test_plan_of_a_single_run(empty_results: Path, run: Command) -> None:
     outcome = run("metric=deepsim_ae", "seed=3", *DEMO, at(empty_results), "plan=true")
-    assert plan(outcome) == [["missing", "demo", "deepsim_ae", "voxelmorph", "0.03", "3"]]
+    assert plan(outcome) == [["missing", "demo", "deepsim_ae", "pyramid", "0.03", "3"]]
     assert "extractors to train first: demo Autoencoder" in outcome.out
     assert "no run on these data has finished" in outcome.out
     assert_nothing_written(empty_results)

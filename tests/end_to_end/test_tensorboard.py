@@ -60,7 +60,7 @@ def test_run_is_tracked_with_configuration_history_scores_and_figure(
     assert all(pair["moving"] in row for pair, row in zip(pairs, table[2:], strict=True))
     plugin = found.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert plugin.plugin_name == "hparams"
-    assert b"voxelmorph" in plugin.content
+    assert b"pyramid" in plugin.content
 
 
 @pytest.mark.usefixtures("_installed")

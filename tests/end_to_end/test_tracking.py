@@ -141,7 +141,7 @@ def test_run_is_tracked_with_configuration_history_and_summary(results: Path, ru
     assert record.summary["scores/dice/mean"] == pytest.approx(dice)
     assert record.summary["best_step"] == summary["best_step"]
     assert record.summary["registration/_type"] == "image-file"
-    assert list(record.run.tags) == ["registration", "demo", "mse", "voxelmorph"]
+    assert list(record.run.tags) == ["registration", "demo", "mse", "pyramid"]
     assert (record.goals["val_dice"], record.goals["val_loss"]) == ("max", "min")
     assert record.summary["train_seconds"] == pytest.approx(summary["training_seconds"])
     seconds = summary["scores"]["seconds"]["mean"]

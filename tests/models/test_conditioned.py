@@ -76,7 +76,7 @@ def test_each_item_has_its_weight(ndim, tiny_datasets):
 
 @pytest.mark.parametrize("scale", [1, 2])
 def test_every_stage_is_modulated_and_the_head_is_not(scale, tiny_datasets):
-    network = built(tiny_datasets, 2, CONDITIONED, f"model.flow_scale={scale}")
+    network = built(tiny_datasets, 2, "model=voxelmorph", CONDITIONED, f"model.flow_scale={scale}")
     names = [name for name, m in network.named_modules() if isinstance(m, Modulation)]
     assert len(names) == 6
     assert sum("encoder" in name for name in names) == 3
@@ -111,7 +111,7 @@ def test_network_without_a_place_for_the_weight_is_refused():
         Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1))
     assert str(refused.value) == (
         "model.conditioned=lambda: MonaiNetwork cannot take λ, which needs stages of "
-        "bench.models.unet. Use model=voxelmorph."
+        "bench.models.unet. Use model=pyramid or model=voxelmorph."
     )
 
 

@@ -92,7 +92,7 @@ def test_each_pair_of_a_batch_is_computed_by_itself(shape):
     assert not torch.allclose(both, network(fixed, moving), rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("reach", [-1, 1.5, "far"])
+@pytest.mark.parametrize("reach", [-1, 1.5, "far", 17, 10**6])
 def test_impossible_reach_is_refused(reach):
     with pytest.raises(ConfigError, match=rf"model\.reach={reach}: must be a whole number"):
         Pyramid(2, 1, WIDTHS, reach=reach)

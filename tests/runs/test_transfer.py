@@ -85,7 +85,7 @@ def test_origin_follows_what_the_other_data_set_recommends(cells, results):
     assert chosen["metric"]["extractor"]["norm"] is False
     assert extractor["norm"] is True
     assert (extractor["steps"], extractor["channels"]) == (2000, [16, 32, 64])
-    assert (chosen["trainer"]["lr"], origin.experiment["trainer"]["lr"]) == (1e-3, 5e-4)
+    assert (chosen["trainer"]["steps"], origin.experiment["trainer"]["steps"]) == (400, 300)
     assert origin.experiment["trainer"]["batch_size"] == 3
     assert origin.experiment.seed == chosen.seed
 
