@@ -80,6 +80,8 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
             continue
         unit = summary.get("units", {}).get(name)
         pairs = str(after["n"]) if after else ""
+        if after and "voxels" in after:
+            pairs += f" ({after['voxels']} voxels)"
         marked = _marked(score, cells, known) if of_before else cells[1:]
         table.add_row(for_rich(score.heading(unit)), *marked, pairs)
         key = score.quantile_name

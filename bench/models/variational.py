@@ -76,24 +76,15 @@ class Variational(nn.Module):
         self.levels = levels
         self.ndim = ndim
         self.network: FullResolution | Pyramid
-        self.spread: nn.Module | None = None
         if backbone == PYRAMID:
             self.network = Pyramid(ndim, image_channels, channels, norm, dropout)
             self.spread = convolution(ndim, channels[0], ndim, kernel=3)
-            with torch.no_grad():
-                self.spread.weight.normal_(std=VARIANCE_STD)
-                self.spread.bias.fill_(FIRST_LOG_VARIANCE)
+            _start(self.spread, slice(None), VARIANCE_STD, FIRST_LOG_VARIANCE)
         else:
             unet = UNet(ndim, 2 * image_channels, channels, norm, dropout)
             head = Head(ndim, unet.outputs, 2 * ndim, last_kernel=3)
-            last = head[-1]
-            assert isinstance(last, nn.Conv2d | nn.Conv3d)
-            assert last.bias is not None
-            with torch.no_grad():
-                last.weight[:ndim].normal_(std=MEAN_STD)
-                last.weight[ndim:].normal_(std=VARIANCE_STD)
-                last.bias[:ndim] = 0
-                last.bias[ndim:] = FIRST_LOG_VARIANCE
+            _start(head[-1], slice(ndim), MEAN_STD, 0)
+            _start(head[-1], slice(ndim, None), VARIANCE_STD, FIRST_LOG_VARIANCE)
             self.network = FullResolution(unet, head)
         self.log_noise: nn.Parameter | None = None
         self.register_buffer("log_strength", torch.zeros(2))
@@ -106,7 +97,6 @@ class Variational(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> Posterior:
         """The posterior for two images (B, C, *S) of any size."""
         if isinstance(self.network, Pyramid):
-            assert self.spread is not None
             mean, hidden = self.network.refined(moving, fixed)
             log_variance = crop_to(double(self.spread(hidden).float()), mean.shape[2:])
         else:
@@ -138,6 +128,15 @@ class Variational(nn.Module):
         """The prior's strength in tests."""
         assert isinstance(self.log_strength, Tensor)
         return Strength(self.log_strength[0], self.log_strength[1])
+
+
+def _start(layer: nn.Module, outputs: slice, std: float, bias: float) -> None:
+    """Draws the weights of some of a convolution's outputs from N(0, std), and sets their bias."""
+    assert isinstance(layer, nn.Conv2d | nn.Conv3d)
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.weight[outputs].normal_(std=std)
+        layer.bias[outputs] = bias
 
 
 def sample(posterior: Posterior) -> Tensor:

@@ -16,14 +16,15 @@ RESAMPLES = 1000
 CHANGED = "changed"  # column: 1 for a voxel of the change, otherwise 0
 
 
-def sampled_voxels(case: Case, *seed: object) -> Iterator[dict[str, float]]:
+def sampled_voxels(case: Case, seed: int, *names: str) -> Iterator[dict[str, float]]:
     """A row for each of at most `VOXELS` voxels: `changed`, and the value of each map.
 
     Voxels that count are drawn evenly, without replacement. None without a mask of change.
 
     Args:
         case: A pair with its maps.
-        seed: Determines which.
+        seed: Determines which, together with the following.
+        names: The pair's subjects.
     """
     if case.change is None or not case.maps:
         return
@@ -31,7 +32,7 @@ def sampled_voxels(case: Case, *seed: object) -> Iterator[dict[str, float]]:
     for name in case.maps:
         columns[name], columns[CHANGED] = judged(case, name)
     count = len(columns[CHANGED])
-    random = np.random.default_rng(derive_seed(*seed, "voxels"))
+    random = np.random.default_rng(derive_seed(seed, "voxels", *names))
     for voxel in np.sort(random.choice(count, min(count, VOXELS), replace=False)):
         yield {
             CHANGED: int(columns[CHANGED][voxel]),
@@ -110,14 +111,16 @@ def _drawn(
 def summaries(
     voxels: pd.DataFrame, clusters: np.ndarray
 ) -> Mapping[str, Mapping[str, float | int | None]]:
-    """`{name: {"mean", "std", "n", "low", "high"}}` of each score; `n` is the number of voxels.
+    """`{name: {"mean", "std", "n", "voxels", "low", "high"}}` of each score.
 
-    Arguments as of `pooled_scores`.
+    `n` is the number of test pairs, `voxels` that of voxels of all of them. Arguments as of
+    `pooled_scores`.
     """
+    pairs = int(voxels["pair"].nunique())
     found = {}
     for name, value, draws in pooled_scores(voxels, clusters):
         low, high = interval_of(draws)
         limits = {} if np.isnan(low) else {"low": low, "high": high}
         known = None if np.isnan(value) else value
-        found[name] = {"mean": known, "std": None, "n": len(voxels), **limits}
+        found[name] = {"mean": known, "std": None, "n": pairs, "voxels": len(voxels), **limits}
     return found

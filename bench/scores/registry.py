@@ -34,20 +34,6 @@ POOLED = {  # names of the scores of each map over voxels of all test pairs toge
 def _detection_scores() -> Iterator[Score]:
     """AUC and average precision of each map of changes; what peaks of that of the method find."""
     for name, words in MAPS.items():
-        for score, title in zip(POOLED[name], ("AUC", "AP"), strict=True):
-            yield Score(
-                score,
-                f"{title} (pooled, {words})" if words else f"{title} (pooled)",
-                best="max",
-                digits=3,
-                description=f"the {title} over voxels of all test pairs together, at most 1000 of "
-                f"each, drawn by the seed: of {words or 'the map of the method'}",
-                kind="pooled",
-                has_interval=True,
-                compared=False,
-                has_before=False,
-            )
-    for name, words in MAPS.items():
         for score, title, definition in (
             ("auc", "AUC", "area under the ROC curve, voxel by voxel, against the mask of change"),
             ("ap", "AP", "average precision, voxel by voxel, against the mask of change"),
@@ -82,6 +68,20 @@ def _detection_scores() -> Iterator[Score]:
             has_interval=True,
             compared=False,
         )
+    for name, words in MAPS.items():
+        for score, title in zip(POOLED[name], ("AUC", "AP"), strict=True):
+            yield Score(
+                score,
+                f"{title} (pooled, {words})" if words else f"{title} (pooled)",
+                best="max",
+                digits=3,
+                description=f"the {title} over voxels of all test pairs together, at most 1000 of "
+                f"each, drawn by the seed: of {words or 'the map of the method'}",
+                kind="pooled",
+                has_interval=True,
+                compared=False,
+                has_before=False,
+            )
 
 
 SCORES: dict[str, Score] = {
