@@ -10,9 +10,9 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.numbers.comparisons import KEY, comparable, described
 from bench.analysis.numbers.naming import variant_labels
+from bench.analysis.numbers.pooled import interval_of, pooled_scores
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.scores.pooled import interval_of, pooled_scores
 from bench.scores.registry import MAIN, SCORES
 from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.analysis.numbers.bootstrap import cluster_pairs
+from bench.analysis.numbers.pooled import summaries
 from bench.analysis.plots.changes import draw_changes
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup
@@ -19,7 +20,6 @@ from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.scores.case import Case
-from bench.scores.pooled import sampled_voxels, summaries
 from bench.scores.registry import MAIN, MAPS, SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
@@ -39,6 +39,7 @@ from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.training import MapTraining
 from bench.tasks.changes.truth import Truth
 from bench.tasks.changes.usual import Usual
+from bench.tasks.changes.voxels import sampled_voxels
 from bench.tasks.registration.assembly import Parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import batches, case_of, earlier, register

@@ -6,38 +6,10 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import LEVEL, Bootstrap
-from bench.scores.case import Case
-from bench.scores.detection import judged
 from bench.scores.registry import POOLED
-from bench.seeding import derive_seed
 
-VOXELS = 1000  # drawn from a test pair, at most; as arXiv:2106.08233 from a patient
 RESAMPLES = 1000
 CHANGED = "changed"  # column: 1 for a voxel of the change, otherwise 0
-
-
-def sampled_voxels(case: Case, seed: int, *names: str) -> Iterator[dict[str, float]]:
-    """A row for each of at most `VOXELS` voxels: `changed`, and the value of each map.
-
-    Voxels that count are drawn evenly, without replacement. None without a mask of change.
-
-    Args:
-        case: A pair with its maps.
-        seed: Determines which, together with the following.
-        names: The pair's subjects.
-    """
-    if case.change is None or not case.maps:
-        return
-    columns = {}
-    for name in case.maps:
-        columns[name], columns[CHANGED] = judged(case, name)
-    count = len(columns[CHANGED])
-    random = np.random.default_rng(derive_seed(seed, "voxels", *names))
-    for voxel in np.sort(random.choice(count, min(count, VOXELS), replace=False)):
-        yield {
-            CHANGED: int(columns[CHANGED][voxel]),
-            **{name: float(f"{columns[name][voxel]:.5g}") for name in case.maps},
-        }
 
 
 def pooled_scores(
@@ -46,7 +18,7 @@ def pooled_scores(
     """Name, value and draws of the bootstrap (R,) of each score of `POOLED` that applies.
 
     Args:
-        voxels: Rows of `sampled_voxels`, with the number of their test pair, `pair`.
+        voxels: Columns `pair`, the number of the test pair, `changed`, and the maps by name.
         clusters: (n,) number of the cluster of each test pair; clusters are drawn, never voxels.
     """
     positive = voxels[CHANGED].to_numpy(bool)

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.numbers.pooled import CHANGED, pooled_scores, summaries
 from bench.scores.case import Case
 from bench.scores.detection import area_under_roc, average_precision
-from bench.scores.pooled import CHANGED, VOXELS, pooled_scores, sampled_voxels, summaries
 from bench.scores.registry import SCORES
+from bench.tasks.changes.voxels import MOST, sampled_voxels
 
 
 def voxels_of(pairs, count, levels=1000000, seed=0):
@@ -64,7 +65,7 @@ def test_voxels_are_drawn_by_the_seed_where_maps_count():
     maps = {"main": np.arange(3000.0).reshape(shape), "jacobian": random.random(shape)}
     case = Case(change=random.random(shape) < 0.1, maps=maps, counted=counted)
     rows = list(sampled_voxels(case, 3, "a", "b"))
-    assert len(rows) == VOXELS
+    assert len(rows) == MOST
     places = [int(row["main"]) for row in rows]
     assert places == sorted(set(places))
     for place, row in zip(places, rows, strict=True):
