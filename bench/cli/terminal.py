@@ -24,6 +24,7 @@ from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS
 
 REGISTRATION = "registration"
+CHANGES = "task=changes"  # selects a network that learns from few metrics
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -50,7 +51,8 @@ def print_next_steps(results: Path, task: Sequence[str]) -> None:
     """
     where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
     words = [f"results_dir={quoted(str(results))}"] if where else []
-    sweep = shlex.join([*task, "metric=mse,ncc,mind", "seed=0,1", *words])
+    metrics = "mse,deepsim_seg" if CHANGES in task else "mse,ncc,mind"
+    sweep = shlex.join([*task, f"metric={metrics}", "seed=0,1", *words])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),

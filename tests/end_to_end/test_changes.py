@@ -146,6 +146,15 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert "changes.csv: is missing" in line
 
 
+def test_default_compares_features_and_first_run_names_a_sweep(results: Path, run: Command) -> None:
+    outcome = run(*BASE, "task=changes", "dataset.insert={radius:[3,4]}", at(results))
+    assert outcome.code == 0, outcome.err
+    summary = read_summary(only_run(results))
+    assert (summary["model"], summary["metric"]) == ("variational", "deepsim_seg")
+    assert summary["scores"]["auc_pooled"]["voxels"] > 0
+    assert "next: python run.py -m task=changes metric=mse,deepsim_seg seed=0,1 " in outcome.out
+
+
 def test_without_a_truth_there_is_no_auc_and_a_line_says_so(
     results: Path, run: Command, bench: Command, tmp_path: Path
 ) -> None:
