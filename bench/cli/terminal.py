@@ -23,6 +23,8 @@ from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS, REGISTRATION
 
+CHANGES = "task=changes"  # selects a network that learns from few metrics
+
 
 def print_outcome(outcome: Outcome) -> None:
     """Prints the result of a run: its scores, or why it has none."""
@@ -48,7 +50,8 @@ def print_next_steps(results: Path, task: Sequence[str]) -> None:
     """
     where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
     words = [f"results_dir={quoted(str(results))}"] if where else []
-    sweep = shlex.join([*task, "metric=mse,ncc,mind", "seed=0,1", *words])
+    metrics = "mse,deepsim_seg" if CHANGES in task else "mse,ncc,mind"
+    sweep = shlex.join([*task, f"metric={metrics}", "seed=0,1", *words])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),
@@ -78,6 +81,8 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
             continue
         unit = summary.get("units", {}).get(name)
         pairs = str(after["n"]) if after else ""
+        if after and "voxels" in after:
+            pairs += f" ({after['voxels']} voxels)"
         marked = _marked(score, cells, known) if of_before else cells[1:]
         table.add_row(for_rich(score.directed(unit)), *marked, pairs)
         key = score.quantile_name

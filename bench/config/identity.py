@@ -33,7 +33,7 @@ NOT_IDENTIFYING = {
 
 # Options that were added to sections, with the values by which older runs have them.
 ADDED: Mapping[str, Mapping[str, Any]] = {
-    "model": {"flow_scale": 1},
+    "model": {"flow_scale": 1, "backbone": "unet", "levels": "metric"},
     "extractor": {"early_stopping": None},
     "task": {
         **{"components": None, "smallest": 1, "controls": None},  # of changes

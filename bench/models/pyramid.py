@@ -71,7 +71,14 @@ class Pyramid(nn.Module):
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels from two images (B, C, *S) of any size."""
-        shape = fixed.shape[2:]
+        u, _ = self.refined(moving, fixed)
+        return u
+
+    def refined(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
+        """The displacement, and the hidden map that its last step comes from.
+
+        The map (B, C, *T) is of the finest level, padded: T is at least half of S.
+        """
         u: Tensor | None = None
         hidden: Tensor | None = None
         features = reversed([*zip(self._features(moving), self._features(fixed), strict=True)])
@@ -89,7 +96,8 @@ class Pyramid(nn.Module):
             step = flow(hidden).float()
             u = step if u is None else u + step
         assert u is not None
-        return crop_to(2 * double(u), shape)
+        assert hidden is not None
+        return crop_to(2 * double(u), fixed.shape[2:]), hidden
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """Maps of the levels, finest first, in float32 and of length 1 at each voxel."""

@@ -212,7 +212,10 @@ def _test(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, Any]:
     job.draw(folder.file(FIGURE), cases)
     return {
         "tables": tables,
-        "scores": _summary([case.scores for case in cases], rows[task.tables[0]]),
+        "scores": {
+            **_summary([case.scores for case in cases], rows[task.tables[0]]),
+            **getattr(job, "over_cases", lambda cases: {})(cases),
+        },
         "scores_before": _summary([case.before for case in cases], rows[task.tables[0]]),
         "data": run.setup.dataset.fingerprint,
         **job.facts,

@@ -25,6 +25,10 @@ MAPS = {
     "li_wyatt": "Li and Wyatt",
     "jacobian": "Jacobian",
 }
+POOLED = {  # names of the scores of each map over voxels of all test pairs together
+    name: tuple(f"{score}_pooled" + f"_{name}" * (name != MAIN) for score in ("auc", "ap"))
+    for name in MAPS
+}
 
 
 def _detection_scores() -> Iterator[Score]:
@@ -64,6 +68,20 @@ def _detection_scores() -> Iterator[Score]:
             has_interval=True,
             compared=False,
         )
+    for name, words in MAPS.items():
+        for score, title in zip(POOLED[name], ("AUC", "AP"), strict=True):
+            yield Score(
+                score,
+                f"{title} (pooled, {words})" if words else f"{title} (pooled)",
+                best="max",
+                digits=3,
+                description=f"the {title} over voxels of all test pairs together, at most 1000 of "
+                f"each, drawn by the seed: of {words or 'the map of the method'}",
+                kind="pooled",
+                has_interval=True,
+                compared=False,
+                has_before=False,
+            )
 
 
 SCORES: dict[str, Score] = {

@@ -20,11 +20,12 @@ class Score:
         best: `max` or `min`; None if neither is better.
         digits: Decimals worth printing.
         description: One line on its definition; docs/scores.md has the formulas.
-        kind: `overlap`, `landmarks`, `smoothness`, `consistency`, `similarity`, `cost` or
-            `changes`; empty for a score of a task that is not of the suite.
+        kind: `overlap`, `landmarks`, `smoothness`, `consistency`, `similarity`, `cost`,
+            `changes`, or `pooled` for one of all test pairs together; empty for a score of a task
+            that is not of the suite.
         needs: What of a case it is computed from, of `bench.scores.case.GIVEN`.
         function: `package.module:name` of its function, which takes a `Case`. A reference, since
-            finished runs are read without torch.
+            finished runs are read without torch. Empty for a score that no single case has.
         per_class: The same for a function that returns a value for each class, background first;
             empty if it has none.
         of_map: Name of the map of a case that it judges, which its function takes, too; empty if
@@ -69,7 +70,11 @@ class Score:
 
     def applies_to(self, case: "Case") -> bool:
         """Whether a case has what it is computed from."""
-        return case.has(self.needs) and (not self.of_map or self.of_map in case.maps)
+        return (
+            bool(self.function)
+            and case.has(self.needs)
+            and (not self.of_map or self.of_map in case.maps)
+        )
 
     def compute_per_class(self, case: "Case") -> list[float]:
         """Its value on each class, background first."""

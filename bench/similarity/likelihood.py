@@ -32,10 +32,16 @@ class Likelihood:
         self.levels = levels
 
     @classmethod
-    def of(cls, metric: Any) -> "Likelihood | None":
-        """The likelihood of what a metric compares; None if it is neither MSE nor DeepSim."""
+    def of(cls, metric: Any, all_levels: bool = False) -> "Likelihood | None":
+        """The likelihood of what a metric compares; None if it is neither MSE nor DeepSim.
+
+        Args:
+            metric: The metric.
+            all_levels: Whether all levels of its extractor are compared, not just its own.
+        """
         if isinstance(metric, DeepSim):
-            return cls(metric.extractor, metric.levels)
+            every = list(range(metric.extractor.levels))
+            return cls(metric.extractor, every if all_levels else metric.levels)
         return cls(None, []) if isinstance(metric, MSE) else None
 
     @torch.no_grad()

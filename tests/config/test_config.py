@@ -243,7 +243,7 @@ def test_what_can_change_the_numbers_changes_the_identity(override):
     [
         ["metric=ncc"],
         ["metric=deepsim_ae", "metric.extractor.early_stopping=null"],
-        ["task=changes"],
+        ["task=changes", "model=direct", "metric=mse"],
         ["metric=mse", "task=perception", "task.apart=null"],
     ],
 )

@@ -114,11 +114,45 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert {row["rate"] for row in points} >= {"0.0", "0.05", "1.0"}
     for name in ("changes-demo", "changes-maps-demo"):
         assert (report / "figures" / f"{name}.png").read_bytes()[1:4] == b"PNG"
+    voxels = [read_rows(folder / "voxels.csv") for folder in run_folders(results)]
+    assert all({"moving", "changed", "main", "jacobian"} <= set(rows[0]) for rows in voxels)
+    pooled = [read_summary(folder)["scores"]["auc_pooled"] for folder in folders]
+    assert float(of_weight["auc_pooled"]) == pytest.approx(sum(p["mean"] for p in pooled) / 2)
+    assert all(one["voxels"] == len(voxels[0]) and one["n"] == 2 for one in pooled)
     text = (report / "tables" / "changes.md").read_text()
+    assert "AUC (pooled)" in text
+    assert "AUC of each map over voxels of all test pairs together" in text
     assert "| demo | mse, λ = 4 | 4 | 2 | 2 |" in text
     assert "| semantic | 0.81 | 0.88 |" in text
     page = (report / "index.html").read_text()
     assert 'id="section-changes"' in page
+
+    tables, again = tmp_path / "tables", tmp_path / "again"
+    exported = bench("export", "--results", str(results), "--out", str(tables))
+    assert "4 finished runs" in exported.out
+    outcome = bench("report", "--results", str(tables), "--out", str(again))
+    assert outcome.code == 0, outcome.err
+    for first, second in zip(
+        read_rows(report / "tables" / "changes.csv"),
+        read_rows(again / "tables" / "changes.csv"),
+        strict=True,
+    ):
+        for name in ("label", "seeds", "pairs"):
+            assert first[name] == second[name]
+        for name in ("auc", "auc_low", "auc_jacobian", "ap", "found_1"):
+            assert float(first[name]) == pytest.approx(float(second[name]), abs=1e-5)
+    (tables / "changes.csv").unlink()
+    line = bench("report", "--results", str(tables), "--out", str(again)).line
+    assert "changes.csv: is missing" in line
+
+
+def test_default_compares_features_and_first_run_names_a_sweep(results: Path, run: Command) -> None:
+    outcome = run(*BASE, "task=changes", "dataset.insert={radius:[3,4]}", at(results))
+    assert outcome.code == 0, outcome.err
+    summary = read_summary(only_run(results))
+    assert (summary["model"], summary["metric"]) == ("variational", "deepsim_seg")
+    assert summary["scores"]["auc_pooled"]["voxels"] > 0
+    assert "next: python run.py -m task=changes metric=mse,deepsim_seg seed=0,1 " in outcome.out
 
 
 def test_without_a_truth_there_is_no_auc_and_a_line_says_so(

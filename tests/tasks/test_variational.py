@@ -24,10 +24,11 @@ def job_of(dataset, *overrides, ndim=2):
     return RegistrationJob(setup, build_parts(setup))
 
 
+@pytest.mark.parametrize("backbone", ["unet", "pyramid"])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_network_begins_near_no_motion_with_a_small_variance(ndim):
+def test_network_begins_near_no_motion_with_a_small_variance(ndim, backbone):
     torch.manual_seed(0)
-    network = Variational(ndim, 1, [4, 6])
+    network = Variational(ndim, 1, [4, 6], backbone=backbone)
     network.compares(1)
     shape = (1, 1, 9, 11, 7)[: ndim + 2]
     mean, log_variance, noise = network(torch.rand(shape), torch.rand(shape))
@@ -47,7 +48,7 @@ def test_loss_is_the_negative_log_likelihood_of_a_sample_and_the_divergence(tiny
     pair = training.training.batch(range(2), CPU)
     mean, log_variance, noise = network(pair.moving, pair.fixed)
     torch.manual_seed(7)
-    u = mean + (log_variance / 2).exp() * torch.randn(mean.shape)
+    u = mean + (log_variance / 2).exp() * torch.randn_like(log_variance)
     expected = -Normal(warp(pair.moving, u), (noise / 2).exp().item()).log_prob(pair.fixed).mean()
     strength = fitted_strength(mean, log_variance)
     kl = kl_map(mean, log_variance, strength).mean()
@@ -70,7 +71,8 @@ def test_strength_of_tests_is_a_running_mean():
 
 def test_likelihood_of_features_is_that_of_each_level(tiny_datasets):
     dataset = tiny_datasets[3]
-    job = job_of(dataset, "metric=deepsim_seg", "metric.levels=[1,2]", ndim=3)
+    options = ["metric.levels=[1,2]", "model.levels=metric"]
+    job = job_of(dataset, "metric=deepsim_seg", *options, ndim=3)
     likelihood, extractor = job.likelihood, job.objective.similarity.extractor
     pair = job.trainable.training.batch(range(2), CPU)
     moved = pair.at(torch.randn(pair.u.shape) * 0.3)
@@ -91,6 +93,17 @@ def test_likelihood_of_features_is_that_of_each_level(tiny_datasets):
         logs = Normal(warped, deviation).log_prob(theirs).sum(1)
         total -= logs.mean() * voxels / extractor.factors[level] ** 3
     assert float(found.sum() / 2) == pytest.approx(float(total), rel=0.05)
+
+
+def test_likelihood_compares_all_levels_or_those_of_the_metric(tiny_datasets):
+    options = ["metric=deepsim_seg", "metric.levels=[1]"]
+    every, one = (
+        job_of(tiny_datasets[2], *options, f"model.levels={levels}") for levels in ("all", "metric")
+    )
+    levels = every.objective.similarity.extractor.levels
+    assert every.likelihood.levels == list(range(levels))
+    assert one.likelihood.levels == [0]
+    assert len(every.model.log_noise) > len(one.model.log_noise)
 
 
 def test_stopped_training_goes_on_to_the_same_network(tiny_datasets, tmp_path):
@@ -120,9 +133,8 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
     fitted = fit(job.trainable, job.setup.experiment.settings, tmp_path, job.seed)
     assert job.trainable.warnings(fitted.history) == []
     again = job_of(tiny_datasets[2], *options)
-    last = again.model.network.head[-1]
     with torch.no_grad():
-        last.bias[2:] = -30
+        again.model.spread.bias[:] = -30
     (tmp_path / "collapsed").mkdir()
     settings = again.setup.experiment.settings
     fitted = fit(again.trainable, settings, tmp_path / "collapsed", again.seed)
@@ -139,6 +151,8 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
             "model=variational cannot be used with metric=ncc: it models",
         ),
         (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: does not apply"),
+        (["metric=mse", "model.backbone=vit"], ConfigError, "model.backbone=vit: must be unet or"),
+        (["metric=mse", "model.levels=2"], ConfigError, "model.levels=2: must be all or metric"),
         (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],
 )

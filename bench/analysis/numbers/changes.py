@@ -10,10 +10,11 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.numbers.comparisons import KEY, comparable, described
 from bench.analysis.numbers.naming import variant_labels
+from bench.analysis.numbers.pooled import interval_of, pooled_scores
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.scores.registry import MAIN, SCORES
-from bench.store.folder import CLASSES, CURVES, PAIRS
+from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
 
 TASK = "changes"
 OF_TRUTH = ("within", "change", "components", "smallest")  # settings of the task
@@ -29,8 +30,9 @@ class Detection:
 
     Attributes:
         rows: `COLUMNS`, `auc`, which may be NaN, and each score of changes that runs have as NAME,
-            NAME_low and NAME_high, its mean over test pairs with a 95 % bootstrap interval; `run`
-            is one of those that are averaged.
+            NAME_low and NAME_high, its mean over test pairs, or of voxels of all test pairs
+            together, with a 95 % bootstrap interval over test pairs; `run` is one of those that
+            are averaged.
         curves: `comparison`, `label`, `metric`, `map`, `rate`, and `HEIGHTS` likewise.
         regions: `comparison`, `label`, `metric`, `class`, `map_mean` and `map_rank` likewise.
     """
@@ -47,6 +49,7 @@ def detection(records: Records) -> Detection:
     readings = {run: _reading(records.configs[run]) for run in runs}
     subjects = {run: sorted(pairs[run][KEY].to_numpy().tolist()) for run in runs}
     curves, classes = _by_run(records, CURVES), _by_run(records, CLASSES)
+    voxels = _by_run(records, VOXELS)
     found: tuple[list[dict[str, Any]], ...] = ([], [], [])
     for name, compared in comparable(records, readings, subjects):
         for alike, facts in _methods(records, compared):
@@ -58,7 +61,12 @@ def detection(records: Records) -> Detection:
             of_pairs = [pairs[run] for run in alike]
             known = [n for n, s in SCORES.items() if s.kind == TASK and n in of_pairs[0]]
             facts_of_rows = {"seeds": len(alike), "pairs": len(first), "run": alike[0]}
-            found[0].append({**facts, **facts_of_rows, **_means(of_pairs, known, order, bootstrap)})
+            sampled = [voxels[run] for run in alike if run in voxels]
+            numbers = {
+                **_means(of_pairs, known, order, bootstrap),
+                **_pooled(sampled, order, clusters.codes),
+            }
+            found[0].append({**facts, **facts_of_rows, **numbers})
             for table, columns, by, several in (
                 (curves, HEIGHTS, ["map", "rate"], found[1]),
                 (classes, ("map_mean", "map_rank"), ["class"], found[2]),
@@ -130,6 +138,29 @@ def _means(
         low, high = bootstrap.interval(values)
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         found |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def _pooled(
+    tables: Sequence[pd.DataFrame], order: pd.MultiIndex, clusters: np.ndarray
+) -> dict[str, float]:
+    """Scores of voxels of all test pairs together, averaged over seeds, with intervals.
+
+    Args:
+        tables: Sampled voxels of each seed.
+        order: The test pairs.
+        clusters: The cluster of each.
+    """
+    values: dict[str, list[np.ndarray]] = {}
+    for table in tables:
+        pairs = order.get_indexer(pd.MultiIndex.from_frame(table[KEY]))
+        for name, value, draws in pooled_scores(table.assign(pair=pairs), clusters):
+            values.setdefault(name, []).append(np.append(value, draws))
+    found: dict[str, float] = {}
+    for name, of_seeds in values.items():
+        mean, *draws = np.mean(of_seeds, axis=0)
+        low, high = interval_of(np.array(draws))
+        found |= {name: float(mean), f"{name}_low": low, f"{name}_high": high}
     return found
 
 

@@ -6,6 +6,7 @@
     settings.csv    the sections of the runs' configurations, each once
     extractors.csv  a row for each extractor and its score
     images.csv      a row for each run of the task perception and image, if there are any
+    changes.csv     a row for each run of the task changes and test pair, if there are any
     checksums.json  CRC-32 of each table
 
 `bench.analysis.report.export` writes them.
@@ -20,7 +21,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.analysis.reading.exported_cases import read_images, read_pairs
+from bench.analysis.reading.exported_cases import read_changes, read_images, read_pairs
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
     RUNS_TABLE,
@@ -59,7 +60,7 @@ EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", 
 SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
-PERCEPTION = "perception"
+PERCEPTION, CHANGES = "perception", "changes"
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 PLACE = "PATH"  # stands for a folder of data
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
@@ -102,10 +103,16 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
     tasks = {name: _task(config) for name, config in configs.items()}
     pairs = read_pairs(folder, {n: row for n, row in finished.items() if tasks[n] == REGISTRATION})
     images = read_images(folder, {n: row for n, row in finished.items() if tasks[n] == PERCEPTION})
+    changes = read_changes(folder, {n: row for n, row in finished.items() if tasks[n] == CHANGES})
     means = pairs.drop(columns=["moving", "fixed"]).groupby("run").mean()
     means = means[[name for name in means if not str(name).endswith(BEFORE)]]
     perceived = images.drop(columns="subject").groupby("run").mean()
-    scores = {**means.to_dict("index"), **perceived.to_dict("index")}
+    detected = changes.drop(columns=["moving", "fixed"]).groupby("run").mean()
+    scores = {
+        **means.to_dict("index"),
+        **perceived.to_dict("index"),
+        **detected.to_dict("index"),
+    }
     extractors = _by_name(read_extractors(folder))
     summaries = {
         name: {
@@ -120,7 +127,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         columns=[*RUN_COLUMNS, "date"],
     )
     environments = {name: _environment(row) for name, row in runs.items()}
-    tables = {PAIRS: pairs, IMAGES: images}
+    every = pd.concat([pairs, changes], ignore_index=True) if len(changes) else pairs
+    tables = {PAIRS: every, IMAGES: images}
     return Records(frame, tables, summaries, configs, environments)
 
 

@@ -1,4 +1,4 @@
-"""Rows of exported results: of test pairs, and of the images of perception."""
+"""Rows of exported results: of test pairs, of the images of perception, and of changes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.reading.exported_tables import (
+    CHANGES_TABLE,
     IMAGES_TABLE,
     PAIRS_TABLE,
     SCORES_TABLE,
@@ -15,6 +16,7 @@ from bench.analysis.reading.exported_tables import (
 )
 
 IMAGE_TEXTS = ("run", "subject")
+CHANGE_TEXTS = ("run", "moving", "fixed")
 PAIR_TEXTS = ("pairs", "moving", "fixed")
 
 
@@ -46,18 +48,36 @@ def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.Da
 
 def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
+    return _read_cases(folder / IMAGES_TABLE, "image", IMAGE_TEXTS, finished)
+
+
+def read_changes(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as those of `bench.store.folder.PAIRS`, of finished runs of the task changes."""
+    return _read_cases(folder / CHANGES_TABLE, "test pair", CHANGE_TEXTS, finished)
+
+
+def _read_cases(
+    path: Path, noun: str, texts: tuple[str, ...], finished: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Rows of a task's table, which has the id of a run in its first column.
+
+    Args:
+        path: The table.
+        noun: What a row is for.
+        texts: Its columns that are no numbers, and tell its rows apart.
+        finished: Rows of the finished runs of the task, by name.
+    """
     if not finished:
-        return pd.DataFrame({"run": [], "subject": []})
-    path = folder / IMAGES_TABLE
+        return pd.DataFrame({name: [] for name in texts})
     if not path.exists():
         raise fault(path, "is missing")
-    rows = read_table(path, IMAGE_TEXTS, None)
+    rows = read_table(path, texts, None)
     names = {str(row["id"]): name for name, row in finished.items()}
     rows = rows[rows["run"].isin(list(names))]
     lacking = [name for run, name in names.items() if run not in set(rows["run"])]
     if lacking:
-        raise fault(path, f"has no image of {lacking[0]}")
-    if rows.duplicated(["run", "subject"]).any():
-        twice = rows.loc[rows.duplicated(["run", "subject"]), "subject"].iloc[0]
+        raise fault(path, f"has no {noun} of {lacking[0]}")
+    if rows.duplicated(list(texts)).any():
+        twice = " to ".join(rows.loc[rows.duplicated(list(texts)), list(texts[1:])].iloc[0])
         raise fault(path, f"has {twice} of a run twice")
     return rows.assign(run=rows["run"].map(names)).reset_index(drop=True)

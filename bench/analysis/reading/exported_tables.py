@@ -12,7 +12,8 @@ from bench.store.folder import RUNS
 
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
 SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
-IMAGES_TABLE = "images.csv"  # only there with runs of the task perception
+IMAGES_TABLE, CHANGES_TABLE = "images.csv", "changes.csv"  # only there with runs of their tasks
+OF_TASKS = (IMAGES_TABLE, CHANGES_TABLE)
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
@@ -27,15 +28,15 @@ def is_exported(folder: Path) -> bool:
 
 def seal_tables(folder: Path) -> None:
     """Writes the checksums of the tables in a folder, beside them."""
-    there = [*TABLES, *([IMAGES_TABLE] if (folder / IMAGES_TABLE).exists() else [])]
+    there = [*TABLES, *(name for name in OF_TASKS if (folder / name).exists())]
     write_json(folder / CHECKSUMS, sealed({name: checksum(folder / name) for name in there}))
 
 
 def check_seal(folder: Path) -> None:
     """Raises StoreError if the tables have changed since they were written."""
     known = read_json(folder / CHECKSUMS)
-    there = (known is not None and IMAGES_TABLE in known) or (folder / IMAGES_TABLE).exists()
-    tables = [*TABLES, *([IMAGES_TABLE] if there else [])]
+    sealed_too = [name for name in OF_TASKS if name in (known or {}) or (folder / name).exists()]
+    tables = [*TABLES, *sealed_too]
     for name in tables:
         if not (folder / name).is_file():
             raise fault(folder / name, "is missing")

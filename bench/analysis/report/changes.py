@@ -6,13 +6,13 @@ from bench.analysis.numbers.changes import Detection
 from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.published_values import published_changes
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import MAPS, SCORES
+from bench.scores.registry import MAIN, MAPS, POOLED, SCORES
 
 FIRST = ["data set", "method", "λ", "seeds", "pairs"]
 CAPTION = (
     "Changes: area under the ROC curve (AUC), average precision (AP) and components found at so "
     "many false peaks an image; means over test pairs with 95 % bootstrap intervals, of the map of "
-    "the method."
+    "the method. Pooled: over voxels of all test pairs together, at most 1000 of each pair."
 )
 BY_MAP = (
     "AUC of each map after registration, means over test pairs with 95 % bootstrap intervals; 1 is "
@@ -26,7 +26,14 @@ PUBLISHED = (
     "Published AUC (Czolbe, Feragen and Krause, NeurIPS 2021), read off a figure, over the pixels "
     "of all images; other images and changes than those of this report."
 )
-OF_METHOD = [name for name, one in SCORES.items() if one.kind == "changes" and one.of_map == "main"]
+POOLED_BY_MAP = (
+    "AUC of each map over voxels of all test pairs together, at most 1000 of each pair, drawn by "
+    "the seed; with 95 % intervals of a bootstrap over test pairs."
+)
+OF_METHOD = [
+    *(name for name, one in SCORES.items() if one.kind == "changes" and one.of_map == MAIN),
+    *POOLED[MAIN],
+]
 
 
 def change_tables(found: Detection, published: bool = True) -> list[Table]:
@@ -46,6 +53,10 @@ def change_tables(found: Detection, published: bool = True) -> list[Table]:
         _table(rows, "changes", CAPTION, titles),
         _table(rows, "changes-maps", BY_MAP, {"auc": "of the method", **further}),
     ]
+    pooled = {POOLED[one][0]: words or "of the method" for one, words in MAPS.items()}
+    known = {name: words for name, words in pooled.items() if name in rows}
+    if known:
+        tables.append(_table(rows, "changes-pooled", POOLED_BY_MAP, known))
     if len(found.regions):
         tables.append(_regions(found.regions))
     return [*tables, _published()] if published else tables

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
 from bench.analysis.reading.exported import (
+    CHANGES,
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
     PERCEPTION,
@@ -21,10 +22,12 @@ from bench.analysis.reading.exported import (
     VALIDATION,
     read_extractors,
 )
-from bench.analysis.reading.exported_cases import IMAGE_TEXTS, PAIR_TEXTS
+from bench.analysis.reading.exported_cases import CHANGE_TEXTS, IMAGE_TEXTS, PAIR_TEXTS
 from bench.analysis.reading.exported_tables import (
+    CHANGES_TABLE,
     EXTRACTORS_TABLE,
     IMAGES_TABLE,
+    OF_TASKS,
     PAIRS_TABLE,
     RUNS_TABLE,
     SCORES_TABLE,
@@ -55,6 +58,7 @@ from bench.store.folder import (
     EXTRACTORS,
     IMAGES,
     NETWORKS,
+    PAIRS,
     REGISTRATION,
     RUNS,
     SUMMARY,
@@ -67,6 +71,7 @@ EXPORTED = (  # the scores; the others stay with the runs
     *("dice", "dice_published", "hd95", "tre", "tre_median", "rtre", "nearer"),
     *("folding", "sdlogj", "seconds"),
 )
+DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
@@ -76,7 +81,7 @@ IN_PLACES = ("root", "judgements")
 def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, int]:
     """Writes the finished and the skipped runs of some folders of results.
 
-    Those of registration and of perception; other tasks stay with their runs.
+    Those of registration, perception and changes; other tasks stay with their runs.
 
     The same runs give the same bytes. A run that several folders hold is taken from the first.
 
@@ -107,7 +112,8 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             "to export."
         )
     out.mkdir(parents=True, exist_ok=True)
-    (out / IMAGES_TABLE).unlink(missing_ok=True)  # of a former export
+    for name in OF_TASKS:
+        (out / name).unlink(missing_ok=True)  # of a former export
     for name, text in tables.texts().items():
         write_atomically(out / name, text)
     seal_tables(out)
@@ -133,6 +139,7 @@ class _Tables:
         self.settings: dict[str, list[Row]] = {}
         self.extractors: dict[str, list[Row]] = {}
         self.images: dict[str, list[Row]] = {}
+        self.changes: dict[str, list[Row]] = {}
 
     def add(self, folder: Path, records: Records) -> None:
         known = set(self.extractors)
@@ -148,10 +155,13 @@ class _Tables:
                 continue
             self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
             kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            if kept and row["task"] in (REGISTRATION, PERCEPTION):
+            if kept and row["task"] in (REGISTRATION, PERCEPTION, CHANGES):
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
-                images = records.table(IMAGES)
-                self._images(str(row["id"]), images[images["run"] == name])
+                if row["task"] != REGISTRATION:
+                    is_perceived = row["task"] == PERCEPTION
+                    table = records.table(IMAGES if is_perceived else PAIRS)
+                    take = self._images if is_perceived else self._changes
+                    take(str(row["id"]), table[table["run"] == name])
 
     def _run(
         self, folder: Path, records: Records, row: Mapping[Any, Any], pairs: pd.DataFrame | None
@@ -226,6 +236,18 @@ class _Tables:
             for row in images.sort_values("subject", kind="stable").to_dict("records")
         ]
 
+    def _changes(self, run: str, pairs: pd.DataFrame) -> None:
+        """Takes down how well a run's maps find the changes of its test pairs."""
+        if pairs.empty:
+            return
+        if run in self.changes:
+            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
+        self.changes[run] = [
+            {"run": run, "moving": row["moving"], "fixed": row["fixed"]}
+            | {name: written(row.get(name)) for name in DETECTED}
+            for row in pairs.sort_values(["moving", "fixed"], kind="stable").to_dict("records")
+        ]
+
     def _extractor(self, used: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """The name of an extractor that a run used; what no folder holds is as the run says."""
         if "name" not in used:
@@ -254,8 +276,13 @@ class _Tables:
                 in_order(self.extractors), (*EXTRACTOR_TEXTS, *EXTRACTOR_NUMBERS)
             ),
         }
-        images = filled(in_order(self.images))
-        return texts | ({IMAGES_TABLE: as_table(images, IMAGE_TEXTS)} if images else {})
+        for table, rows, columns in (
+            (IMAGES_TABLE, filled(in_order(self.images)), IMAGE_TEXTS),
+            (CHANGES_TABLE, filled(in_order(self.changes)), CHANGE_TEXTS),
+        ):
+            if rows:
+                texts[table] = as_table(rows, columns)
+        return texts
 
 
 def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:

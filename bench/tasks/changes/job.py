@@ -4,10 +4,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bench.analysis.numbers.bootstrap import cluster_pairs
+from bench.analysis.numbers.pooled import summaries
 from bench.analysis.plots.changes import draw_changes
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup
@@ -20,7 +24,7 @@ from bench.scores.registry import MAIN, MAPS, SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
 from bench.spatial import warp
-from bench.store.folder import CLASSES, CURVES, PAIRS
+from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
 from bench.tasks.changes.curves import curve_points
 from bench.tasks.changes.maps import (
     INTENSITY,
@@ -35,6 +39,7 @@ from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.training import MapTraining
 from bench.tasks.changes.truth import Truth
 from bench.tasks.changes.usual import Usual
+from bench.tasks.changes.voxels import sampled_voxels
 from bench.tasks.registration.assembly import Parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import batches, case_of, earlier, register
@@ -119,8 +124,25 @@ class ChangesJob(RegistrationJob):
                     {**who, **region}
                     for region in region_rows(registered, self.dataset.class_names)
                 ],
+                VOXELS: [
+                    {**who, **voxel}
+                    for voxel in sampled_voxels(registered, self.seed, *pair.ids[index])
+                ],
             }
             yield TestCase(rows, after, before)
+
+    def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
+        """Scores of the sampled voxels of all test pairs together, as summaries have them."""
+        voxels = [
+            {"pair": number, **row}
+            for number, case in enumerate(cases)
+            for row in case.rows.get(VOXELS, [])
+        ]
+        if not voxels:
+            return {}
+        pairs = [case.rows[PAIRS][0] for case in cases]
+        clusters = cluster_pairs([row["moving"] for row in pairs], [row["fixed"] for row in pairs])
+        return summaries(pd.DataFrame(voxels), clusters.codes)
 
     def registered(self, pair: Pair) -> tuple[Tensor, Tensor | None, float]:
         """Displacements of a batch, of the swapped batch if asked for, and seconds for a pair.

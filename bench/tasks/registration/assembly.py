@@ -20,7 +20,7 @@ from bench.models.building import build_model
 from bench.models.conditioned import at_weight
 from bench.models.flow import displacement_of
 from bench.models.method import Objective, reason_against, reason_against_objective
-from bench.models.variational import Variational
+from bench.models.variational import ALL, Variational
 from bench.pair import Pair
 from bench.similarity.building import Learner, build_metric, extractors_of
 from bench.similarity.keypoints import reason_without_landmarks
@@ -98,13 +98,14 @@ def _likelihood(model: Variational, similarity: Any, setup: Setup) -> Likelihood
     Raises:
         Unsupported: If it cannot compare what the metric does.
     """
-    likelihood = Likelihood.of(similarity)
+    likelihood = Likelihood.of(similarity, model.levels == ALL)
     if likelihood is None:
         experiment = setup.experiment
         raise Unsupported(
             f"model={experiment['model']['name']} cannot be used with metric="
             f"{experiment['metric']['name']}: it models intensities or features. Choose "
-            "metric=mse, deepsim_ae, deepsim_csr or deepsim_seg."
+            "metric=mse, deepsim_ae, deepsim_csr or deepsim_seg; or a model that takes any metric, such "
+            "as model=pyramid."
         )
     model.compares(likelihood.channels(setup.dataset.ndim, setup.dataset.channels))
     return likelihood
