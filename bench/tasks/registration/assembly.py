@@ -104,7 +104,7 @@ def _likelihood(model: Variational, similarity: Any, setup: Setup) -> Likelihood
         raise Unsupported(
             f"model={experiment['model']['name']} cannot be used with metric="
             f"{experiment['metric']['name']}: it models intensities or features. Choose "
-            "metric=mse, deepsim_ae, deepsim_csr or deepsim_seg; or a model that takes any metric, such "
+            "metric=mse, deepsim_ae, deepsim_csr or deepsim_seg; or a model for any metric, such "
             "as model=pyramid."
         )
     model.compares(likelihood.channels(setup.dataset.ndim, setup.dataset.channels))
