@@ -10,7 +10,7 @@ from bench.data.mapping import warp_file
 from bench.runs.file_pairs import PairOfFiles
 from bench.runs.registering import NewImage, Registrar, written_aside
 from bench.runs.trained import load_method
-from bench.scores.registry import MAIN
+from bench.scores.of_changes import MAIN
 from bench.store.folder import REGISTRATION, Folder
 from bench.tasks.changes import ChangesJob, untested_job
 

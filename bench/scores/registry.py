@@ -1,8 +1,9 @@
 """The registry of scores. A new score is an entry here, and its function."""
 
-from collections.abc import Iterator
 from typing import Any
 
+from bench.scores.of_changes import change_scores
+from bench.scores.of_images import PERCEPTION, SYNTHESIS
 from bench.scores.score import Score, resolve
 
 
@@ -15,74 +16,6 @@ def make_ready() -> None:
 
 OVERLAP, SMOOTHNESS = "bench.scores.overlap", "bench.scores.smoothness"
 LANDMARKS = "bench.scores.landmarks"
-FALSE_POSITIVES = (1, 4)  # of an image, at which components of a change are found
-MAIN = "main"  # the map that a method itself gives; see `bench.tasks.changes.maps`
-MAPS = {
-    MAIN: "",
-    "one_direction": "one direction",
-    "relative": "relative to the usual",
-    "intensity": "intensity difference",
-    "li_wyatt": "Li and Wyatt",
-    "jacobian": "Jacobian",
-}
-POOLED = {  # names of the scores of each map over voxels of all test pairs together
-    name: tuple(f"{score}_pooled" + f"_{name}" * (name != MAIN) for score in ("auc", "ap"))
-    for name in MAPS
-}
-
-
-def _detection_scores() -> Iterator[Score]:
-    """AUC and average precision of each map of changes; what peaks of that of the method find."""
-    for name, words in MAPS.items():
-        for score, title, definition in (
-            ("auc", "AUC", "area under the ROC curve, voxel by voxel, against the mask of change"),
-            ("ap", "AP", "average precision, voxel by voxel, against the mask of change"),
-        ):
-            yield Score(
-                score if name == MAIN else f"{score}_{name}",
-                f"{title} ({words})" if words else title,
-                best="max",
-                digits=3,
-                description=f"{definition}: of {words or 'the map of the method'}",
-                kind="changes",
-                needs=("change",),
-                function=f"bench.scores.detection:{score}",
-                of_map=name,
-                has_interval=True,
-                compared=False,
-                in_short=name == MAIN,
-            )
-    for count in FALSE_POSITIVES:
-        false = "one false peak" if count == 1 else f"{count} false peaks"
-        yield Score(
-            f"found_{count}",
-            f"Found at {count} false",
-            best="max",
-            digits=3,
-            description="share of the changed components that peaks of the method's map find with "
-            f"at most {false} in an image",
-            kind="changes",
-            needs=("change",),
-            function=f"bench.scores.peaks:found_at_{count}",
-            of_map=MAIN,
-            has_interval=True,
-            compared=False,
-        )
-    for name, words in MAPS.items():
-        for score, title in zip(POOLED[name], ("AUC", "AP"), strict=True):
-            yield Score(
-                score,
-                f"{title} (pooled, {words})" if words else f"{title} (pooled)",
-                best="max",
-                digits=3,
-                description=f"the {title} over voxels of all test pairs together, at most 1000 of "
-                f"each, drawn by the seed: of {words or 'the map of the method'}",
-                kind="pooled",
-                has_interval=True,
-                compared=False,
-                has_before=False,
-            )
-
 
 SCORES: dict[str, Score] = {
     score.name: score
@@ -281,165 +214,10 @@ SCORES: dict[str, Score] = {
             compared=False,
             has_before=False,
         ),
-        *_detection_scores(),
+        *change_scores(),
     )
 }
 
-DISTORTIONS = (
-    *("noise", "rician", "blur", "bias", "gamma", "motion", "ghosting", "spikes"),
-    *("undersampling", "downsampling", "deformation", "lesions"),
-)
-APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
-
-PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
-    score.name: score
-    for score in (
-        Score(
-            "2afc",
-            "2AFC",
-            best="max",
-            digits=3,
-            description="share of pairs of levels of a distortion in order, ties a half",
-            in_short=True,
-        ),
-        Score(
-            "2afc_adjacent",
-            "2AFC (adjacent)",
-            best="max",
-            digits=3,
-            description="the same of adjacent levels",
-            in_short=True,
-        ),
-        Score(
-            "rank",
-            "Rank correlation",
-            best="max",
-            digits=3,
-            description="Spearman's correlation of D with the strength of a distortion",
-        ),
-        Score(
-            "geometry",
-            "Geometry",
-            best="max",
-            digits=3,
-            description="2AFC of deformations under changes of appearance, all with the same MSE",
-            in_short=True,
-        ),
-        Score(
-            "appearance",
-            "Appearance",
-            digits=3,
-            description="the same where the order is to follow the change of appearance",
-        ),
-        Score(
-            "jnd",
-            "JND",
-            best="max",
-            digits=3,
-            description="average precision: the same anatomy is nearer than another",
-            in_short=True,
-        ),
-        Score(
-            "falling",
-            "Falling steps",
-            best="max",
-            digits=3,
-            description="share of the steps along the true path in which D falls",
-            in_short=True,
-        ),
-        Score(
-            "minimum",
-            "Minimum at t",
-            best="max",
-            digits=3,
-            description="where on the true path, from 0 to 1, D is least",
-        ),
-        Score(
-            "basin",
-            "Basin",
-            best="max",
-            digits=3,
-            description="share of the true path on which D is below half its way down",
-            in_short=True,
-        ),
-        Score(
-            "sections",
-            "Sections",
-            best="max",
-            digits=3,
-            description="2AFC: a nearer section of a stack, or frame, is nearer than a farther one",
-            in_short=True,
-        ),
-        Score(
-            "persons",
-            "Persons",
-            best="max",
-            digits=3,
-            description="2AFC: another visit of the person is nearer than another person",
-            in_short=True,
-        ),
-        Score(
-            "contrasts",
-            "Contrasts",
-            best="max",
-            digits=3,
-            description="2AFC: the same anatomy in another contrast is nearer than another anatomy "
-            "in the same one",
-            in_short=True,
-        ),
-        Score(
-            "judged",
-            "Judged",
-            best="max",
-            digits=3,
-            description="agreement with people who chose the nearer of two images: 2AFC of LPIPS",
-            in_short=True,
-        ),
-        *(Score(f"2afc_{name}", f"2AFC {name}", best="max", digits=3) for name in DISTORTIONS),
-        *(
-            Score(f"geometry_{name}", f"Geometry under {name}", best="max", digits=3)
-            for name in APPEARANCES
-        ),
-    )
-}
-
-SYNTHESIS: dict[str, Score] = {  # of the task synthesis, besides Dice
-    score.name: score
-    for score in (
-        Score(
-            "psnr",
-            "PSNR",
-            best="max",
-            digits=2,
-            description="10 log10(r² / MSE), r the range of the true image",
-            unit="dB",
-            in_short=True,
-        ),
-        Score(
-            "ssim",
-            "SSIM",
-            best="max",
-            digits=3,
-            description="mean structural similarity to the true image",
-            in_short=True,
-        ),
-        Score(
-            "distance",
-            "Distance",
-            best="min",
-            digits=4,
-            description="by a metric that is not the loss, from the true image",
-            in_short=True,
-        ),
-        Score(
-            "dice_truth",
-            "Dice on the truth",
-            digits=3,
-            description="Dice of the segmenter's labels of the true image: what there is to lose",
-            has_before=False,
-        ),
-    )
-}
 OF_TASKS = {**PERCEPTION, **SYNTHESIS}  # scores of tasks that register nothing
 
 

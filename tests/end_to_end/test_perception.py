@@ -11,7 +11,7 @@ from image_files import write_tiff
 
 from bench.analysis.numbers.perception import perceived, perception_rows
 from bench.analysis.reading.results import read_results
-from bench.scores.registry import DISTORTIONS
+from bench.scores.of_images import DISTORTIONS
 
 from .conftest import DEMO, Command, at, only_run, read_rows, read_summary, run_folders, run_process
 

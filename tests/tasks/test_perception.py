@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.errors import ConfigError, DataError
 from bench.pair import Pair
-from bench.scores.registry import APPEARANCES, DISTORTIONS
+from bench.scores.of_images import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity

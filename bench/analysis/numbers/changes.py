@@ -13,7 +13,8 @@ from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.pooled import interval_of, pooled_scores
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
-from bench.scores.registry import MAIN, SCORES
+from bench.scores.of_changes import MAIN
+from bench.scores.registry import SCORES
 from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
 
 TASK = "changes"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.numbers.bootstrap import LEVEL, Bootstrap
-from bench.scores.registry import POOLED
+from bench.scores.of_changes import POOLED
 
 RESAMPLES = 1000
 CHANGED = "changed"  # column: 1 for a voxel of the change, otherwise 0

@@ -18,7 +18,8 @@ from bench.analysis.reading.records import (
     reading_settings,
     training_settings,
 )
-from bench.scores.registry import SCORES, SYNTHESIS, score_of
+from bench.scores.of_images import SYNTHESIS
+from bench.scores.registry import SCORES, score_of
 from bench.store.folder import IMAGES
 
 TASK = "synthesis"

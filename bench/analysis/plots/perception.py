@@ -15,7 +15,8 @@ from bench.analysis.plots.drawings import Drawing, file_name
 from bench.analysis.plots.registered import draw_image
 from bench.analysis.plots.smoothness import draw_smoothness
 from bench.analysis.plots.style import is_dark, looks, new_figure
-from bench.scores.registry import APPEARANCES, DISTORTIONS, SCORES
+from bench.scores.of_images import APPEARANCES, DISTORTIONS
+from bench.scores.registry import SCORES
 
 SECTION = "Perception"
 ADJACENT = "2afc_adjacent_"  # of the same score for adjacent levels

@@ -6,7 +6,8 @@ from bench.analysis.numbers.changes import Detection
 from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.published_values import published_changes
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import MAIN, MAPS, POOLED, SCORES
+from bench.scores.of_changes import MAIN, MAPS, POOLED
+from bench.scores.registry import SCORES
 
 FIRST = ["data set", "method", "λ", "seeds", "pairs"]
 CAPTION = (

@@ -50,7 +50,7 @@ from bench.config.experiment import CACHE
 from bench.config.groups import GROUPS
 from bench.config.identity import digest
 from bench.errors import StoreError
-from bench.scores.registry import PERCEPTION as PERCEIVED
+from bench.scores.of_images import PERCEPTION as PERCEIVED
 from bench.scores.registry import SCORES
 from bench.store.files import as_csv, read_json, write_atomically
 from bench.store.folder import (

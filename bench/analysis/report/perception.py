@@ -5,7 +5,8 @@ import pandas as pd
 from bench.analysis.numbers.wording import interval
 from bench.analysis.plots.perception import COLUMNS
 from bench.analysis.report.markup import NONE, Cell, Table
-from bench.scores.registry import PERCEPTION, score_of
+from bench.scores.of_images import PERCEPTION
+from bench.scores.registry import score_of
 
 POOLED = [name for name in PERCEPTION if name not in COLUMNS]
 CAPTION = (

@@ -20,7 +20,8 @@ from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
 from bench.pair import Pair
 from bench.scores.case import Case
-from bench.scores.registry import MAIN, MAPS, SCORES
+from bench.scores.of_changes import MAIN, MAPS
+from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
 from bench.spatial import warp

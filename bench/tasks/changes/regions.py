@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bench.scores.case import Case
-from bench.scores.registry import MAIN
+from bench.scores.of_changes import MAIN
 from bench.tasks.task import Row
 
 

@@ -14,7 +14,7 @@ from bench.data.sources.roles import FIXED
 from bench.errors import ConfigError, DataError, Unsupported
 from bench.models.method import reason_against
 from bench.pair import Pair
-from bench.scores.registry import DISTORTIONS
+from bench.scores.of_images import DISTORTIONS
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.store.folder import DISTANCES, IMAGES, JUDGEMENTS
 from bench.tasks.perception.job import PerceptionJob, Shown

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from bench.scores.of_images import DISTORTIONS
 from bench.scores.perception import along_path, average_precision, rank_correlation, two_afc
-from bench.scores.registry import DISTORTIONS
 from bench.tasks.perception.nature import NATURAL
 from bench.tasks.perception.series import GEOMETRY, GRADED, JND, PATH
 from bench.tasks.task import Row

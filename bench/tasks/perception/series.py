@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.errors import DataError
 from bench.pair import Pair
-from bench.scores.registry import APPEARANCES
+from bench.scores.of_images import APPEARANCES
 from bench.seeding import derive_seed
 from bench.tasks.perception.distortions import (
     ALL,
