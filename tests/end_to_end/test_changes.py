@@ -126,6 +126,10 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert "| semantic | 0.81 | 0.88 |" in text
     page = (report / "index.html").read_text()
     assert 'id="section-changes"' in page
+    assert "of 3 other maps" in page
+    compared = read_rows(report / "tables" / "changes_differences.csv")
+    labels = {"mse, λ = 1", "mse, λ = 4", "Jacobian of mse, λ = 1", "Jacobian of mse, λ = 4"}
+    assert {compared[0]["best"], *(row["other"] for row in compared)} == labels
 
     tables, again = tmp_path / "tables", tmp_path / "again"
     exported = bench("export", "--results", str(results), "--out", str(tables))

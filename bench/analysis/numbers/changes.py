@@ -9,6 +9,8 @@ import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.numbers.comparisons import KEY, comparable, described
+from bench.analysis.numbers.detected import COLUMNS as DIFFERENCES
+from bench.analysis.numbers.detected import JACOBIAN, differences_from_best
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.pooled import interval_of, pooled_scores
 from bench.analysis.reading.metrics import metric_order
@@ -36,11 +38,14 @@ class Detection:
             are averaged.
         curves: `comparison`, `label`, `metric`, `map`, `rate`, and `HEIGHTS` likewise.
         regions: `comparison`, `label`, `metric`, `class`, `map_mean` and `map_rank` likewise.
+        differences: `comparison`, and how the map with the largest AUC compares with the other
+            maps, as of `differences_from_best`: those of the methods, and the Jacobians.
     """
 
     rows: pd.DataFrame
     curves: pd.DataFrame
     regions: pd.DataFrame
+    differences: pd.DataFrame
 
 
 def detection(records: Records) -> Detection:
@@ -52,7 +57,9 @@ def detection(records: Records) -> Detection:
     curves, classes = _by_run(records, CURVES), _by_run(records, CLASSES)
     voxels = _by_run(records, VOXELS)
     found: tuple[list[dict[str, Any]], ...] = ([], [], [])
+    differences = []
     for name, compared in comparable(records, readings, subjects):
+        maps: dict[str, pd.Series] = {}
         for alike, facts in _methods(records, compared):
             facts = {"comparison": name, **facts}
             first = pairs[alike[0]]
@@ -60,6 +67,7 @@ def detection(records: Records) -> Detection:
             bootstrap = Bootstrap(clusters.codes)
             order = pd.MultiIndex.from_frame(first[KEY])
             of_pairs = [pairs[run] for run in alike]
+            maps |= _by_map(of_pairs, str(facts["label"]))
             known = [n for n, s in SCORES.items() if s.kind == TASK and n in of_pairs[0]]
             facts_of_rows = {"seeds": len(alike), "pairs": len(first), "run": alike[0]}
             sampled = [voxels[run] for run in alike if run in voxels]
@@ -76,11 +84,22 @@ def detection(records: Records) -> Detection:
                 for key, part in pd.concat(parts).groupby(by, sort=False) if parts else ():
                     said = dict(zip(by, key, strict=True))
                     several.append({**facts, **said, **_means([part], columns, order, bootstrap)})
+        differences.append(differences_from_best(maps).assign(comparison=name))
     rows, points, regions = map(pd.DataFrame, found)
     scores = [name for name in rows if name not in COLUMNS]
     return Detection(
-        rows.reindex(columns=list(dict.fromkeys([*COLUMNS, "auc", *scores]))), points, regions
+        rows.reindex(columns=list(dict.fromkeys([*COLUMNS, "auc", *scores]))),
+        points,
+        regions,
+        pd.concat([pd.DataFrame(columns=["comparison", *DIFFERENCES]), *differences]),
     )
+
+
+def _by_map(tables: Sequence[pd.DataFrame], label: str) -> dict[str, pd.Series]:
+    """AUC of each test pair, seeds averaged, of the map of a method and of its Jacobian."""
+    means = pd.concat(tables).groupby(KEY).mean(numeric_only=True)
+    labels = {"auc": label, "auc_jacobian": f"{JACOBIAN}{label}"}
+    return {text: means[column] for column, text in labels.items() if column in means}
 
 
 def _by_run(records: Records, file: str) -> dict[str, pd.DataFrame]:

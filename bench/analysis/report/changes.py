@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.analysis.numbers.changes import Detection
-from bench.analysis.numbers.wording import interval
+from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.reading.published_values import published_changes
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.of_changes import MAIN, MAPS, POOLED
@@ -30,6 +30,11 @@ PUBLISHED = (
 POOLED_BY_MAP = (
     "AUC of each map over voxels of all test pairs together, at most 1000 of each pair, drawn by "
     "the seed; with 95 % intervals of a bootstrap over test pairs."
+)
+DIFFERENCES = (
+    "Difference in AUC between the map with the largest one and each other map, the Jacobians of "
+    "the methods among them: means over the same test pairs with 95 % bootstrap intervals, and p "
+    "of Wilcoxon's signed-rank test with Holm's correction."
 )
 OF_METHOD = [
     *(name for name, one in SCORES.items() if one.kind == "changes" and one.of_map == MAIN),
@@ -58,6 +63,8 @@ def change_tables(found: Detection, published: bool = True) -> list[Table]:
     known = {name: words for name, words in pooled.items() if name in rows}
     if known:
         tables.append(_table(rows, "changes-pooled", POOLED_BY_MAP, known))
+    if len(found.differences):
+        tables.append(_differences(found.differences))
     if len(found.regions):
         tables.append(_regions(found.regions))
     return [*tables, _published()] if published else tables
@@ -75,6 +82,27 @@ def _table(rows: pd.DataFrame, name: str, caption: str, headings: dict[str, str]
             facts += [Cell(f"{row[key]:.0f}", row[key]) for key in ("seeds", "pairs")]
             cells = (_cell(row, column, best.get(column), len(of_one)) for column in headings)
             section.append([*facts, *cells])
+        table.sections.append(section)
+    return table
+
+
+def _differences(differences: pd.DataFrame) -> Table:
+    headings = ["data set", "largest AUC", "other map", "pairs", "Δ AUC", "p"]
+    table = Table("changes-differences", DIFFERENCES, headings, texts=3, names=2)
+    for _, of_one in differences.groupby("comparison", sort=False):
+        section = []
+        for row in of_one.to_dict("records"):
+            names = (row[key] for key in ("comparison", "best", "other"))
+            known = pd.notna(row["low"]) and f" ({signed_interval(row['low'], row['high'])})"
+            p = row["p_holm"]
+            section.append(
+                [
+                    *(Cell(str(name), str(name)) for name in names),
+                    Cell(f"{row['n']}", row["n"]),
+                    Cell(f"{signed(row['difference'])}{known}", row["difference"]),
+                    Cell(NONE) if pd.isna(p) else Cell(f"{p:.2g}", p),
+                ]
+            )
         table.sections.append(section)
     return table
 

@@ -15,6 +15,7 @@ import yaml
 from bench.analysis.numbers.agreement import agreement_sentences
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
+from bench.analysis.numbers.detected import change_sentences
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
 from bench.analysis.numbers.synthesis import synthesis_sentences
@@ -186,6 +187,7 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
             *agreement_sentences(found.agreements),
         ],
         "changes": change_tables(found.changes, request.published),
+        "detected": change_sentences(found.changes.differences),
         "synthesis": synthesis_tables(found.synthesis),
         "synthesized": synthesis_sentences(found.synthesis),
     }
@@ -298,6 +300,7 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
         frames["changes"] = found.changes.rows
         frames["changes_curves"] = found.changes.curves
         frames["changes_regions"] = found.changes.regions
+        frames["changes_differences"] = found.changes.differences
     if len(found.synthesis):
         frames["synthesis"] = found.synthesis
     if request.published:
