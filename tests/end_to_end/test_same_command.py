@@ -42,7 +42,7 @@ def test_finished_run_is_found_without_importing_torch(results: Path, run: Comma
     assert again.returncode == 0, again.stderr
     assert f"{folder.name} has finished before; pass force=true to rerun it" in again.stdout
     dice = read_summary(folder)["scores"]["dice"]["mean"]
-    (row,) = [line for line in again.stdout.splitlines() if "Dice  " in line]
+    (row,) = [line for line in again.stdout.splitlines() if "Dice ↑ " in line]
     assert f"{dice:.3f}" in row
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == changed
 
