@@ -24,8 +24,12 @@ class NoRoom(DataError):
     """A disk is too small for a data set."""
 
 
-class CacheUnwritable(OSError):
-    """The folder of the caches, which the user has named, cannot be written."""
+class Unwritable(OSError):
+    """A folder that the user has named cannot be written."""
+
+
+class CacheUnwritable(Unwritable):
+    """The folder of the caches cannot be written."""
 
 
 class StoreError(BenchError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.numbers import is_number
 from bench.config.terms import check_terms
 from bench.errors import ConfigError
 from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
@@ -80,8 +81,10 @@ class Elastic:
 
     def __init__(self, mu: float = 1.0, lam: float = 1.0) -> None:
         for name, value in (("mu", mu), ("lam", lam)):
-            if not value >= 0:
-                raise ConfigError(f"regularizer.{name}={value}: must be a number of at least 0.")
+            if not (is_number(value) and value >= 0):
+                raise ConfigError(
+                    f"regularizer.{name}={value}: must be a finite number of at least 0."
+                )
         self.mu = mu
         self.lam = lam
 
@@ -109,8 +112,10 @@ class Folding:
     """
 
     def __init__(self, margin: float = 0.0) -> None:
-        if not margin >= 0:
-            raise ConfigError(f"regularizer.margin={margin}: must be a number of at least 0.")
+        if not (is_number(margin) and margin >= 0):
+            raise ConfigError(
+                f"regularizer.margin={margin}: must be a finite number of at least 0."
+            )
         self.margin = margin
 
     def __call__(self, u: Tensor) -> Tensor:

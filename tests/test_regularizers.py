@@ -226,10 +226,11 @@ def test_weighted_sum_adds_its_terms(shape):
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [
-        (Elastic, {"mu": -1}, r"regularizer.mu=-1: must be a number of at least 0\."),
-        (Elastic, {"lam": -0.1}, r"regularizer.lam=-0.1: must be a number of at least 0\."),
-        (Elastic, {"lam": float("nan")}, r"regularizer.lam=nan: must be a number of at least 0\."),
-        (Folding, {"margin": -0.5}, r"regularizer.margin=-0.5: must be a number of at least 0\."),
+        (Elastic, {"mu": -1}, r"regularizer.mu=-1: must be a finite number"),
+        (Elastic, {"lam": -0.1}, r"regularizer.lam=-0.1: must be a finite number"),
+        (Elastic, {"lam": float("nan")}, r"regularizer.lam=nan: must be a finite number"),
+        (Elastic, {"mu": float("inf")}, r"regularizer.mu=inf: must be a finite number"),
+        (Folding, {"margin": -0.5}, r"regularizer.margin=-0.5: must be a finite number"),
         (
             WeightedSum,
             {"terms": {"a": Diffusion()}, "factors": {"b": 1}},
@@ -239,6 +240,13 @@ def test_weighted_sum_adds_its_terms(shape):
             WeightedSum,
             {"terms": {"a": Diffusion(), "b": Bending()}, "factors": {"a": 1}},
             r"has \['a'\] but regularizer.terms has \['a', 'b'\]: give each term one factor",
+        ),
+        (WeightedSum, {"terms": None, "factors": {}}, r"regularizer.terms=None: must be a section"),
+        (WeightedSum, {"terms": {"a": Diffusion()}, "factors": 3}, r"regularizer.factors=3: must"),
+        (
+            WeightedSum,
+            {"terms": {"a": 5}, "factors": {"a": 1}},
+            r"regularizer.terms.a=5: must be a",
         ),
         (WeightedSum, {"terms": {}, "factors": {}}, r"regularizer.terms has \[\]: give each"),
     ],
@@ -251,7 +259,7 @@ def test_impossible_settings_are_refused(kind, settings, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mu": "soft"}, r"regularizer._target_=bench.regularizers.Elastic: cannot be built \("),
+        ({"mu": "soft"}, r"regularizer.mu=soft: must be a finite number of at least 0\."),
         ({"nu": 0.3}, r"unexpected keyword argument 'nu'"),
     ],
 )

@@ -20,6 +20,7 @@ from bench.config.composition import register_resolvers
 from bench.config.groups import CONF, GROUPS, RUN, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
+from bench.errors import Unwritable
 from bench.store.escaping import for_terminal
 from bench.store.folder import list_folders
 from bench.sweeps.callback import Failed, Planned, check_sweep, command, refuse_chdir
@@ -139,6 +140,8 @@ def main() -> None:
             raise error from None
         if announced:
             sys.exit(1)
+        if isinstance(caught, FileNotFoundError):  # of Hydra, which makes the folder of results
+            error = Unwritable(caught.errno, caught.strerror, caught.filename)
         _exit(explain(error))
 
 

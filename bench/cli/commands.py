@@ -136,11 +136,13 @@ def robustness(
     from bench.cli.run_commands import find_run
     from bench.cli.terminal import print_robustness
     from bench.inspection.corruptions import LEVELS, check_corruption
-    from bench.inspection.robustness import retest
+    from bench.inspection.robustness import check_runs, retest
 
     check_corruption(corruption, ())
     chosen = parse_levels(levels) if levels else LEVELS[corruption]
+    check_corruption(corruption, chosen)
     folders = [find_run(results, name) for name in run]
+    check_runs(folders, trust, weight)
     print_robustness({f.path.name: retest(f, corruption, chosen, trust, weight) for f in folders})
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -9,7 +10,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from bench.config.composition import compose
 from bench.config.groups import GROUPS, options
 from bench.config.identity import CONDITIONING
-from bench.errors import BenchError, CacheUnwritable, own_cause
+from bench.errors import BenchError, CacheUnwritable, Unwritable, own_cause
 from bench.store.escaping import for_terminal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 shows tracebacks
@@ -35,6 +36,9 @@ CALLED_OTHERWISE = {  # settings by what other programs call them
     **dict.fromkeys(("out", "output", "output_dir", "results"), "results_dir"),
 }
 CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
+UNMERGED = re.compile(  # what Hydra says of a list for a section, and of a section for a list
+    r"Error merging override (.*)\n\s*Cannot merge DictConfig with ListConfig"
+)
 PLUGINS = {
     "joblib": "local",
     "submitit_slurm": "slurm",
@@ -56,8 +60,10 @@ def _explained(error: Exception) -> str:
     if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
         return explain_unknown(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return str(own_cause(error) or _one_line(error))
-    if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        return str(own_cause(error) or explain_unmerged(error) or _one_line(error))
+    if isinstance(error, OSError) and (
+        error.errno in CANNOT_WRITE or isinstance(error, Unwritable)
+    ):
         return explain_unwritable(error)
     if isinstance(error, IsADirectoryError):
         place = error.filename2 or error.filename  # the second one is what was to be replaced
@@ -97,6 +103,8 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     if section == "model" and name.removeprefix("model.") in CONDITIONING:
         return f"{name}: only a network can be conditioned on λ. Choose one, such as model=pyramid."
+    if not known:
+        return f"Unknown {name}. {section} has no keys."
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
         line += f" +{name}=VALUE passes an argument to your class."
@@ -113,9 +121,28 @@ def _places(name: str) -> list[str]:
     return [f"{group}.{name}" for group, section in sections if name in section]
 
 
+def explain_unmerged(error: Exception) -> str:
+    """One line for a list in the place of a section, or a section in that of a list; else none."""
+    found = UNMERGED.search(_one_line(error))
+    if found is None:
+        return ""
+    override = found[1]
+    forms = ["a section {KEY: VALUE}", "a list [VALUE, ...]"]
+    right, given = forms if override.partition("=")[2].startswith("[") else reversed(forms)
+    return f"{override}: must be {right}, not {given}."
+
+
 def explain_unwritable(error: OSError) -> str:
     """One line for a folder or disk that cannot be written."""
     setting = "dataset.cache" if isinstance(error, CacheUnwritable) else "results_dir"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and error.filename:
+        path = Path(error.filename)
+        file = next((place for place in (path, *path.parents) if place.is_file()), None)
+        if file is not None:
+            return (
+                f"Cannot write {path}: {file} is a file where a folder belongs. Choose another "
+                f"folder with {setting}=DIR."
+            )
     return (
         f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space, permit "
         f"writing, or choose another folder with {setting}=DIR. Finished runs are safe; the same "

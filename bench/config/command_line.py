@@ -109,9 +109,11 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
             )
         return
     value = None if override.is_delete() else override.value()
-    if key in GROUPS and value is None and not override.is_delete():
-        raise ConfigError(f"{argument}: must be one of {', '.join(options(key))}.")
-    if key.lstrip("+") in GROUPS and isinstance(value, list | dict):
+    group = key.lstrip("+")
+    is_choice = isinstance(value, str | list | dict) or override.is_delete()
+    if group in GROUPS and not is_choice:
+        raise ConfigError(f"{argument}: must be one of {', '.join(options(group))}.")
+    if group in GROUPS and isinstance(value, list | dict):
         names = ",".join(str(name) for name in value)
         raise ConfigError(
             f"{argument}: choose one option. To run several, one after the other, write -m "

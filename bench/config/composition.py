@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bench.config.groups import CONF
+from bench.config.numbers import is_number
 from bench.errors import ConfigError
 
 UNTUNED_WEIGHT = 1.0
@@ -17,9 +18,10 @@ def register_resolvers() -> None:
 
 
 def _tuned_weight(scale: float, *, _root_: DictConfig) -> Any:
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not scale >= 0:
-        raise ConfigError(f"regularizer.scale={scale}: must be a number of at least 0.")
-    return scale * (tabulated_weight(_root_) or UNTUNED_WEIGHT)
+    tuned = tabulated_weight(_root_) or UNTUNED_WEIGHT
+    if not (is_number(scale) and scale >= 0 and is_number(scale * tuned)):
+        raise ConfigError(f"regularizer.scale={scale}: must be a finite number of at least 0.")
+    return scale * tuned
 
 
 def tabulated_weight(config: DictConfig) -> float | None:

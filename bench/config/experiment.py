@@ -1,10 +1,9 @@
 """A composed configuration, resolved and checked."""
 
 import copy
-import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,11 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
 from bench.config.conditioning import WeightRange, weight_range, with_range
+from bench.config.extractors import check_metric, extractor_trainer
 from bench.config.groups import CONF, GROUPS, options
+from bench.config.numbers import is_number
 from bench.config.settings import TrainerSettings
-from bench.config.synthesis import FACTOR, judging, with_factor
+from bench.config.synthesis import FACTOR, JUDGES, judging, with_factor
 from bench.config.trained import with_trained_network
 from bench.errors import ConfigError, own_cause
 
@@ -30,7 +31,6 @@ REQUIRED = (
     "metric.name",
     "model.name",
 )
-OF_EXTRACTORS = ("steps", "early_stopping")  # settings of the trainer that extractors have as keys
 NAME = re.compile(r"[^\W_][\w.+-]*")
 
 
@@ -64,25 +64,25 @@ class Experiment:
                 f"{error.full_key}=my_module.MyClass."
             ) from None
         except OmegaConfBaseException as error:
-            raise own_cause(error) or error from None  # a resolver of ours explains itself
+            raise own_cause(error) or _unresolved(error) from None  # a resolver explains itself
         assert isinstance(plain, dict)
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         if not str(sections["results_dir"] or "").strip():
             raise ConfigError("results_dir=: is empty. Name a folder.")
-        task = sections.get("task")
-        if isinstance(task, Mapping) and "uses" in task:  # it registers nothing
-            sections["model"] = {key: task.get(key) for key in ("name", "uses")}
+        task = sections.get("task", {})
+        of_task = "uses" in task  # it registers nothing
+        if of_task:
+            sections["model"] = {key: task[key] for key in ("name", "uses")}
             sections["task"] = with_factor(task, sections["metric"])
         trained = sections["model"].get("trained")
         if trained is not None and not isinstance(trained, Mapping):
             sections = with_trained_network(sections)
         _check_names(sections)
         weight = sections["regularizer"]["weight"]
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not (is_number and 0 <= weight < math.inf):
+        if not (is_number(weight) and weight >= 0):
             raise ConfigError(
-                f"regularizer.weight={weight}: must be a number of at least 0. The papers use "
-                "values from 0.005 to 2."
+                f"regularizer.weight={weight}: must be a finite number of at least 0. The papers "
+                "use values from 0.005 to 2."
             )
         if sections["model"].get("conditioned") is not None:
             sections["model"] = with_range(sections["model"], _tuned_weight(config))
@@ -93,15 +93,17 @@ class Experiment:
         for switch in ("force", "trust"):
             if not isinstance(sections.get(switch, False), bool):
                 raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
-        _check_uses(sections["model"].get("uses", USES))
+        section = "task" if of_task else "model"
+        _check_uses(section, sections[section].get("uses", USES))
         augmentation = sections["dataset"].get("augmentation", {})
         if not isinstance(augmentation, Mapping):
             raise ConfigError(
                 f"dataset.augmentation={augmentation}: must be a section, such as {{}} for none."
             )
-        for place, section in extractor_sections(sections["metric"]):
-            _check_extractor(place, section, sections["trainer"])
-        return cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
+        check_metric(sections["metric"], sections["trainer"])
+        experiment = cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
+        experiment.judges()
+        return experiment
 
     def on(self, dataset: str, root: str | None) -> "Experiment":
         """The same experiment on another data set, with that data set's recommendations.
@@ -165,10 +167,14 @@ class Experiment:
 
     def judges(self) -> dict[str, "Experiment"]:
         """The same experiment for each metric by which the task judges, under the judges' seed."""
-        return {
-            name: Experiment.from_config(OmegaConf.create(config))
-            for name, config in judging(self.config).items()
-        }
+        found = {}
+        for name, config in judging(self.config).items():
+            try:
+                found[name] = Experiment.from_config(OmegaConf.create(config))
+            except ConfigError as error:
+                place = f"task.{JUDGES}.{name}"
+                raise ConfigError(re.sub(r"\bmetric\b", place, str(error), count=1)) from error
+        return found
 
     @property
     def conditioned(self) -> WeightRange | None:
@@ -200,11 +206,12 @@ class Experiment:
 
 def _check_sections(config: DictConfig) -> None:
     """Raises ConfigError if a section is not a section, or lacks a required key."""
-    for name in SECTIONS:
+    of_task = ("task",) if "task" in config or "tuned_weights" in config else ()  # not if recorded
+    for name in (*SECTIONS, *of_task):
         section = OmegaConf.select(config, name, throw_on_missing=False)
         if not isinstance(section, Mapping):
             raise ConfigError(f"{name}={section}: must be one of {', '.join(options(name))}.")
-    for place in REQUIRED:
+    for place in (*REQUIRED, *(f"{name}.name" for name in of_task)):
         section, _, key = place.rpartition(".")
         if key not in list(config[section] if section else config):
             raise ConfigError(f"{place} is missing. Set it, or drop ~{place}.")
@@ -227,10 +234,22 @@ def _check_in_range(weight: float, model: Mapping[str, Any]) -> None:
         )
 
 
-def _check_uses(uses: Any) -> None:
-    """Raises ConfigError unless a method says in a list which sections it uses."""
-    if not isinstance(uses, list | tuple) or not set(uses) <= set(USES):
-        raise ConfigError(f"model.uses={uses}: must be a list of some of {', '.join(USES)}.")
+def _unresolved(error: OmegaConfBaseException) -> Exception:
+    """What to raise for a value that refers to one that is not there; any other error as it is."""
+    lacking = re.search(r"Interpolation key '(.*?)' not found|trying to access (\S+):", str(error))
+    if lacking is None:
+        return error
+    place = lacking[1] or lacking[2]
+    return ConfigError(
+        f"{error.full_key}: reads {place}, which is missing. Restore it, or set {error.full_key} "
+        "itself."
+    )
+
+
+def _check_uses(section: str, uses: Any) -> None:
+    """Raises ConfigError unless a method, or a task, says in a list which sections it uses."""
+    if not isinstance(uses, list | tuple) or not all(name in USES for name in uses):
+        raise ConfigError(f"{section}.uses={uses}: must be a list of some of {', '.join(USES)}.")
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:
@@ -239,90 +258,18 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     unknown = sorted(set(sections) - known)
     if unknown:
         raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
-    for section in ("dataset", "metric", "model"):
+    task = sections.get("task", {})
+    named = ("dataset", "metric", *(["task"] if task else []), "model")
+    for section in named:
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(
                 f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
                 "and begin with a letter or digit; it names folders."
             )
-
-
-def extractor_sections(
-    metric: Mapping[str, Any], place: str = "metric"
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The `extractor` sections of a metric and its terms, each with its place."""
-    if "extractor" in metric:
-        yield place, metric["extractor"]
-    for name, term in metric.get("terms", {}).items():
-        yield from extractor_sections(term, f"{place}.terms.{name}")
-
-
-def extractor_trainer(trainer: Mapping[str, Any], extractor: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `trainer` for an extractor, with the extractor's own settings."""
-    lengths = {key: extractor[key] for key in OF_EXTRACTORS if key in extractor}
-    return {**trainer, **(extractor.get("trainer") or {}), **lengths}
-
-
-def extractor_augmentation(
-    augmentation: Mapping[str, Any], extractor: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The section `dataset.augmentation` for an extractor, with the extractor's own options."""
-    return {**augmentation, **(extractor.get("augmentation") or {})}
-
-
-def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> None:
-    """Raises ConfigError unless an `extractor` section defines a valid training."""
-    option = f"{place}.extractor"
-    if not isinstance(section, Mapping) or "_target_" not in section:
-        raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
-    steps, dataset = section.get("steps"), section.get("dataset")
-    counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
-    if "state_dict" not in section and not counted:
-        raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
-    if "channels" in section and not _are_widths(section["channels"]):
+    of_suite = re.match(r"bench\.tasks\.(\w+)\.", str(task.get("_target_")))
+    if of_suite is not None and task["name"] != of_suite[1]:
         raise ConfigError(
-            f"{option}.channels={section['channels']}: must be a list of whole numbers above 0, "
-            "one per stage, such as [16,32,64]."
+            f"task.name={task['name']}: {task['_target_']} is the task {of_suite[1]}. Leave "
+            "task.name out; it names a task of your own, of another task._target_."
         )
-    if dataset is not None and not isinstance(dataset, str):
-        raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
-    if dataset is None and section.get("root") is not None:
-        raise ConfigError(
-            f"{option}.root={section['root']}: is for another data set; name that data set with "
-            f"{option}.dataset. The folder of the run's data set is dataset.root."
-        )
-    for key in ("trainer", "augmentation"):
-        if section.get(key) is not None and not isinstance(section[key], Mapping):
-            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, or null.")
-    for key in sorted(section.get("trainer") or {}):
-        if key in (*OF_EXTRACTORS, "dropout"):
-            raise ConfigError(f"{option}.trainer.{key}: set {option}.{key}.")
-        if key in ("name", "budget"):
-            differing = sorted({entry.name for entry in fields(TrainerSettings)} - {*OF_EXTRACTORS})
-            raise ConfigError(
-                f"{option}.trainer.{key}: applies to the whole run. An extractor may differ in "
-                f"{', '.join(differing)}."
-            )
-    if "state_dict" not in section:
-        _check_training(option, section, trainer)
-
-
-def _are_widths(channels: Any) -> bool:
-    return (
-        isinstance(channels, list)
-        and bool(channels)
-        and all(isinstance(c, int) and not isinstance(c, bool) and c > 0 for c in channels)
-    )
-
-
-def _check_training(option: str, section: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
-    """Raises ConfigError if an extractor's trainer setting is out of range or unknown."""
-    settings = extractor_trainer(trainer, section)
-    try:
-        TrainerSettings.from_config({**settings, "steps": max(settings["steps"], 1)})
-    except ConfigError as error:
-        mine = {key: f"{option}.trainer.{key}" for key in section.get("trainer") or {}}
-        mine |= {key: f"{option}.{key}" for key in set(OF_EXTRACTORS) & set(section)}
-        text = re.sub(r"\btrainer\.(\w+)", lambda found: mine.get(found[1], found[0]), str(error))
-        raise ConfigError(text) from error

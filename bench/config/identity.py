@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.contents import file_digest, folder_digest, table_digest
-from bench.config.experiment import Experiment, extractor_augmentation, extractor_trainer
+from bench.config.experiment import Experiment
+from bench.config.extractors import extractor_augmentation, extractor_trainer
 from bench.config.outside import code_outside
 from bench.config.synthesis import FACTOR
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError
 
 
@@ -67,11 +68,11 @@ class TrainerSettings:
             self._require(
                 name, "null or a whole number of at least 1", value is None or _is_count(value)
             )
-        self._require("lr", "a number above 0", _is_number(self.lr) and self.lr > 0)
+        self._require("lr", "a finite number above 0", is_number(self.lr) and self.lr > 0)
         self._require(
             "clip_norm",
-            "null or a number above 0",
-            self.clip_norm is None or (_is_number(self.clip_norm) and self.clip_norm > 0),
+            "null or a finite number above 0",
+            self.clip_norm is None or (is_number(self.clip_norm) and self.clip_norm > 0),
         )
         self._require("schedule", "one of plateau, cosine", self.schedule in ("plateau", "cosine"))
         self._require(
@@ -82,7 +83,7 @@ class TrainerSettings:
         self._require(
             "plateau_factor",
             "a number between 0 and 1",
-            _is_number(self.plateau_factor) and 0 < self.plateau_factor < 1,
+            is_number(self.plateau_factor) and 0 < self.plateau_factor < 1,
         )
         self._require(
             "plateau_patience",
@@ -146,7 +147,3 @@ class TrainerSettings:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,9 +1,9 @@
 """What the task of synthesis says besides: c, the factor of the metric, and the judges."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError
 
 FACTOR, JUDGES, JUDGE_SEED = "factor", "judges", "judge_seed"  # keys of the section `task`
@@ -22,12 +22,12 @@ def with_factor(task: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str,
     if FACTOR not in task:
         return dict(task)
     factor = task[FACTOR]
-    is_number = isinstance(factor, int | float) and not isinstance(factor, bool)
     alone = metric.get("_target_") == MSE and metric.get("mask") is None
-    if not (is_number and 0 <= factor < math.inf) and not (alone and factor is None):
+    if not (is_number(factor) and factor >= 0) and not (alone and factor is None):
         raise ConfigError(
-            f"task.{FACTOR}={factor}: c, the factor of the metric in the loss, must be a number of "
-            "at least 0. metric=mse is the mean squared error alone, whatever it is."
+            f"task.{FACTOR}={factor}: c, the factor of the metric in the loss, must be a "
+            "finite number of at least 0. metric=mse is the mean squared error alone, whatever it "
+            "is."
         )
     return {**task, FACTOR: None if alone else factor}
 
@@ -45,6 +45,11 @@ def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     judges = task.get(JUDGES)
     if judges is None:
         return {}
+    if not isinstance(judges, Mapping):
+        raise ConfigError(
+            f"task.{JUDGES}={judges}: must be a section of judges, or null for none. "
+            f"metric@task.{JUDGES}.{DISTANCE}=deepsim_csr chooses a judge."
+        )
     seed = task.get(JUDGE_SEED)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"task.{JUDGE_SEED}={seed}: must be a whole number of at least 0.")
@@ -54,9 +59,10 @@ def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if not isinstance(metric, Mapping) or "name" not in metric:
             raise ConfigError(
                 f"task.{JUDGES}.{name}={metric}: must be a metric, such as "
-                f"metric@task.{JUDGES}.{name}=deepsim_csr."
+                f"metric@task.{JUDGES}.{name}=deepsim_csr. '~task.{JUDGES}.{name}' leaves it out."
             )
-        other = (metric.get("extractor") or {}).get("dataset")
+        extractor = metric.get("extractor")
+        other = extractor.get("dataset") if isinstance(extractor, Mapping) else None
         if other is not None:
             raise ConfigError(
                 f"task.{JUDGES}.{name}.extractor.dataset={other}: judges learn on the data that "

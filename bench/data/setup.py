@@ -8,7 +8,8 @@ from typing import Any
 
 from hydra.errors import HydraException
 
-from bench.config.experiment import Experiment, extractor_sections
+from bench.config.experiment import Experiment
+from bench.config.extractors import extractor_sections
 from bench.config.groups import options
 from bench.config.identity import digest, extractor_identity
 from bench.config.instantiation import build
@@ -33,6 +34,7 @@ FACTS = (
     "step",
 )
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)
 Look = Callable[[Source, Path | None], PreparedDataset]
 
 
@@ -79,7 +81,7 @@ class Setup:
         try:
             dataset = look(source, experiment.cache)
         except OSError as error:
-            if experiment["dataset"].get("cache") is None or error.errno not in FULL:
+            if experiment["dataset"].get("cache") is None or error.errno not in FULL + NO_FOLDER:
                 raise
             place = error.filename or experiment.cache
             raise CacheUnwritable(error.errno, error.strerror, str(place)) from error

@@ -14,7 +14,7 @@ from bench.config.identity import DEFAULT_MODEL
 from bench.data.batches.loading import read_pairs
 from bench.errors import StoreError
 from bench.pair import Pair
-from bench.runs.trained import load_run
+from bench.runs.trained import finished_summary, load_run
 from bench.spatial import jacobian_determinant, warp
 from bench.store.folder import PAIRS, Folder
 from bench.tasks.registration.figure import landmarks_of
@@ -35,8 +35,8 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = F
         The files.
 
     Raises:
-        StoreError: If a run has not finished, runs have different test pairs, or there is no such
-            pair.
+        StoreError: If a run has not finished or is no registration, runs have different test
+            pairs, or there is no such pair.
     """
     moving, fixed = find_pair(folders, pair)
     batch, columns = register_pair(folders, moving, fixed, trust)
@@ -61,8 +61,8 @@ def find_pair(folders: Sequence[Folder], pair: str | None) -> tuple[str, str]:
         pair: MOVING,FIXED; None for the test pair of median Dice.
 
     Raises:
-        StoreError: If a run has not finished, runs have different test pairs, or there is no such
-            pair.
+        StoreError: If a run has not finished or is no registration, runs have different test
+            pairs, or there is no such pair.
     """
     tables = _test_pairs(folders)
     if pair is None:
@@ -82,7 +82,7 @@ def _test_pairs(folders: Sequence[Folder]) -> list[pd.DataFrame]:
     """Scores of the runs by moving and fixed subject."""
     tables = []
     for folder in folders:
-        folder.finished()
+        finished_summary(folder)
         rows = read_rows(folder.file(PAIRS))
         tables.append(rows.set_index(["moving", "fixed"]))
     for folder, table in zip(folders, tables, strict=True):

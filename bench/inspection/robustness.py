@@ -8,11 +8,23 @@ import pandas as pd
 
 from bench.analysis.reading.rows import read_rows
 from bench.inspection.corruptions import check_corruption, corrupt
-from bench.runs.trained import load_run
+from bench.runs.trained import finished_config, finished_summary, load_run
 from bench.store.files import ALTERED, is_as_written, write_checked_csv
 from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import score_pairs
+
+
+def check_runs(folders: Sequence[Folder], trust: bool = False, weight: float | None = None) -> None:
+    """Refuses runs that `retest` would refuse by what they recorded, before any of them is tested.
+
+    Raises:
+        ConfigError: If a run names an untrusted class, or did not learn λ.
+        StoreError: If a run has not finished, or is no registration.
+    """
+    for folder in folders:
+        is_its_own = weight == finished_summary(folder).get("weight")
+        finished_config(folder, trust, None if is_its_own else weight)
 
 
 def retest(

@@ -12,13 +12,6 @@ def require(name: str, value: Any, holds: bool, allowed: str) -> None:
         raise ConfigError(f"model.{name}={value}: must be {allowed}.")
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; true and false are none."""
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-    )
-
-
 def is_count(value: Any, least: int = 1) -> bool:
     """Whether a value is a whole number of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError
 from bench.spatial import integrate
 
@@ -106,8 +107,8 @@ def finish_network(network: nn.Module, squarings: Any, flow_std: Any) -> nn.Modu
 
 
 def _start_near_zero(network: nn.Module, std: Any) -> None:
-    if not isinstance(std, int | float) or isinstance(std, bool) or not std > 0:
-        raise ConfigError(f"model.flow_std={std}: must be a number above 0, or null.")
+    if not (is_number(std) and std > 0):
+        raise ConfigError(f"model.flow_std={std}: must be a finite number above 0, or null.")
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
     if not convolutions:
         raise ConfigError(

@@ -14,8 +14,9 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from bench.config.numbers import is_number
 from bench.errors import DataError
-from bench.models.checks import is_count, is_list, is_number, require
+from bench.models.checks import is_count, is_list, require
 from bench.models.method import Method, Objective, reason_against, reason_against_objective
 from bench.pair import Pair
 from bench.spatial import affine_origins, compose, warp

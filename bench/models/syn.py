@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError, DataError
-from bench.models.checks import is_count, is_list, is_number, require
+from bench.models.checks import is_count, is_list, require
 from bench.models.method import Objective
 from bench.pair import Pair
 from bench.spatial import crop_to

@@ -70,7 +70,7 @@ class Variational(nn.Module):
             raise ConfigError(f"model.backbone={backbone}: must be {UNET} or {PYRAMID}.")
         if levels not in (ALL, OF_METRIC):
             raise ConfigError(f"model.levels={levels}: must be {ALL} or {OF_METRIC}.")
-        if prior not in PRIORS:
+        if prior not in tuple(PRIORS):
             raise ConfigError(f"model.prior={prior}: must be {' or '.join(PRIORS)}.")
         self.prior = prior
         self.levels = levels

@@ -13,7 +13,7 @@ from bench.config.composition import UNTUNED_WEIGHT, tabulated_weight
 from bench.config.experiment import Experiment
 from bench.data.cache.preparing import prepare
 from bench.data.setup import Setup
-from bench.errors import Busy, DamagedCache, Unsupported
+from bench.errors import Busy, DamagedCache, Unsupported, Unwritable
 from bench.runs.run import Run
 from bench.store.folder import Folder, Status
 from bench.store.tracking import check_tracker
@@ -121,5 +121,5 @@ def why_unwritable(results: Path) -> OSError | None:
         os.close(handle)
         os.unlink(path)
     except OSError as error:
-        return error
+        return Unwritable(error.errno, error.strerror, error.filename)
     return None

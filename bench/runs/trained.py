@@ -72,7 +72,7 @@ def load_method(
         StoreError: If it has not finished, is of another task, or something of it is missing.
         ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
-    config = _finished_config(folder, trust, weight, tasks)
+    config = finished_config(folder, trust, weight, tasks)
     config["trainer"]["accelerator"] = accelerator or config["trainer"]["accelerator"]
     content = read_json(folder.file(DATA))
     if content is None:
@@ -109,7 +109,7 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
         StoreError: If it has not finished, is not a registration, or its data have changed.
         ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
-    config = _finished_config(folder, trust, weight)
+    config = finished_config(folder, trust, weight)
     setup = Setup.of(Experiment.from_config(OmegaConf.create(config)))
     if setup.dataset.fingerprint != folder.finished()["data"]:
         raise StoreError(
@@ -119,7 +119,22 @@ def load_setup(folder: Folder, trust: bool = False, weight: float | None = None)
     return setup
 
 
-def _finished_config(
+def finished_summary(folder: Folder, tasks: Sequence[str] = (REGISTRATION,)) -> dict[str, Any]:
+    """The summary of a finished run of one of some tasks.
+
+    Raises:
+        StoreError: If it has not finished, is damaged, or is of another task.
+    """
+    summary = folder.finished()
+    if summary.get("task", REGISTRATION) not in tasks:
+        raise StoreError(
+            f"{folder.path.name}: is a run of task={summary['task']}; this command needs a run of "
+            f"task={' or '.join(tasks)}."
+        )
+    return summary
+
+
+def finished_config(
     folder: Folder,
     trust: bool,
     weight: float | None = None,
@@ -131,12 +146,7 @@ def _finished_config(
         StoreError: If it has not finished, is damaged, or is of another task.
         ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
-    summary = folder.finished()
-    if summary.get("task", REGISTRATION) not in tasks:
-        raise StoreError(
-            f"{folder.path.name}: is a run of task={summary['task']}; this command needs a run of "
-            f"task={' or '.join(tasks)}."
-        )
+    finished_summary(folder, tasks)
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.config.experiment import OF_EXTRACTORS, Experiment, extractor_augmentation
+from bench.config.experiment import Experiment
+from bench.config.extractors import OF_EXTRACTORS, extractor_augmentation
 from bench.config.instantiation import build
 from bench.data.batches.augmentation import Augmentation
 from bench.data.cache.prepared import PreparedDataset

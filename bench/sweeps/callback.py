@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 
 from bench.analysis.numbers.selection import CRITERIA
 from bench.errors import ConfigError
+from bench.runs.lookup import why_unwritable
 from bench.store.weights_and_biases import GROUP
 from bench.sweeps.cells import Cell, cells, look_up, sweep_name
 
@@ -57,6 +59,9 @@ class Command:
         refuse_chdir(config.hydra.job)
         check_sweep(config)
         found = cells(config)
+        unwritable = None if config.plan else why_unwritable(Path(config.results_dir))
+        if unwritable and not Path(config.results_dir).is_dir():
+            raise unwritable
         if self.rounds:
             self.cells = [*(self.cells or []), *found]
             return

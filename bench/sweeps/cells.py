@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.config.experiment import Experiment, extractor_sections
+from bench.config.experiment import Experiment
+from bench.config.extractors import extractor_sections
 from bench.config.identity import digest
 from bench.config.instantiation import build
 from bench.config.multirun import experiments, fit_to_options, of_the_file, product

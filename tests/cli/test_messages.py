@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from bench.config.experiment import Experiment
 from bench.data.check import check
 from bench.data.setup import Setup, make_source
 from bench.errors import ConfigError, counted
+from bench.runs.lookup import why_unwritable
 
 
 @pytest.fixture
@@ -52,6 +54,48 @@ def test_setting_without_its_section_is_told_where_it_is(override, place):
     assert explain(caught.value) == f"Unknown {name}. Did you mean {place}?"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["metric=sum", "metric.terms=[mse]"],
+            "metric.terms=[mse]: must be a section {KEY: VALUE}, not a list [VALUE, ...].",
+        ),
+        (
+            ["model.channels={a:1}"],
+            "model.channels={a:1}: must be a list [VALUE, ...], not a section {KEY: VALUE}.",
+        ),
+        (["trainer.lr.x=3"], "Unknown trainer.lr.x. trainer.lr has no keys."),
+    ],
+)
+def test_lists_sections_and_values_are_told_apart(overrides, line):
+    with pytest.raises(Exception, match="override") as caught:
+        compose(overrides)
+    assert explain(caught.value) == line
+
+
+@pytest.mark.parametrize("below", ["", "x", "x/y"])
+def test_file_in_the_place_of_a_folder_is_said_to_be_one(below, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    place = file / below
+    unwritable = why_unwritable(place)
+    assert unwritable is not None
+    assert re.fullmatch(
+        rf"Cannot write {file}(/x)*(/y)?: {file} is a file where a folder belongs\. Choose another "
+        r"folder with results_dir=DIR\.",
+        explain(unwritable),
+    )
+
+
+def test_folder_that_cannot_be_made_names_another():
+    place = Path("/proc/nowhere")
+    line = explain(why_unwritable(place))
+    assert line.startswith(f"Cannot write {place}: No such file or directory. Free space, permit")
+    assert "choose another folder with results_dir=DIR" in line
+    assert explain(FileNotFoundError(errno.ENOENT, "No such file", "x")).startswith("FileNotFound")
+
+
 @pytest.mark.parametrize("setting", ["conditioned=lambda", "lambda_range=[1,2]"])
 def test_only_networks_are_conditioned(setting):
     with pytest.raises(Exception, match="override") as caught:
@@ -82,7 +126,9 @@ def test_spacing_wider_than_the_image(mine):
 @pytest.mark.parametrize("name", ["spacing", "shape"])
 @pytest.mark.parametrize("value", ["3", "[a,1,1]", "[1,1]", "[0,1,1]", "abc", "[-1,1,1]", "true"])
 def test_lengths_that_are_none(name, value):
-    with pytest.raises(ConfigError, match=rf"dataset.{name}=.*: must have 3 .*numbers above 0"):
+    with pytest.raises(
+        ConfigError, match=rf"dataset.{name}=.*: must have 3 .*numbers (above 0|of at)"
+    ):
         make_source(experiment(["dataset=nifti", "dataset.root=x", f"dataset.{name}={value}"]))
 
 

@@ -11,7 +11,8 @@ from conf_options import compose, compose_raw, experiment, names
 from omegaconf import OmegaConf, open_dict
 
 from bench.config.composition import tabulated_weight
-from bench.config.experiment import Experiment, extractor_sections
+from bench.config.experiment import Experiment
+from bench.config.extractors import extractor_sections
 from bench.config.groups import CONF, GROUPS, headline, options
 from bench.config.identity import (
     ADDED,
@@ -162,7 +163,7 @@ def test_published_weights_are_those_of_the_paper(dataset):
 
 @pytest.mark.parametrize("weight", ["-1", "abc", "true", "nan", "null"])
 def test_weight_that_is_no_number_of_at_least_zero_is_refused(weight):
-    with pytest.raises(ConfigError, match=r"regularizer.weight=.*: must be a number of at least 0"):
+    with pytest.raises(ConfigError, match=r"regularizer.weight=.*: must be a finite number"):
         experiment([f"regularizer.weight={weight}"])
 
 
@@ -356,7 +357,7 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         (["metric.extractor.steps=-1"], "metric.extractor.steps=-1: must be a whole number of at"),
         (["metric.extractor.steps=1.5"], "metric.extractor.steps=1.5: must be a whole number"),
         (["metric.extractor.trainer=3"], "metric.extractor.trainer=3: must be a section"),
-        (["metric.extractor.trainer={lr:-1}"], "metric.extractor.trainer.lr=-1: must be a number"),
+        (["metric.extractor.trainer={lr:-1}"], "metric.extractor.trainer.lr=-1: must be a fin"),
         (["metric.extractor.trainer={x:1}"], "Unknown metric.extractor.trainer.x. Known: accel"),
         (["metric.extractor.trainer={steps:1}"], "trainer.steps: set metric.extractor.steps"),
         (
@@ -437,6 +438,66 @@ def test_what_is_missing_from_a_configuration_is_named(place, line):
         del (config[section] if section else config)[key]
     with pytest.raises(ConfigError, match=line):
         Experiment.from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["metric=sum", "metric.terms=null"], r"^metric.terms=None: must be metrics by name, such"),
+        (["metric=sum", "metric.terms=5"], r"^metric.terms=5: must be metrics by name, such as"),
+        (
+            ["metric=sum", "+metric.terms.a=5"],
+            r"^metric.terms.a=5: must be a metric, such as \+met",
+        ),
+        (["metric=sum", "metric.terms.ncc=null"], r"^metric.terms.ncc=None: must be a metric"),
+        (["~task"], r"^task=None: must be one of changes, perception, registration, synthesis\.$"),
+        (["~task.name"], r"^task\.name is missing\. Set it, or drop ~task\.name\.$"),
+        (["task.name=[a]"], r"^task\.name=\['a'\]: must consist of letters"),
+        (["task.name=null"], r"^task\.name=None: must consist of letters"),
+        (["task.name=a/b", "task._target_=mine.Task"], r"^task\.name=a/b: must consist of letters"),
+        (
+            ["task.name=foo"],
+            r"^task.name=foo: bench.tasks.registration.Registration is the task reg",
+        ),
+        (
+            ["task=perception", "task.name=registration"],
+            r"Perception is the task perception\. Leave",
+        ),
+        (
+            ["+task.uses=abc"],
+            r"^task\.uses=abc: must be a list of some of metric, regularizer, tra",
+        ),
+        (
+            ["task=perception", "task.uses=[[a]]"],
+            r"^task\.uses=\[\['a'\]\]: must be a list of some",
+        ),
+        (["+model.uses=[[a]]"], r"^model\.uses=\[\['a'\]\]: must be a list of some of metric"),
+        (
+            ["dataset.recommended=null"],
+            r"^model\.norm: reads dataset\.recommended\.norm, which is missing\. Restore it, or",
+        ),
+        (
+            ["~dataset.recommended"],
+            r"^model\.norm: reads dataset\.recommended\.norm, which is miss",
+        ),
+        (["dataset.recommended.short=null"], r"^trainer\.\w+: reads dataset\.recommended\.short\."),
+        (
+            ["regularizer.scale=1e400"],
+            r"^regularizer\.scale=inf: must be a finite number of at lea",
+        ),
+        (["regularizer.scale=1.7e308", "metric=nmi", "dataset=brain"], r"^regularizer\.scale=1\.7"),
+    ],
+)
+def test_what_is_of_the_wrong_form_is_named(overrides, line):
+    with pytest.raises(ConfigError, match=line):
+        experiment(overrides)
+
+
+@pytest.mark.parametrize("task", options("task"))
+def test_tasks_of_the_suite_have_their_names_and_others_any(task):
+    assert experiment([f"task={task}"])["task"]["name"] == task
+    mine = experiment([f"task={task}", "task._target_=mine.Task", "task.name=brightness"])
+    assert mine["task"]["name"] == "brightness"
 
 
 def test_numbers_of_the_task_count_as_they_are_and_not_as_they_are_written():

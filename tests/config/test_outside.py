@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conf_options import experiment
 
-from bench.config.experiment import extractor_sections
+from bench.config.extractors import extractor_sections
 from bench.config.identity import digest, extractor_identity, run_identity
 from bench.data.cache.preparing import cache_folder
 from bench.data.setup import make_source

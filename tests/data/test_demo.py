@@ -104,8 +104,23 @@ def test_fingerprint_depends_on_settings_alone():
 
 @pytest.mark.parametrize("setting", ["noise", "bias"])
 def test_negative_strengths_are_refused(setting):
-    with pytest.raises(ConfigError, match=rf"dataset.{setting}=-0.1: must be 0 or more\."):
+    with pytest.raises(ConfigError, match=rf"dataset.{setting}=-0.1: must be a finite number"):
         demo(**{setting: -0.1})
+    with pytest.raises(ConfigError, match=rf"dataset.{setting}=inf: must be a finite number"):
+        demo(**{setting: float("inf")})
+
+
+@pytest.mark.parametrize("counts", [None, 5, {"train": None}, {"train": "a"}, {"train": -1}])
+def test_numbers_of_subjects_that_are_none_are_refused(counts):
+    with pytest.raises(ConfigError, match=r"dataset.subjects_per_split=.*: must be whole numbers"):
+        demo(subjects_per_split=counts)
+
+
+@pytest.mark.parametrize("setting", ["deformation", "smoothness"])
+@pytest.mark.parametrize("values", [3, [4], [4, -1], [4, float("inf")]])
+def test_deformations_have_a_coarse_and_a_fine_part(setting, values):
+    with pytest.raises(ConfigError, match=rf"dataset.{setting}=.*: must be two finite numbers"):
+        demo(**{setting: values})
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -58,7 +58,7 @@ def test_border_that_leaves_nothing_is_refused(border):
         ((8, 5, 9), (5, 8, 9)),
         ((9, 4), (4, 9)),
         ((7, 6), (8, 5)),
-        ((1, 5), (4, 1)),
+        ((1, 5), (4, 3)),
     ],
 )
 def test_cropping_and_padding_are_those_of_torchio(shape, target):
@@ -194,7 +194,10 @@ def test_unknown_labels_are_named_with_their_file():
         ({"spacing": [1, 2, 3]}, r"dataset.spacing=\[1, 2, 3\]: must have 2 numbers above 0"),
         ({"spacing": [1, 0]}, r"dataset.spacing=\[1, 0\]: must have 2 numbers"),
         ({"shape": [-4, 5]}, r"dataset.shape=\[-4, 5\]: must have 2 whole numbers"),
-        ({"border": -1}, r"dataset.border=-1: must be 0 or more\."),
+        ({"shape": [1, 5]}, r"dataset.shape=\[1, 5\]: must have 2 whole numbers of at least 3"),
+        ({"pairs": None}, r"dataset.pairs=None: must be a policy for each split, such as"),
+        ({"pairs": "cross"}, r"dataset.pairs=cross: must be a policy for each split, such as"),
+        ({"border": -1}, r"dataset.border=-1: must be a whole number"),
     ],
 )
 def test_impossible_settings_are_refused(settings, words):

@@ -91,17 +91,17 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
     [
         ("trainer.steps=0", "trainer.steps=0: must be a whole number of at least 1."),
         ("trainer.steps=2.5", "trainer.steps=2.5: must be a whole number of at least 1."),
-        ("trainer.lr=0", "trainer.lr=0: must be a number above 0."),
+        ("trainer.lr=0", "trainer.lr=0: must be a finite number above 0."),
         ("trainer.batch_size=-1", "trainer.batch_size=-1: must be a whole number of at least 1."),
         ("trainer.precision=half", "must be one of auto, float32, bfloat16."),
         (
             "regularizer.weight=-1",
-            "regularizer.weight=-1: must be a number of at least 0. The papers use values from "
-            "0.005 to 2.",
+            "regularizer.weight=-1: must be a finite number of at least 0. The papers use values "
+            "from 0.005 to 2.",
         ),
-        ("regularizer.weight=nan", "regularizer.weight=nan: must be a number of at least 0."),
-        ("regularizer.weight=heavy", "regularizer.weight=heavy: must be a number of at least 0."),
-        ("regularizer.scale=twice", "regularizer.scale=twice: must be a number"),
+        ("regularizer.weight=nan", "regularizer.weight=nan: must be a finite number"),
+        ("regularizer.weight=heavy", "regularizer.weight=heavy: must be a finite number"),
+        ("regularizer.scale=twice", "regularizer.scale=twice: must be a finite number"),
         ("+trainer.stepz=3", "Unknown trainer.stepz. Known: accelerator, "),
         ("+traner.steps=3", "Unknown traner. Known: dataset, "),
         (
@@ -111,14 +111,24 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("metric.name=..", "metric.name=..: must consist of letters, digits, "),
         ("metric.name=", "metric.name=: must consist of letters, digits, "),
         ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must consist of letters, digits, "),
+        ("task.name=foo", "task.name=foo: bench.tasks.registration.Registration is the task regis"),
+        ("+task.uses=[metric]", "task.uses=['metric']: is for tasks that register nothing, but"),
+        ("trainer=3", "trainer=3: must be one of paper, short."),
+        ("+tracker=true", "+tracker=true: must be one of none, tensorboard, wandb."),
+        ("dataset.pairs=null", "dataset.pairs=None: must be a policy for each split, such as"),
+        (
+            "~dataset.pairs.val",
+            "has no policy for split 'val'. Add one, such as +dataset.pairs.val",
+        ),
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
         (
             "dataset.shape=[32]",
-            "dataset.shape=[32]: must have 2 whole numbers above 0, one per axis.",
+            "dataset.shape=[32]: must have 2 whole numbers of at least 3, one per axis, since "
+            "scores need derivatives along each.",
         ),
-        ("dataset.noise=-1", "dataset.noise=-1: must be 0 or more."),
+        ("dataset.noise=-1", "dataset.noise=-1: must be a finite number of at least 0."),
         (
             "dataset.subjects_per_split.val=0",
             "dataset demo: split 'val' has no subjects, but this run needs some. Add subjects, or "
@@ -223,7 +233,7 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
         ),
         (["metric=deepsim_ae", "metric.levels=2"], "metric.levels=2: the extractor has levels"),
         (["metric=deepsim_ae", "metric.levels=[1,1]"], "metric.levels=[1, 1]: name each level on"),
-        (["metric=ncc_sup", "metric.factors.ncc=-1"], "metric.factors.ncc=-1: must be a number of"),
+        (["metric=ncc_sup", "metric.factors.ncc=-1"], "metric.factors.ncc=-1: must be a finite"),
         (["metric=deepsim_seg", "metric.levels=[0,1]"], "metric.levels=[0, 1]: the extractor has"),
         (["metric=deepsim_csr", "metric.levels=[]"], "metric.levels=[]: the extractor has levels"),
         (
@@ -328,8 +338,11 @@ def test_transfer_to_other_dimensions_or_channels_is_refused(
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["regularizer=elastic", "regularizer.mu=-1"], "regularizer.mu=-1: must be a number of at"),
-        (["regularizer=folding", "regularizer.margin=-1"], "regularizer.margin=-1: must be a numb"),
+        (
+            ["regularizer=elastic", "regularizer.mu=-1"],
+            "regularizer.mu=-1: must be a finite number",
+        ),
+        (["regularizer=folding", "regularizer.margin=-1"], "regularizer.margin=-1: must be a fin"),
         (
             ["regularizer=sum", "+regularizer.factors.bending=1"],
             "regularizer.factors has ['bending', 'diffusion', 'folding'] but regularizer.terms has "
@@ -383,9 +396,8 @@ def test_volume_of_one_slice_is_refused(results: Path, run: Command) -> None:
     demo = [word for word in DEMO3D if not word.startswith("dataset.shape")]
     outcome = run("metric=mse", *demo, "dataset.shape=[1,24,24]", at(results))
     assert outcome.line == (
-        "dataset=demo3d has images of shape (1, 24, 24): each axis must have at least 3 voxels, "
-        "since scores need derivatives along it. Choose another dataset.shape, or use slices as 2D "
-        "images."
+        "dataset.shape=[1, 24, 24]: must have 3 whole numbers of at least 3, one per axis, since "
+        "scores need derivatives along each."
     )
     assert run_folders(results) == []
 
@@ -745,10 +757,17 @@ def test_results_below_a_file_name_another_folder(tmp_path: Path, run: Command) 
     file.write_text("taken")
     for results in (file, file / "results"):
         line = run("metric=mse", *DEMO, at(results)).line
-        assert line.startswith(f"Cannot write {file}")
-        assert "choose another folder with results_dir=DIR" in line
-        assert "Traceback" not in line
+        assert line == (
+            f"Cannot write {results}: {file} is a file where a folder belongs. Choose another "
+            "folder with results_dir=DIR."
+        )
     assert file.read_text() == "taken"
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+def test_results_where_no_folder_can_be_made_name_another(sweep: list[str], run: Command) -> None:
+    line = run(*sweep, "metric=mse", *DEMO, "results_dir=/proc/nowhere").line
+    assert line.startswith("Cannot write /proc/nowhere: No such file or directory.")
 
 
 def test_full_disk_names_the_file_and_leaves_nothing_half_written(

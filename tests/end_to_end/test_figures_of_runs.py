@@ -101,6 +101,11 @@ def test_unfinished_runs_and_other_pairs_are_refused(
     write_summary(one)
     command = (kind, other.name, one.name, "--results", str(trained))
     assert f"{one.name}: has other test pairs than {other.name}" in bench(*command).line
+    write_summary(one, task="perception")
+    (one / "pairs.csv").rename(one / "images.csv")
+    assert bench(*command).line == (
+        f"{one.name}: is a run of task=perception; this command needs a run of task=registration."
+    )
     (one / "summary.json").unlink()
     assert f"{one.name}: has not finished. Run its command again" in bench(*command).line
     assert not (trained / "panels").exists()

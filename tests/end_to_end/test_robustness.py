@@ -98,6 +98,23 @@ def test_bad_options_are_one_line(
     assert not (only_run(trained) / "robustness.csv").exists()
 
 
+def test_runs_are_checked_before_any_is_tested(trained: Path, bench: Command) -> None:
+    folder = only_run(trained)
+    other = shutil.copytree(folder, folder.with_name("other"))
+    write_summary(other, task="synthesis")
+    command = ("robustness", folder.name, "other", "--results", str(trained), "--levels", "0")
+    assert bench(*command).line == (
+        "other: is a run of task=synthesis; this command needs a run of task=registration."
+    )
+    write_summary(other, task="registration", weight=0.5)
+    weight = json.loads((folder / "summary.json").read_text())["weight"]
+    line = bench(*command, "--weight", str(weight)).line
+    assert line == (
+        f"--weight {weight:g}: other learned one λ only. Name a run with model.conditioned=lambda."
+    )
+    assert not (folder / "robustness.csv").exists()
+
+
 def test_unfinished_run_and_other_data_are_refused(trained: Path, bench: Command) -> None:
     folder = only_run(trained)
     command = ("robustness", folder.name, "--results", str(trained), "--levels", "0")

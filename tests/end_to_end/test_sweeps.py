@@ -156,7 +156,10 @@ def test_combination_that_cannot_work_is_planned_and_ends_as_skipped(
         (["+experiment=midl2020"], "midl2020"),
         (["trainer.steps=6,0,7"], "trainer.steps=0: must be a whole number of at least 1."),
         (["trainer.precision=auto,half,float32"], "must be one of auto, float32, bfloat16."),
-        (["regularizer.scale=1,-1,2"], "regularizer.scale=-1: must be a number of at least 0."),
+        (
+            ["regularizer.scale=1,-1,2"],
+            "regularizer.scale=-1: must be a finite number of at least 0.",
+        ),
         (["seed=0,one,1"], "seed=one: must be a whole number of at least 0."),
         (["trainer.stepz=6,7"], "Unknown trainer.stepz. Known in trainer: accelerator, "),
         (["seed=0,1", "trainer.stepz=6"], "Unknown trainer.stepz. Known in trainer: accelerator, "),

@@ -198,7 +198,7 @@ def test_without_labels_there_is_no_dice_and_a_line_says_so(
         ),
         (
             ["metric=ncc", "task.factor=-1"],
-            "task.factor=-1: c, the factor of the metric in the loss, must be a number of at",
+            "task.factor=-1: c, the factor of the metric in the loss, must be a finite number",
         ),
         (
             ["task.problem=contrast"],
@@ -224,6 +224,22 @@ def test_what_cannot_be_made_is_refused_in_a_line(
     overrides: list[str], words: str, results: Path, run: Command
 ) -> None:
     assert run(*TASK, "metric=mse", *overrides, at(results)).line.startswith(words)
+
+
+def test_runs_with_and_without_judges_are_reported_apart(
+    results: Path, run: Command, bench: Command
+) -> None:
+    for judges in ([], ["~task.judges.distance"], ["task.judges=null"]):
+        outcome = run(*TASK, "metric=mse", *judges, at(results))
+        assert outcome.code == 0, outcome.err
+    found = sorted(sorted(read_summary(folder)["scores"]) for folder in run_folders(results))
+    assert found == [
+        ["dice", "dice_truth", "distance", "psnr", "ssim"],
+        ["dice", "dice_truth", "psnr", "ssim"],
+        ["psnr", "ssim"],
+    ]
+    report = bench("report", "--results", str(results))
+    assert report.code == 0, report.err
 
 
 def test_loss_that_is_the_judge_is_said_and_judged_by_the_rest(results: Path, run: Command) -> None:

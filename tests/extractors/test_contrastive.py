@@ -248,7 +248,7 @@ def test_batch_in_bfloat16_has_a_finite_gradient_everywhere(shape, norm):
         ),
         (
             {"views": {"affine": {"rotation": "far"}}},
-            r"views.affine.rotation=far: must be a number",
+            r"views.affine.rotation=far: must be a finite",
         ),
         ({"views": {"intensity": {"noise": -1}}}, r"metric.extractor.views.intensity.noise=-1: mu"),
         ({"views": {"afine": {}}}, r"Unknown metric.extractor.views.afine. Known: affine, intensi"),

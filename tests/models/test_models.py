@@ -75,7 +75,7 @@ def test_every_model_integrates_its_output_if_asked_to(name, shape):
     [
         ("integrate=-1", "model.integrate=-1: must be 0, or a number of squarings"),
         ("integrate=1.5", "model.integrate=1.5: must be 0, or a number of squarings"),
-        ("flow_std=0", "model.flow_std=0: must be a number above 0"),
+        ("flow_std=0", "model.flow_std=0: must be a finite number"),
         ("flow_scale=4", "model.flow_scale=4: must be 1 or 2"),
         ("flow_scale=half", "model.flow_scale=half: must be 1 or 2"),
     ],

@@ -14,6 +14,7 @@ from bench.runs.execution import make_task
 from bench.scores.synthesis import psnr
 from bench.similarity import MSE, SSIM
 from bench.spatial import coarsen
+from bench.store.checkpoints import save_network
 from bench.tasks.synthesis.judging import Judges, Shown, make_judges
 from bench.tasks.synthesis.network import Synthesizer, synthesize
 from bench.tasks.synthesis.problems import PROBLEMS, Problem
@@ -83,7 +84,7 @@ def test_contrast_is_made_from_the_moving_channels(datasets_of_channels):
     ("override", "said"),
     [
         ("task.problem=deblur", "task.problem=deblur: must be one of denoise, upsample, contrast."),
-        ("task.noise=0", "task.noise=0: must be a number above 0"),
+        ("task.noise=0", "task.noise=0: must be a finite number above 0"),
         ("task.coarsening=1.5", "task.coarsening=1.5: must be a whole number of at least 2."),
         ("task.patch=0", "task.patch=0: must be a whole number of at least 1, or null."),
         ("task.channels=[4,x]", "must be a list of whole numbers above 0"),
@@ -134,6 +135,57 @@ def test_features_that_are_the_loss_do_not_judge(tiny_datasets):
         2, *TASK[:2], "metric=deepsim_ae", "metric.extractor.steps=0", EXTRACTOR
     )
     assert make_judges(setup_of(random, tiny_datasets[2]))[0].distance is not None
+
+
+@pytest.mark.parametrize(
+    ("left_out", "judges"),
+    [
+        ("task.judges=null", set()),
+        ("~task.judges", set()),
+        ("~task.judges.distance", {"dice"}),
+        ("~task.judges.segmenter", {"distance"}),
+    ],
+)
+def test_judges_may_be_left_out(left_out, judges, tiny_datasets, tmp_path, capsys):
+    job = job_on(tiny_datasets[2], left_out)
+    save_network(tmp_path / "best", job.network, {})
+    job.make_ready(tmp_path / "best")
+    assert capsys.readouterr().out == ""
+    (case,) = list(job.test([]))[:1]
+    assert set(case.scores) - {"dice_truth"} == {"psnr", "ssim"} | judges
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["task.judges=abc"], r"^task.judges=abc: must be a section of judges, or null for none\."),
+        (
+            ["task.judges.distance=null"],
+            r"^task.judges.distance=None: must be a metric.* leaves it",
+        ),
+        (
+            ["task.judges.distance.extractor=abc"],
+            r"^task.judges.distance.extractor=abc: must be a s",
+        ),
+        (
+            ["task.judges.distance.extractor.steps=abc"],
+            r"^task.judges.distance.extractor.steps=abc",
+        ),
+        (
+            ["task.judges.segmenter.extractor.trainer={lr:-1}"],
+            r"^task.judges.segmenter.extractor.trainer.lr=-1: must be a finite number above 0",
+        ),
+        (["task.judges.distance.name=a/b"], r"^task.judges.distance.name=a/b: must consist of"),
+    ],
+)
+def test_judge_that_is_none_is_named(overrides, line):
+    with pytest.raises(ConfigError, match=line):
+        tiny_experiment(2, *TASK, *overrides)
+
+
+def test_unknown_judge_is_refused(tiny_datasets):
+    with pytest.raises(ConfigError, match=r"Unknown task.judges.other. Known: distance, segm"):
+        job_on(tiny_datasets[2], "+metric@task.judges.other=mse")
 
 
 def test_loss_is_the_error_and_c_times_the_metric():

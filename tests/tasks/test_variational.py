@@ -153,6 +153,11 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
         (["metric=mse", "+model.integrate=7"], ConfigError, "model.integrate=7: does not apply"),
         (["metric=mse", "model.backbone=vit"], ConfigError, "model.backbone=vit: must be unet or"),
         (["metric=mse", "model.levels=2"], ConfigError, "model.levels=2: must be all or metric"),
+        (
+            ["metric=mse", "+model.prior=[exact]"],
+            ConfigError,
+            r"model.prior=\['exact'\]: must be ex",
+        ),
         (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],
 )

@@ -18,6 +18,7 @@ from bench.analysis.reading.records import (
     reading_settings,
     training_settings,
 )
+from bench.config.identity import digest
 from bench.scores.of_images import SYNTHESIS
 from bench.scores.registry import SCORES, score_of
 from bench.store.folder import IMAGES
@@ -76,7 +77,10 @@ def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     """How images were read, what was to be made of what, and who judged."""
     task = config["task"]
     posed = ("problem", *OF_A_PROBLEM.get(task["problem"], ()), "judge_seed")
-    judges = {f"judge {name}": str(judge) for name, judge in task["judges"].items()}
+    judges = {
+        f"judge {name}": f"{judge['name']} {digest(judge)}"
+        for name, judge in (task.get("judges") or {}).items()
+    }
     return {**reading_settings(config), **{key: task[key] for key in posed}, **judges}
 
 

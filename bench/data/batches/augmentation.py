@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError
 
 
@@ -37,9 +38,9 @@ class RandomAffine:
     def __post_init__(self) -> None:
         for name in ("rotation", "shear", "translation"):
             value = getattr(self, name)
-            if not _is_number(value) or not value >= 0:
+            if not is_number(value) or not value >= 0:
                 raise ConfigError(
-                    f"dataset.augmentation.{name}={value}: must be a number of at least 0."
+                    f"dataset.augmentation.{name}={value}: must be a finite number of at least 0."
                 )
         pair = isinstance(self.scale, Sequence) and len(self.scale) == 2
         if not pair or not 0 < self.scale[0] <= self.scale[1]:
@@ -120,7 +121,7 @@ class RandomIntensity:
     def __post_init__(self) -> None:
         for name in ("noise", "gain", "bias"):
             value = getattr(self, name)
-            if not _is_number(value) or not value >= 0 or (name == "gain" and value >= 1):
+            if not is_number(value) or not value >= 0 or (name == "gain" and value >= 1):
                 limit = "0 or more and below 1" if name == "gain" else "0 or more"
                 raise ConfigError(
                     f"dataset.augmentation.intensity.{name}={value}: must be {limit}."
@@ -213,10 +214,6 @@ class Augmentation:
                 "dataset.augmentation.intensity",
             ),
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _build(kind: type, options: Any, section: str) -> Any:

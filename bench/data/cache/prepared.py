@@ -15,16 +15,15 @@ from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.preprocessing.insertion import Insertion
-from bench.data.preprocessing.steps import window
+from bench.data.preprocessing.steps import LEAST, window
 from bench.data.sources.pairs import MIRRORED, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import DamagedCache, DataError, Unsupported, counted
+from bench.errors import ConfigError, DamagedCache, DataError, Unsupported, counted
 from bench.store.files import ALTERED, is_as_sealed
 
 INDEX = "index.json"
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-LEAST = 3  # voxels along an axis: central differences take one on each side
 TRAINS_NOTHING = ", or use a method without training, such as model=direct metric=ncc"
 
 
@@ -338,6 +337,7 @@ class PreparedDataset:
         """(moving, fixed) indices of a split.
 
         Raises:
+            ConfigError: If the split has no policy.
             DataError: If there is none, or the landmarks of one do not correspond.
         """
         indices = self.some_members(split)
@@ -349,7 +349,12 @@ class PreparedDataset:
             places=None if any(place is None for _, place in places) else places,
             given=[(moving, fixed) for moving, fixed in given.get(split, [])] if given else None,
         )
-        section = self.pairing.get(split, "given") if given else self.pairing[split]
+        section = self.pairing.get(split, "given" if given else None)
+        if section is None:
+            raise ConfigError(
+                f"dataset.pairs={dict(self.pairing)}: has no policy for split {split!r}. Add one, "
+                f"such as +dataset.pairs.{split}=cross."
+            )
         pairs = make_policy(section, given=bool(given))(members)
         if not pairs:
             subjects = counted(len(indices), "subject")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError, DataError
 from bench.seeding import derive_seed
 
@@ -69,7 +70,7 @@ class Insertion:
             raise ConfigError(
                 f"dataset.insert.kinds={kinds}: must be a list of some of {', '.join(KINDS)}."
             )
-        numbers = _is_list(radius) and len(radius) == 2 and all(map(_is_number, radius))
+        numbers = _is_list(radius) and len(radius) == 2 and all(map(is_number, radius))
         if not numbers or not 1 <= radius[0] <= radius[1] <= LARGEST:
             raise ConfigError(
                 f"dataset.insert.radius={radius}: must be the least and the largest radius, in "
@@ -250,7 +251,3 @@ def _drawn(wanted: np.ndarray, random: np.random.Generator) -> tuple[int, ...]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config.numbers import is_number
 from bench.errors import ConfigError, DataError
 
 POLICIES = ("keep", "divide", "bits", "range", "quantile", "zscore")
@@ -35,6 +36,11 @@ class Intensity:
             raise ConfigError(
                 f"dataset.intensity.policy={self.policy}: must be one of {', '.join(POLICIES)}."
             )
+        for name in ("by", "low", "high"):
+            if not is_number(getattr(self, name)):
+                raise ConfigError(
+                    f"dataset.intensity.{name}={getattr(self, name)}: must be a finite number."
+                )
         if not self.by > 0:
             raise ConfigError(f"dataset.intensity.by={self.by}: must be above 0.")
         if self.policy == "quantile" and not 0 <= self.low < self.high <= 1:

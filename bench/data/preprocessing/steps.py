@@ -10,6 +10,7 @@ from bench.data.preprocessing.world import Grid, onto_grid
 from bench.data.sources.subject import Raw, Sample
 from bench.errors import DataError
 
+LEAST = 3  # voxels along an axis: central differences take one on each side
 FEWEST_LEVELS = 64  # grey levels that an image must keep, unless it has no more
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from bench.config.numbers import is_number
 from bench.data.landmarks.points import Landmarks
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
@@ -68,8 +69,26 @@ class Demo(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("noise", "bias"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"dataset.{name}={getattr(self, name)}: must be 0 or more.")
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0):
+                raise ConfigError(f"dataset.{name}={value}: must be a finite number of at least 0.")
+        counts = self.subjects_per_split
+        if not isinstance(counts, Mapping) or not all(map(_is_count, counts.values())):
+            raise ConfigError(
+                f"dataset.subjects_per_split={counts}: must be whole numbers of at least 0, such "
+                "as {train: 40, val: 10, test: 20}."
+            )
+        for name in ("deformation", "smoothness"):
+            values = getattr(self, name)
+            if (
+                not isinstance(values, list | tuple)
+                or len(values) != 2
+                or not all(is_number(value) and value >= 0 for value in values)
+            ):
+                raise ConfigError(
+                    f"dataset.{name}={values}: must be two finite numbers of at least 0, of the "
+                    "coarse and the fine part."
+                )
         names, known = self.channel_names(), (T1, *SHOWN)
         if not names or any(name not in known for name in names) or len({*names}) < len(names):
             raise ConfigError(
@@ -194,6 +213,10 @@ class Demo(Source):
             for axis in range(self.ndim):
                 velocity[axis] += strength * self._field(subject, f"{name}{axis}", width)
         return (velocity / self.resolution).astype(np.float32)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _origins(u: "Tensor", inverse: "Tensor", points: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Sources of subjects: the base class of every data set."""
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
 from bench.data.files.kinds import parts_of
@@ -21,7 +21,7 @@ from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.masking import within_mask
 from bench.data.preprocessing.noise import with_noise
-from bench.data.preprocessing.steps import preprocess
+from bench.data.preprocessing.steps import LEAST, preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.pairs import Pairs
 from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
@@ -105,17 +105,26 @@ class Source(ABC):
     def __post_init__(self) -> None:
         if self.ndim not in (2, 3):
             raise ConfigError(f"dataset.ndim={self.ndim}: must be 2 or 3.")
-        for name, numbers in (("shape", "whole numbers"), ("spacing", "numbers")):
-            value = getattr(self, name)
-            if value is not None and not (
-                _is_list(value, self.ndim)
-                and all(map(_is_positive, value))
-                and (name == "spacing" or all(isinstance(edge, int) for edge in value))
-            ):
-                raise ConfigError(
-                    f"dataset.{name}={value}: must have {self.ndim} {numbers} above 0, one per "
-                    "axis."
-                )
+        if not isinstance(self.pairs, Mapping):
+            raise ConfigError(
+                f"dataset.pairs={self.pairs}: must be a policy for each split, such as "
+                "{train: cross, val: mirrored, test: mirrored}."
+            )
+        if self.shape is not None and not (
+            _is_list(self.shape, self.ndim)
+            and all(isinstance(edge, int) and edge >= LEAST for edge in self.shape)
+        ):
+            raise ConfigError(
+                f"dataset.shape={self.shape}: must have {self.ndim} whole numbers of at least "
+                f"{LEAST}, one per axis, since scores need derivatives along each."
+            )
+        if self.spacing is not None and not (
+            _is_list(self.spacing, self.ndim) and all(map(_is_positive, self.spacing))
+        ):
+            raise ConfigError(
+                f"dataset.spacing={self.spacing}: must have {self.ndim} numbers above 0, one per "
+                "axis."
+            )
         if self.pixel_size is not None:
             sizes = self.pixel_edges()
             if len(sizes) != self.ndim or not all(_is_positive(size) for size in sizes):
@@ -124,8 +133,10 @@ class Source(ABC):
                     f"{self.ndim} of them, one per axis."
                 )
         self._check_space()
-        if self.border < 0:
-            raise ConfigError(f"dataset.border={self.border}: must be 0 or more.")
+        if not (isinstance(self.border, int) and self.border >= 0):
+            raise ConfigError(
+                f"dataset.border={self.border}: must be a whole number of at least 0."
+            )
         level = self.added_noise
         if level is not None and not (_is_positive(level) and level <= MOST_NOISE):
             raise ConfigError(
@@ -365,8 +376,7 @@ def _is_list(value: Any, count: int) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value < math.inf
+    return is_number(value) and value > 0
 
 
 def _plain(value: Any) -> Any:

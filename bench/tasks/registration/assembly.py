@@ -65,6 +65,12 @@ def make_parts(setup: Setup) -> Parts:
         ConfigError: If one of them cannot be built.
     """
     experiment, dataset = setup.experiment, setup.dataset
+    task = experiment.config.get("task", {})
+    if "uses" in task:
+        raise ConfigError(
+            f"task.uses={task['uses']}: is for tasks that register nothing, but "
+            f"task={task['name']} registers. Leave it out."
+        )
     check_axes(dataset.name, min(dataset.shapes or [dataset.shape], key=min))
     similarity: Any = None
     learners: list[Learner] = []

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.config.experiment import Experiment, extractor_sections
-from bench.config.synthesis import DISTANCE, SEGMENTER
+from bench.config.experiment import Experiment
+from bench.config.extractors import extractor_sections
+from bench.config.synthesis import DISTANCE, JUDGES, SEGMENTER
 from bench.data.batches.loading import read_images, read_segmentations
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
@@ -25,6 +26,8 @@ from bench.similarity.building import Learner, extractors_of, move_metric
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.tasks.registration.assembly import make_metric, require_images
 from bench.tasks.synthesis.problems import Problem
+
+KNOWN = (DISTANCE, SEGMENTER)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Judges:
     """What scores an image besides PSNR and SSIM.
 
     Attributes:
-        distance: A metric that is not the loss; None if the one that was named is.
-        segmenter: Labels images; None without labels.
+        distance: A metric that is not the loss; None if the one that was named is, or none was.
+        segmenter: Labels images; None without labels, or if none was named.
         classes: Number of classes, background included.
     """
 
@@ -109,6 +112,8 @@ def make_judges(setup: Setup) -> tuple[Judges, list[Learner]]:
     """
     metrics, learners = {}, []
     for name, judging in setup.judges().items():
+        if name not in KNOWN:
+            raise ConfigError(f"Unknown task.{JUDGES}.{name}. Known: {', '.join(KNOWN)}.")
         try:
             metrics[name], found = make_metric(judging)
         except (ConfigError, Unsupported) as error:
@@ -134,8 +139,8 @@ def make_judges(setup: Setup) -> tuple[Judges, list[Learner]]:
 
 def is_the_loss(experiment: Experiment) -> bool:
     """Whether the distance looks at features of the kind that are the loss."""
-    distance = experiment["task"]["judges"][DISTANCE]
-    return bool(_learned(distance) & _learned(experiment["metric"]))
+    distance = (experiment["task"].get(JUDGES) or {}).get(DISTANCE)
+    return distance is not None and bool(_learned(distance) & _learned(experiment["metric"]))
 
 
 def check_metric(metric: Any, setup: Setup) -> None:

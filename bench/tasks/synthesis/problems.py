@@ -1,14 +1,13 @@
 """What the network gets to see, and what it is to make of it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.numbers import is_number
 from bench.data.cache.prepared import PreparedDataset
 from bench.errors import ConfigError, Unsupported
 from bench.spatial import coarsen, crop_to
@@ -33,9 +32,10 @@ class Problem:
     def __post_init__(self) -> None:
         if self.name not in PROBLEMS:
             raise ConfigError(f"task.problem={self.name}: must be one of {', '.join(PROBLEMS)}.")
-        if not (_is_number(self.noise) and 0 < self.noise < math.inf):
+        if not (is_number(self.noise) and self.noise > 0):
             raise ConfigError(
-                f"task.noise={self.noise}: must be a number above 0, in normalized intensities."
+                f"task.noise={self.noise}: must be a finite number above 0, in normalized "
+                "intensities."
             )
         whole = isinstance(self.coarsening, int) and not isinstance(self.coarsening, bool)
         if not (whole and self.coarsening >= 2):
@@ -95,7 +95,3 @@ def _coarser_and_back(image: Tensor, factor: int) -> Tensor:
     blocks = coarsen(image, factor, torch.Size(-(-size // factor) for size in shape))
     mode = {2: "bilinear", 3: "trilinear"}[len(shape)]
     return crop_to(F.interpolate(blocks, scale_factor=factor, mode=mode), shape)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -174,7 +174,7 @@ class SynthesisJob:
                 f"{self.name}: task.judges.distance looks at what the loss looks at, and is left "
                 "out. Choose another judge, such as metric@task.judges.distance=deepsim_csr"
             )
-        if self.judges.segmenter is None:
+        if self.judges.segmenter is None and not self.dataset.has_labels:
             print(f"{self.name}: without labels nothing says whether anatomy survives")
 
     def counts(self) -> Mapping[str, int]:
