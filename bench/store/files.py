@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,27 @@ def exchange(new: Path, old: Path) -> None:
         new.rename(old)
     _synchronize(old.parent)
     shutil.rmtree(aside)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which then takes the place of the former one, if there is one.
+
+    An error or a kill leaves the former one as it is. One process at a time may do this.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recover(path)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        yield partial
+        if path.exists():
+            exchange(partial, path)
+        else:
+            put_in_place(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def recover(path: Path) -> None:

@@ -16,7 +16,7 @@ from bench.analysis.numbers.findings import Request, find
 from bench.analysis.reading.exported import read_exported
 from bench.analysis.reading.exported_tables import seal_tables
 from bench.analysis.reading.records import read_records
-from bench.analysis.report.export import EXPORTED, export
+from bench.analysis.report.export import EXPORTED, LEFT_OUT, export
 from bench.analysis.report.overview import extractors_table
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.writing import write_report
@@ -385,21 +385,39 @@ def test_a_folder_beside_others_called_runs_is_no_results(store, tmp_path):
         assert {path.name for path in place.iterdir()} == TABLES
 
 
-def test_export_that_is_cut_short_mixes_no_tables(store, tables, monkeypatch):
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
+def test_export_that_is_cut_short_leaves_the_former_tables(store, tables, monkeypatch, fault):
     export([store], tables, "demo-ncc-*")
+    former = {path.name: path.read_bytes() for path in tables.iterdir()}
     written = []
 
     def stop_at_the_third(path, content):
         written.append(path)
         if len(written) == 3:
-            raise KeyboardInterrupt
+            raise fault
         write_atomically(path, content)
 
     monkeypatch.setattr("bench.analysis.report.export.write_atomically", stop_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(fault):
+        export([tables, store], tables)
+    assert {path.name: path.read_bytes() for path in tables.iterdir()} == former
+    assert [path.name for path in tables.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_export_removes_no_files_of_others(store, tables):
+    (tables / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"holds notes\.txt, which is no exported table"):
         export([store], tables)
-    with pytest.raises(StoreError, match=r"\.csv: has changed since it was written"):
-        find(Request(tables))
+    assert (tables / "notes.txt").read_text() == "mine"
+
+
+def test_runs_of_tasks_without_tables_are_counted_apart(tmp_path):
+    store = tmp_path / "results"
+    write_run(store, config(), [0.5, 0.6])
+    header = write_run(store, config(), [0.5, 0.6], variant="other") / "run.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"task": "synthesis"}))
+    counts = export([store], tmp_path / "tables")
+    assert counts == {"finished": 1, LEFT_OUT: 1}
 
 
 def test_noise_of_more_digits_than_are_written_is_read(tmp_path):

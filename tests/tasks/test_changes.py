@@ -30,6 +30,7 @@ from bench.tasks.changes.maps import (
 from bench.tasks.changes.regions import region_rows
 from bench.tasks.changes.truth import Truth, changed_components
 from bench.tasks.changes.usual import Usual, healthy
+from bench.tasks.registration import Registration
 
 CPU = torch.device("cpu")
 
@@ -249,3 +250,25 @@ def test_change_may_be_components_of_a_class(changed):
 def test_other_settings_are_refused(arguments, error, said, changed):
     with pytest.raises(error, match=f"^{said}"):
         Changes(**arguments).assemble(changed)
+
+
+@pytest.mark.parametrize("task", [Registration, Changes])
+def test_pairs_that_are_left_of_a_batch_are_registered_as_in_the_whole_one(changed, task):
+    chosen = experiment(
+        [
+            *("task=changes", "model=direct", "metric=ncc", "model.batch=3"),
+            *("model.steps=[5,5,5,5]", "trainer.accelerator=cpu"),
+        ]
+    )
+    setup = Setup(chosen, changed.dataset, changed.reading)
+    job = task().assemble(setup)
+    job.make_ready(None)
+    whole = list(job.test([]))
+    left = list(job.test(whole[:1]))
+    assert len(left) == len(whole) - 1
+    for one, other in zip(left, whole[1:], strict=True):
+        for rows, others in zip(one.rows.values(), other.rows.values(), strict=True):
+            timeless = [[{**row, "seconds": None} for row in table] for table in (rows, others)]
+            assert timeless[0] == timeless[1]
+    validated = list(job.validate([]))
+    assert list(job.validate(validated[:1])) == validated[1:]

@@ -25,6 +25,7 @@ from bench.analysis.reading.exported import (
 from bench.analysis.reading.exported_cases import CHANGE_TEXTS, IMAGE_TEXTS, PAIR_TEXTS
 from bench.analysis.reading.exported_tables import (
     CHANGES_TABLE,
+    CHECKSUMS,
     EXTRACTORS_TABLE,
     IMAGES_TABLE,
     OF_TASKS,
@@ -32,6 +33,7 @@ from bench.analysis.reading.exported_tables import (
     RUNS_TABLE,
     SCORES_TABLE,
     SETTINGS_TABLE,
+    TABLES,
     is_exported,
     seal_tables,
 )
@@ -52,7 +54,7 @@ from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.of_images import PERCEPTION as PERCEIVED
 from bench.scores.registry import SCORES
-from bench.store.files import as_csv, read_json, write_atomically
+from bench.store.files import as_csv, read_json, replacing, write_atomically
 from bench.store.folder import (
     ENVIRONMENT,
     EXTRACTORS,
@@ -73,6 +75,7 @@ EXPORTED = (  # the scores; the others stay with the runs
 )
 DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
+LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
 IN_PLACES = ("root", "judgements")
@@ -87,14 +90,16 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
 
     Args:
         folders: Of results, or of exported tables.
-        out: Folder of the tables; former tables are replaced.
+        out: Folder of the tables; former tables are replaced all at once.
         pattern: Which runs, by the names of their folders (`fnmatch`).
 
     Returns:
-        How many runs there are by status, those left out among them, and damaged extractors.
+        How many runs there are by status, those left out among them, and damaged extractors; those
+        of other tasks count as `LEFT_OUT`.
 
     Raises:
-        StoreError: If there are no such runs, two have one id, or `out` is a file or holds results.
+        StoreError: If there are no such runs, two have one id, or `out` is a file, or holds results
+            or other files.
     """
     if out.exists() and not out.is_dir():
         raise StoreError(f"--out {out}: is a file. Name a folder.")
@@ -102,6 +107,12 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
         raise StoreError(
             f"--out {out}: is a folder of results, or lies in its {', '.join(OF_RESULTS)}. Name "
             "another folder for the tables."
+        )
+    others = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if others := others - {*TABLES, *OF_TASKS, CHECKSUMS}:
+        raise StoreError(
+            f"--out {out}: holds {min(others)}, which is no exported table. Name another folder "
+            "for the tables."
         )
     tables = _Tables()
     for folder in folders:
@@ -111,12 +122,10 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             f"None of the runs in {', '.join(map(str, folders))} has finished; there is nothing "
             "to export."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    for name in OF_TASKS:
-        (out / name).unlink(missing_ok=True)  # of a former export
-    for name, text in tables.texts().items():
-        write_atomically(out / name, text)
-    seal_tables(out)
+    with replacing(out) as partial:
+        for name, text in tables.texts().items():
+            write_atomically(partial / name, text)
+        seal_tables(partial)
     return tables.counts
 
 
@@ -153,9 +162,11 @@ class _Tables:
             name = str(row["run"])
             if name in self.runs:
                 continue
-            self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
-            kept = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            if kept and row["task"] in (REGISTRATION, PERCEPTION, CHANGES):
+            ends = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
+            kept = ends and row["task"] in (REGISTRATION, PERCEPTION, CHANGES)
+            counted = LEFT_OUT if ends and not kept else row["status"]
+            self.counts[counted] = self.counts.get(counted, 0) + 1
+            if kept:
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
                 if row["task"] != REGISTRATION:
                     is_perceived = row["task"] == PERCEPTION

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -47,7 +46,7 @@ from bench.analysis.report.tables import (
 from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv, for_markdown
-from bench.store.files import CsvText, exchange, put_in_place, recover
+from bench.store.files import CsvText, replacing
 from bench.store.folder import RUNS, Status
 from bench.store.locks import held
 
@@ -126,17 +125,11 @@ def _seldom_collected() -> Iterator[None]:
 
 def _replace(request: Request, found: Findings, out: Path) -> None:
     """Writes a report to the side, and puts it in place of the former one."""
-    with held(out.with_name(f".{out.name}.lock"), f"the report {out}", "--out DIR"):
-        recover(out)
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+    lock = held(out.with_name(f".{out.name}.lock"), f"the report {out}", "--out DIR")
+    with lock, replacing(out) as partial:
         for name in ("tables", "figures"):
-            (partial / name).mkdir(parents=True)
+            (partial / name).mkdir()
         _write(request, found, partial)
-        if out.exists():
-            exchange(partial, out)
-        else:
-            put_in_place(partial, out)
 
 
 def _write(request: Request, found: Findings, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The work of a run that looks for changes: pairs are registered, mapped and judged."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,15 @@ class ChangesJob(RegistrationJob):
         done = {(row["moving"], row["fixed"]) for case in known for row in case.rows[PAIRS]}
         names = self.dataset.ids
         pairs = self.dataset.pairs("test")
-        left = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) not in done]
+        scored = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) in done]
         judged = any(map(_is_judged, known))
-        for batch in batches(left, self.method):
+        warm_up = isinstance(self.model, nn.Module)
+        for batch in batches(pairs, self.method, scored):
             pair = read_pairs(self.dataset, batch, self.device)
-            if isinstance(self.model, nn.Module) and batch[0] == left[0]:
+            if warm_up:
                 register(self.method, pair, self.objective)  # a first pass takes longer
-            for case in self._tested(pair):
+                warm_up = False
+            for case in self._tested(pair, done):
                 judged = judged or _is_judged(case)
                 yield case
         if not judged:
@@ -99,12 +101,14 @@ class ChangesJob(RegistrationJob):
                 "dataset.insert makes changes, task.change names a class that is one"
             )
 
-    def _tested(self, pair: Pair) -> Iterator[TestCase]:
-        """The cases of a batch of pairs."""
+    def _tested(self, pair: Pair, done: Collection[tuple[str, str]]) -> Iterator[TestCase]:
+        """The cases of a batch of pairs that are not done."""
         u, reverse, seconds = self.registered(pair)
         chosen = [s for s in SCORES.values() if s.kind in KINDS or s.in_validation]
         assert pair.ids is not None
         for index, (moving, fixed) in enumerate(pair.ids):
+            if (moving, fixed) in done:
+                continue
             one = pair.one(index) if len(pair.ids) > 1 else pair
             part = slice(index, index + 1)
             moved = one.at(u[part])

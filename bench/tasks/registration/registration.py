@@ -189,15 +189,16 @@ class RegistrationJob:
         done = {(row["moving"], row["fixed"]) for row in known}
         names = self.dataset.ids
         pairs = self._validation_pairs()
-        left = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) not in done]
-        for batch in batches(left, self.method):
+        scored = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) in done]
+        for batch in batches(pairs, self.method, scored):
             pair = read_pairs(self.dataset, batch, self.device)
             assert pair.ids is not None
             torch.manual_seed(derive_seed(self.seed, "val", *pair.ids[0]))
             u, _ = register(self.method, pair, self.objective)
             for index, ids in enumerate(pair.ids):
-                one = pair.one(index) if len(pair.ids) > 1 else pair
-                yield self._validated(one.at(u[index : index + 1]), ids)
+                if ids not in done:
+                    one = pair.one(index) if len(pair.ids) > 1 else pair
+                    yield self._validated(one.at(u[index : index + 1]), ids)
 
     def _validated(self, pair: Pair, ids: tuple[str, str]) -> Row:
         with torch.no_grad():
@@ -214,19 +215,18 @@ class RegistrationJob:
         rows = [row for case in known for row in case.rows[PAIRS]]
         done = {(row["moving"], row["fixed"]) for row in rows}
         ids = [(self.dataset.ids[m], self.dataset.ids[f]) for m, f in self.dataset.pairs("test")]
-        left = [number for number, pair in enumerate(ids) if pair not in done]
         outside = sum(row.get(OUTSIDE, 0) for row in rows)
         for case in score_pairs(
             self.method,
             self.objective,
             self.dataset,
             self.device,
-            left,
             warm_up=isinstance(self.model, nn.Module),
             together=TOGETHER if self.trainable else 1,
             both=self.both_directions,
             seed=self.seed,
             masks=self.masks,
+            known=[number for number, pair in enumerate(ids) if pair in done],
         ):
             outside += case.rows[PAIRS][0].get(OUTSIDE, 0)
             yield case

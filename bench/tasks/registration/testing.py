@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -70,6 +70,7 @@ def score_pairs(
     both: bool = False,
     seed: int = 0,
     masks: Masks | None = None,
+    known: Collection[int] = (),
 ) -> Iterator[TestCase]:
     """Registers and scores test pairs.
 
@@ -88,6 +89,8 @@ def score_pairs(
         both: Whether fixed is registered to moving, too, for the scores that need it.
         seed: Determines what a method draws at random, for each pair by its subjects.
         masks: Of fixed subjects, within which scores count; None for everywhere.
+        known: Those of the test pairs that are scored already. They are registered again only in
+            batches with others, since a displacement depends on its batch in the last bits.
     """
     pairs = dataset.pairs("test")
     chosen = range(len(pairs)) if numbers is None else numbers
@@ -98,13 +101,19 @@ def score_pairs(
     with workers(voxels) as pool:
         for first in range(0, len(chosen), together):
             some = []
-            for batch in batches(chosen[first : first + together], method):
+            for batch in batches(chosen[first : first + together], method, known):
                 pair = read_pairs(dataset, [pairs[number] for number in batch], device)
                 pair.moving = _disturbed(pair.moving, batch, 0, disturb)
                 pair.fixed = _disturbed(pair.fixed, batch, 1, disturb)
-                if warm_up and batch[0] == chosen[0]:
+                if warm_up:
                     register(method, pair, objective)
-                some += _registered(method, objective, pair, dataset, both, seed, masks)
+                    warm_up = False
+                registered = _registered(method, objective, pair, dataset, both, seed, masks)
+                some += [
+                    one
+                    for number, one in zip(batch, registered, strict=True)
+                    if number not in known
+                ]
             submitted = [
                 [pool.submit(score_labels, case, of_labels) for case in one.cases] for one in some
             ]
@@ -118,11 +127,13 @@ def batch_size(method: Method) -> int:
     return getattr(method, "batch", 1)
 
 
-def batches(items: Sequence[T], method: Method) -> Iterator[Sequence[T]]:
-    """Items, as many at a time as the method wants."""
+def batches(items: Sequence[T], method: Method, known: Collection[T] = ()) -> Iterator[Sequence[T]]:
+    """Items, as many at a time as the method wants; no batch of which all are known."""
     size = batch_size(method)
     for first in range(0, len(items), size):
-        yield items[first : first + size]
+        batch = items[first : first + size]
+        if not all(item in known for item in batch):
+            yield batch
 
 
 def _disturbed(images: Tensor, numbers: Sequence[int], side: int, disturb: Disturb) -> Tensor:
