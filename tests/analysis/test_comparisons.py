@@ -76,7 +76,7 @@ def test_runs_that_cannot_be_compared_are_split_and_said_to_be(tmp_path, differe
         [["ncc"], ["mse"]],
     )
     assert any(words in own.name for own in comparisons)
-    (split,) = missing(tmp_path).query("what == 'split'").to_dict("records")
+    (split,) = missing(tmp_path).query("what == 'note'").to_dict("records")
     assert all(own.name in split["reason"] for own in comparisons)
 
 
