@@ -11,7 +11,7 @@ from bench.analysis.numbers.ranking import rank
 from bench.analysis.plots.style import Look, add_title, new_figure
 
 WHISKERS = (10, 90)  # deciles, as in the papers
-MEDIAN, HALO = 1.6, 3.2  # points: black within white, which is seen on all colours and edges
+MEDIAN, HALO = 1.6, 2.6  # points: black within white, which is seen on all colours and edges
 
 
 def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Any:
