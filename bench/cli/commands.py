@@ -94,6 +94,7 @@ def report(
 ) -> None:
     """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
+    from bench.analysis.numbers.missing import NOTE
     from bench.analysis.report.writing import write_report
 
     if (project or entity) and not wandb:
@@ -106,6 +107,9 @@ def report(
 
         publish(request, found, folder, project, entity)
     for row in found.missing.to_dict("records"):
+        if row["what"] == NOTE:
+            print(for_terminal(f"note: {row['dataset']}: {row['reason']}"))
+            continue
         values = (
             f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()
         )

@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.config.composition import compose
-from bench.config.groups import GROUPS, options
+from bench.config.groups import GROUPS, installing, options
 from bench.config.identity import CONDITIONING
 from bench.errors import BenchError, CacheUnwritable, Unwritable, own_cause
 from bench.store.escaping import for_terminal
@@ -87,8 +87,8 @@ def explain_missing(error: MissingConfigException) -> str:
         extra = PLUGINS.get(option.removeprefix("launcher/"))
         if extra is not None:
             return (
-                f"hydra/launcher={extra}: its plugin is not installed. To install it, run pip "
-                f"install 'registration-bench[{extra}]'."
+                f"hydra/launcher={extra}: its plugin is not installed. To install it, run "
+                f"`{installing(extra)}`."
             )
     return _one_line(error)
 

@@ -35,7 +35,7 @@ def runs(
     results: Results = Path("results"),
     format: Annotated[Format, typer.Option(help="Output format.")] = Format.table,
 ) -> None:
-    """List runs: status, data set, metric, weight, seed, scores, age, id."""
+    """List runs: status, data set, metric, λ, seed, scores, age, id."""
     context.obj = results
     if context.invoked_subcommand is not None:
         return
@@ -51,8 +51,9 @@ def runs(
     elif format is Format.csv:
         print(as_csv(rows), end="")
     else:
-        summaries = [summary for folder in folders if (summary := folder.summary())]
-        print_runs(rows, names_of(*(summary["scores"] for summary in summaries)))
+        known = ((row["id"], folder.summary()) for row, folder in zip(rows, folders, strict=True))
+        summaries = {run: summary for run, summary in known if summary}
+        print_runs(rows, names_of(*(one["scores"] for one in summaries.values())), summaries)
 
 
 @app.command()

@@ -129,11 +129,20 @@ def _title(summary: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
+def print_runs(
+    rows: list[dict[str, Any]],
+    scores: Sequence[str],
+    summaries: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Prints a table for each task, one line per run: status, what was run, mean scores.
 
     A table has the scores of short tables that one of its runs has; scores that the suite does not
-    know, such as those of a user's task, count as such.
+    know, such as those of a user's task, count as such. A heading has a unit if all runs agree.
+
+    Args:
+        rows: Of `bench.store.folder.describe`.
+        scores: Names, in their order.
+        summaries: Of finished runs, by id.
     """
     console = Console(highlight=False)
     tasks = dict.fromkeys(row.get("task", REGISTRATION) for row in rows)
@@ -142,7 +151,7 @@ def print_runs(rows: list[dict[str, Any]], scores: Sequence[str]) -> None:
         if len(tasks) > 1:
             console.print(for_rich(f"task={task}"), soft_wrap=True)
         shown = [name for name in scores if _is_listed(name, of_task)]
-        _print_runs(of_task, shown, console)
+        _print_runs(of_task, shown, console, summaries or {})
     for row in rows:
         if "error" in row:
             line = f"{row['id']} {row['status']}: {row['error']}"
@@ -158,13 +167,28 @@ def _is_listed(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(values) if known.hides_zero else bool(values) and known.in_short
 
 
-def _print_runs(rows: list[dict[str, Any]], scores: Sequence[str], console: Console) -> None:
+def _print_runs(
+    rows: list[dict[str, Any]],
+    scores: Sequence[str],
+    console: Console,
+    summaries: Mapping[str, Mapping[str, Any]],
+) -> None:
     differing = ["settings"] if any("settings" in row for row in rows) else []
     names = ["status", "dataset", "metric", "model", *differing, "weight", "seed", *scores]
     names += ["written", "id"]
     cells = [[_plain(row.get(name), name) for name in names] for row in rows]
-    for line in _lines([names, *cells], console):
+    finished = [summaries[row["id"]] for row in rows if row.get("id") in summaries]
+    headings = {name: score_of(name).directed(_unit(name, finished)) for name in scores}
+    headings["weight"] = " or ".join(sorted({weight_symbol(one) for one in finished})) or "λ"
+    for line in _lines([[headings.get(name, name) for name in names], *cells], console):
         print(line)
+
+
+def _unit(score: str, summaries: Sequence[Mapping[str, Any]]) -> str | None:
+    """The unit of a score in some runs: empty if they differ, None for the usual one."""
+    usual = score_of(score).unit
+    known = {one.get("units", {}).get(score, usual) for one in summaries if score in one["scores"]}
+    return None if not known else known.pop() if len(known) == 1 else ""
 
 
 def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:

@@ -9,6 +9,18 @@ RUN = "registration-bench-run" if IN_WHEEL else "python run.py"  # the command o
 GROUPS = ("task", "dataset", "metric", "regularizer", "model", "trainer", "tracker")
 
 
+def installing(extra: str, in_wheel: bool = IN_WHEEL) -> str:
+    """The command that installs what an extra of the suite needs.
+
+    Args:
+        extra: Its name in pyproject.toml.
+        in_wheel: Whether the suite was installed from a wheel, not from a clone.
+    """
+    if in_wheel:
+        return f'pip install "registration-bench[{extra}]"'
+    return f'pip install -c constraints.txt -e ".[{extra}]"'
+
+
 def option_files(group: str) -> list[Path]:
     """The files of a group, one for each option; those that begin with `_` are parts of others."""
     return sorted(path for path in (CONF / group).glob("*.yaml") if path.stem[0] != "_")

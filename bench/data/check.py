@@ -25,6 +25,7 @@ from bench.errors import BenchError
 
 T = TypeVar("T")
 
+ORDER = (*SPLITS, ATLAS)
 SHOWN = 6  # subjects per split on the contact sheet
 DARK = 0.1  # normalized intensity that some voxel should reach
 SOME = 2000  # pairs of a split whose headers are compared
@@ -98,6 +99,7 @@ def check(source: Source) -> CheckReport:
             "none. Give labels to all subjects or to none."
         )
     report.labels = [found[key] for key in sorted(found)]
+    report.splits = {name: report.splits[name] for name in sorted(report.splits, key=_place)}
     shape = tuple(np.max([*trained], axis=0).tolist()) if trained else ()
     if shape:
         _guard(report, check_axes, source.name, min(trained, key=min))
@@ -257,8 +259,9 @@ def _note(report: CheckReport, source: Source) -> None:
         if label.rest:
             report.notes.append(_rest(label, sum(one.voxels for one in report.labels)))
     count = sum(split.subjects for split in report.splits.values())
+    background = source.table.names[0]
     for label in report.labels:
-        if label.subjects < count and label.name != "not declared":
+        if label.subjects < count and label.name not in ("not declared", background):
             report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
 
 
@@ -309,4 +312,6 @@ def _progress(items: list[Subject], description: str) -> Iterable[Subject]:
     )
 
 
-ORDER = (*SPLITS, ATLAS)
+def _place(split: str) -> int:
+    """Where reports have a split: one that must not be is the last."""
+    return ORDER.index(split) if split in ORDER else len(ORDER)

@@ -90,7 +90,7 @@ class CheckReport:
 
     Attributes:
         name: The data set.
-        splits: By split, the atlas among them.
+        splits: By split, in the order of `SPLITS`, then the atlas.
         labels: Classes that occur, in their order, then ids that are not declared.
         faults: Faults that make it unusable, one line each.
         notes: Observations, one line each.

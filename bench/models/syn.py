@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.groups import installing
 from bench.config.numbers import is_number
 from bench.errors import ConfigError, DataError
 from bench.models.checks import is_count, is_list, require
@@ -50,8 +51,8 @@ class SyN:
             import ants
         except ImportError as error:
             raise ConfigError(
-                f"model=syn needs the package antspyx, which cannot be imported ({error}). Install "
-                "it with pip install 'registration-bench[ants]'."
+                f"model=syn needs the package antspyx, which cannot be imported ({error}). To "
+                f"install it, run `{installing('ants')}`."
             ) from error
         counts = is_list(steps) and all(is_count(step, 0) for step in steps)
         require("steps", steps, counts, "a list of whole numbers, such as [40,20,0]")

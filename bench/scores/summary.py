@@ -29,6 +29,17 @@ def validation_means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return means
 
 
+def are_shared(seconds: np.ndarray) -> bool:
+    """Whether pairs share their time: a method that registers several at once gives each the mean.
+
+    Two clocked times are hardly ever equal; in batches, at most every other time is a new one.
+
+    Args:
+        seconds: (n,) of each pair.
+    """
+    return len(seconds) > 1 and len(np.unique(seconds)) <= (len(seconds) + 1) // 2
+
+
 def summarize(
     rows: Sequence[Mapping[str, float]], names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
@@ -40,18 +51,20 @@ def summarize(
 
     Returns:
         `{name: {"mean", "std", "n"}}`; mean and std are None where n is 0, std (ddof 1) is
-        None where n is 1. A score with a quantile has that too, such as `p70`.
+        None where n is 1, and for seconds that pairs share. A score with a quantile has that too,
+        such as `p70`.
     """
     table = {}
     for name in names:
         values = np.array([row.get(name, math.nan) for row in rows], dtype=float)
         values = values[np.isfinite(values)]
+        score = score_of(name)
+        spread = len(values) > 1 and not (score.kind == "cost" and are_shared(values))
         table[name] = {
             "mean": float(values.mean()) if len(values) else None,
-            "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "std": float(values.std(ddof=1)) if spread else None,
             "n": len(values),
         }
-        score = score_of(name)
         if score.quantile is not None and score.quantile_name is not None:
             value = float(np.quantile(values, score.quantile)) if len(values) else None
             table[name][score.quantile_name] = value

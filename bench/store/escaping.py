@@ -25,9 +25,12 @@ def for_rich(text: Any) -> str:
 
 
 def for_markdown(text: Any) -> str:
-    """Text that Markdown shows as it is: no tags, links, code or emphasis, and on one line."""
+    """Text that Markdown shows as it is: no tags, links, code or emphasis, and on one line.
+
+    A `<` before a space begins no tag and stays, so that p < 0.05 can be read in the file, too.
+    """
     shown = for_terminal(re.sub(r"([\\`*|]|\](?=[(\[:])|!(?=\[))", r"\\\1", str(text)))
-    return re.sub(r"&(?=[#\w]+;)|[<>\n\r]", lambda found: IN_MARKDOWN[found[0]], shown)
+    return re.sub(r"&(?=[#\w]+;)|<(?! )|[>\n\r]", lambda found: IN_MARKDOWN[found[0]], shown)
 
 
 def for_csv(value: Any) -> Any:

@@ -6,6 +6,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from bench.config.groups import installing
 from bench.errors import ConfigError
 from bench.store.escaping import for_markdown
 from bench.store.tracker import Tracked, Tracker, flatten
@@ -90,6 +91,6 @@ def check_installed() -> None:
     """Raises ConfigError if TensorBoard's package is missing."""
     if find_spec("tensorboard") is None:
         raise ConfigError(
-            "tracker=tensorboard: its package is not installed. To install it, run pip install "
-            "'registration-bench[tensorboard]'."
+            "tracker=tensorboard: its package is not installed. To install it, run "
+            f"`{installing('tensorboard')}`."
         )

@@ -38,7 +38,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         "dataset",
         "metric",
         "model",
-        "weight",
+        _symbol(cells),
         "seed",
         "further",
         "time",
@@ -93,6 +93,12 @@ def print_plan(cells: Sequence[Cell]) -> None:
         console.print(f"disk: about {megabytes:.0f} MB, judging by earlier runs")
 
 
+def _symbol(cells: Sequence[Cell]) -> str:
+    """What the weights of some runs are called."""
+    tasks = [cell.experiment["task"] for cell in cells if cell.names["weight"] is not None]
+    return " or ".join(sorted(set(map(weight_symbol, tasks)))) or "λ"
+
+
 def _trains_for_all(cell: Cell) -> bool:
     """Whether a run will train a network that other runs share."""
     return bool(cell.experiment.conditioned) and not cell.waits and cell.status not in NOTHING_LEFT
@@ -136,21 +142,23 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     table = Table(title=title, title_justify="left")
     shown = [name for name in names_of(*measured) if score_of(name).in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
-    for heading in ("dataset", "method", symbol, "seeds", *headings.values(), ""):
-        left = heading in ("dataset", "method", "")
+    notes = {key: _note(choice) for key, choice in chosen.items()}
+    noted = ["note"] if any(notes.values()) else []
+    for heading in ("dataset", "method", symbol, "seeds", *headings.values(), *noted):
+        left = heading in ("dataset", "method", "note")
         table.add_column(heading, justify="left" if left else "right")
     labels = _labels(cells)
-    grouped: dict[tuple[str, str], list[tuple[str, Choice]]] = {}
+    grouped: dict[tuple[str, str], list[tuple[Key, Choice]]] = {}
     for key, choice in chosen.items():
-        grouped.setdefault((key[0], problem_of(choice.runs[0])), []).append((labels[key], choice))
+        grouped.setdefault((key[0], problem_of(choice.runs[0])), []).append((key, choice))
     for (dataset, problem), rows in grouped.items():
         first = rows[0][1].runs[0]
         known = first.get("scores_before", {})
         before = [_cell([known], name) if score_of(name).has_before else "" for name in shown]
         if known:
             nothing = f"{problem}: input" if problem else "unregistered"
-            table.add_row(dataset, nothing, "", "", *before, "")
-        for label, choice in rows:
+            table.add_row(dataset, nothing, "", "", *before)
+        for key, choice in rows:
             scores = [run["scores"] for run in choice.runs]
             texts = []
             for name in shown:
@@ -159,14 +167,19 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
                 if name == "dice" and _is_best(choice, rows):
                     text = f"[bold]{text}[/bold]"
                 texts.append(text)
-            note = "at the border of the weights tried" if choice.at_border else ""
-            if choice.blind:
-                note = "the smallest λ tried: there are no validation subjects"
             weight = "–" if choice.weight is None else f"{choice.weight:g}"
             seeds = str(len(choice.runs))
-            table.add_row(dataset, for_rich(label), weight, seeds, *texts, note)
+            told = [notes[key]] if noted else []
+            table.add_row(dataset, for_rich(labels[key]), weight, seeds, *texts, *told)
         table.add_section()
     return table
+
+
+def _note(choice: Choice) -> str:
+    """What a reader must know of a chosen λ."""
+    if choice.blind:
+        return "the smallest λ tried: there are no validation subjects"
+    return "at the border of the weights tried" if choice.at_border else ""
 
 
 def _cases(choices: Iterable[Choice]) -> str:
@@ -182,7 +195,7 @@ def _heading(name: str, choices: Iterable[Choice]) -> str:
     return for_rich(score_of(name).directed(known.pop() if len(known) == 1 else ""))
 
 
-def _is_best(choice: Choice, rows: Sequence[tuple[str, Choice]]) -> bool:
+def _is_best(choice: Choice, rows: Sequence[tuple[Key, Choice]]) -> bool:
     means = [_mean([run["scores"] for run in other.runs], "dice") for _, other in rows]
     known = [mean for mean in means if mean is not None]
     return bool(known) and _mean([run["scores"] for run in choice.runs], "dice") == max(known)

@@ -76,7 +76,7 @@ def test_runs_that_cannot_be_compared_are_split_and_said_to_be(tmp_path, differe
         [["ncc"], ["mse"]],
     )
     assert any(words in own.name for own in comparisons)
-    (split,) = missing(tmp_path).query("what == 'split'").to_dict("records")
+    (split,) = missing(tmp_path).query("what == 'note'").to_dict("records")
     assert all(own.name in split["reason"] for own in comparisons)
 
 
@@ -98,6 +98,21 @@ def test_groups_of_a_data_set_are_named_by_what_differs(tmp_path):
         "demo (noise 0.2, shape 512x512, …)",
         "demo (noise 0.2, shape 64x64, …)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "settings", "names"),
+    [
+        (3, {"test": 3, "val": 2}, ["demo (2 test pairs)", "demo (3 test pairs)"]),
+        (2, {"train": 9}, ["demo", "demo (subjects per split train 9)"]),  # as many pairs
+    ],
+)
+def test_numbers_of_subjects_are_said_as_numbers_of_test_pairs(tmp_path, pairs, settings, names):
+    fewer = config()
+    fewer["dataset"]["subjects_per_split"] = settings
+    write_run(tmp_path, config(), [0.1, 0.2])
+    write_run(tmp_path, fewer, np.linspace(0.1, 0.2, pairs), variant="fewer")
+    assert [own.name for own in compared(tmp_path)] == names
 
 
 def test_what_a_sweep_had_and_nobody_ran_is_missing_and_nothing_else(tmp_path):

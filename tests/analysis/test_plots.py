@@ -21,16 +21,21 @@ from bench.analysis.plots.ranks import draw_ranks, joined
 from bench.analysis.plots.style import (
     METRICS,
     OTHERS,
+    add_legend,
     is_dark,
     lighter,
     looks,
     new_figure,
     outline,
+    point_handle,
 )
 from bench.analysis.plots.weights import draw_weights
-from bench.analysis.reading.metrics import metric_order
+from bench.analysis.reading.metrics import FURTHER_METHODS, metric_order
 from bench.analysis.reading.published_values import published_weight_curves
 from bench.analysis.reading.records import read_records
+from bench.config.composition import compose
+from bench.config.experiment import Experiment
+from bench.config.groups import options
 
 LABELS = ("mse", "ncc", "vgg")
 LOOKS = looks((label, label) for label in LABELS)
@@ -62,8 +67,18 @@ def test_boxes_show_quartiles_deciles_and_the_best_label(comparison):
         "ncc": "bold",
         "vgg": "normal",
     }
-    assert ticks["vgg"].get_color() == "black"
-    assert ticks["mse"].get_color() != "black"
+    assert {tick.get_color() for tick in ticks.values()} == {"black"}
+
+
+def test_a_median_is_seen_on_every_box_and_at_its_edge(comparison):
+    medians = [
+        line
+        for drawn in draw_boxes([comparison], LOOKS).axes[0].containers
+        for line in drawn.medians
+    ]
+    assert {(line.get_color(), len(line.get_path_effects())) for line in medians} == {("black", 1)}
+    edge = 0.6
+    assert all(line.get_linewidth() > 2 * edge for line in medians)
 
 
 def test_three_comparisons_leave_the_fourth_panel_empty(comparison):
@@ -153,9 +168,39 @@ def test_largest_dice_has_the_first_rank():
     assert [text.get_text() for text in panel.texts] == ["ncc  1.00", "vgg  2.00", "mse  3.00"]
 
 
-def test_every_metric_has_its_own_colour_and_marker():
-    assert len({color for color, _ in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
-    assert len({marker for _, marker in (*METRICS.values(), *OTHERS)}) == len(METRICS) + len(OTHERS)
+def test_every_method_has_its_own_colour_and_marker():
+    known = [*METRICS.values(), *FURTHER_METHODS.values(), *OTHERS]
+    for one_of_each in zip(*known, strict=True):  # colours, then markers
+        assert len(set(one_of_each)) == len(known)
+
+
+def test_looks_of_the_suite_are_for_its_methods_alone():
+    suite = {*METRICS, *FURTHER_METHODS}
+    without = {model for model in options("model") if not uses_metric(model)}
+    assert {*options("metric"), *without} - {"custom"} == suite
+    found = looks([(name, name) for name in ("affine", "mine", *(f"z{i}" for i in range(9)))])
+    assert (found["affine"].color, found["affine"].marker) == FURTHER_METHODS["affine"]
+    assert looks([("mine", "mine")])["mine"] == found["mine"]
+    own = {look.color for name, look in found.items() if name != "affine"}
+    assert len(own) == 10
+    assert not own & {color for color, _ in (*METRICS.values(), *FURTHER_METHODS.values())}
+
+
+def uses_metric(model):
+    if model == "custom":
+        return True
+    return "metric" in Experiment.from_config(compose([f"model={model}"])).shaped_by
+
+
+def test_legend_is_read_by_lines_that_are_about_as_long():
+    figure = new_figure(9, 3)
+    known = looks([(metric, metric) for metric in [*METRICS][:9]])
+    add_legend(figure, [point_handle(label, look) for label, look in known.items()])
+    (legend,) = figure.legends
+    assert legend._ncols == 5
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("mse", "dice", "ncc", "vgg", "ncc_sup", "deepsim_ae", "nmi", "deepsim_csr", "mind")
+    ]  # as matplotlib fills it: column by column
 
 
 def test_outline_of_a_marker_is_its_corners_around_its_middle():

@@ -360,6 +360,20 @@ def test_experiment_without_runs_or_name_is_refused(tmp_path):
         find(Request(tmp_path, experiment="dem"))
 
 
+def test_command_notes_that_runs_are_compared_apart_and_calls_nothing_missing(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    write_run(tmp_path, config(metric="mse"), [0.5, 0.6, 0.7])
+    done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert (
+        "note: demo: runs differ in data or test pairs, so each of these has separate tables: "
+        "demo (2 test pairs); demo (3 test pairs)\n"
+    ) in done.output
+    assert "missing: note" not in done.output
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert re.search(r'<p class="warning">\d+ missing results? and 1 note\. ', page)
+
+
 def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
     write_run(tmp_path, config(), [0.5, 0.6])
     start_run(tmp_path, config(seed=1))

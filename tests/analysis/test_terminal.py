@@ -86,8 +86,8 @@ def test_runs_of_each_task_have_a_table_with_their_scores(capsys):
     first, second = capsys.readouterr().out.split("task=synthesis\n")
     assert first.startswith("task=registration\n")
     heads = [part.splitlines()[i] for part, i in ((first, 2), (second, 1))]
-    assert [word in heads[0] for word in ("dice", "tre", "psnr", "dice_truth")] == [1, 1, 0, 0]
-    assert [word in heads[1] for word in ("dice", "tre", "psnr", "dice_truth")] == [0, 0, 1, 0]
+    assert [word in heads[0] for word in ("Dice ↑", "TRE [mm] ↓", "PSNR", "λ")] == [1, 1, 0, 1]
+    assert [word in heads[1] for word in ("Dice", "TRE", "PSNR [dB] ↑", "λ")] == [0, 0, 1, 1]
     assert all(run in first for run in ("aa", "cc"))
     assert "bb" in second
     print_runs(rows[:1], ["dice"])
@@ -100,10 +100,31 @@ def test_runs_are_listed_with_the_scores_of_short_tables_and_lost_classes_if_any
     names = ["dice", "hd95", "hd95_left_out", "ndv", "tre", "gaps"]
     print_runs(rows, names)
     head = capsys.readouterr().out.splitlines()[1]
-    assert [name in head for name in ("dice", "hd95 ", "left_out", "ndv", "tre")] == [1, 1, 0, 0, 0]
+    assert [n in head for n in ("Dice ↑", "HD95 [mm] ↓", "left out", "NDV", "TRE")] == [
+        1,
+        1,
+        0,
+        0,
+        0,
+    ]
     assert "gaps" in head  # of a user's task
     print_runs([run | {"dice": 0.5, "hd95_left_out": 1.0}], names)
-    assert "hd95_left_out" in capsys.readouterr().out.splitlines()[1]
+    assert "HD95: classes left out ↓" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_heads_of_listed_runs_have_a_unit_where_runs_agree_and_say_what_the_weight_is(capsys):
+    run = {"status": "finished", "dataset": "demo", "metric": "mse", "weight": 0.5, "hd95": 1.0}
+    of_mm, of_px = ({"scores": {"hd95": score(1.0)}, "units": {"hd95": u}} for u in ("mm", "px"))
+    for known, heading in (
+        ({"aa": of_px, "bb": of_px}, "│ HD95 [px] ↓ │"),
+        ({"aa": of_mm, "bb": of_px}, "│ HD95 ↓ │"),
+    ):
+        print_runs([run | {"id": "aa"}, run | {"id": "bb"}], ["hd95"], known)
+        head = capsys.readouterr().out.splitlines()[1].replace("┃", "│")
+        assert heading in head
+        assert "│ λ   │" in head
+    print_runs([run | {"id": "aa"}], ["hd95"], {"aa": of_mm | {"problem": "denoising"}})
+    assert "┃ c   ┃" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_scores_of_other_tasks_say_which_way_is_better(capsys):

@@ -75,6 +75,6 @@ def test_launcher_without_its_plugin_says_what_to_install(tmp_path: Path) -> Non
         pytest.skip("the plugin for Ray is installed")
     outcome = run_process(*SWEEP, "hydra/launcher=ray", at(tmp_path / "results"))
     assert outcome.line == (
-        "hydra/launcher=ray: its plugin is not installed. To install it, run pip install "
-        "'registration-bench[ray]'."
+        "hydra/launcher=ray: its plugin is not installed. To install it, run `pip install "
+        '-c constraints.txt -e ".[ray]"`.'
     )

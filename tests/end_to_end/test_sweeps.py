@@ -273,11 +273,14 @@ def test_table_shows_the_weight_that_validation_chose_and_not_the_best_in_the_te
     assert outcome.out.count("has finished before") == 3
     title, *table = final_table(outcome).splitlines()
     assert title.rstrip().endswith("".join(criterion).removeprefix("select=") or "val_dice")
+    (head,) = [line.split("┃")[1:-1] for line in table if line.startswith("┃")]
+    assert [cell.strip() for cell in head[8:]] == ["SD log J ↓", *["note"] * bool(note)]
     unregistered, chosen = rows("\n".join(table))
+    assert len(head) == len(unregistered) == len(chosen)
     assert unregistered[:2] == ["demo", "unregistered"]
     assert chosen[:4] == ["demo", "mse", weight, "1"]
     assert chosen[4].startswith(dice)
-    assert chosen[-1] == note
+    assert chosen[9:] == [note] * bool(note)
 
 
 @pytest.mark.parametrize(

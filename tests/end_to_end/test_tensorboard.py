@@ -85,7 +85,7 @@ def test_missing_package_is_said_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("bench.store.tensorboard.find_spec", lambda name: None)
     assert run(*RUN, TRACKED, at(results)).line == (
-        "tracker=tensorboard: its package is not installed. To install it, run pip install "
-        "'registration-bench[tensorboard]'."
+        "tracker=tensorboard: its package is not installed. To install it, run `pip install "
+        '-c constraints.txt -e ".[tensorboard]"`.'
     )
     assert run_folders(results) == []

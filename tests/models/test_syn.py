@@ -58,7 +58,7 @@ class Similarity:
 
 def test_without_antspyx_one_line_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ants", None)
-    with pytest.raises(ConfigError, match=r"pip install 'registration-bench\[ants\]'"):
+    with pytest.raises(ConfigError, match=r'`pip install .*-e "\.\[ants\]"`\.$'):
         SyN(2, 1)
 
 

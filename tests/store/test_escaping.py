@@ -76,6 +76,8 @@ def test_runs_show_and_csv_hold_what_a_folder_says_as_text(tmp_path, capsys):
     ("text", "shown"),
     [
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("p < 0.0001 and < /b>", "p < 0.0001 and < /b&gt;"),  # no tag
+        ("<", "&lt;"),
         ("[x](javascript:y)", r"[x\](javascript:y)"),
         ("a|b `c` *d* \\", r"a\|b \`c\` \*d\* \\"),
         ("a\nb", "a b"),

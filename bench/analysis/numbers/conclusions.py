@@ -14,7 +14,7 @@ from bench.analysis.numbers.standing import Difference, Standing, against, fewes
 from bench.analysis.numbers.wording import signed
 from bench.errors import counted
 
-TOO_FEW = " With so few pairs no difference can be significant."
+TOO_FEW = " With so few pairs no difference can be significant"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
     text += f"unregistered {measure.value(before)})"
     if standing.undecidable:
-        return f"{text}; with so few pairs no difference can be significant"
+        following, difference = next(iter(standing.behind.items()))
+        text += "; with so few pairs no difference can be significant"
+        return f"{text} (next: {following} {measure.change(difference.mean)})"
     if not standing.alike:
         return f"{text}; all others are significantly {measure.worse}"
     text += f"; not significantly {measure.worse}: {_listed(standing.alike)}"
@@ -169,7 +171,8 @@ def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
     text = f"{where}{standing.best} has the {measure.best} {measure.title}, "
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)})."
     if standing.undecidable:
-        text += TOO_FEW
+        differences = [f"{label} {measure.change(one.mean)}" for label, one in behind.items()]
+        text += f"{TOO_FEW}: {', '.join(differences)}."
     elif standing.alike:
         alike = [f"{label} ({measure.change(behind[label].mean)})" for label in standing.alike]
         text += f" Not significantly {measure.worse}: {', '.join(alike)}."
@@ -201,8 +204,8 @@ def _at_equal_smoothness(
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
         text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
-        few = TOO_FEW if too_few(means["n"].max(), fewest_tests(own, str(level))) else ""
-        yield f"{text}{_sorted_out(measure, others)}.{few}"
+        few = too_few(means["n"].max(), fewest_tests(own, str(level)))
+        yield f"{text}{_sorted_out(measure, others)}.{f'{TOO_FEW}.' if few else ''}"
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
@@ -213,7 +216,7 @@ def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
         return
     before = _column(rows, measure.score.name)[UNREGISTERED]
     text = f"Unregistered pairs have a {measure.title} of {measure.value(before)}; "
-    yield f"{text}{_sorted_out(measure, gains)}.{TOO_FEW if few else ''}"
+    yield f"{text}{_sorted_out(measure, gains)}.{f'{TOO_FEW}.' if few else ''}"
 
 
 def _at_borders(rows: pd.DataFrame) -> Iterator[str]:

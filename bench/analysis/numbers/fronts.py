@@ -10,9 +10,7 @@ from bench.analysis.numbers.paired import bootstrap_of, pairwise
 
 SMOOTHNESS = "sdlogj"
 COMMON = "common"  # a smoothness that the fronts of most methods reach, if possible of all
-FRONT_COLUMNS = [
-    *("comparison", "score", "level", "sdlogj", "label", "n", "mean", "low", "high", "area"),
-]
+FRONT_COLUMNS = ["comparison", "score", "level", "sdlogj", "label", "n", "mean", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,6 @@ class Front:
         share = (smoothness - low) / (high - low)
         return (1 - share) * self.values[:, above - 1] + share * self.values[:, above]
 
-    def mean_between(self, low: float, high: float) -> np.ndarray:
-        """(pairs,) mean score from one SD log J to a larger one: the area under the front, by its
-        width.
-
-        Args:
-            low: One that the front reaches.
-            high: Another one, above it.
-        """
-        inside = self.smoothness[(self.smoothness > low) & (self.smoothness < high)]
-        places = np.array([low, *inside, high])
-        heights = np.stack([self.at(place) for place in places], axis=1)
-        return np.trapezoid(heights, places, axis=1) / (high - low)
-
 
 def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compares methods at equal smoothness, with the tests of `bench.analysis.numbers.paired`.
@@ -79,25 +64,18 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         Means of the leading score with their 95 % intervals: columns `comparison`, `score` (its
-        name), `level`, `sdlogj`, `label`, `n` (test pairs), `mean`, `low`, `high`, and `area`, the
-        mean over the smoothness that all these fronts reach (`common` only); and every two methods
-        of a level: the columns of `pairwise` after `comparison` and `level`. Holm's correction is
-        within a level, apart for the method whose level it is.
+        name), `level`, `sdlogj`, `label`, `n` (test pairs), `mean`, `low`, `high`; and every two
+        methods of a level: the columns of `pairwise` after `comparison` and `level`. Holm's
+        correction is within a level, apart for the method whose level it is.
     """
     bootstrap = bootstrap_of(comparison)
     fronts = _fronts(comparison)
     values, smoothness = comparison.scores(comparison.lead), comparison.scores(SMOOTHNESS).mean()
     found: list[tuple[str, float, dict[str, np.ndarray]]] = []
-    span = _common_span(_most_together(fronts))
-    if span:
-        common, together = at_equal_smoothness(comparison)
-        found.append(
-            (
-                COMMON,
-                common,
-                {str(name): of_pairs.to_numpy() for name, of_pairs in together.items()},
-            )
-        )
+    common, together = at_equal_smoothness(comparison)
+    if len(together):
+        columns = {str(name): of_pairs.to_numpy() for name, of_pairs in together.items()}
+        found.append((COMMON, common, columns))
     for entry in comparison.entries:
         level = float(smoothness[entry.label])
         reaching = {name: front for name, front in fronts.items() if front.reaches(level)}
@@ -109,13 +87,10 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, level, columns in found:
         for label, of_pairs in columns.items():
             low, high = bootstrap.interval(of_pairs)
-            area = np.nan
-            if name == COMMON and span and span[0] < span[1]:
-                area = float(np.nanmean(fronts[label].mean_between(*span)))
             n = int(np.count_nonzero(~np.isnan(of_pairs)))
             mean = float(np.nanmean(of_pairs)) if n else np.nan
             facts = [comparison.name, comparison.lead, name, level, label]
-            rows.append([*facts, n, mean, low, high, area])
+            rows.append([*facts, n, mean, low, high])
         table = pairwise(pd.DataFrame(columns), bootstrap, [name])
         table.insert(0, "level", name)
         table.insert(0, "comparison", comparison.name)

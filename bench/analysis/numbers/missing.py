@@ -11,6 +11,7 @@ from bench.errors import counted
 from bench.scores.registry import SCORES
 from bench.store.folder import Status
 
+NOTE = "note"  # on what is there
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
 UNFINISHED = {
     Status.INTERRUPTED: "stopped before it finished; the same command continues it",
@@ -29,7 +30,8 @@ def find_missing(
         swept: Of `swept`, data sets and metrics that a sweep had.
 
     Returns:
-        Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value` or `split`.
+        Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value`, or
+        `NOTE` for a data set whose runs cannot all be compared.
     """
     rows = [*_split(comparisons), *_unfinished(records), *_seeds(comparisons)]
     rows += [*_never_run(records, swept), *_values(comparisons)]
@@ -41,9 +43,9 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     for comparison in comparisons:
         if without_noise(comparison, comparisons) is None:  # noise is compared by what it costs
             by_dataset.setdefault(comparison.dataset, []).append(comparison.name)
-    reason = "runs that cannot be compared; each group has separate tables: {}"
+    reason = "runs differ in data or test pairs, so each of these has separate tables: {}"
     return [
-        {"what": "split", "dataset": dataset, "reason": reason.format("; ".join(names))}
+        {"what": NOTE, "dataset": dataset, "reason": reason.format("; ".join(names))}
         for dataset, names in by_dataset.items()
         if len(names) > 1
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.config.identity import digest
 from bench.errors import counted
 
 SHOWN_SETTINGS = 2
@@ -13,6 +14,7 @@ WORDS = {  # of settings, where their names are not
     "_target_": "class",
     "conditioned": "learned λ",
 }
+COUNTS = "subjects_per_split"  # settings that choose how many subjects are read
 LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number along each axis
 
 
@@ -42,9 +44,10 @@ def comparison_names(
 ) -> dict[Ground, str]:
     """The data set, and in parentheses what distinguishes comparisons on one data set.
 
-    Names state the settings in which they were read differently; then, as far as names are still
-    equal, the number of test pairs, the folder of the files, the version of the store. Files and
-    test pairs that nothing else distinguishes are numbered.
+    Names state the settings in which they were read differently, but not how many subjects were
+    asked for if the number of test pairs tells them apart; then, as far as names are still equal,
+    the number of test pairs, the folder of the files, the version of the store. Files and test
+    pairs that nothing else distinguishes are numbered.
 
     Args:
         readings: How the data set was read.
@@ -55,7 +58,7 @@ def comparison_names(
         by_dataset.setdefault(ground.dataset, []).append(ground)
     names = {}
     for dataset, grounds in by_dataset.items():
-        settings = tell_apart({ground.reading: readings[ground] for ground in grounds})
+        settings = tell_apart(_without_counts({ground: readings[ground] for ground in grounds}))
         parts = {ground: [settings[ground.reading]] for ground in grounds}
         folders = {ground: PurePath(roots[ground]).name for ground in grounds}
         for words in (
@@ -73,6 +76,23 @@ def comparison_names(
             known = ", ".join(filter(None, said))
             names[ground] = f"{dataset} ({known})" if known else dataset
     return names
+
+
+def _without_counts(
+    readings: Mapping[Ground, Mapping[str, Any]],
+) -> dict[str, Mapping[str, Any]]:
+    """Readings by their hash; without the number of subjects if that of test pairs says as much."""
+    shorter = {
+        ground: {key: value for key, value in reading.items() if not key.startswith(COUNTS)}
+        for ground, reading in readings.items()
+    }
+    told: dict[tuple[str, int], set[str]] = {}
+    for ground, reading in shorter.items():
+        told.setdefault((digest(reading), ground.pairs), set()).add(ground.reading)
+    enough = all(len(alike) == 1 for alike in told.values())
+    return {
+        ground.reading: reading for ground, reading in (shorter if enough else readings).items()
+    }
 
 
 def _alike(parts: Mapping[Ground, Sequence[str]]) -> list[list[Ground]]:

@@ -8,18 +8,17 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.measure import Measure
 from bench.analysis.numbers.ranking import rank
-from bench.analysis.plots.style import Look, add_title, is_dark, new_figure
+from bench.analysis.plots.style import Look, add_title, new_figure
 
 WHISKERS = (10, 90)  # deciles, as in the papers
-WEIGHTS = {"best": ("black", "bold"), "second": ("black", "normal"), "": ("0.45", "normal")}
+MEDIAN, HALO = 1.6, 2.6  # points: black within white, which is seen on all colours and edges
 
 
 def draw_boxes(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Any:
     """The leading score of every metric, a panel for each comparison.
 
     Boxes are quartiles, lines medians, whiskers deciles, dots pairs beyond. The label of the
-    best mean is bold, of the second black, the others grey. The dashed line is the median of
-    the unregistered pairs.
+    best mean is bold. The dashed line is the median of the unregistered pairs.
 
     Args:
         comparisons: With values of their leading scores.
@@ -47,10 +46,9 @@ def _draw(panel: Any, comparison: Comparison, looks: Mapping[str, Look]) -> None
     panel.axvline(median, color="0.3", linestyle="--", linewidth=0.9)
     panel.set_yticks(range(len(labels)), labels)
     marks = rank(scores.mean(), comparison.lead)
-    ticks = zip(panel.get_yticklabels(), labels, strict=True) if marks else ()
-    for tick, label in ticks:
-        color, weight = WEIGHTS[marks.get(label, "")]
-        tick.set(color=color, fontweight=weight)
+    for tick, label in zip(panel.get_yticklabels(), labels, strict=True):
+        if marks.get(label) == "best":
+            tick.set_fontweight("bold")
     panel.set_xlabel(Measure.leading(comparison).heading)
     panel.set_ylabel("")
     add_title(panel, comparison.name)
@@ -69,6 +67,7 @@ def draw_boxes_by_label(
     """
     import seaborn
     from matplotlib.colors import to_hex
+    from matplotlib.patheffects import withStroke
 
     present = set(rows["label"])
     palette = {label: look.color for label, look in looks.items() if label in present}
@@ -82,21 +81,24 @@ def draw_boxes_by_label(
         legend=False,
         ax=panel,
         linecolor="black",
-        medianprops={"linewidth": 1.3},
+        medianprops={
+            "linewidth": MEDIAN,
+            "solid_capstyle": "butt",
+            "path_effects": [withStroke(linewidth=HALO, foreground="white")],
+        },
         boxprops={"linewidth": 0.6},
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
         flierprops={
             "marker": ".",
-            "markersize": 2.5,
-            "markeredgewidth": 0,
-            "markerfacecolor": "0.3",
+            "markersize": 5,
+            "markeredgewidth": 0.3,
+            "markeredgecolor": "white",
+            "markerfacecolor": "0.2",
         },
         **options,
     )
     hatches = {look.color: look.hatch for look in looks.values()}
     for drawn in panel.containers:
-        for box, median in zip(drawn.boxes, drawn.medians, strict=True):
-            color = to_hex(box.get_facecolor())
-            box.set_hatch(hatches[color])
-            median.set_color("white" if is_dark(color) else "black")
+        for box in drawn.boxes:
+            box.set_hatch(hatches[to_hex(box.get_facecolor())])

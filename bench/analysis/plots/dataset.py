@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.analysis.plots.registered import draw_contours, draw_image, plane_to_show
 from bench.analysis.plots.saving import write_figure
-from bench.data.check import ORDER, SHOWN
+from bench.data.check import SHOWN
 from bench.data.check_report import CheckReport
 
 Shown = tuple[str, np.ndarray, np.ndarray | None]
@@ -21,7 +21,7 @@ def draw_sheet(path: Path, report: CheckReport) -> None:
         path: PNG file to write.
         report: What `check` found.
     """
-    splits = [name for name in ORDER if name in report.splits and report.splits[name].shown]
+    splits = [name for name, split in report.splits.items() if split.shown]
     rows = [
         [(f"{split}: {name}", image, labels) for name, image, labels in report.splits[split].shown]
         for split in splits

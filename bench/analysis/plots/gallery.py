@@ -77,8 +77,8 @@ def smoothness(shown: Shown, scores: Sequence[str] | None = None) -> Iterator[Dr
     yield Drawing(
         "smoothness",
         "Mean test Dice against smoothness of the deformation at the chosen λ (large markers; the "
-        "files add 95 % bootstrap intervals); lines follow λ. Better is up and left."
-        + left_out(lacking),
+        "files add 95 % bootstrap intervals); lines follow λ, a marker without a line has one λ or "
+        "none. Better is up and left." + left_out(lacking),
         draw_smoothness(drawn, "dice", names, shown.looks, paths),
         "Dice and smoothness",
         descriptions.of_smoothness(drawn, "dice", names),
@@ -104,8 +104,8 @@ def boxes(shown: Shown) -> Iterator[Drawing]:
             score,
             f"{title} over test pairs, seeds averaged. Boxes show quartiles, lines medians, "
             "whiskers deciles, dots pairs (in the files only those beyond the whiskers); the "
-            "dashed line marks the median of the unregistered pairs. The files set the label of "
-            "the best mean in bold." + left_out(missing),
+            "dashed line marks the median of the unregistered pairs. In the files the label of the "
+            "best mean is bold." + left_out(missing),
             draw_boxes(several, shown.looks),
             f"{title} over test pairs",
             descriptions.of_boxes(several, score),

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.reading.metrics import METRICS
+from bench.analysis.reading.metrics import FURTHER_METHODS, METRICS, Marker
 from bench.store.files import write_atomically
 
-Marker = str | tuple[int, int, int]  # as matplotlib takes it; a tuple is a star with so many tips
-
-OTHERS = (("#8b7fb8", "d"), ("#5f9e6e", "h"), ("#b07aa1", "*"), ("#6b6b6b", "8"))
+OTHERS: tuple[tuple[str, Marker], ...] = (  # of what is not of the suite
+    *(("#c9a227", "*"), ("#2f6b3c", (6, 1, 30))),
+    *(("#d1609b", (4, 1, 20)), ("#6b4226", (7, 0, 0))),
+)
 FURTHER: tuple[Marker, ...] = (  # of the second and further variants of a metric
     *((4, 1, 0), (3, 1, 0), (6, 1, 0), (4, 1, 45)),
     *((3, 1, 180), (8, 1, 0), "H", (7, 1, 0)),
@@ -67,15 +68,17 @@ def looks(labels: Iterable[tuple[str, str]]) -> dict[str, Look]:
     """The look of each label.
 
     The second and further labels of one metric are lighter, and have other markers, dashes and
-    hatches. Metrics that have no place in `METRICS` take the looks of `OTHERS` in the order of
-    their names.
+    hatches. What is not of the suite takes the looks of `OTHERS` in the order of names, then
+    lighter ones.
 
     Args:
         labels: Pairs of label and metric.
     """
     metrics = dict(labels)
-    others = sorted(set(metrics.values()) - set(METRICS))
-    known = METRICS | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
+    known = METRICS | FURTHER_METHODS
+    for i, name in enumerate(sorted(set(metrics.values()) - set(known))):
+        color, marker = OTHERS[i % len(OTHERS)]
+        known[name] = (lighter(color, i // len(OTHERS) / (i // len(OTHERS) + 1)), marker)
     further = cycle(FURTHER)
     found: dict[str, Look] = {}
     for metric in known:
@@ -142,12 +145,17 @@ def add_title(panel: Any, text: str) -> None:
 
 
 def add_legend(figure: Any, handles: Sequence[Any]) -> None:
-    """Puts one legend below all panels, in as many columns as fit; of many lines, on more paper."""
+    """Puts one legend below all panels, read line by line, with lines of about the same length.
+
+    It has as many columns as fit; of many lines, on more paper.
+    """
     longest = max(len(handle.get_label()) for handle in handles)
     columns = min(max(int(figure.get_figwidth() / (0.5 + 0.085 * longest)), 1), len(handles))
     lines = -(-len(handles) // columns)
+    columns = -(-len(handles) // lines)
+    in_columns = [handle for column in range(columns) for handle in handles[column::columns]]
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - LEGEND_LINES))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    figure.legend(handles=in_columns, loc="outside lower center", ncols=columns)
 
 
 def line_handle(label: str, look: Look) -> Any:

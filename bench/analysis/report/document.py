@@ -31,11 +31,13 @@ PAPERS = (
 )
 BOXES = (
     "{title} over test pairs, seeds averaged. Boxes show quartiles, whiskers deciles, dots the "
-    "pairs beyond; the dashed line marks the median of the unregistered pairs."
+    "pairs beyond; the dashed line marks the median of the unregistered pairs. The label of the "
+    "best mean is bold."
 )
 CAPTIONS = {  # by the name of a drawing, or what begins it
     "smoothness": "Mean test Dice against smoothness of the deformation. Large markers: the chosen "
-    "λ, with 95 % intervals; lines follow λ. Better is up and left.",
+    "λ, with 95 % intervals; lines follow λ, a marker without a line has one λ or none. Better is "
+    "up and left.",
     **{score: BOXES.format(title=SCORES[score].title) for score in LEADING},
     "ranks": (
         "Mean rank of each metric over data sets, 1 is best. A bar joins metrics between which "

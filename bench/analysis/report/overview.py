@@ -6,6 +6,7 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.extractors import FLOORS, grade
+from bench.analysis.numbers.missing import NOTE
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import method_of
@@ -18,7 +19,9 @@ SHORT = 8  # characters of a commit
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
-    caption = f"{counted(len(missing), 'missing result')}."
+    notes = int((missing["what"] == NOTE).sum())
+    counts = {"missing result": len(missing) - notes, "note": notes}
+    caption = f"{' and '.join(counted(n, what) for what, n in counts.items() if n)}."
     headings = ["what", "data set", "method", "λ", "seed", "reason"]
     table = Table("missing", caption, headings, texts=6)
     table.sections.append(

@@ -231,18 +231,16 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
     caption = (
         f"{score.title} at equal smoothness, interpolated between neighbouring λ: at the mean SD "
         "log J of the smoothest method, or the nearest that all (otherwise most) methods reach "
-        f"(common), and at that of each method without λ. Area: mean {score.title} over the "
-        "smoothness that all these methods reach."
+        "(common), and at that of each method without λ."
     )
     headings = ["data set", "smoothness of", "method", "SD log J", "pairs"]
-    headings += [f"{score.title} {arrow}", "95 % interval", f"area {arrow}"]
+    headings += [f"{score.title} {arrow}", "95 % interval"]
     digits = score.digits
     table = Table(named("equal_smoothness", score.name), caption, headings, texts=3, names=2)
     for _, rows in fronts.groupby(["comparison", "level"], sort=False):
         marks = rank(rows.set_index("label")["mean"], score.name)
         body = []
         for row in rows.to_dict("records"):
-            area = row["area"] == row["area"]
             body.append(
                 [
                     Cell(row["comparison"], row["comparison"]),
@@ -254,7 +252,6 @@ def fronts_table(fronts: pd.DataFrame) -> Table:
                         spread(row["mean"], None, digits), row["mean"], marks.get(row["label"], "")
                     ),
                     _interval(row, digits),
-                    Cell(spread(row["area"], None, digits), row["area"]) if area else Cell(NONE),
                 ]
             )
         table.sections.append(body)

@@ -15,7 +15,7 @@ from bench.analysis.plots.interactive.canvas import (
     new_canvas,
     set_ticks,
 )
-from bench.analysis.plots.style import Look, is_dark
+from bench.analysis.plots.style import Look
 
 BOX = 0.62  # of the distance between boxes
 POINT = {  # a test pair
@@ -80,6 +80,6 @@ def _add_box(canvas: Any, row: int, label: str, look: Look, values: np.ndarray) 
     look_of_box = {"fill_color": look.color, "line_color": "black", "line_width": 0.7}
     hatch = {"hatch_pattern": look.hatch[:1] or " ", "hatch_alpha": 0.4}
     draw(HBar(y="row", left=first, right=third, height=BOX, **look_of_box, **hatch))
-    color = "white" if is_dark(look.color) else "black"
     ends = {"y0": row - BOX / 2, "y1": row + BOX / 2}
-    draw(Segment(x0=median, x1=median, **ends, line_color=color, line_width=2))
+    for color, width in (("white", 4), ("black", 2)):  # seen on all colours and edges
+        draw(Segment(x0=median, x1=median, **ends, line_color=color, line_width=width))
