@@ -112,14 +112,9 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
         ("metric.name=", "metric.name=: must consist of letters, digits, "),
         ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must consist of letters, digits, "),
         ("task.name=foo", "task.name=foo: bench.tasks.registration.Registration is the task regis"),
-        ("+task.uses=[metric]", "task.uses=['metric']: is for tasks that register nothing, but"),
         ("trainer=3", "trainer=3: must be one of paper, short."),
         ("+tracker=true", "+tracker=true: must be one of none, tensorboard, wandb."),
         ("dataset.pairs=null", "dataset.pairs=None: must be a policy for each split, such as"),
-        (
-            "~dataset.pairs.val",
-            "has no policy for split 'val'. Add one, such as +dataset.pairs.val",
-        ),
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
@@ -207,6 +202,8 @@ def test_bad_value_is_refused_before_anything_is_written(
             ["regularizer._target_=bench.spatial.forward_differences"],
             "regularizer._target_=bench.spatial.forward_differences: cannot be built",
         ),
+        (["+task.uses=[metric]"], "task.uses=['metric']: is for tasks that register nothing, but"),
+        (["~dataset.pairs.val"], "has no policy for split 'val'. Add one, such as +dataset."),
     ],
 )
 def test_part_that_does_not_fit_is_named_before_anything_is_trained(
