@@ -80,8 +80,7 @@ def run_job(config: DictConfig) -> None:
         results = Path(config.results_dir)
         first = outcome.summary is not None and not (in_sweep or outcome.before)
         if first and len(list_folders(results)) == 1:
-            words = launched.overrides.task
-            print_next_steps(results, [word for word in words if word.startswith("task=")])
+            print_next_steps(results, launched.overrides.task)
     except Exception as error:
         if in_sweep:
             overrides = " ".join(launched.overrides.task)

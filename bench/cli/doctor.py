@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +62,8 @@ def _packages() -> Iterator[tuple[str, str]]:
     except PackageNotFoundError:
         yield "packages", f"unknown: {DISTRIBUTION} is not installed (pip install -e .)"
         return
-    needed, optional = [], []
+    needed: list[str] = []
+    optional: dict[str, list[str]] = {}
     for line in lines:
         found = REQUIREMENT.match(line)
         assert found is not None
@@ -70,11 +71,19 @@ def _packages() -> Iterator[tuple[str, str]]:
         if name == DISTRIBUTION or extra in FOR_DEVELOPERS:
             continue
         if extra:
-            optional.append(f"{extra} ({name} {_version(name) or 'not installed'})")
+            optional.setdefault(extra, []).append(name)
         else:
             needed.append(f"{name} {_version(name) or 'MISSING'}")
     yield "packages", ", ".join(needed)
-    yield "extras", ", ".join(optional)
+    yield "extras", ", ".join(_extra(name, packages) for name, packages in optional.items())
+
+
+def _extra(name: str, packages: Sequence[str]) -> str:
+    """An extra with the version of its only package, or what it lacks."""
+    lacking = [package for package in packages if _version(package) is None]
+    if lacking:
+        return f"{name} ({', '.join(lacking)} not installed)"
+    return f"{name} ({packages[0]} {_version(packages[0])})" if len(packages) == 1 else name
 
 
 def _version(package: str) -> str | None:
@@ -95,8 +104,9 @@ def _device() -> str:
         parts += [f"{torch.cuda.mem_get_info()[1] / GIB:.0f} GiB", f"CUDA {torch.version.cuda}"]
         parts.append(counted(torch.cuda.device_count(), "device"))
     cores = counted(os.cpu_count() or 1, "core")
+    threads = counted(torch.get_num_threads(), "thread")
     precision = str(network_precision(settings)).removeprefix("torch.")
-    return ", ".join([*parts, cores, f"networks in {precision}"])
+    return ", ".join([*parts, cores, threads, f"networks in {precision}"])
 
 
 def _place(results: Path) -> str:

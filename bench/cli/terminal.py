@@ -23,7 +23,9 @@ from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import FIGURE, PAIRS, REGISTRATION
 
-CHANGES = "task=changes"  # selects a network that learns from few metrics
+KEPT = ("task", "dataset", "model", "trainer", "tracker")
+CHANGES = "task=changes"  # selects the following, unless another model is chosen
+VARIATIONAL = "model=variational"  # learns from few metrics
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -41,23 +43,29 @@ def print_outcome(outcome: Outcome) -> None:
         print(f"{name} is damaged: {damage}", file=sys.stderr)
 
 
-def print_next_steps(results: Path, task: Sequence[str]) -> None:
+def print_next_steps(results: Path, words: Sequence[str]) -> None:
     """Prints three commands to try after a first run.
 
     Args:
         results: Folder of the results.
-        task: The words of its command that choose the task.
+        words: Of its command; those that choose task, data, method and training are repeated.
     """
+    kept = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] in KEPT]
     where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-    words = [f"results_dir={quoted(str(results))}"] if where else []
-    metrics = "mse,deepsim_seg" if CHANGES in task else "mse,ncc,mind"
-    sweep = shlex.join([*task, f"metric={metrics}", "seed=0,1", *words])
+    place = [f"results_dir={quoted(str(results))}"] if where else []
+    learns_from_few = VARIATIONAL in kept or (CHANGES in kept and not _chooses_model(kept))
+    metrics = "mse,deepsim_seg" if learns_from_few else "mse,ncc,mind"
+    sweep = shlex.join([*kept, f"metric={metrics}", "seed=0,1", *place])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"python -m bench report{where}", "tables, figures, statistics, a page"),
         ("python -m bench data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
+
+
+def _chooses_model(words: Sequence[str]) -> bool:
+    return any(word.startswith("model=") for word in words)
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:

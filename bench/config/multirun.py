@@ -15,6 +15,8 @@ from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS
 
+OF_YOURS = ("_target_", "name")  # settings that say which class an option is of
+
 
 def combinations(config: DictConfig) -> list[list[str]]:
     """The overrides of each run of a Hydra multirun.
@@ -59,9 +61,9 @@ def set_in_each_run(arguments: Sequence[str]) -> list[str]:
     if any(o is not None and o.key_or_group == "experiment" for o in found):
         swept |= set(GROUPS)
     return [
-        f"{o.key_or_group}={_choice(o.get_value_element_as_str())}"
+        f"{'+' * o.is_add()}{o.key_or_group}={_choice(o.get_value_element_as_str())}"
         if o is not None
-        and _sets_a_key(o)
+        and (_sets_a_key(o) or _adds_a_key(o))
         and not o.is_sweep_override()
         and o.key_or_group.partition(".")[0] in swept & set(GROUPS)
         else argument
@@ -87,7 +89,8 @@ def fit_to_options(
 ) -> tuple[list[list[str]], list[str]]:
     """Drops overrides from each run that only other options of the sweep know.
 
-    `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor.
+    `metric=deepsim_ae,ncc metric.extractor.steps=20` sets the steps where there is an extractor. Of
+    an option whose class is to be given, such as `custom`, class, name and added keys are its own.
     Runs that are equal are one. What no option knows stays, for Hydra to refuse, unless it is the
     file of an experiment that sets it.
 
@@ -111,15 +114,20 @@ def fit_to_options(
     compositions: dict[str, DictConfig] = {}
     lacking: dict[str, set[str]] = {}
     lines = []
-    for key in dict.fromkeys(o.key_or_group for run in parsed for o in run if _sets_a_key(o)):
-        group = key.partition(".")[0]
+    keys = {o.key_or_group: _adds_a_key(o) for run in parsed for o in run if _is_fitted(o)}
+    for key, is_added in keys.items():
+        group, _, setting = key.partition(".")
         options = list(dict.fromkeys(f"{group}={run[group]}" for run in chosen if group in run))
         if len(options) < 2 and key not in of_a_file:
             continue
         for option in options:
             if option not in compositions:
                 compositions[option] = compose([option])
-        without = [option for option in options if not _knows(compositions[option], key)]
+        yours = [option for option in options if _is_yours(compositions[option], group)]
+        if is_added or (yours and setting in OF_YOURS):
+            without = [option for option in options if option not in yours] if yours else []
+        else:
+            without = [option for option in options if not _knows(compositions[option], key)]
         knowing = [option for option in options if option not in without]
         if without and (knowing or key in of_a_file):
             lacking[key] = set(without)
@@ -143,7 +151,12 @@ def fit_to_options(
 def _is_lacking(override: Override, groups: Mapping[str, str], lacking: Mapping[str, Any]) -> bool:
     key = override.key_or_group
     group = key.partition(".")[0]
-    return _sets_a_key(override) and f"{group}={groups.get(group)}" in lacking.get(key, ())
+    return _is_fitted(override) and f"{group}={groups.get(group)}" in lacking.get(key, ())
+
+
+def _is_yours(config: DictConfig, group: str) -> bool:
+    """Whether the option of a group leaves its class to be given, as `custom` does."""
+    return OmegaConf.is_missing(config.get(group, {}), "_target_")
 
 
 def _knows(config: DictConfig, key: str) -> bool:
@@ -185,6 +198,14 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
             config = compose(list(run))  # says in Hydra's words what is wrong
         found.append(Experiment.from_config(config))
     return found
+
+
+def _is_fitted(override: Override) -> bool:
+    return _sets_a_key(override) or _adds_a_key(override)
+
+
+def _adds_a_key(override: Override) -> bool:
+    return bool(override.is_add()) and "." in override.key_or_group
 
 
 def _sets_a_key(override: Override) -> bool:

@@ -10,17 +10,20 @@ PACKAGES = ("torch", "lightning-fabric", "numpy", "torchio", "nibabel", "monai",
 
 
 def environment(device: str | None = None) -> dict[str, Any]:
-    """Versions, git commit and device.
+    """Versions, git commit, device, and the threads of torch, on which the last bits depend.
 
     Args:
         device: Name of the device that is trained on.
     """
+    import torch  # which `python -m bench runs` does without
+
     return {
         "bench": _version("registration-bench"),
         "commit": _commit(),
         "python": platform.python_version(),
         "system": platform.system(),
         "device": device,
+        "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 

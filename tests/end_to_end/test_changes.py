@@ -156,7 +156,9 @@ def test_default_compares_features_and_first_run_names_a_sweep(results: Path, ru
     summary = read_summary(only_run(results))
     assert (summary["model"], summary["metric"]) == ("variational", "deepsim_seg")
     assert summary["scores"]["auc_pooled"]["voxels"] > 0
-    assert "next: python run.py -m task=changes metric=mse,deepsim_seg seed=0,1 " in outcome.out
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("next: python run.py")]
+    assert " task=changes " in line
+    assert " metric=mse,deepsim_seg seed=0,1 " in line
 
 
 def test_without_a_truth_there_is_no_auc_and_a_line_says_so(

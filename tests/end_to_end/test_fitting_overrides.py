@@ -73,3 +73,22 @@ def test_what_the_file_of_an_experiment_sets_is_left_out_where_no_metric_knows_i
     line = "metric.levels applies to none of these; metric=mse goes without it."
     assert outcome.out.splitlines().count(line) == 1
     assert len(run_folders(results)) == 1
+
+
+def test_class_name_and_added_keys_of_a_sweep_are_those_of_your_metric() -> None:
+    yours = ["metric.name=l1", "metric._target_=my_metric.L1", "+metric.window=5"]
+    runs = [[f"metric={name}", *yours, "seed=0"] for name in ("mse", "ncc", "custom")]
+    fitted, lines = fit_to_options(runs)
+    assert fitted == [["metric=mse", "seed=0"], ["metric=ncc", "seed=0"], runs[2]]
+    assert lines[2] == (
+        "metric.window applies to metric=custom; metric=mse, metric=ncc go without it."
+    )
+    added = [[f"metric={name}", "+metric.mask=foreground"] for name in ("mse", "ncc")]
+    assert fit_to_options(added) == (added, [])  # of no option of the user's
+
+
+def test_your_metric_is_swept_beside_others(results: Path, run) -> None:
+    yours = ["metric.name=l1", "metric._target_=custom_parts.L1", "regularizer.scale=0.1"]
+    outcome = run("-m", "metric=mse,custom", *yours, *DEMO, at(results))
+    assert outcome.code == 0, outcome.err
+    assert {read_summary(folder)["metric"] for folder in run_folders(results)} == {"mse", "l1"}

@@ -107,7 +107,10 @@ def test_metric_is_judged_recorded_and_reported(
 def test_first_run_names_a_sweep_of_the_same_task(results: Path, run: Command) -> None:
     outcome = run(*TASK, "metric=mse", "task.images=1", at(results))
     assert outcome.code == 0, outcome.err
-    assert "next: python run.py -m task=perception metric=mse,ncc,mind seed=0,1 " in outcome.out
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("next: python run.py")]
+    assert " task=perception " in line
+    assert " task.images=1 " in line
+    assert " metric=mse,ncc,mind seed=0,1 " in line
 
 
 def test_killed_run_goes_on_with_the_images_that_are_left(
