@@ -33,11 +33,13 @@ def are_shared(seconds: np.ndarray) -> bool:
     """Whether pairs share their time: a method that registers several at once gives each the mean.
 
     Two clocked times are hardly ever equal; in batches, at most every other time is a new one.
+    Times of 0 are those of pairs that are not registered.
 
     Args:
         seconds: (n,) of each pair.
     """
-    return len(seconds) > 1 and len(np.unique(seconds)) <= (len(seconds) + 1) // 2
+    several = len(seconds) > 1 and bool(np.any(seconds))
+    return several and len(np.unique(seconds)) <= (len(seconds) + 1) // 2
 
 
 def summarize(

@@ -115,7 +115,10 @@ def test_other_types_and_policies_have_no_step():
     [
         ({"policy": "divide", "by": 0}, r"dataset.intensity.by=0: must be above 0\."),
         ({"policy": "divide", "by": -2}, r"dataset.intensity.by=-2: must be above 0\."),
-        ({"policy": "divide", "by": float("nan")}, r"dataset.intensity.by=nan: must be above 0\."),
+        (
+            {"policy": "divide", "by": float("nan")},
+            r"dataset.intensity.by=nan: must be a finite number\.",
+        ),
         ({"policy": "range", "low": 5, "high": 5}, r"low=5 must be below high=5\."),
         ({"policy": "range", "low": 9, "high": 5}, r"low=9 must be below high=5\."),
         ({"policy": "quantile", "low": -0.1}, "low=-0.1, high=1.0 must satisfy 0 <= low < high <="),

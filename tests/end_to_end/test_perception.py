@@ -68,7 +68,7 @@ def test_metric_is_judged_recorded_and_reported(
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert {row["status"] for row in rows} == {"finished", "skipped"}
     listed = bench("runs", "--results", str(results)).out
-    assert "geometry" in listed
+    assert "Geometry ↑" in listed
     assert "2afc_noise" not in listed
 
     report = tmp_path / "report"

@@ -86,7 +86,7 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
 
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert sorted(row["task"] for row in rows) == ["registration", *["synthesis"] * 3]
-    assert "psnr" in bench("runs", "--results", str(results)).out
+    assert "PSNR" in bench("runs", "--results", str(results)).out
     line = bench("register", next(iter(made)), "--results", str(results), *_files(tmp_path)).line
     assert "is a run of task=synthesis" in line
 

@@ -194,7 +194,7 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
     ("override", "error", "words"),
     [
         ("trainer.steps=0", BenchError, r"trainer\.steps=0: must be a whole number"),
-        ("regularizer.weight=-1", BenchError, r"regularizer\.weight=-1: must be a number"),
+        ("regularizer.weight=-1", BenchError, r"regularizer\.weight=-1: must be a finite number"),
         ("seed=one", BenchError, "seed=one: must be a whole number"),
         ("metric=nothing", HydraException, "nothing"),
         ("trainer.nothing=3", HydraException, "trainer.nothing"),
@@ -408,7 +408,7 @@ def test_cells_of_a_multirun_are_all_its_runs(tmp_path):
 
 
 def test_one_cell_that_is_not_valid_refuses_all(tmp_path):
-    with pytest.raises(BenchError, match=r"trainer\.lr=0: must be a number above 0"):
+    with pytest.raises(BenchError, match=r"trainer\.lr=0: must be a finite number above 0"):
         cells(multirun("metric=mse", "trainer.lr=1e-3,0,1e-4", f"results_dir={tmp_path}"))
     assert list(tmp_path.iterdir()) == []
 
