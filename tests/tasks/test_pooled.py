@@ -84,3 +84,9 @@ def test_no_single_case_has_the_scores():
     for score in SCORES.values():
         if score.kind == "pooled":
             assert not score.applies_to(case)
+
+
+def test_map_that_a_run_lacks_has_no_scores():
+    voxels = voxels_of(3, 50).assign(relative=np.nan)  # as of a table that others' maps widen
+    found = {name for name, _, _ in pooled_scores(voxels, np.arange(3))}
+    assert found == {"auc_pooled", "ap_pooled"}

@@ -26,7 +26,7 @@ def pooled_scores(
     draws = np.concatenate([np.ones((1, drawn.shape[1])), drawn])
     of_voxels = clusters[voxels["pair"].to_numpy(int)]
     for name, columns in POOLED.items():
-        if name in voxels:
+        if name in voxels and voxels[name].notna().all():  # others' runs may have further maps
             found = _drawn(voxels[name].to_numpy(float), positive, of_voxels, draws)
             for column, values in zip(columns, found, strict=True):
                 yield column, float(values[0]), values[1:]
