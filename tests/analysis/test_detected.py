@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.numbers.changes import Detection
 from bench.analysis.numbers.detected import COLUMNS, change_sentences, differences_from_best
 from bench.analysis.numbers.statistics import wilcoxon
+from bench.analysis.report.changes import change_tables
 
 PAIRS = 12
 
@@ -72,3 +74,16 @@ def test_a_single_map_is_compared_with_nothing(maps):
     assert list(found) == COLUMNS
     assert found.empty
     assert change_sentences(found.assign(comparison=[])) == []
+
+
+def test_table_of_a_single_pair_has_no_interval(maps):
+    single = {name: values.iloc[:1] for name, values in maps.items()}
+    differences = differences_from_best(single).assign(comparison="demo")
+    rows = pd.DataFrame(
+        [{"comparison": "demo", "label": "good", "weight": 1.0, "seeds": 1, "pairs": 1}]
+    )
+    found = Detection(rows, pd.DataFrame(), pd.DataFrame(), differences)
+    (table,) = [one for one in change_tables(found, False) if one.name == "changes-differences"]
+    assert [row[4].text for row in table.sections[0]] == [
+        f"{value:+.3f}" for value in differences["difference"]
+    ]

@@ -93,7 +93,8 @@ def _differences(differences: pd.DataFrame) -> Table:
         section = []
         for row in of_one.to_dict("records"):
             names = (row[key] for key in ("comparison", "best", "other"))
-            known = pd.notna(row["low"]) and f" ({signed_interval(row['low'], row['high'])})"
+            limits = row["low"], row["high"]
+            known = "" if pd.isna(limits[0]) else f" ({signed_interval(*limits)})"
             p = row["p_holm"]
             section.append(
                 [
