@@ -42,6 +42,21 @@ def are_shared(seconds: np.ndarray) -> bool:
     return several and len(np.unique(seconds)) <= (len(seconds) + 1) // 2
 
 
+def deviation(name: str, values: np.ndarray) -> float | None:
+    """Standard deviation (ddof 1) of a score.
+
+    Args:
+        name: The score's.
+        values: (n,) finite values.
+
+    Returns:
+        None if there are fewer than two values, or if they are seconds that pairs share.
+    """
+    if len(values) < 2 or (score_of(name).kind == "cost" and are_shared(values)):
+        return None
+    return float(values.std(ddof=1))
+
+
 def summarize(
     rows: Sequence[Mapping[str, float]], names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
@@ -61,10 +76,9 @@ def summarize(
         values = np.array([row.get(name, math.nan) for row in rows], dtype=float)
         values = values[np.isfinite(values)]
         score = score_of(name)
-        spread = len(values) > 1 and not (score.kind == "cost" and are_shared(values))
         table[name] = {
             "mean": float(values.mean()) if len(values) else None,
-            "std": float(values.std(ddof=1)) if spread else None,
+            "std": deviation(name, values),
             "n": len(values),
         }
         if score.quantile is not None and score.quantile_name is not None:

@@ -13,7 +13,7 @@ from bench.analysis.numbers.paired import bootstrap_of, gains
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
-from bench.scores.summary import are_shared
+from bench.scores.summary import deviation
 from bench.store.folder import REGISTRATION, Status
 
 UNREGISTERED = "unregistered"
@@ -75,11 +75,11 @@ def _scores(columns: dict[str, pd.Series], lead: str, bootstrap: Bootstrap) -> d
     found: dict[str, float] = {}
     for name, column in columns.items():
         values = column.dropna().to_numpy()
-        spread = len(values) > 1 and not (SCORES[name].kind == "cost" and are_shared(values))
+        std = deviation(name, values)
         low, high = bootstrap.interval(column.to_numpy())
         found |= {
             name: float(values.mean()) if len(values) else math.nan,
-            f"{name}_std": float(values.std(ddof=1)) if spread else math.nan,
+            f"{name}_std": math.nan if std is None else std,
             f"{name}_low": low,
             f"{name}_high": high,
             f"{name}_n": len(values),
