@@ -60,9 +60,7 @@ def test_sentence_says_what_is_open(maps):
     (said,) = sentences_of(maps)
     assert "significantly larger than that of 1 of 2 other maps. It does not differ" in said
     (said,) = sentences_of({name: maps[name] for name in ("good", "bad")})
-    assert said.endswith(
-        "has the map with the largest AUC, significantly larger than that of 1 other map."
-    )
+    assert said.endswith("has the largest AUC, significantly larger than that of 1 other map.")
     few = {name: values.iloc[:3] for name, values in maps.items()}
     assert (
         "differs significantly from none of 2 other maps on 3 test pairs." in sentences_of(few)[0]

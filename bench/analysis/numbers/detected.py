@@ -62,7 +62,7 @@ def change_sentences(differences: pd.DataFrame) -> list[str]:
 def _sentence(comparison: str, rows: Sequence[Mapping[Any, Any]]) -> str:
     apart = sum(row["p_holm"] < ALPHA for row in rows)
     alike = ", ".join(_told(row) for row in rows if not row["p_holm"] < ALPHA)
-    first = f"{comparison}: {rows[0]['best']} has the map with the largest AUC"
+    first = f"{comparison}: {rows[0]['best']} has the largest AUC"
     others, pairs = counted(len(rows), "other map"), counted(rows[0]["n"], "test pair")
     if not apart:
         return f"{first}, but differs significantly from none of {others} on {pairs}."
