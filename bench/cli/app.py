@@ -16,8 +16,9 @@ from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.surroundings import prepare_surroundings
 from bench.cli.terminal import print_next_steps, print_outcome
 from bench.config.command_line import understood
+from bench.config.commands import RUN
 from bench.config.composition import register_resolvers
-from bench.config.groups import CONF, GROUPS, RUN, options
+from bench.config.groups import CONF, GROUPS, options
 from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
 from bench.errors import Unwritable

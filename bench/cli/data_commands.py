@@ -1,4 +1,4 @@
-"""`python -m bench data`: list, prepare, check and preview data sets."""
+"""`{BENCH} data`: list, prepare, check and preview data sets."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.config.command_line import understood
+from bench.config.commands import BENCH, RUN
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
 from bench.config.groups import headline, option_files, options, readme
@@ -36,7 +37,7 @@ Root = Annotated[
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Settings as for run.py, such as dataset.shape=[64,64,64]."),
+    typer.Argument(help=f"Settings as for `{RUN}`, such as dataset.shape=[64,64,64]."),
 ]
 
 
@@ -55,11 +56,11 @@ def list_datasets() -> None:
         if count is not None:
             state = f"[bold]ready, {counted(count, 'subject')}[/]"
         elif section.get("root") is None:
-            state = f"your files; `python -m bench data check {name} --root DIR` checks them"
+            state = f"your files; `{BENCH} data check {name} --root DIR` checks them"
         elif about.get("url"):
-            state = f"missing; `python -m bench data prepare {name}` downloads it"
+            state = f"missing; `{BENCH} data prepare {name}` downloads it"
         else:
-            state = f"missing; `python -m bench data prepare {name}` says how to get it"
+            state = f"missing; `{BENCH} data prepare {name}` says how to get it"
         facts = [str(about.get("size", "unknown size")), f"licence: {about.get('licence', '')}"]
         if "root" in section:
             facts = [f"in {section['root']}", *facts] if section["root"] else []
@@ -95,7 +96,7 @@ def prepare(
             )
         _prepare_all_free()
     elif name is None:
-        raise ConfigError("Name a data set of `python -m bench data list`, or pass --all-free.")
+        raise ConfigError(f"Name a data set of `{BENCH} data list`, or pass --all-free.")
     else:
         _prepare(name, _experiment(name, root, Path("results"), overrides), archive, clone)
 
@@ -155,7 +156,7 @@ def check(
 
     experiment = _experiment(name, root, results, overrides)
     source = make_source(experiment)
-    report = check_source(source)
+    report = check_source(source, _window(experiment))
     print_check(report)
     if any(split.shown for split in report.splits.values()):
         sheet = experiment.results / "data" / f"{source.name}-check.png"
@@ -202,6 +203,13 @@ def preview(
     path = experiment.results / "data" / f"{dataset.name}-preview.png"
     draw_pairs(path, pairs, f"{dataset.name}: training pairs after augmentation")
     print(f"figure: {path}")
+
+
+def _window(experiment: Experiment) -> int | None:
+    """The edge of NCC's window under the given settings; None for the whole image or no NCC."""
+    metric = experiment["metric"]
+    window = metric.get("window") if metric["name"] == "ncc" else None
+    return window if isinstance(window, int) else None
 
 
 def _experiment(

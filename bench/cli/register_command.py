@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.config.commands import BENCH, RUN
 from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
 from bench.store.folder import HEADER, PAIRS, RUNS, Folder
@@ -110,7 +111,7 @@ def run_of(given: str, results: Path) -> Folder:
     if not folder.file(HEADER).exists():
         raise ConfigError(
             f"{given}: is not the folder of a run: it has no {HEADER}. Give the folder of a run, "
-            f"such as {results / RUNS}/NAME, or an id that `python -m bench runs` lists."
+            f"such as {results / RUNS}/NAME, or an id that `{BENCH} runs` lists."
         )
     return folder
 
@@ -121,7 +122,7 @@ def score(
     name: Annotated[str, typer.Option(help="Name of the tool in tables.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Settings as for run.py, such as dataset.root=PATH."),
+        typer.Argument(help=f"Settings as for `{RUN}`, such as dataset.root=PATH."),
     ] = None,
     version: Annotated[
         str | None, typer.Option(help="Version of the tool, for the record.")

@@ -1,4 +1,4 @@
-"""`python -m bench runs`: list, show, delete and reset runs."""
+"""`{BENCH} runs`: list, show, delete and reset runs."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
+from bench.config.commands import BENCH, RUN
 from bench.errors import BenchError
 from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
@@ -121,7 +122,7 @@ def _for_each(
 def _folders(results: Path) -> list[Folder]:
     if not results.is_dir():
         raise BenchError(
-            f"--results {results}: no such folder. run.py writes runs; name its results_dir."
+            f"--results {results}: no such folder. `{RUN}` writes runs; name its results_dir."
         )
     return list_folders(results)
 
@@ -137,7 +138,7 @@ def find_run(results: Path, name: str) -> Folder:
     if len(found) != 1:
         what = "no run" if not found else f"{len(found)} runs"
         raise BenchError(
-            f"{name}: {what} of this id in {results}. `python -m bench runs --results {results}` "
+            f"{name}: {what} of this id in {results}. `{BENCH} runs --results {results}` "
             "lists the ids."
         )
     return found[0]

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
-from bench.config.groups import RUN
+from bench.config.commands import BENCH, RUN
 from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
@@ -58,8 +58,8 @@ def print_next_steps(results: Path, words: Sequence[str]) -> None:
     sweep = shlex.join([*kept, f"metric={metrics}", "seed=0,1", *place])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
-        (f"python -m bench report{where}", "tables, figures, statistics, a page"),
-        ("python -m bench data list", "further data sets, and where to put yours"),
+        (f"{BENCH} report{where}", "tables, figures, statistics, a page"),
+        (f"{BENCH} data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
 

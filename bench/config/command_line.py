@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from bench.config.groups import GROUPS, RUN, options
+from bench.config.commands import RUN
+from bench.config.groups import GROUPS, options
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 

@@ -5,7 +5,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 IN_WHEEL = (PACKAGE / "conf").is_dir()  # a wheel has within the package what a clone has beside it
 CONF, READMES = ((PACKAGE if IN_WHEEL else PACKAGE.parent) / name for name in ("conf", "datasets"))
-RUN = "registration-bench-run" if IN_WHEEL else "python run.py"  # the command of one experiment
 GROUPS = ("task", "dataset", "metric", "regularizer", "model", "trainer", "tracker")
 
 

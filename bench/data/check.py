@@ -31,8 +31,14 @@ DARK = 0.1  # normalized intensity that some voxel should reach
 SOME = 2000  # pairs of a split whose headers are compared
 
 
-def check(source: Source) -> CheckReport:
-    """Opens every file of a data set; reports faults and never raises for them."""
+def check(source: Source, window: int | None = None) -> CheckReport:
+    """Opens every file of a data set; reports faults and never raises for them.
+
+    Args:
+        source: The data set.
+        window: Edge in voxels of the windows that the data should fill, those of `metric=ncc`;
+            None for a metric without windows.
+    """
     report = CheckReport(source.name)
     try:
         subjects = source.subjects()
@@ -45,6 +51,7 @@ def check(source: Source) -> CheckReport:
     grids: dict[str, np.ndarray] = {}
     landmarks: dict[str, Landmarks | None] = {}
     trained: Counter = Counter()
+    shortest: dict[int, str] = {}
     channels: dict[int, list[str]] = {}
     labelled: Counter = Counter()
     sized: Counter = Counter()
@@ -67,6 +74,7 @@ def check(source: Source) -> CheckReport:
             grids[subject.id] = raw.affine @ sample.grid
             _note_forms(report, subject)
         trained[sample.image.shape[1:]] += 1
+        shortest.setdefault(min(_filled(raw, sample)), where(subject, subject.image))
         channels.setdefault(len(sample.image), []).append(where(subject, subject.image))
         labelled[sample.labels is not None] += 1
         sized[sample.unit] += 1
@@ -80,6 +88,8 @@ def check(source: Source) -> CheckReport:
             f"shapes differ: {_listed(trained)}; each pair is padded to its larger image and "
             "batches hold one pair. Set dataset.shape to crop or pad all images to one shape."
         )
+    if window is not None and shortest and min(shortest) < window:
+        report.notes.append(_narrow(shortest[min(shortest)], min(shortest), window))
     if len(sized) > 1:
         report.faults.append(
             f"dataset {source.name}: {sized['mm']} files state the size of their voxels, "
@@ -123,6 +133,16 @@ def _open(
         return None, sample
     _count_labels(source, raw.labels, found)
     return raw, source.preprocess(subject, raw)
+
+
+def _filled(raw: Raw | None, sample: Sample) -> tuple[int, ...]:
+    """How many voxels of a preprocessed image its file fills along each axis, without padding."""
+    shape = sample.image.shape[1:]
+    if raw is None or sample.grid is None:
+        return shape
+    from_file = np.linalg.inv(sample.grid)[:-1, :-1]
+    sizes = np.rint(np.abs(from_file) @ raw.shape).astype(int)
+    return tuple(np.minimum(sizes, shape).tolist())
 
 
 def _count_labels(
@@ -270,6 +290,16 @@ def _channels(source: Source, count: int) -> str:
     names = source.channel_names() or []
     called = f": {', '.join(names)}" if len(names) == count else ""
     return f"images have {count} channels{called}"
+
+
+def _narrow(image: str, size: int, window: int) -> str:
+    """The shortest axis of the data in voxels, where that is less than the edge of a window."""
+    smaller = size if size % 2 else size - 1
+    return (
+        f"{image}: the shortest axis has {size} voxels of data, fewer than the {window} of a "
+        "window of metric=ncc. Every window reaches beyond the data, and a run refuses images "
+        f"that are not padded to {window}. Set metric.window={smaller} or less with metric=ncc."
+    )
 
 
 def _rest(label: LabelReport, total: int) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.config.commands import BENCH
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
 from bench.store.files import (
@@ -188,7 +189,7 @@ class Folder:
                 held_until_the_end.enter_context(lock)
             except Busy:
                 raise Busy(
-                    f"Another process is running {self.name}. Wait for it; `python -m bench runs` "
+                    f"Another process is running {self.name}. Wait for it; `{BENCH} runs` "
                     "shows when it has finished."
                 ) from None
             recover(self.path)

@@ -178,7 +178,9 @@ def test_runs_are_chosen_by_a_pattern(tmp_path):
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(StoreError, match=r"^--results .*nowhere: no such folder\. run.py writes"):
+    with pytest.raises(
+        StoreError, match=r"^--results .*nowhere: no such folder\. `python run\.py` writes"
+    ):
         read_records(tmp_path / "nowhere")
 
 

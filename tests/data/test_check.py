@@ -130,6 +130,17 @@ def test_whole_set_passes(layout, name):
     assert report.labels[0].name == "background"
 
 
+@pytest.mark.parametrize("padding", [[], ["dataset.shape=[16,16,16]"]])
+def test_data_narrower_than_a_window_of_ncc_are_noted(padding, tmp_path):
+    write_brain(tmp_path)
+    source = make_source(experiment(["dataset=brain", f"dataset.root={tmp_path}", *padding]))
+    (note,) = [note for note in check(source, 9).notes if "metric=ncc" in note]
+    assert "brain_aligned.nii.gz: the shortest axis has 4 voxels of data, fewer than the 9" in note
+    assert note.endswith("Set metric.window=3 or less with metric=ncc.")
+    for window in (3, None):
+        assert not any("metric=ncc" in note for note in check(source, window).notes)
+
+
 def test_counts_of_labels_are_those_of_the_files(layout):
     root, options = layout("em")
     stacks = [tifffile.imread(path) for path in sorted((root / "labels-class").iterdir())]

@@ -152,7 +152,7 @@ def test_rows_are_printed_by_a_process_of_its_own(two_runs: Path, bench: Command
 def test_runs_of_a_missing_folder(tmp_path: Path, bench: Command) -> None:
     outcome = bench("runs", "--results", str(tmp_path / "nowhere"))
     assert outcome.line == (
-        f"--results {tmp_path / 'nowhere'}: no such folder. run.py writes runs; name its "
+        f"--results {tmp_path / 'nowhere'}: no such folder. `python run.py` writes runs; name its "
         "results_dir."
     )
 

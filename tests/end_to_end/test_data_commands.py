@@ -87,6 +87,18 @@ def test_check_takes_settings_as_run_does(cells: Path, tmp_path: Path, bench: Co
     assert outcome.line.startswith("Unknown dataset.shap. Known in dataset: _target_, ")
 
 
+def test_check_compares_the_data_with_the_window_of_the_chosen_metric(
+    cells: Path, tmp_path: Path, bench: Command
+) -> None:
+    arguments = ("check", "phc_u373", f"dataset.root={cells}", "dataset.shape=[16,8]")
+    results = ("--results", str(tmp_path / "results"))
+    narrow = "the shortest axis has 8 voxels of data, fewer than the 9 of a window of metric=ncc"
+    assert narrow in " ".join(bench("data", *arguments, *results).out.split())
+    for choice in ("metric.window=7", "metric.window=whole", "metric=mse"):
+        outcome = bench("data", *arguments, choice, *results)
+        assert "metric=ncc" not in outcome.out, choice
+
+
 def test_unknown_data_set_is_told_with_those_known(bench: Command) -> None:
     outcome = bench("data", "check", "brian")
     assert outcome.line.startswith("Unknown dataset 'brian'. Known: brain, demo, demo3d, ")

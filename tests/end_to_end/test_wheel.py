@@ -85,6 +85,12 @@ def test_wheel_holds_the_configuration_the_readmes_and_nothing_of_the_tests(whee
 def test_wheel_runs_and_reports_where_it_is_called(wheel: Path, tmp_path: Path) -> None:
     done = call(wheel, tmp_path, "registration-bench-run", *DEMO, "trainer.steps=20")
     assert (done.code, done.err) == (0, "")
+    proposed = re.findall(r"^next: (\S+) (\S+)", done.out, re.MULTILINE)
+    assert proposed == [
+        ("registration-bench-run", "-m"),
+        ("registration-bench", "report"),
+        ("registration-bench", "data"),
+    ]
     summary = read_summary(only_run(tmp_path / "results"))
     assert (summary["status"], summary["steps"]) == ("finished", 20)
     environment = json.loads((only_run(tmp_path / "results") / "environment.json").read_text())

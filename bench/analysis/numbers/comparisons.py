@@ -17,6 +17,7 @@ from bench.analysis.reading.records import (
     reading_settings,
     training_settings,
 )
+from bench.config.commands import BENCH
 from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
@@ -234,7 +235,7 @@ def _refuse_doubles(summaries: Iterable[Mapping[str, Any]]) -> None:
             raise StoreError(
                 f"{seen[key]} and {summary['run']} have the same metric, settings, weight and seed "
                 "but are different runs, so their mean would mean nothing. Leave one out with "
-                "--runs, or delete it with `python -m bench runs rm ID`."
+                f"--runs, or delete it with `{BENCH} runs rm ID`."
             )
         seen[key] = summary["run"]
 

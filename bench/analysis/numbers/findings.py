@@ -23,6 +23,7 @@ from bench.analysis.reading.expected import of_experiment, swept
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
 from bench.analysis.reading.results import read_results
+from bench.config.commands import BENCH
 from bench.store.folder import list_folders
 
 
@@ -47,7 +48,7 @@ class Request:
     @property
     def command(self) -> str:
         """The command that makes the report."""
-        parts = ["python -m bench report", f"--results {shlex.quote(str(self.results))}"]
+        parts = [f"{BENCH} report", f"--results {shlex.quote(str(self.results))}"]
         if self.runs != "*":
             parts.append(f"--runs {shlex.quote(self.runs)}")
         if self.experiment is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.reading.rows import read_rows
+from bench.config.commands import BENCH
 from bench.errors import StoreError
 from bench.store.files import checksum, is_as_sealed, read_json, sealed, write_json
 from bench.store.folder import RUNS
@@ -18,7 +19,7 @@ TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABL
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals
 MOST = 2**53  # whole numbers that a float holds exactly
-REMEDY = "Write the tables again with `python -m bench export`, or restore them from a copy."
+REMEDY = f"Write the tables again with `{BENCH} export`, or restore them from a copy."
 
 
 def is_exported(folder: Path) -> bool:

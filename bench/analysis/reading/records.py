@@ -11,6 +11,7 @@ import yaml
 
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.rows import TEXTS, read_rows
+from bench.config.commands import BENCH, RUN
 from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
 from bench.config.identity import CONDITIONING, NOT_IDENTIFYING
@@ -42,7 +43,7 @@ TABLES = (PAIRS, CLASSES, LANDMARKS)  # of such runs; the others only with label
 OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
-REMEDY_OF_TEST = "`python -m bench robustness` writes it again; the run is complete without it."
+REMEDY_OF_TEST = f"`{BENCH} robustness` writes it again; the run is complete without it."
 NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
@@ -107,14 +108,14 @@ def read_records(results: Path, pattern: str = "*") -> Records:
     """
     if not results.is_dir():
         raise StoreError(
-            f"--results {results}: no such folder. run.py writes runs; name its results_dir."
+            f"--results {results}: no such folder. `{RUN}` writes runs; name its results_dir."
         )
     folders = list_folders(results, RUNS)
     chosen = [folder for folder in folders if fnmatchcase(folder.path.name, pattern)]
     if not chosen:
         raise StoreError(
             f"--runs {pattern}: none of the {len(folders)} runs in {results}. Names have the form "
-            "DATASET-METRIC-WEIGHT-seedN-ID; `python -m bench runs` lists them."
+            f"DATASET-METRIC-WEIGHT-seedN-ID; `{BENCH} runs` lists them."
         )
     return collect(chosen)
 

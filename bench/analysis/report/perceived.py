@@ -22,6 +22,7 @@ from bench.analysis.report.markup import Cell, Table, markdown
 from bench.analysis.report.overview import extractors_table, provenance_table
 from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.perception import perception_tables
+from bench.config.commands import BENCH, RUN
 from bench.errors import BenchError
 from bench.scores.registry import SCORES, score_of
 from bench.scores.score import ARROWS
@@ -66,7 +67,7 @@ def write_perceived(
     shown = perceived(records)
     if not shown:
         raise BenchError(
-            f"--results {results}: no run of perception has finished. `python run.py "
+            f"--results {results}: no run of perception has finished. `{RUN} "
             "task=perception` makes one."
         )
     others = records if registrations is None else read_results(registrations)
@@ -93,7 +94,7 @@ def write_perceived(
 
 
 def _origin(results: Path, registrations: Path | None, runs: str, out: Path, images: Path) -> str:
-    command = f"python -m bench perception --results {shlex.quote(str(results))}"
+    command = f"{BENCH} perception --results {shlex.quote(str(results))}"
     if registrations is not None:
         command += f" --registrations {shlex.quote(str(registrations))}"
     if runs != "*":

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from bench.analysis.reading.records import used_sections
+from bench.config.commands import RUN
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
-from bench.config.groups import GROUPS, RUN, option_files
+from bench.config.groups import GROUPS, option_files
 from bench.config.identity import NOT_IDENTIFYING, digest
 from bench.config.overrides import quoted
 from bench.store.folder import REGISTRATION

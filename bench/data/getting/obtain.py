@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from bench.config.commands import BENCH
 from bench.config.groups import readme
 from bench.data.cache.preparing import check_subjects
 from bench.data.check import check
@@ -69,7 +70,7 @@ def obtain(
     if source.root is None:
         raise DataError(
             f"dataset {source.name} holds your own files. Lay them out as {readme(source.name)} "
-            f"says, then run `python -m bench data check {source.name} --root DIR`."
+            f"says, then run `{BENCH} data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
         which = "--archive is given, too. Give only one."

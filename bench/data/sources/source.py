@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bench.config.commands import BENCH
 from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
@@ -352,7 +353,7 @@ class Source(ABC):
             DataError: If it is not given, missing or empty.
         """
         remedy = (
-            f"Pass dataset.root=PATH; `python -m bench data prepare {self.name}` downloads the "
+            f"Pass dataset.root=PATH; `{BENCH} data prepare {self.name}` downloads the "
             "data or explains how to get it."
         )
         if self.root is None:
