@@ -41,13 +41,15 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = F
     moving, fixed = find_pair(folders, pair)
     batch, columns = register_pair(folders, moving, fixed, trust)
     labels = batch.segmentations[1] if batch.has_labels else None
+    summary = finished_summary(folders[0])
     out.parent.mkdir(parents=True, exist_ok=True)
     with styled():
         figure = draw_panel(
             batch.fixed[0].cpu().numpy(),
             None if labels is None else labels[0, 0].cpu().numpy(),
             columns,
-            f"{moving} to {fixed}, {folders[0].finished()['dataset']}",
+            f"{moving} to {fixed}, {summary['dataset']}",
+            summary["classes"],
         )
         save(figure, out)
     return [out.with_suffix(".png"), out.with_suffix(".pdf")]

@@ -57,7 +57,7 @@ def test_metrics_that_see_geometry_and_register_better_agree(tmp_path) -> None:
     (said,) = agreement_sentences([found])
     assert said.startswith("demo: across 6 metrics, the rank correlation between the geometry")
     assert "is +1.00 (95 % interval" in said
-    assert said.endswith(": metrics with a better geometry score register better.")
+    assert said.endswith(" Metrics with a better geometry score register better.")
     with styled():
         (drawing,) = draw_agreement([found])
     assert drawing.name == "agreement-dice"
@@ -91,7 +91,7 @@ def test_several_data_sets_are_taken_together(tmp_path) -> None:
     said = agreement_sentences([found, found])
     assert len(said) == 3
     assert said[2].startswith("Across 2 data sets, the mean rank correlation is +1.00 (p = ")
-    assert said[2].endswith(": metrics with a better geometry score register better.")
+    assert said[2].endswith(" Metrics with a better geometry score register better.")
 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path) -> None:

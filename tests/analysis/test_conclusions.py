@@ -124,23 +124,23 @@ def test_sentences_say_who_is_best_and_by_how_much(results):
     )  # p as without syn
     assert equal.startswith("At equal smoothness (SD log J 0.080) ncc has the highest Dice, 0.700")
     assert beside.startswith(
-        "At the smoothness of syn (SD log J 0.030), which has a Dice of 0.650, others are "
-        "significantly lower: mse (−0.150, −0.1"
+        "At the smoothness of syn (SD log J 0.030), syn has a Dice of 0.650. "
+        "Significantly lower: mse (−0.150, −0.1"
     )
     assert beside.endswith(", p = 0.00098).")
-    begin = "Unregistered pairs have a Dice of 0.300; significantly higher: mse (+0.420, +0.3"
+    begin = "Unregistered pairs have a Dice of 0.300. Significantly higher: mse (+0.420, +0.3"
     assert gains.startswith(begin)
     assert gains.endswith(", p = 0.0015).")
     assert border.startswith("The best λ of ")
-    assert over_syn.startswith("syn has a Dice of 0.650; significantly higher: mse (+0.070, +0.06")
+    assert over_syn.startswith("syn has a Dice of 0.650. Significantly higher: mse (+0.070, +0.06")
     assert "ncc (+0.050, +0.0" in over_syn
 
 
 def test_metrics_are_measured_by_each_method_without_one(results):
     write_syn(results, 0.71 - 0.2 * SPREAD, 0.03)
     (said,) = (text for text in texts(results) if text.startswith("syn has a Dice of 0.710"))
-    better, _, worse = said.partition("; significantly lower: ")
-    assert "significantly higher: mse (+0.010, " in better
+    better, _, worse = said.partition(". Significantly lower: ")
+    assert "Significantly higher: mse (+0.010, " in better
     assert worse.startswith("ncc (−0.010, ")
 
 
@@ -149,19 +149,19 @@ def test_only_method_is_measured_by_the_unregistered_pairs(tmp_path):
     (said,) = find(Request(tmp_path)).headlines
     begin = "ncc raises Dice from 0.300 unregistered to 0.500 (+0.200, 95 % interval +0.1"
     assert said.text.startswith(begin)
-    ending = ", p = 0.00049, 12 test pairs); there is no other method to compare it with."
+    ending = ", p = 0.00049, 12 test pairs). No other method was run."
     assert said.text.endswith(ending)
     (gain,) = texts(tmp_path)
-    assert gain.startswith("Unregistered pairs have a Dice of 0.300; significantly higher: ncc (")
+    assert gain.startswith("Unregistered pairs have a Dice of 0.300. Significantly higher: ncc (")
 
 
 @pytest.mark.parametrize(
     ("dice", "words"),
     [
-        (0.3 + SPREAD, " test pairs); the change is not significant; there is no other method"),
+        (0.3 + SPREAD, " test pairs). The change is not significant. No other method was run."),
         (0.1 + SPREAD, "ncc lowers Dice from 0.300 unregistered to 0.100 (−0.200, "),
-        (0.5 + SPREAD[:3], "; so few pairs cannot show a significant change."),
-        ([0.5], "ncc changes Dice from 0.300 unregistered to 0.500 (+0.200, 1 test pair); so few"),
+        (0.5 + SPREAD[:3], ". So few pairs cannot show a significant change."),
+        ([0.5], "ncc changes Dice from 0.300 unregistered to 0.500 (+0.200, 1 test pair). So few"),
     ],
 )
 def test_what_the_only_method_changes_is_said_as_it_is(tmp_path, dice, words):
@@ -184,7 +184,7 @@ def test_headline_names_the_best_and_who_cannot_be_told_from_it(results):
     assert said.about == "demo"
     assert said.text.startswith("mse has the highest mean Dice, 0.720 (95 % interval 0.")
     assert said.text.endswith(
-        ", 12 test pairs; unregistered 0.300); all others are significantly lower."
+        ", 12 test pairs; unregistered 0.300). All others are significantly lower."
     )
 
 
@@ -193,9 +193,9 @@ def test_headline_says_where_the_unregistered_pairs_are_better(tmp_path):
         write_run(tmp_path, config(metric=metric), dice + SCALES[metric] * SPREAD)
     (said,) = find(Request(tmp_path)).headlines
     assert said.text.startswith(
-        "unregistered pairs have the highest mean Dice; the best method is mse with 0.2"
+        "Unregistered pairs have the highest mean Dice. The best method is mse with 0.2"
     )
-    assert "test pairs; unregistered 0.300); all others" in said.text
+    assert "test pairs; unregistered 0.300). All others" in said.text
 
 
 def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
@@ -206,13 +206,13 @@ def test_headline_of_methods_that_are_alike_or_of_too_few_pairs(tmp_path):
     first, _, second = said.text.partition(" has the highest mean Dice")
     assert {first, "mse", "ncc"} == {"mse", "ncc"}
     other = ({"mse", "ncc"} - {first}).pop()
-    ending = f"; not significantly lower: {other}; all others are significantly lower."
+    ending = f". Not significantly lower: {other}. All others are significantly lower."
     assert second.endswith(ending)
     few = tmp_path / "few"
     for metric in ("mse", "ncc"):
         write_run(few, config(metric=metric), [0.5, 0.6] if metric == "mse" else [0.4, 0.5])
     (said,) = find(Request(few)).headlines
-    ending = "; with so few pairs no difference can be significant (next: ncc −0.100)."
+    ending = ". With so few pairs no difference can be significant (next: ncc −0.100)."
     assert said.text.endswith(ending)
 
 
@@ -221,13 +221,13 @@ def test_pairs_that_are_too_few_for_so_many_tests_tell_nothing_apart(tmp_path):
         steps = 0.001 * number * np.arange(1, 10)
         write_run(tmp_path, config(metric=metric), 0.8 - steps, variant=metric)
     (said,) = find(Request(tmp_path)).headlines
-    ending = "; with so few pairs no difference can be significant (next: ncc −0.005)."
+    ending = ". With so few pairs no difference can be significant (next: ncc −0.005)."
     assert said.text.endswith(ending)  # 15 tests of 9 pairs
     two = tmp_path / "two"
     for metric in ("mse", "ncc"):
         write_run(two, config(metric=metric), 0.8 - 0.01 * (metric == "ncc") * np.arange(1, 10))
     (said,) = find(Request(two)).headlines
-    assert said.text.endswith("; all others are significantly lower.")
+    assert said.text.endswith(". All others are significantly lower.")
 
 
 def test_methods_whose_best_weight_is_an_end_of_those_tried_are_named(tmp_path):
@@ -281,7 +281,7 @@ def test_sets_on_which_learned_features_are_ahead_are_counted(tmp_path):
     (said,) = (said.text for said in found.conclusions if said.about == OVER_ALL)
     assert said == (
         "At equal smoothness, on data sets with enough pairs to tell, deepsim_seg is significantly "
-        "better than ncc on 1 of 3; significantly worse than ncc on 2 of 3."
+        "better than ncc on 1 of 3. It is significantly worse than ncc on 2 of 3."
     )
     wins = count_wins(found.comparisons, found.front_pairs).set_index(["first", "second"])
     assert wins.loc[("ncc", "deepsim_seg")].tolist() == [2, 1, 3]
@@ -351,7 +351,7 @@ def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
     first, second = found.headlines
     assert (first.about, second.about) == ("histology", "histology (noise 0.2)")
     assert first.text.startswith("ncc has the lowest mean TRE, 3.00 mm (95 % interval 2.9")
-    ending = "unregistered 5.00 mm); all others are significantly higher."
+    ending = "unregistered 5.00 mm). All others are significantly higher."
     assert first.text.endswith(ending)
     said = [said.text for said in found.conclusions if said.about == "histology"]
     best, equal, gains, _ = said
@@ -359,7 +359,7 @@ def test_where_no_pair_has_labels_methods_are_judged_by_landmarks(landmarks):
     assert "Significantly higher: mse (+0.50, p = " in best
     assert equal.startswith("At equal smoothness (SD log J 0.0")
     assert "ncc has the lowest TRE" in equal
-    begin = "Unregistered pairs have a TRE of 5.00 mm; significantly lower: mse (−1.50, −1.5"
+    begin = "Unregistered pairs have a TRE of 5.00 mm. Significantly lower: mse (−1.50, −1.5"
     assert gains.startswith(begin)
     noise = [said.text for said in found.conclusions if said.text.startswith("Noise of 0.2")]
     assert noise[0].startswith("Noise of 0.2 changes TRE: ncc +0.00 (")

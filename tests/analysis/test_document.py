@@ -73,7 +73,7 @@ def test_each_data_set_has_its_table_and_conclusions(page):
     said = [line for line in clean.splitlines() if line.startswith("- ")]
     assert any("has the highest Dice" in line for line in said)
     assert any(line.startswith("- Unregistered pairs have a Dice of 0.300") for line in said)
-    assert any(line.startswith("- syn has a Dice of 0.600; significantly higher") for line in said)
+    assert any(line.startswith("- syn has a Dice of 0.600. Significantly higher") for line in said)
     assert "Noise of 0.2 changes Dice: " in sections(page.read_text())["demo (noise 0.2)"]
 
 
@@ -122,7 +122,7 @@ def test_without_labels_or_a_second_weight_there_is_still_a_page(tmp_path):
         )
     write_document(Request(tmp_path / "results"), tmp_path / "out.md", tmp_path / "images")
     text = (tmp_path / "out.md").read_text()
-    assert "the best method is ncc with 2.00 mm" in text
+    assert "The best method is ncc with 2.00 mm" in text
     assert "| ncc | 1 | 1 | 12 |" in text
     assert PICTURE.findall(text) == ["images/tre.png"]
     assert "*TRE over test pairs, seeds averaged." in text

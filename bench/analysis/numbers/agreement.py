@@ -167,7 +167,7 @@ def agreement_sentences(found: Sequence[Agreement]) -> list[str]:
         mean = float(np.mean([one.correlation for one in found]))
         said.append(
             f"Across {len(found)} data sets, the mean rank correlation is {signed(mean, 2)} (p = "
-            f"{_share_as_far(null, mean):.2g}, metrics permuted within each data set): "
+            f"{_share_as_far(null, mean):.2g}, metrics permuted within each data set). "
             f"{_verdict(mean, _share_as_far(null, mean))}."
         )
     return said
@@ -178,12 +178,12 @@ def _sentence(one: Agreement) -> str:
         f"{one.name}: across {len(one.rows)} metrics, the rank correlation between the geometry "
         f"score and {SCORES[one.score].title} at equal smoothness (SD log J "
         f"{one.smoothness:.3f}) is {signed(one.correlation, 2)} (95 % interval "
-        f"{interval(one.low, one.high, 2)}, p = {one.p:.2g}): {_verdict(one.correlation, one.p)}."
+        f"{interval(one.low, one.high, 2)}, p = {one.p:.2g}). {_verdict(one.correlation, one.p)}."
     )
 
 
 def _verdict(correlation: float, p: float) -> str:
     if p >= ALPHA:
-        return "no evidence that the geometry score predicts registration"
+        return "There is no evidence that the geometry score predicts registration"
     how = "better" if correlation > 0 else "worse"
-    return f"metrics with a better geometry score register {how}"
+    return f"Metrics with a better geometry score register {how}"

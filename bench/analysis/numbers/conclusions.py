@@ -96,19 +96,17 @@ def _of_many(measure: Measure, standing: Standing, rows: pd.DataFrame) -> str:
     text = f"{standing.best} has the {best} mean {title}, "
     if measure.score.is_better(before, standing.mean["mean"]):
         text = (
-            f"unregistered pairs have the {best} mean {title}; the best method is {standing.best} "
+            f"Unregistered pairs have the {best} mean {title}. The best method is {standing.best} "
             "with "
         )
     text += f"{measure.value(standing.mean['mean'])} ({_certainty(measure, standing.mean)}; "
     text += f"unregistered {measure.value(before)})"
     if standing.undecidable:
         following, difference = next(iter(standing.behind.items()))
-        text += "; with so few pairs no difference can be significant"
-        return f"{text} (next: {following} {measure.change(difference.mean)})"
-    if not standing.alike:
-        return f"{text}; all others are significantly {measure.worse}"
-    text += f"; not significantly {measure.worse}: {_listed(standing.alike)}"
-    return text + (f"; all others are significantly {measure.worse}" if standing.worse else "")
+        return f"{text}.{TOO_FEW} (next: {following} {measure.change(difference.mean)})"
+    if standing.alike:
+        text += f". Not significantly {measure.worse}: {_listed(standing.alike)}"
+    return text + (f". All others are significantly {measure.worse}" if standing.worse else "")
 
 
 def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
@@ -121,16 +119,16 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
     pairs = int(_column(rows, "n")[label])
     facts = [measure.change(gain.mean), *_limits(measure, gain, "95 % interval ")]
     if too_few(pairs):
-        verb, ending = "changes", "so few pairs cannot show a significant change"
+        verb, ending = "changes", "So few pairs cannot show a significant change"
     else:
         facts.append(_p(gain.p))
         verb = "raises" if gain.mean > 0 else "lowers"
-        ending = "there is no other method to compare it with"
+        ending = "No other method was run"
         if not gain.significant:
-            verb, ending = "changes", f"the change is not significant; {ending}"
+            verb, ending = "changes", f"The change is not significant. {ending}"
     said = ", ".join([*facts, counted(pairs, "test pair")])
     return (
-        f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}); {ending}"
+        f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}). {ending}"
     )
 
 
@@ -202,10 +200,10 @@ def _at_equal_smoothness(
                 )
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
-        text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), which has a "
-        text += f"{measure.title} of {measure.value(means['mean'][level])}, others are "
+        text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), {level} has a "
+        text += f"{measure.title} of {measure.value(means['mean'][level])}. "
         few = too_few(means["n"].max(), fewest_tests(own, str(level)))
-        yield f"{text}{_sorted_out(measure, others)}.{f'{TOO_FEW}.' if few else ''}"
+        yield f"{text}{_sorted_out(measure, others)}{f'{TOO_FEW}.' if few else ''}"
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
@@ -215,8 +213,8 @@ def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     if not gains or (few and len(gains) > 1):
         return
     before = _column(rows, measure.score.name)[UNREGISTERED]
-    text = f"Unregistered pairs have a {measure.title} of {measure.value(before)}; "
-    yield f"{text}{_sorted_out(measure, gains)}.{f'{TOO_FEW}.' if few else ''}"
+    text = f"Unregistered pairs have a {measure.title} of {measure.value(before)}. "
+    yield f"{text}{_sorted_out(measure, gains)}{f'{TOO_FEW}.' if few else ''}"
 
 
 def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
@@ -224,7 +222,7 @@ def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
     labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
     if labels:
         yield (
-            f"The best λ of {_listed(labels)} is the smallest or largest tried; a λ beyond it may "
+            f"The best λ of {_listed(labels)} is the smallest or largest tried. A λ beyond it may "
             "be better."
         )
 
@@ -256,15 +254,15 @@ def _over_references(
             continue
         others = {label: against(tests, label, reference) for label in metrics}
         mean = measure.value(known["mean"][reference])
-        yield f"{reference} has a {measure.title} of {mean}; {_sorted_out(measure, others)}."
+        yield f"{reference} has a {measure.title} of {mean}. {_sorted_out(measure, others)}"
 
 
 def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
-    """Labels with their differences: significantly better, worse, and not different."""
+    """A sentence each on who is significantly better, worse, and not different, and by how much."""
     words: dict[str, list[str]] = {
-        f"significantly {measure.better}": [],
-        f"significantly {measure.worse}": [],
-        "not significantly different": [],
+        f"Significantly {measure.better}": [],
+        f"Significantly {measure.worse}": [],
+        "Not significantly different": [],
     }
     better, worse, alike = words
     for label, difference in others.items():
@@ -272,7 +270,7 @@ def _sorted_out(measure: Measure, others: Mapping[str, Difference]) -> str:
         kind = alike if not difference.significant else better if above else worse
         facts = [measure.change(difference.mean), *_limits(measure, difference)]
         words[kind].append(f"{label} ({', '.join([*facts, _p(difference.p)])})")
-    return "; ".join(f"{kind}: {', '.join(labels)}" for kind, labels in words.items() if labels)
+    return " ".join(f"{kind}: {', '.join(labels)}." for kind, labels in words.items() if labels)
 
 
 def _limits(measure: Measure, difference: Difference, name: str = "") -> list[str]:

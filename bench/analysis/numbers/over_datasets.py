@@ -121,10 +121,10 @@ def _ranks(means: pd.DataFrame, others: Sequence[str]) -> Iterator[str]:
     listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
     text = (
         f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS} are needed): "
-        f"{listed}. The critical difference is {difference:.1f} (Nemenyi, 5 %)"
+        f"{listed}. The critical difference is {difference:.1f} (Nemenyi, 5 %)."
     )
-    text += f"; not significantly behind the first: {', '.join(within)}." if within else "."
-    yield text + (f" Not ranked, as not run on all of them: {', '.join(others)}." if others else "")
+    text += f" Not significantly behind the first: {', '.join(within)}." if within else ""
+    yield text + (f" Not run on all data sets: {', '.join(others)}." if others else "")
 
 
 def _wins(wins: pd.DataFrame) -> Iterator[str]:
@@ -139,6 +139,6 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
         )
         yield (
             f"At equal smoothness, on data sets with enough pairs to tell, {first} is "
-            f"significantly better than {better or 'no other metric'}; significantly worse than "
-            f"{worse or 'no other metric'}."
+            f"significantly better than {better or 'no other metric'}. It is significantly worse "
+            f"than {worse or 'no other metric'}."
         )

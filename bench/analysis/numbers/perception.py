@@ -169,7 +169,7 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
     known = rows.sort_values("geometry", ascending=False, kind="stable")
     right, wrong = known["geometry_low"] > CHANCE, known["geometry_high"] < CHANCE
     said = [
-        f"{what} {_listed(known[chosen])}"
+        f"{what} {_listed(known[chosen])}."
         for what, chosen in (
             ("the less deformed one is nearer according to", right),
             ("the more deformed one, whose appearance differs less, is nearer according to", wrong),
@@ -177,7 +177,9 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
         )
         if chosen.any()
     ]
-    return f"{comparison}: of two deformed images with the same MSE, {'; '.join(said)}."
+    first, *others = said
+    further = "".join(f" {text[0].upper()}{text[1:]}" for text in others)
+    return f"{comparison}: of two deformed images with the same MSE, {first}{further}"
 
 
 def _listed(rows: pd.DataFrame) -> str:

@@ -105,10 +105,10 @@ def draw_perception(rows: pd.DataFrame) -> Iterator[Drawing]:
         known = [column for column in COLUMNS if of_one.get(column, NONE).notna().any()]
         values = of_one.set_index("label")[known]
         caption = (
-            f"2AFC on {name}, mean over images: how often a metric's D is smaller for the less "
-            "distorted of two images; in the columns of geometry, for the less deformed of two "
-            "images whose appearance was changed until both had the same MSE. 1: always; 0.5: "
-            "chance; 0: never."
+            f"2AFC on {name}, mean over images. 2AFC is how often a metric's D is smaller for "
+            "the less distorted of two images. In the columns of geometry, that is the less "
+            "deformed one, and changes of appearance give both images the same MSE. 1: always; "
+            "0.5: chance; 0: never."
         )
         yield Drawing(
             f"perception-{file_name(str(name))}",

@@ -1,5 +1,6 @@
 """Figures of runs."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 
 from bench.analysis.plots.saving import write_figure
 
-LABEL_COLORS = "tab10"
+LABEL_COLORS, COLORS = "tab10", 10  # classes beyond the tenth take the colours again
+ENTRY, ENTRY_WIDTH = 36, 3.5  # characters in a line of the legend of contours, and inches
 LEGEND = "; red: errors of landmarks"
 NEAR = 1.0  # voxels from the plane that is shown
 
@@ -36,6 +38,7 @@ def draw_registration(
     displacement: np.ndarray,
     title: str,
     landmarks: Points | None = None,
+    names: Sequence[str] = (),
 ) -> None:
     """Draws one registered pair: images with label contours, deformation grid, signed Jacobian.
 
@@ -49,21 +52,23 @@ def draw_registration(
         displacement: (D, *S), voxels.
         title: Written above.
         landmarks: Drawn on the grid; None without.
+        names: Of the classes, background first; needed with labels.
     """
     from matplotlib.figure import Figure
 
     place = plane_to_show(images[1], labels[1])
     shown = [image[(slice(None), *place)] for image in images]
     contours = [None if label is None else label[place] for label in labels]
-    figure = Figure(figsize=(15, 3.2), layout="constrained")
+    figure = Figure(figsize=(15, 3.4), layout="constrained")
     axes = figure.subplots(1, 5)
-    names = ("moving", "fixed", "warped (solid), fixed (dotted)")
+    titles = ("moving", "fixed", "warped (solid), fixed (dotted)")
     brightest = max(float(shown[1].max()), 1e-6)
-    for axis, name, image, label in zip(axes, names, shown, contours, strict=False):
+    for axis, what, image, label in zip(axes, titles, shown, contours, strict=False):
         draw_image(axis, image, 0, brightest)
-        axis.set_title(name)
+        axis.set_title(what)
         draw_contours(axis, label, "solid")
     draw_contours(axes[2], contours[1], "dotted")
+    name_contours(figure, contours, names)
     draw_grid(axes[3], displacement[(slice(0, 2), *place)])
     draw_landmarks(axes[3], landmarks, place)
     axes[3].set_title(f"grid{LEGEND}" if landmarks else "deformation grid")
@@ -106,6 +111,7 @@ def draw_image(axis: Any, plane: np.ndarray, darkest: float, brightest: float) -
 
 
 def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
+    """Draws the contour of each class of a plane (H, W) but the background; nothing for None."""
     from matplotlib import colormaps
 
     if labels is None:
@@ -115,10 +121,35 @@ def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
         axis.contour(
             (labels == label).T,
             levels=[0.5],
-            colors=[colors(int(label - 1) % 10)],
+            colors=[colors(int(label - 1) % COLORS)],
             linewidths=0.9,
             linestyles=style,
         )
+
+
+def name_contours(figure: Any, planes: Sequence[np.ndarray | None], names: Sequence[str]) -> None:
+    """Writes the names of the classes with contours below a figure; one entry for each colour.
+
+    Args:
+        figure: Laid out by matplotlib's constrained layout.
+        planes: Label maps (H, W) whose contours are drawn, or None.
+        names: Of the classes, background first.
+    """
+    from matplotlib import colormaps
+    from matplotlib.lines import Line2D
+
+    colors = colormaps[LABEL_COLORS]
+    drawn = {label for plane in planes if plane is not None for label in np.unique(plane).tolist()}
+    of_color: dict[int, list[str]] = {}
+    for label in sorted(drawn - {0}):
+        of_color.setdefault((label - 1) % COLORS, []).append(names[label])
+    entries = [
+        Line2D([], [], color=colors(color), label=textwrap.fill(", ".join(classes), ENTRY))
+        for color, classes in of_color.items()
+    ]
+    if entries:
+        columns = max(1, min(len(entries), int(figure.get_figwidth() / ENTRY_WIDTH)))
+        figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def draw_grid(axis: Any, displacement: np.ndarray, lines: int = 28) -> None:

@@ -19,6 +19,7 @@ from bench.store.folder import SHOWN
 
 SECTION = "Synthesis"
 TITLE = 20  # characters a line of a column's title
+BAR = (0.05, 0.1, 0.07, 0.8)  # of the colour bar within the free place below the truth
 STRONGEST = 0.3  # of the range of the truth: a difference that is drawn in full colour
 
 
@@ -98,14 +99,15 @@ def outputs_panel(labels: Sequence[str], runs: Sequence[Planes]) -> Any:
     for (above, below), (label, plane) in zip(panels.T, columns.items(), strict=True):
         draw_image(above, plane, darkest, brightest)
         above.set_title("\n".join(textwrap.wrap(label, TITLE)), verticalalignment="bottom")
-        if label == "truth":
-            below.set_visible(False)
-        else:
-            _draw_difference(below, plane, first.truth)
+        if label != "truth":
+            drawn = _draw_difference(below, plane, first.truth)
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[], aspect="equal")
         panel.grid(visible=False)
         panel.spines[:].set_visible(False)
+    panels[1, -1].patch.set_visible(False)
+    bar = panels[1, -1].inset_axes(BAR)
+    figure.colorbar(drawn, cax=bar, extend="both", label="image − truth")
     panels[1, 0].set_ylabel("minus truth")
     return figure
 

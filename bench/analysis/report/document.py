@@ -46,12 +46,13 @@ CAPTIONS = {  # by the name of a drawing, or what begins it
 }
 BEGINNING = "# Results\n\nThis page is computed from the runs in ["
 READING = (
-    "Scores are means over test pairs ± standard deviation, seeds averaged first; each λ is chosen "
-    "on validation pairs, where a data set has some: {criterion}. Bold: best; underlined: second; "
-    "≈: not significantly different from the best. Significant means p < 0.05 in Wilcoxon's "
-    "signed-rank test over test pairs with Holm's correction, among metrics and, separately, "
-    "against methods that use no metric; intervals are 95 % bootstrap intervals over test pairs. "
-    "Times are comparable on one device only; the last section lists the devices."
+    "Scores are means over test pairs ± standard deviation, seeds averaged first. Where a data "
+    "set has validation pairs, they choose each λ: {criterion}. Bold: best; underlined: second; "
+    "≈: not significantly different from the best.\n\n"
+    "Significant means p < 0.05 in Wilcoxon's signed-rank test over test pairs. Holm's correction "
+    "covers the tests among metrics and, separately, those against methods that use no metric. "
+    "Intervals are 95 % bootstrap intervals over test pairs. Times are comparable on one device "
+    "only; the last section lists the devices."
 )
 
 

@@ -32,12 +32,12 @@ from bench.store.files import write_atomically
 BEGINNING = "# Perception: results\n\nThis page is computed from the runs in ["
 READING = (
     "[perception.md](perception.md) describes the tests and defines the scores. Scores are means "
-    "over images, seeds averaged first; intervals are 95 % bootstrap intervals over images."
+    "over images, seeds averaged first. Intervals are 95 % bootstrap intervals over images."
 )
 WITH_REGISTRATION = (
     "Registrations are compared at equal smoothness, see [results.md](results.md). The interval of "
-    "a rank correlation is a bootstrap over images and test pairs for this set of metrics; p is "
-    "the share of permutations of the metrics whose correlation is at least as far from 0."
+    "a rank correlation is a bootstrap over images and test pairs for this set of metrics. Its p "
+    "is the share of permutations of the metrics whose correlation is at least as far from 0."
 )
 
 

@@ -1,5 +1,6 @@
 """The figure of a run: one registered test pair."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from bench.pair import Pair
 from bench.spatial import warp
 
 
-def draw_pair(path: Path, pair: Pair, title: str) -> None:
+def draw_pair(path: Path, pair: Pair, title: str, names: Sequence[str]) -> None:
     """Draws a pair under its displacement: images, label contours, grid and Jacobian.
 
     Args:
         path: PNG file to write.
         pair: One pair.
         title: Written above.
+        names: Of the classes, background first; none without labels.
     """
     labels: list[np.ndarray | None] = [None, None, None]
     if pair.has_labels:
@@ -29,6 +31,7 @@ def draw_pair(path: Path, pair: Pair, title: str) -> None:
         displacement=pair.u[0].cpu().numpy(),
         title=title,
         landmarks=landmarks_of(pair),
+        names=names,
     )
 
 

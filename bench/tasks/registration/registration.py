@@ -244,4 +244,5 @@ class RegistrationJob:
         pair = read_pairs(self.dataset, [self.dataset.pairs("test")[number]], self.device)
         torch.manual_seed(derive_seed(self.seed, "test", *names[number]))
         u = self.method.register(pair, self.objective)
-        draw_pair(path, pair.at(u), f"{self.name}, {row['moving']} to {row['fixed']}")
+        title = f"{self.name}, {row['moving']} to {row['fixed']}"
+        draw_pair(path, pair.at(u), title, self.dataset.class_names)
