@@ -75,11 +75,11 @@ class Method(Protocol):
     added to its arguments. `uses` in the section lists what the method needs of `metric` and
     `regularizer`; what it does not list is no part of a run's identity.
 
-    Optional: `needs` names what `uses` must list; `batch` is how many pairs it wants at once in
-    tests; `connect(setup)` is called once when it is built; `accepts(objective)` and
-    `supports(ndim, channels, labels)` say why it cannot work, or None; `inverse(pair, objective)`
-    gives the inverse displacements, and `seconds(pair)` how long it took where that is not to be
-    measured here.
+    Optional: `needs` names what `uses` must list; `batch`, a key of the section, is how many pairs
+    it wants at once in tests; `connect(setup)` is called once when it is built;
+    `accepts(objective)` and `supports(ndim, channels, labels)` say why it cannot work, or None;
+    `inverse(pair, objective)` gives the inverse displacements, and `seconds(pair)` how long it took
+    where that is not to be measured here.
     """
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:

@@ -22,7 +22,7 @@ from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores import registry
 from bench.scores.registry import score_of
-from bench.scores.summary import summarize, validation_means
+from bench.scores.summary import batch_of, summarize, validation_means
 from bench.store.environment import environment
 from bench.store.files import write_atomically, write_csv
 from bench.store.folder import (
@@ -210,27 +210,31 @@ def _test(run: Run, task: Task, job: Job, progress: Progress) -> dict[str, Any]:
     for name in tables:
         write_csv(folder.file(name), rows[name])
     job.draw(folder.file(FIGURE), cases)
+    batch = batch_of(run.setup.experiment.config)
     return {
         "tables": tables,
         "scores": {
-            **_summary([case.scores for case in cases], rows[task.tables[0]]),
-            **getattr(job, "over_cases", lambda cases: {})(cases),
+            **_summary([case.scores for case in cases], rows[task.tables[0]], batch),
+            **job.over_cases(cases),
         },
-        "scores_before": _summary([case.before for case in cases], rows[task.tables[0]]),
+        "scores_before": _summary([case.before for case in cases], rows[task.tables[0]], batch),
         "data": run.setup.dataset.fingerprint,
         **job.facts,
     }
 
 
-def _summary(scores: Sequence[Mapping[str, float]], rows: Sequence[Row]) -> dict[str, Any]:
+def _summary(
+    scores: Sequence[Mapping[str, float]], rows: Sequence[Row], batch: int
+) -> dict[str, Any]:
     """Means over cases; with intervals, for which pairs that share subjects are drawn together.
 
     Args:
         scores: Of each case.
         rows: Of the first table, which say what pairs the cases are.
+        batch: Pairs that are registered at once.
     """
     names = list(dict.fromkeys(name for row in scores for name in row))
-    summary = summarize(scores, names)
+    summary = summarize(scores, names, batch)
     with_interval = [name for name in names if score_of(name).has_interval]
     if with_interval:
         clusters = cluster_pairs([row["moving"] for row in rows], [row["fixed"] for row in rows])

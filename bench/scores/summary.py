@@ -29,42 +29,40 @@ def validation_means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return means
 
 
-def are_shared(seconds: np.ndarray) -> bool:
-    """Whether pairs share their time: a method that registers several at once gives each the mean.
-
-    Two clocked times are hardly ever equal; in batches, at most every other time is a new one.
-    Times of 0 are those of pairs that are not registered.
+def batch_of(config: Mapping[str, Any]) -> int:
+    """How many pairs a run registers at once in its test, as its configuration says.
 
     Args:
-        seconds: (n,) of each pair.
+        config: Its resolved configuration.
     """
-    several = len(seconds) > 1 and bool(np.any(seconds))
-    return several and len(np.unique(seconds)) <= (len(seconds) + 1) // 2
+    return int(config["model"].get("batch", 1))
 
 
-def deviation(name: str, values: np.ndarray) -> float | None:
+def deviation(name: str, values: np.ndarray, batch: int = 1) -> float | None:
     """Standard deviation (ddof 1) of a score.
 
     Args:
         name: The score's.
         values: (n,) finite values.
+        batch: Pairs that are registered at once: each of them records the mean of their seconds.
 
     Returns:
         None if there are fewer than two values, or if they are seconds that pairs share.
     """
-    if len(values) < 2 or (score_of(name).kind == "cost" and are_shared(values)):
+    if len(values) < 2 or (score_of(name).kind == "cost" and batch > 1):
         return None
     return float(values.std(ddof=1))
 
 
 def summarize(
-    rows: Sequence[Mapping[str, float]], names: Sequence[str]
+    rows: Sequence[Mapping[str, float]], names: Sequence[str], batch: int = 1
 ) -> dict[str, dict[str, Any]]:
     """Mean, standard deviation and count of each score over pairs, leaving out NaN.
 
     Args:
         rows: One mapping per pair; a missing score counts as NaN.
         names: Scores to summarize.
+        batch: Pairs that are registered at once, see `deviation`.
 
     Returns:
         `{name: {"mean", "std", "n"}}`; mean and std are None where n is 0, std (ddof 1) is
@@ -78,7 +76,7 @@ def summarize(
         score = score_of(name)
         table[name] = {
             "mean": float(values.mean()) if len(values) else None,
-            "std": deviation(name, values),
+            "std": deviation(name, values, batch),
             "n": len(values),
         }
         if score.quantile is not None and score.quantile_name is not None:

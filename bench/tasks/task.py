@@ -70,6 +70,9 @@ class Job(Protocol):
             known: Cases of an earlier start, which are left out.
         """
 
+    def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
+        """Scores of all test cases together, as summaries have them; empty if there are none."""
+
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the figure of the run."""
 

@@ -46,12 +46,15 @@ def test_scores_are_means_over_pairs_of_means_over_seeds(stored):
     assert own["training_seconds"] == 200
 
 
-@pytest.mark.parametrize(
-    ("seconds", "deviation"),
-    [([1.0, 2.0, 4.0, 5.0], np.std([1, 2, 4, 5], ddof=1)), ([1.5, 1.5, 4.5, 4.5], np.nan)],
-)
-def test_time_that_pairs_of_a_batch_share_has_no_deviation(tmp_path, seconds, deviation):
-    write_run(tmp_path, config(), [0.1, 0.2, 0.3, 0.4], seconds=seconds)
+SPREAD = np.std([1, 2, 4, 5], ddof=1)
+
+
+@pytest.mark.parametrize(("batch", "deviation"), [(None, SPREAD), (1, SPREAD), (2, np.nan)])
+def test_time_that_pairs_of_a_batch_share_has_no_deviation(tmp_path, batch, deviation):
+    settings = config()
+    if batch is not None:
+        settings["model"]["batch"] = batch
+    write_run(tmp_path, settings, [0.1, 0.2, 0.3, 0.4], seconds=[1.0, 2.0, 4.0, 5.0])
     own = by_label(result_rows(compare(read_records(tmp_path))[0])).loc["ncc"]
     assert own["seconds"] == 3
     assert own["seconds_std"] == pytest.approx(deviation, nan_ok=True)

@@ -279,6 +279,9 @@ class BrightnessJob:
             scores = {"brightness": float(image.mean()), "contrast": float(image.std())}
             yield TestCase({"cases.csv": [{"subject": subject, **scores}]}, scores)
 
+    def over_cases(self, cases):
+        return {}
+
     def draw(self, path: Path, cases) -> None:
         figure = Figure()
         figure.subplots().plot([case.scores["brightness"] for case in cases])

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conf_options import compose
 from scipy import ndimage
 
 from bench.scores import smoothness
@@ -24,7 +25,7 @@ from bench.scores.smoothness import (
     sdlogj,
     sdlogj_positive,
 )
-from bench.scores.summary import are_shared, summarize, validation_means
+from bench.scores.summary import batch_of, summarize, validation_means
 from bench.spatial import integrate
 from bench.tasks.registration.testing import label_maps
 
@@ -349,18 +350,14 @@ def test_lost_class_is_counted_beside_the_distance_that_it_leaves():
     assert absent["hd95_left_out"] == 0
 
 
-def test_times_of_batches_have_no_deviation():
-    clocked = [{"seconds": value, "folding": 0.0} for value in (1.0, 2.0, 3.0)]
-    assert summarize(clocked, ["seconds"])["seconds"]["std"] == 1
-    batches = [{"seconds": value, "folding": 0.0} for value in (2.0, 2.0, 3.0)]
-    table = summarize(batches, ["seconds", "folding"])
-    assert table["seconds"] == {"mean": pytest.approx(7 / 3), "std": None, "n": 3}
-    assert table["folding"]["std"] == 0
+def test_times_that_a_batch_shares_have_no_deviation():
+    rows = [{"seconds": value, "folding": value} for value in (1.0, 2.0, 3.0)]
+    assert summarize(rows, ["seconds"])["seconds"]["std"] == 1
+    table = summarize(rows, ["seconds", "folding"], batch=2)
+    assert table["seconds"] == {"mean": 2, "std": None, "n": 3}
+    assert table["folding"]["std"] == 1
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shared"),
-    [([2.0], False), ([2.0, 2.0], True), ([1.0, 2.0, 3.0, 3.0], False), ([1.0, 1.0, 2.0], True)],
-)
-def test_pairs_share_a_time_if_most_times_occur_twice(seconds, shared):
-    assert are_shared(np.array(seconds)) == shared
+@pytest.mark.parametrize(("overrides", "batch"), [([], 1), (["model=direct", "model.batch=4"], 4)])
+def test_batch_is_that_of_the_configuration(overrides, batch):
+    assert batch_of(compose(overrides)) == batch

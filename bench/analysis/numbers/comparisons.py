@@ -21,6 +21,7 @@ from bench.config.commands import BENCH
 from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
+from bench.scores.summary import batch_of
 from bench.store.folder import CLASSES, HISTORY, ROBUSTNESS
 
 KEY = ["moving", "fixed"]
@@ -42,6 +43,7 @@ class Entry:
         robustness: Rows per seed, corruption, level and test pair; empty without such tests.
         path: Means over seeds for every λ, ascending: `weight`, `seeds`, `val_dice`,
             `val_folding`, and the test scores.
+        batch: Most pairs that one of the chosen runs registered at once.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Entry:
     histories: pd.DataFrame
     robustness: pd.DataFrame
     path: pd.DataFrame
+    batch: int
 
     @property
     def is_reference(self) -> bool:
@@ -266,6 +269,7 @@ def _entry(
         rows(records.table(HISTORY)),
         rows(records.table(ROBUSTNESS)),
         _path(alike),
+        max(batch_of(records.configs[run]) for run in seeds),
     )
 
 

@@ -40,7 +40,8 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     gained = gains(comparison)
     columns = {name: comparison.scores(name) for name in SCORES}
     for entry in comparison.entries:
-        scores = _scores({name: columns[name][entry.label] for name in SCORES}, lead, bootstrap)
+        ours = {name: columns[name][entry.label] for name in SCORES}
+        scores = _scores(ours, lead, bootstrap, entry.batch)
         rows.append({**_facts(comparison, entry), **gained.loc[entry.label], **scores})
     frame = pd.DataFrame(rows)
     frame["difference"] = frame["dice_published"] - frame["published"]
@@ -71,11 +72,13 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _scores(columns: dict[str, pd.Series], lead: str, bootstrap: Bootstrap) -> dict[str, float]:
+def _scores(
+    columns: dict[str, pd.Series], lead: str, bootstrap: Bootstrap, batch: int = 1
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, column in columns.items():
         values = column.dropna().to_numpy()
-        std = deviation(name, values)
+        std = deviation(name, values, batch)
         low, high = bootstrap.interval(column.to_numpy())
         found |= {
             name: float(values.mean()) if len(values) else math.nan,

@@ -191,6 +191,10 @@ class PerceptionJob:
                     "levels"
                 )
 
+    def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
+        """No score is of several cases."""
+        return {}
+
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the first image at the strongest levels, the scores, and D along the path."""
         reference, _ = self._read(self.members[0])

@@ -235,6 +235,10 @@ class RegistrationJob:
             landmarks = counted(outside, "landmark")
             print(f"{self.name}: {landmarks} {lie} outside the images and do not count")
 
+    def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
+        """No score is of several cases."""
+        return {}
+
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the test pair of median Dice; the first without labels."""
         order = sorted(range(len(cases)), key=lambda i: cases[i].scores.get("dice", 0.0))

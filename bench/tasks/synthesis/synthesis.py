@@ -206,6 +206,10 @@ class SynthesisJob:
     def _made(self, shown: Shown) -> torch.Tensor:
         return synthesize(self.network, shown.input, self.precision)
 
+    def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
+        """No score is of several cases."""
+        return {}
+
     def draw(self, path: Path, cases: Sequence[TestCase]) -> None:
         """Draws the first test image, and keeps what it shows for the panel of a report."""
         shown = self._read(self.dataset.members("test")[0])
