@@ -33,7 +33,7 @@ class Commands(TyperGroup):
             raise BenchError(explain(error)) from error
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help=__doc__)
+app = typer.Typer(cls=Commands, no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command()(doctor)

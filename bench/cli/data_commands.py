@@ -1,4 +1,4 @@
-"""`{BENCH} data`: list, prepare, check and preview data sets."""
+"""`python -m bench data`: list, prepare, check and preview data sets."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ from bench.data.setup import make_source
 from bench.errors import BenchError, ConfigError, DataError, counted
 from bench.store.escaping import for_rich
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(no_args_is_help=True, help="List, prepare, check and preview data sets.")
 
 Name = Annotated[
     str,

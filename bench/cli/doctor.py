@@ -134,7 +134,7 @@ def _datasets() -> Iterator[tuple[str, str]]:
             missing.append(f"{name} (in {section['root']})")
     yield "data ready", ", ".join(ready)
     yield "data missing", ", ".join(missing) or "none"
-    yield "your own data", f"{', '.join(yours)}: by dataset.root=DIR"
+    yield "your data", f"{', '.join(yours)}: by dataset.root=DIR"
 
 
 def _mode() -> str:

@@ -1,4 +1,4 @@
-"""`{BENCH} runs`: list, show, delete and reset runs."""
+"""`python -m bench runs`: list, show, delete and reset runs."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,11 @@ from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
 from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
 
-app = typer.Typer(invoke_without_command=True, no_args_is_help=False, help=__doc__)
+app = typer.Typer(
+    invoke_without_command=True,
+    no_args_is_help=False,
+    help="List, show, delete and reset runs.",
+)
 
 
 class Format(StrEnum):

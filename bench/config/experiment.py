@@ -271,5 +271,5 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     if of_suite is not None and task["name"] != of_suite[1]:
         raise ConfigError(
             f"task.name={task['name']}: {task['_target_']} is the task {of_suite[1]}. Leave "
-            "task.name out; it names a task of your own, of another task._target_."
+            "task.name out; it names a task that you wrote, with another task._target_."
         )

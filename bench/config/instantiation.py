@@ -31,6 +31,6 @@ def build(section: dict[str, Any], where: str, **further: Any) -> Any:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(
             f"{where}._target_={section.get('_target_')}: cannot be built ({reason}). Name an "
-            "importable class (PYTHONPATH=FOLDER makes your own files importable) and give its "
+            "importable class (PYTHONPATH=FOLDER makes your files importable) and give its "
             f"arguments in conf/{where.partition('.')[0]}/."
         ) from error

@@ -152,7 +152,7 @@ SYNTHESIS: dict[str, Score] = {  # of the task synthesis, besides Dice
             "dice_truth",
             "Dice on the truth",
             digits=3,
-            description="Dice of the segmenter's labels of the true image: what there is to lose",
+            description="Dice of the segmenter's labels of the true image, for comparison",
             has_before=False,
         ),
     )

@@ -272,7 +272,7 @@ class Folder:
         return last
 
     def remove(self) -> None:
-        """Deletes the run, and what there is of it being run anew.
+        """Deletes the run, and the files of a rerun in progress.
 
         Raises:
             Busy: If a process holds it.

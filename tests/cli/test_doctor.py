@@ -77,7 +77,7 @@ def test_data_sets_are_ready_when_their_files_are_there(place: Path) -> None:
     lines = found(Path("results"))
     assert lines["data ready"] == "demo (70 subjects), demo3d (28 subjects)"
     assert "hippocampus (in datasets/hippocampus)" in lines["data missing"].split(", ")
-    assert lines["your own data"].startswith("nifti, ")
+    assert lines["your data"].startswith("nifti, ")
     root = place / "datasets" / "hippocampus"
     training = []
     for number in range(8):

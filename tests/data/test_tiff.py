@@ -139,7 +139,7 @@ def test_volumes_have_channels_along_axis_c(path, axes):
         (
             np.stack([VOLUME, VOLUME]),
             {"imagej": True, "metadata": {"axes": "TZYX"}},
-            "has the axes TZYX of lengths .*Save each time point as its own file",
+            "has the axes TZYX of lengths .*Save each time point as a separate file",
         ),
     ],
 )

@@ -99,6 +99,14 @@ def test_check_compares_the_data_with_the_window_of_the_chosen_metric(
         assert "metric=ncc" not in outcome.out, choice
 
 
+@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["runs", "--help"]])
+def test_help_begins_with_what_the_commands_do(words: list[str], bench: Command) -> None:
+    shown = " ".join(bench(*words).out.split())
+    purpose = {"data": "List, prepare, check and preview data sets.", "runs": "List, show, delete"}
+    assert purpose.get(words[0], "Commands on results and data sets.") in shown
+    assert "{" not in shown
+
+
 def test_unknown_data_set_is_told_with_those_known(bench: Command) -> None:
     outcome = bench("data", "check", "brian")
     assert outcome.line.startswith("Unknown dataset 'brian'. Known: brain, demo, demo3d, ")
@@ -188,7 +196,7 @@ def test_clone_is_named_by_an_option(tmp_path: Path, bench: Command) -> None:
 
 def test_own_data_are_told_how_to_be_laid_out(bench: Command) -> None:
     line = bench("data", "prepare", "nifti").line
-    assert "holds your own files. Lay them out as datasets/nifti/README.md says" in line
+    assert "holds your files. Lay them out as datasets/nifti/README.md says" in line
 
 
 def test_embedded_data_need_no_preparation(bench: Command) -> None:

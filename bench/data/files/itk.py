@@ -97,8 +97,8 @@ def _read_series(folder: Path) -> Any:
     series = reader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
         raise DataError(
-            f"{folder}: holds {len(series)} DICOM series; one is needed. Put each series into its "
-            "own folder."
+            f"{folder}: holds {len(series)} DICOM series; one is needed. Put each series into "
+            "a separate folder."
         )
     names = reader.GetGDCMSeriesFileNames(str(folder), series[0])
     if len(names) == 1:

@@ -340,7 +340,7 @@ def _layout(file: Any, path: Path) -> tuple[Sequence[Any], tuple[int, ...], str]
     if not {"Y", "X"} <= set(axes) or len(pages) > 1 or {"C", "S"} <= set(axes):
         raise DataError(
             f"{path}: has the axes {names[1:]} of lengths {series[0].shape}; a stack of 2D pages "
-            "is needed. Save each time point as its own file."
+            "is needed. Save each time point as a separate file."
         )
     check_count(file, path)
     return series, tuple(n for n, _ in kept), axes

@@ -69,7 +69,7 @@ def obtain(
     """
     if source.root is None:
         raise DataError(
-            f"dataset {source.name} holds your own files. Lay them out as {readme(source.name)} "
+            f"dataset {source.name} holds your files. Lay them out as {readme(source.name)} "
             f"says, then run `{BENCH} data check {source.name} --root DIR`."
         )
     if clone is not None and (archive is not None or "clone" not in about):
