@@ -1,6 +1,7 @@
 """The task of changes from the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import nibabel
@@ -52,7 +53,15 @@ def test_changes_are_mapped_judged_and_recorded(
         assert min(values) <= score["low"] <= score["mean"] <= score["high"] <= max(values)
     assert set(summary["scores_before"]) >= {"auc", "ap", "auc_intensity"}
     assert "auc_jacobian" not in summary["scores_before"]
-    assert "Li and Wyatt" in outcome.out
+    shown = [line.split("│")[1].strip(" ↑↓") for line in outcome.out.splitlines() if "│" in line]
+    of_change = [title for title in shown if title.startswith(("A", "F"))]
+    assert of_change == [
+        *("Folding", "AUC", "AP", "AUC (relative to controls)", "AUC (intensity difference)"),
+        *("AUC (Li and Wyatt)", "AUC (Jacobian)", "Found at 1 false", "AUC (pooled)"),
+        "AP (pooled)",
+    ]
+    assert re.search(r"^pooled: over \d+ voxels of all test pairs$", outcome.out, re.MULTILINE)
+    assert f"further scores: {folder / 'summary.json'}" in outcome.out
     assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
     once = numbers(summary)
 
@@ -203,16 +212,46 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
         out = tmp_path / task
         outcome = bench("changes", str(only_run(results)), *files, "--out", str(out))
         assert (outcome.code, outcome.err) == (0, "")
+        said = r"image0 to changed: D [^,]+ to \S+, \S+% folded, SD log J \S+; .*: change.nii.gz, "
+        assert re.match(said, outcome.out)
+        assert ("note: the run judges voxels with a label" in outcome.out) == (task == "changes")
         names = ["change", *(f"change_{one}" for one in ("intensity", "jacobian", "li_wyatt"))]
-        names.append("change_one_direction")
-        assert sorted(path.name for path in out.iterdir()) == [f"{n}.nii.gz" for n in names]
+        names += ["change_one_direction", "warped"]
+        written = [*(f"{name}.nii.gz" for name in names), "origin.json"]
+        assert sorted(path.name for path in out.iterdir()) == sorted(written)
+        registered = tmp_path / f"{task}-registered"
+        if task == "registration":
+            run_of_it = str(only_run(results))
+            assert bench("register", run_of_it, *files, "--out", str(registered)).code == 0
+            first, second = (p / "warped.nii.gz" for p in (out, registered))
+            assert first.read_bytes() == second.read_bytes()
         found = nibabel.load(out / "change.nii.gz")
         assert found.shape == changed.shape
         mask = np.zeros(changed.shape, bool)
         mask[4:8, 5:9, 3:6] = True
         assert area_under_roc(found.get_fdata().ravel(), mask.ravel()) > 0.8
-    line = bench("changes", str(only_run(results)), *files[:2], "--fixed", "b", "--out", "c").line
+    name = str(only_run(results))
+    line = bench("changes", name, *files[:2], "--fixed", "b", "--out", "c").line
     assert line == "--fixed b: no such file."
+    other = tmp_path / "registration"
+    line = bench("changes", name, *files, "--out", str(other)).line
+    assert line.startswith(f"--out {other}: holds files of another run (run nifti-mse-direct-10-")
+
+    table = root / "pairs.csv"
+    table.write_text(
+        "moving,fixed,labels,fixed_labels\nimage0.nii.gz,changed.nii.gz,labels0.nii.gz,labels0.nii.gz"
+    )
+    many = tmp_path / "many"
+    outcome = bench("changes", name, "--csv", str(table), "--out", str(many))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert ", Dice 1 to " in outcome.out
+    assert "note:" not in outcome.out
+    maps = [p / "change.nii.gz" for p in (out, many / "image0_to_changed")]
+    whole, judged = (nibabel.load(path).get_fdata() for path in maps)
+    labelled = nibabel.load(root / "labels0.nii.gz").get_fdata() > 0
+    np.testing.assert_array_equal(judged[labelled], whole[labelled])
+    assert set(judged[~labelled]) == {whole[labelled].min()}
+    assert len(np.unique(whole[~labelled])) > 1
 
 
 def test_new_pictures_are_mapped_pixel_by_pixel(
@@ -230,7 +269,7 @@ def test_new_pictures_are_mapped_pixel_by_pixel(
     (root / "subjects.csv").write_text("image,split\na.png,test\nb.png,test\n")
     settings = ["dataset=nifti", f"dataset.root={root}", "dataset.ndim=2", "metric=mse"]
     settings += ["regularizer.weight=10", "trainer.progress=false", "tracker=none", "model=direct"]
-    task = ["task=changes", "task.within=null", "dataset.insert=null"]
+    task = ["task=changes", "task.within=foreground", "dataset.insert=null"]
     outcome = run(*settings, *FEW, *task, at(empty_results))
     assert outcome.code == 0, outcome.err
     files = ["--moving", str(root / "a.png"), "--fixed", str(root / "changed.png")]
@@ -239,18 +278,27 @@ def test_new_pictures_are_mapped_pixel_by_pixel(
     assert (outcome.code, outcome.err) == (0, "")
     found = tifffile.imread(out / "change.tif")
     assert found.shape == plain.shape
-    assert len(list(out.iterdir())) == 5
+    assert len(list(out.iterdir())) == 7
+    assert "note:" not in outcome.out
     mask = changed != plain
     assert area_under_roc(found.ravel(), mask.ravel()) > 0.9
+    least = changed == changed.min()
+    assert set(found[least]) == {found.min()}
 
 
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
     for option, said in (
         ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
-        ("task.components=[appear]", "task.components=['appear']: are of a class. Name it by"),
+        (
+            "task.components=[appear]",
+            "task.components=['appear']: selects connected components of a class.",
+        ),
         ("task.controls=0", "task.controls=0: must be a whole number of at least 1, or null."),
-        ("task.change=tumour", "task.change=tumour: is no class of dataset=demo. Known: CSF"),
+        (
+            "task.change=tumour",
+            "task.change=tumour: dataset=demo has no class of this name. Known: CSF",
+        ),
     ):
         line = run(*BASE, "model=identity", "task=changes", option, at(empty_results)).line
         assert line.startswith(said)

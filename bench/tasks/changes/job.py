@@ -59,7 +59,8 @@ class ChangesJob(RegistrationJob):
         parts: What the registration is made of.
         both_directions: As of `Changes`.
         truth: What maps are judged by.
-        controls: Subjects that say what is usual at a place; without any nothing does.
+        controls: Subjects over whose maps the map relative to controls takes the mean; without
+            any there is no such map.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ class ChangesJob(RegistrationJob):
                 yield case
         if not judged:
             print(
-                f"{self.name}: no test pair has a mask of change, so there is no AUC. "
-                "dataset.insert makes changes, task.change names a class that is one"
+                f"{self.name}: no test pair has a mask of change, so there is no AUC. Simulate "
+                "changes with dataset.insert, or name a class of the labels with task.change"
             )
 
     def _tested(self, pair: Pair, done: Collection[tuple[str, str]]) -> Iterator[TestCase]:
@@ -257,10 +258,15 @@ def _is_judged(case: TestCase) -> bool:
 
 
 def untested_job(setup: Setup, parts: Parts) -> ChangesJob:
-    """A job that maps changes of any pairs, and judges none.
+    """A job that maps changes of any pairs, as a run did if it was of this task, and judges none.
 
     Args:
         setup: The experiment and its data, which need not be at hand.
         parts: What the registration is made of.
     """
-    return ChangesJob(setup, parts, True, Truth(setup.dataset))
+    task = setup.experiment.config.get("task", {})
+    if task.get("name") != "changes":
+        return ChangesJob(setup, parts, True, Truth(setup.dataset))
+    return ChangesJob(
+        setup, parts, task["both_directions"], Truth(setup.dataset, task.get("within"))
+    )
