@@ -25,6 +25,10 @@ from bench.store.folder import FIGURE, PAIRS, REGISTRATION, SUMMARY
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen
+NO_TRUTH = (
+    "no test pair has a known change, so there is no AUC. Simulate changes with dataset.insert, "
+    "or name a class of the labels with task.change"
+)
 VARIATIONAL = "model=variational"  # learns from few metrics
 
 
@@ -106,6 +110,9 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
         console.print(f"pooled: over {voxels} voxels of all test {noun}", soft_wrap=True)
     if not all(score.is_printed for score in scores):
         console.print(for_rich(f"further scores: {folder / SUMMARY}"), soft_wrap=True)
+    areas = [value["mean"] for name, value in of_after.items() if name.startswith("auc")]
+    if summary.get("task") == "changes" and not any(area is not None for area in areas):
+        console.print(f"note: {NO_TRUTH}", soft_wrap=True)
     console.print(for_rich(f"figure: {folder / FIGURE}"), soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import nibabel
@@ -17,6 +18,7 @@ from bench.store.folder import Folder
 
 from .conftest import (
     DEMO,
+    ROOT,
     Command,
     at,
     numbers,
@@ -108,12 +110,22 @@ def test_report_has_tables_curves_and_maps_of_changes(
     results: Path, run: Command, bench: Command, tmp_path: Path
 ) -> None:
     sweep = ["seed=0,1", "task.controls=null", "regularizer.weight=1,4"]
+    controls = ["seed=0", "task.controls=1,2", "regularizer.weight=4"]
+    assert run("-m", *DIRECT, *controls, at(results)).code == 0
     outcome = run("-m", *DIRECT, *sweep, at(results))
     assert outcome.code == 0, outcome.err
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report), "--published").code == 0
-    of_weight, other = read_rows(report / "tables" / "changes.csv")
+    of_weight, other, *relative = read_rows(report / "tables" / "changes.csv")
     assert (of_weight["label"], other["label"]) == ("mse, λ = 1", "mse, λ = 4")
+    assert [row["label"] for row in relative] == [
+        f"mse, λ = 4, {n}" for n in ("1 control", "2 controls")
+    ]
+    assert all(
+        (row["auc"], row["auc_jacobian"], row["found_1"]) == ("", "", "") for row in relative
+    )
+    assert all(row["auc_relative"] and row["auc_pooled_relative"] for row in relative)
+    assert (other["auc_relative"], other["seeds"]) == ("", "2")
     folders = [folder for folder in run_folders(results) if "-1-seed" in folder.name]
     means = [read_summary(folder)["scores"]["auc"]["mean"] for folder in folders]
     assert len(means) == int(float(of_weight["seeds"])) == 2
@@ -135,14 +147,18 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert "| semantic | 0.81 | 0.88 |" in text
     page = (report / "index.html").read_text()
     assert 'id="section-changes"' in page
-    assert "of 3 other maps" in page
+    assert "of 9 other maps" in page
     compared = read_rows(report / "tables" / "changes_differences.csv")
-    labels = {"mse, λ = 1", "mse, λ = 4", "Jacobian of mse, λ = 1", "Jacobian of mse, λ = 4"}
+    methods = ("mse, λ = 1", "mse, λ = 4")
+    baselines = ("Jacobian of", "intensity difference after", "Li and Wyatt after")
+    labels = {*methods, *(f"{one} {method}" for one in baselines for method in methods)}
+    labels |= {f"{row['label']} relative to controls" for row in relative}
     assert {compared[0]["best"], *(row["other"] for row in compared)} == labels
+    assert len(compared) == len(labels) - 1
 
     tables, again = tmp_path / "tables", tmp_path / "again"
     exported = bench("export", "--results", str(results), "--out", str(tables))
-    assert "4 finished runs" in exported.out
+    assert "6 finished runs" in exported.out
     outcome = bench("report", "--results", str(tables), "--out", str(again))
     assert outcome.code == 0, outcome.err
     for first, second in zip(
@@ -152,8 +168,18 @@ def test_report_has_tables_curves_and_maps_of_changes(
     ):
         for name in ("label", "seeds", "pairs"):
             assert first[name] == second[name]
-        for name in ("auc", "auc_low", "auc_jacobian", "ap", "found_1"):
-            assert float(first[name]) == pytest.approx(float(second[name]), abs=1e-5)
+        for name in ("auc", "auc_low", "auc_jacobian", "ap", "found_1", "auc_relative"):
+            assert (first[name] or second[name]) == "" or float(first[name]) == pytest.approx(
+                float(second[name]), abs=1e-5
+            )
+        pooled = "ap_pooled" if first["ap_pooled"] else "ap_pooled_relative"
+        assert float(first[pooled]) == pytest.approx(float(second[pooled]), abs=1e-5)
+        if first["seeds"] == "1":  # the interval of several seeds needs their voxels
+            low = f"{pooled}_low"
+            assert float(first[low]) == pytest.approx(float(second[low]), abs=1e-5)
+    twice, once = tmp_path / "twice", (tables / "pooled.csv").read_bytes()
+    assert bench("export", "--results", str(tables), "--out", str(twice)).code == 0
+    assert (twice / "pooled.csv").read_bytes() == once
     (tables / "changes.csv").unlink()
     line = bench("report", "--results", str(tables), "--out", str(again)).line
     assert "changes.csv: is missing" in line
@@ -175,11 +201,17 @@ def test_without_a_truth_there_is_no_auc_and_a_line_says_so(
 ) -> None:
     outcome = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
     assert outcome.code == 0, outcome.err
-    assert "identity on demo: no test pair has a mask of change, so there is no AUC." in outcome.out
+    again = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
+    for printed in (outcome.out, again.out):
+        assert "note: no test pair has a known change, so there is no AUC." in printed
     assert not any("auc" in name for name in read_summary(only_run(results))["scores"])
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
-    assert "| demo | identity | – | 1 | 2 | – |" in (report / "tables" / "changes.md").read_text()
+    assert not (report / "tables" / "changes.md").exists()
+    page = (report / "index.html").read_text()
+    assert page.count("no change is known, so the maps of identity have no AUC") == 1
+    assert "A test pair on demo by identity: images, then maps" in page
+    assert "median AUC" not in page
 
 
 def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> None:
@@ -252,6 +284,29 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
     np.testing.assert_array_equal(judged[labelled], whole[labelled])
     assert set(judged[~labelled]) == {whole[labelled].min()}
     assert len(np.unique(whole[~labelled])) > 1
+
+
+def test_two_visits_are_mapped_as_the_documentation_says(
+    place: Path, call: Command, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "changes.md").read_text(encoding="utf-8")
+    section = page.partition("### Two visits of a patient\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    table, commands = ([line.strip() for line in block.splitlines()] for block in blocks)
+    for number in (1, 2):
+        write_volume(tmp_path / "scans" / f"visit{number}.nii.gz", subject(number)[0])
+    (tmp_path / "scans" / "subjects.csv").write_text("\n".join(table))
+    for line in commands:
+        meant = line.replace("DIR", str(tmp_path / "scans"))
+        if "RUN" in meant:
+            meant = meant.replace("RUN", only_run(place / "results").name)
+        fast = [*FEW, "tracker=none"] if "run.py" in meant else []
+        outcome = call(*shlex.split(meant), *fast)
+        assert (outcome.code, outcome.err) == (0, ""), meant
+        note = "note: no test pair has a known change"
+        assert (note in outcome.out) == ("run.py" in line)
+    assert outcome.out.startswith("visit1 to visit2: D ")
+    assert nibabel.load(place / "maps" / "change.nii.gz").shape == subject(1)[0].shape
 
 
 def test_new_pictures_are_mapped_pixel_by_pixel(

@@ -370,6 +370,33 @@ def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
     assert unscored.notes == plain.notes
 
 
+def test_intensities_of_another_range_than_the_runs_are_noted(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["plain"])
+    keep = ["dataset.intensity={policy: keep}", "model=identity", *SMALL]
+    registrar = Registrar(finished(root, *keep))
+    plain = nibabel.load(root / "image4.nii.gz").get_fdata()
+    files = {}
+    for name, factor in (("brighter", 4), ("darker", 0.1), ("alike", 1.2)):
+        image = (factor * plain).astype(np.float32)
+        files[name] = write_nifti(root / f"{name}.nii.gz", image, HEADERS["plain"])
+    pair = PairOfFiles(files["brighter"], files["darker"])
+    notes = registrar.register(pair, tmp_path / "out").notes
+    low, high = registrar.dataset.index["intensities"]
+    assert [note.partition(", those")[0] for note in notes] == [
+        f"normalized intensities of the {role} image run from {factor * plain.min():.3g} to "
+        f"{factor * plain.max():.3g}"
+        for role, factor in (("moving", 4), ("fixed", 0.1))
+    ]
+    assert all(f"test images from {low:.3g} to {high:.3g}; rescale" in note for note in notes)
+    pair = PairOfFiles(files["alike"], root / "image5.nii.gz")
+    assert registrar.register(pair, tmp_path / "alike").notes == []
+    normalized = Registrar(finished(root, "model=identity", *SMALL))
+    pair = PairOfFiles(files["brighter"], files["darker"])
+    assert normalized.register(pair, tmp_path / "normalized").notes == []
+
+
 def test_resampling_cuts_nothing_off(tmp_path: Path) -> None:
     """It may lose less than a voxel, which is not worth a note."""
     root = tmp_path / "data"

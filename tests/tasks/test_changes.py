@@ -228,7 +228,8 @@ def test_change_may_be_components_of_a_class(changed):
         (
             {"controls": 2, "change": "CSF"},
             Unsupported,
-            r"task.controls=2: dataset=demo has only 0 training subjects without CSF to take as controls. Add some, or set task.controls=null",
+            r"task.controls=2: dataset=demo has only 0 training subjects without CSF to take as "
+            r"controls. Add some, or set task.controls=null",
         ),
         (
             {"controls": 999},

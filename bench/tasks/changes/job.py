@@ -86,21 +86,13 @@ class ChangesJob(RegistrationJob):
         names = self.dataset.ids
         pairs = self.dataset.pairs("test")
         scored = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) in done]
-        judged = any(map(_is_judged, known))
         warm_up = isinstance(self.model, nn.Module)
         for batch in batches(pairs, self.method, scored):
             pair = read_pairs(self.dataset, batch, self.device)
             if warm_up:
                 register(self.method, pair, self.objective)  # a first pass takes longer
                 warm_up = False
-            for case in self._tested(pair, done):
-                judged = judged or _is_judged(case)
-                yield case
-        if not judged:
-            print(
-                f"{self.name}: no test pair has a mask of change, so there is no AUC. Simulate "
-                "changes with dataset.insert, or name a class of the labels with task.change"
-            )
+            yield from self._tested(pair, done)
 
     def _tested(self, pair: Pair, done: Collection[tuple[str, str]]) -> Iterator[TestCase]:
         """The cases of a batch of pairs that are not done."""
@@ -250,11 +242,6 @@ class ChangesJob(RegistrationJob):
             counted=counted,
             title=f"{self.name}, {row['moving']} to {row['fixed']}",
         )
-
-
-def _is_judged(case: TestCase) -> bool:
-    """Whether the pair had a mask of change."""
-    return any(name.startswith("auc") and math.isfinite(v) for name, v in case.scores.items())
 
 
 def untested_job(setup: Setup, parts: Parts) -> ChangesJob:
