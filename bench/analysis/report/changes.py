@@ -33,7 +33,7 @@ POOLED_BY_MAP = (
 )
 DIFFERENCES = (
     "Difference in AUC between the map with the largest one and each other map of all methods, "
-    "baselines included: means over the same test pairs with 95 % bootstrap intervals, and p of "
+    "baselines included, but not those of one direction: means over the same test pairs with 95 % bootstrap intervals, and p of "
     "Wilcoxon's signed-rank test with Holm's correction."
 )
 OF_METHOD = [
