@@ -5,11 +5,14 @@ for the fewest seconds takes the next step, so that whatever else the machine do
 Each way starts from the weights that the seed determines, the same where the networks are the same.
 `--way OVERRIDES`, given several times, chooses the ways; `published` is the published code's
 (benchmarks/baseline.py), with `trainer=paper`'s batch and learning rate. Validation and starting up
-are not in the seconds. A way whose last step is done keeps its scores. `--repeats` is the number of
-seeds. With `--clock processor` seconds are those of the processor, all cores together, which stay
-the same where other processes share it. All sets but the demo need BENCH_DATA.
+are not in the seconds, nor is the training of DeepSim's extractor, which all ways share: that of
+the first way, which `--results DIR` keeps. A way whose last step is done keeps its scores.
+`--repeats` is the number of seeds. With `--clock processor` seconds are those of the processor, all
+cores together, which stay the same where other processes share it. All sets but the demo need
+BENCH_DATA.
 """
 
+import copy
 import math
 import os
 import tempfile
@@ -24,9 +27,10 @@ import numpy as np
 import plain
 import tifffile
 import torch
-from baseline import Baseline
+from baseline import Baseline, Similarity, plain_activations
 from measure import synchronize
 from rich.table import Table
+from torch import Tensor, nn
 
 from bench.config.composition import compose
 from bench.config.experiment import Experiment
@@ -35,11 +39,12 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
 from bench.models.flow import displacement_of
+from bench.runs.extractors import obtain_extractors
 from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import sdlogj
 from bench.seeding import derive_seed
 from bench.spatial import warp
-from bench.tasks.registration.assembly import build_parts
+from bench.tasks.registration.assembly import Parts, build_parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.training.devices import make_fabric
 from bench.training.loop import FLUSH_EVERY, optimizer_step
@@ -52,7 +57,8 @@ DATASETS = {  # overrides, and the Dice values to which seconds are told
     "brain_slab": (["dataset=brain", "dataset.name=brain_slab"], (0.45, 0.5, 0.55)),
     "em_vnc": (["dataset=em_vnc", "dataset.shape=[512,512]"], (0.6, 0.65, 0.7)),
 }
-METRICS = {"mse": torch.nn.functional.mse_loss, "ncc": plain.ncc}
+PLAIN = {"mse": nn.functional.mse_loss, "ncc": plain.ncc}
+METRICS = (*PLAIN, "deepsim_seg")
 SHARES = (0.25, 0.5, 1.0)  # of the budget, at which the table tells Dice
 WAYS = ("trainer=short", PUBLISHED := "published")
 THEIRS = ("model=voxelmorph", "trainer=paper")
@@ -79,8 +85,12 @@ class Way(Protocol):
 class Ours:
     """A training of the suite by a trainer's preset, step by step."""
 
-    def __init__(self, setup: Setup, folder: Path) -> None:
-        job = RegistrationJob(setup, build_parts(setup))
+    def __init__(self, setup: Setup, extractors: Sequence[nn.Module], folder: Path) -> None:
+        parts = build_parts(setup)
+        for learner, extractor in zip(parts.learners, extractors, strict=True):
+            learner.network.load_state_dict(extractor.state_dict())
+            learner.network.eval().requires_grad_(False)
+        job = RegistrationJob(setup, parts)
         assert job.trainable is not None
         self.dataset, self.seed = setup.dataset, job.seed
         settings = setup.experiment.settings
@@ -115,14 +125,14 @@ class Published:
 
     done = False
 
-    def __init__(self, setup: Setup, metric: str, folder: Path, device: str) -> None:
+    def __init__(self, setup: Setup, similarity: Similarity, folder: Path, device: str) -> None:
         experiment, dataset = setup.experiment, setup.dataset
         training = RegistrationJob(setup, parts := build_parts(setup)).trainable.training
         settings = experiment.settings
         self.dataset, self.device = dataset, torch.device(device)
         self.baseline = Baseline(
             parts.model,
-            METRICS[metric],
+            similarity,
             experiment.weight,
             write_files(dataset, folder),
             order(training),
@@ -139,6 +149,22 @@ class Published:
 
     def scores(self, pairs: Sequence[tuple[int, int]]) -> dict[str, float]:
         return mean_scores(self.baseline.network.eval(), self.dataset, pairs, self.device)
+
+
+def straightforward(metric: str, parts: Parts, device: str) -> Similarity:
+    """The metric in the way of the published code, with the extractor of ours."""
+    if metric in PLAIN:
+        return PLAIN[metric]
+    (learner,) = parts.learners
+    levels = parts.objective.similarity.levels
+    network = copy.deepcopy(learner.network).to(device, memory_format=torch.contiguous_format)
+    plain_activations(network.eval().requires_grad_(False))
+
+    def deepsim(warped: Tensor, fixed: Tensor) -> Tensor:
+        both = network.features(warped), network.features(fixed)
+        return plain.deepsim(*([features[level] for level in levels] for features in both))
+
+    return deepsim
 
 
 def order(training: TrainingPairs) -> list[tuple[int, int]]:
@@ -166,7 +192,7 @@ def write_files(dataset: PreparedDataset, folder: Path) -> list[tuple[Path, Path
 
 @torch.no_grad()
 def mean_scores(
-    network: torch.nn.Module,
+    network: nn.Module,
     dataset: PreparedDataset,
     pairs: Sequence[tuple[int, int]],
     device: torch.device,
@@ -190,6 +216,7 @@ def measure(
     seconds: float = 600,
     ways: Sequence[str] = WAYS,
     clock: str = "wall",
+    results: Path | None = None,
 ) -> dict[str, Any]:
     """Curves of all ways, for the cases whose names ("ncc hippocampus") contain `chosen`.
 
@@ -200,6 +227,7 @@ def measure(
         seconds: Of training, for each way.
         ways: Overrides of each way of ours, separated by spaces, and `published`.
         clock: Of `CLOCKS`.
+        results: Where extractors are found and kept; None keeps none.
     """
     rows = []
     for metric, name in cases(chosen):
@@ -207,7 +235,7 @@ def measure(
         root = [] if name == "demo" else [f"dataset.root={os.environ['BENCH_DATA']}/{name}"]
         for seed in range(repeats):
             common = [*overrides, *root, f"metric={metric}", f"seed={seed}"]
-            curves = race(metric, common, ways, device, seconds, clock)
+            curves = race(metric, common, ways, device, seconds, clock, results)
             rows += [
                 {"case": f"{metric} {name}", "way": way, "seed": seed, "curve": curve}
                 for way, curve in curves.items()
@@ -233,24 +261,34 @@ def race(
     device: str,
     seconds: float,
     clock: str,
+    results: Path | None,
 ) -> dict[str, list[dict[str, float]]]:
     """The curve of each way, all under the same overrides besides."""
     with tempfile.TemporaryDirectory() as place:
-        shared = [*common, f"trainer.accelerator={device}", f"results_dir={place}"]
+        shared = [*common, f"trainer.accelerator={device}", f"results_dir={results or place}"]
+        shared += ["tracker=none", "trainer.progress=false"]
+        learning = build_parts(make_setup([*shared, *overrides_of(ways[0])]))
+        obtain_extractors(learning.learners)
+        extractors = [learner.network for learner in learning.learners]
         made: dict[str, Way] = {}
         for number, way in enumerate(ways):
             folder = Path(place) / str(number)
             folder.mkdir()
-            overrides = list(THEIRS) if way == PUBLISHED else way.split()
-            setup = make_setup([*shared, *overrides])
+            setup = make_setup([*shared, *overrides_of(way)])
             if way == PUBLISHED:
-                made[way] = Published(setup, metric, folder, device)
+                similarity = straightforward(metric, learning, device)
+                made[way] = Published(setup, similarity, folder, device)
             else:
-                made[way] = Ours(setup, folder)
+                made[way] = Ours(setup, extractors, folder)
         if device == "cpu":
             keep_freed_memory()
         pairs = evenly_spaced(setup.dataset.pairs("val"), PAIRS)
         return trained_in_turn(made, pairs, device, seconds, CLOCKS[clock])
+
+
+def overrides_of(way: str) -> list[str]:
+    """What a way sets."""
+    return list(THEIRS) if way == PUBLISHED else way.split()
 
 
 def make_setup(overrides: list[str]) -> Setup:

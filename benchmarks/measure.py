@@ -33,6 +33,7 @@ def parse_arguments(doc: str, suites: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600, help="of training, for convergence")
     parser.add_argument("--way", action="append", help="of training, for convergence; repeatable")
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--results", type=Path, help="keeps extractors, for convergence")
     parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
     return parser.parse_args()
 

@@ -1,6 +1,7 @@
 """The straightforward way to compute what the suite computes, for comparison."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +98,12 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
         for x in (first.float(), second.float())
     )
     return (first * second).sum(dim=1).mean()
+
+
+def deepsim(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    """1 - mean cosine of feature maps, mean over levels, with all gradients recorded."""
+    levels = zip(first, second, strict=True)
+    return 1 - torch.stack([cosine(*both) for both in levels]).mean()
 
 
 def warp(image: Tensor, u: Tensor) -> Tensor:

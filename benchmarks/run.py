@@ -3,12 +3,13 @@
     python benchmarks/run.py [--suite metrics|train|breakdown|ablation|direct|convergence|checksums]
                              [--device cpu|cuda] [--filter NAME] [--repeats N] [--json FILE]
                              [--seconds S] [--way OVERRIDES]... [--clock wall|processor]
+                             [--results DIR]
 
 `metrics`: each costly part, forward and backward, beside the straightforward formula and MONAI's.
 `train`: whole training steps beside those of the published code. `breakdown`: where their time
 goes. `ablation`: whole steps with and without each hand-made piece.
 `direct`: direct registration beside SyN, ConvexAdam and a plain loop, on real pairs.
-`convergence`: validation Dice against seconds of training; the last line's options are for it.
+`convergence`: validation Dice against seconds of training; the last lines' options are for it.
 `checksums`: what the checks of a cache cost of a start. Compare times within one table only.
 """
 
@@ -48,6 +49,7 @@ def main() -> None:
     race = {}
     if suite is convergence:
         race = {"seconds": arguments.seconds, "clock": arguments.clock}
+        race["results"] = arguments.results
         race["ways"] = arguments.way or convergence.WAYS
     result = suite.measure(device, arguments.filter, arguments.repeats, **race)
     title = f"{result['what']}, {where}, torch {torch.__version__}"

@@ -161,9 +161,7 @@ def make_steps(
     plain_activations(their_extractor.to(device).eval().requires_grad_(False))
 
     def deepsim(warped: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
-        both = their_extractor.features(warped), their_extractor.features(fixed)
-        levels = zip(*both, strict=True)
-        return 1 - torch.stack([plain.cosine(*both) for both in levels]).mean()
+        return plain.deepsim(their_extractor.features(warped), their_extractor.features(fixed))
 
     theirs = {
         "mse": torch.nn.functional.mse_loss,

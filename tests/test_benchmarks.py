@@ -62,6 +62,8 @@ def tiny_race(monkeypatch):
 @pytest.mark.parametrize("metric", convergence.METRICS)
 def test_all_ways_train_for_the_same_time_from_the_same_weights(metric, tiny_race):
     ours = "model=voxelmorph trainer=short"
+    if metric == "deepsim_seg":
+        ours += " metric.extractor.steps=2 metric.extractor.channels=[4,6] metric.levels=[1,2]"
     ways = [ours, f"{ours} trainer.clip_norm=0.1 trainer.steps=2", "published"]
     result = convergence.measure("cpu", f"{metric} demo", 1, 4, ways)
     curves = {row["way"]: row["curve"] for row in result["rows"]}
@@ -85,8 +87,8 @@ def test_all_ways_train_for_the_same_time_from_the_same_weights(metric, tiny_rac
 
 def test_both_ways_of_a_race_have_the_same_images_and_pairs(tiny_race, tmp_path):
     setup = convergence.make_setup([*TINY_DEMO, f"results_dir={tmp_path}", "trainer=short"])
-    ours = convergence.Ours(setup, tmp_path)
-    published = convergence.Published(setup, "ncc", tmp_path, "cpu")
+    ours = convergence.Ours(setup, [], tmp_path)
+    published = convergence.Published(setup, convergence.PLAIN["ncc"], tmp_path, "cpu")
     training = ours.trainee.trainable.training
     positions = range(len(published.baseline.pairs))
     batch = loading.read_pairs(
@@ -96,6 +98,20 @@ def test_both_ways_of_a_race_have_the_same_images_and_pairs(tiny_race, tmp_path)
     for subjects, expected in ((moving, batch.moving), (fixed, batch.fixed)):
         images, _ = published.baseline._read(subjects)
         assert torch.equal(images, expected)
+
+
+def test_both_ways_of_a_race_have_the_same_features(tiny_race, tmp_path):
+    extractor = [f"metric.extractor.{setting}" for setting in ("steps=2", "channels=[4,6]")]
+    overrides = [*TINY_DEMO, f"results_dir={tmp_path}", "metric=deepsim_seg", "metric.levels=[2]"]
+    setup = convergence.make_setup([*overrides, *extractor, "trainer=short"])
+    parts = convergence.build_parts(setup)
+    convergence.obtain_extractors(parts.learners)
+    similarity = convergence.straightforward("deepsim_seg", parts, "cpu")
+    ours = convergence.Ours(setup, [learner.network for learner in parts.learners], tmp_path)
+    pair = loading.read_pairs(setup.dataset, setup.dataset.pairs("val")[:1], CPU)
+    expected = ours.trainee.trainable.objective.similarity(pair)
+    assert similarity(pair.moving, pair.fixed) == pytest.approx(float(expected), rel=0.02)
+    assert expected > 1e-3
 
 
 def test_dice_at_a_time_and_seconds_to_a_dice_lie_between_validations():

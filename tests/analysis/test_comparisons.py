@@ -204,6 +204,15 @@ def test_models_of_a_metric_are_named_and_a_method_without_metric_is_its_model(
     assert missing(tmp_path).empty or "syn" not in list(missing(tmp_path)["metric"])
 
 
+def test_a_method_has_one_label_on_all_data_sets(tmp_path):
+    direct = {"model": {"name": "direct", "uses": ["metric", "regularizer"]}}
+    for dataset in ("brain", "demo"):
+        write_run(tmp_path, config(dataset) | direct, [0.2], variant="v")
+    write_run(tmp_path, config("demo"), [0.1], variant="w")
+    labels = {c.name: [entry.label for entry in c.entries] for c in compared(tmp_path)}
+    assert labels == {"brain": ["ncc direct"], "demo": ["ncc direct", "ncc voxelmorph"]}
+
+
 def test_runs_that_cannot_be_told_apart_are_refused(tmp_path):
     first = write_run(tmp_path, config(), [0.1])
     (first / "run.json").rename(first / "moved")

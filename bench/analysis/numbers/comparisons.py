@@ -1,6 +1,6 @@
 """Groups runs that may be compared, and chooses λ for each way to register."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.numbers.naming import Ground, comparison_names, variant_labels
+from bench.analysis.numbers.naming import (
+    Ground,
+    comparison_names,
+    minimizing_models,
+    variant_labels,
+)
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.metrics import method_of, metric_order
 from bench.analysis.reading.records import (
@@ -139,8 +144,9 @@ def compare(records: Records, criterion: str = "val_dice") -> list[Comparison]:
     subjects = {
         str(run): rows[KEY].to_numpy().tolist() for run, rows in numbered.groupby("run", sort=False)
     }
+    models = minimizing_models(records.summaries[run] for run in subjects)
     return [
-        _comparison(records, numbered, runs, name, criterion)
+        _comparison(records, numbered, runs, name, criterion, models)
         for name, runs in comparable(records, readings, subjects)
     ]
 
@@ -202,12 +208,17 @@ def described(records: Records, settings: Mapping[str, Mapping[str, Any]]) -> li
 
 
 def _comparison(
-    records: Records, pairs: pd.DataFrame, runs: list[str], name: str, criterion: str
+    records: Records,
+    pairs: pd.DataFrame,
+    runs: list[str],
+    name: str,
+    criterion: str,
+    models: Collection[str],
 ) -> Comparison:
     trainings = {run: training_settings(records.configs[run]) for run in runs}
     summaries = [{**one, "dataset": name} for one in described(records, trainings)]
     _refuse_doubles(summaries)
-    labels = variant_labels(summaries, trainings)
+    labels = variant_labels(summaries, trainings, models)
     entries = [
         _entry(records, pairs, labels[str(key[1]), key[2]], choice, summaries)
         for key, choice in choose(summaries, criterion).items()

@@ -1,10 +1,11 @@
 """Names in a report, only as long as necessary to be distinct."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.analysis.reading.metrics import method_of
 from bench.config.identity import digest
 from bench.errors import counted
 
@@ -165,8 +166,20 @@ def worded(setting: str, value: Any) -> str:
     return said.get(str(value), f"{name} {value}")
 
 
+def minimizing_models(summaries: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Names of the models that minimized metrics.
+
+    Args:
+        summaries: With `metric`, which a method without has not or has as its model, and `model`.
+    """
+    models = {(method_of(summary), str(summary.get("model"))) for summary in summaries}
+    return {model for metric, model in models if metric != model}
+
+
 def variant_labels(
-    summaries: list[dict[str, Any]], trainings: Mapping[str, Mapping[str, Any]]
+    summaries: list[dict[str, Any]],
+    trainings: Mapping[str, Mapping[str, Any]],
+    models: Collection[str] | None = None,
 ) -> dict[tuple[str, str], str]:
     """Label of each (metric, variant): the metric, and its distinguishing settings in words.
 
@@ -176,8 +189,11 @@ def variant_labels(
     Args:
         summaries: With `metric` (the model for a method without), `model`, `variant` and `run`.
         trainings: Flat settings by run.
+        models: Those that minimized metrics anywhere in the report, so that a method has one label
+            on all data sets; None for those of the summaries.
     """
-    models = {str(summary.get("model")) for summary in summaries} - {s["metric"] for s in summaries}
+    if models is None:
+        models = minimizing_models(summaries)
     alike: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for summary in summaries:
         metric, model = summary["metric"], str(summary.get("model"))
