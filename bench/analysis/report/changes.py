@@ -33,8 +33,8 @@ POOLED_BY_MAP = (
 )
 DIFFERENCES = (
     "Difference in AUC between the map with the largest one and each other map of all methods, "
-    "baselines included, but not those of one direction: means over the same test pairs with 95 % bootstrap intervals, and p of "
-    "Wilcoxon's signed-rank test with Holm's correction."
+    "baselines included, but not those of one direction: means over the same test pairs with 95 % "
+    "bootstrap intervals, and p of Wilcoxon's signed-rank test with Holm's correction."
 )
 OF_METHOD = [
     *(name for name, one in SCORES.items() if one.kind == "changes" and one.of_map == MAIN),
