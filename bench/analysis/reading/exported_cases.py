@@ -70,10 +70,14 @@ def read_pooled(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows.to_dict("records"):
         known = {name: float(row[name]) for name in POOLED_NUMBERS if row[name] == row[name]}
-        of_run = found.setdefault(row["run"], {})
-        if row["score"] in of_run or row["score"] not in SCORES or "mean" not in known:
-            raise fault(path, f"has {row['score']} of {row['run']} twice, or not as it should be")
-        of_run[row["score"]] = known
+        of_run, score = found.setdefault(row["run"], {}), row["score"]
+        if score not in SCORES:
+            raise fault(path, f"has {score!r} for a score")
+        if score in of_run:
+            raise fault(path, f"has {score} of {row['run']} twice")
+        if "mean" not in known:
+            raise fault(path, f"has no mean of {score} of {row['run']}")
+        of_run[score] = known
     return found
 
 
