@@ -5,30 +5,43 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.register_command import Trust, accelerator_of, run_of
-from bench.errors import ConfigError
-from bench.store.escaping import for_terminal
+from bench.cli.register_command import (
+    Device,
+    FixedLabels,
+    Labels,
+    Results,
+    Trust,
+    accelerator_of,
+    print_each,
+    run_of,
+)
 
 
 def changes(
     run: Annotated[str, typer.Argument(help="Id or folder of a finished run.")],
-    moving: Annotated[Path, typer.Option(help="The moving image.")],
-    fixed: Annotated[Path, typer.Option(help="The fixed image; maps are written on its grid.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or auto; default: as the run.")
+    moving: Annotated[Path | None, typer.Option(help="The moving image.")] = None,
+    fixed: Annotated[
+        Path | None, typer.Option(help="The fixed image; maps are written on its grid.")
     ] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    labels: Labels = None,
+    fixed_labels: FixedLabels = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Table of pairs: columns moving, fixed (, labels, fixed_labels)."),
+    ] = None,
+    device: Device = None,
+    results: Results = Path("results"),
     trust: Trust = False,
 ) -> None:
     """Map changes between new files that no deformation explains, with a finished run."""
-    from bench.runs.file_pairs import PairOfFiles
+    from bench.runs.file_pairs import chosen_pairs
     from bench.runs.mapping_changes import ChangeMapper
 
-    accelerator, folder = accelerator_of(device), run_of(run, results)
-    for name, path in (("moving", moving), ("fixed", fixed)):
-        if not path.exists():
-            raise ConfigError(f"--{name} {path}: no such file.")
-    mapped = ChangeMapper(folder, accelerator, trust).map(PairOfFiles(moving, fixed), out)
-    for line in (mapped.line, *(f"note: {note}" for note in mapped.notes)):
-        print(for_terminal(line))
+    accelerator = accelerator_of(device)
+    pairs = chosen_pairs(csv, moving, fixed, labels, fixed_labels)
+    folder = run_of(run, results)
+    for pair in pairs:
+        pair.check()
+    mapper = ChangeMapper(folder, accelerator, trust)
+    print_each(mapper.map, pairs, out, csv is not None)

@@ -1,7 +1,8 @@
 """`python -m bench register` and `score`: displacement fields for other tools, and from them."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,14 @@ from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
 from bench.store.folder import HEADER, PAIRS, RUNS, Folder
 
+if TYPE_CHECKING:
+    from bench.runs.file_pairs import PairOfFiles
+    from bench.runs.registering import Registered
+
+Labels = Annotated[Path | None, typer.Option(help="Label map of the moving image.")]
+FixedLabels = Annotated[Path | None, typer.Option(help="Label map of the fixed image.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or auto; default: as the run.")]
+Results = Annotated[Path, typer.Option(help="Folder of the results.")]
 Trust = Annotated[
     bool,
     typer.Option(
@@ -31,8 +40,8 @@ def register(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     moving: Annotated[Path | None, typer.Option(help="The moving image.")] = None,
     fixed: Annotated[Path | None, typer.Option(help="The fixed image.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Label map of the moving image.")] = None,
-    fixed_labels: Annotated[Path | None, typer.Option(help="Label map of the fixed image.")] = None,
+    labels: Labels = None,
+    fixed_labels: FixedLabels = None,
     landmarks: Annotated[
         Path | None, typer.Option(help="Points of the fixed image, to map into the moving image.")
     ] = None,
@@ -46,43 +55,40 @@ def register(
         str | None, typer.Option(help="Format of the displacement: ants, learn2reg, voxels.")
     ] = None,
     weight: Weight = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or auto; default: as the run.")
-    ] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    device: Device = None,
+    results: Results = Path("results"),
     trust: Trust = False,
 ) -> None:
     """Register new files with a finished run; needs none of its data."""
-    from bench.runs.file_pairs import PairOfFiles, listed_pairs
+    from bench.runs.file_pairs import chosen_pairs
     from bench.runs.registering import Registrar
 
     accelerator = accelerator_of(device)
-    if csv is not None:
-        if not csv.is_file():
-            raise ConfigError(
-                f"--csv {csv}: is not a file. Give a table of pairs, such as pairs.csv."
-            )
-        pairs = listed_pairs(csv)
-        if moving or fixed or labels or fixed_labels or landmarks:
-            raise ConfigError(
-                "--csv lists the pairs. Leave out --moving, --fixed, labels and landmarks."
-            )
-    elif moving is None or fixed is None:
-        raise ConfigError(
-            "Name one pair with --moving A --fixed B, or several with --csv pairs.csv."
-        )
-    else:
-        pairs = [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
+    pairs = chosen_pairs(csv, moving, fixed, labels, fixed_labels, landmarks)
     folder = run_of(run, results)
-    given = {"moving": moving, "fixed": fixed, "labels": labels, "landmarks": landmarks}
-    for name, path in {**given, "fixed-labels": fixed_labels}.items():
-        if path is not None and not path.exists():
-            raise ConfigError(f"--{name} {path}: no such file.")
-    registrar = Registrar(folder, accelerator, trust, weight)
     for pair in pairs:
-        target = out if csv is None else out / pair.folder
-        registered = registrar.register(pair, target, format)
-        for line in (registered.line, *(f"note: {note}" for note in registered.notes)):
+        pair.check()
+    registrar = Registrar(folder, accelerator, trust, weight)
+    print_each(lambda pair, to: registrar.register(pair, to, format), pairs, out, csv is not None)
+
+
+def print_each(
+    work: Callable[["PairOfFiles", Path], "Registered"],
+    pairs: Sequence["PairOfFiles"],
+    out: Path,
+    apart: bool,
+) -> None:
+    """Does the work on each pair, and prints the result and what it leaves out.
+
+    Args:
+        work: What is done with a pair, and the folder to write to.
+        pairs: The pairs.
+        out: Folder to write to.
+        apart: Whether each pair gets a folder in it.
+    """
+    for pair in pairs:
+        found = work(pair, out / pair.folder if apart else out)
+        for line in (found.line, *(f"note: {note}" for note in found.notes)):
             print(for_terminal(line), flush=True)
 
 
@@ -127,7 +133,7 @@ def score(
     version: Annotated[
         str | None, typer.Option(help="Version of the tool, for the record.")
     ] = None,
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    results: Results = Path("results"),
 ) -> None:
     """Score the fields that a tool wrote for a data set's test pairs, and record them as a run."""
     from bench.cli.terminal import print_outcome

@@ -21,10 +21,14 @@ from bench.runs.lookup import Outcome
 from bench.scores.registry import OF_TASKS, SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE, PAIRS, REGISTRATION
+from bench.store.folder import FIGURE, PAIRS, REGISTRATION, SUMMARY
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen
+NO_TRUTH = (
+    "no test pair has a known change, so there is no AUC. Simulate changes with dataset.insert, "
+    "or name a class of the labels with task.change"
+)
 VARIATIONAL = "model=variational"  # learns from few metrics
 
 
@@ -80,8 +84,11 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     noun = Path(summary.get("tables", [PAIRS])[0]).stem
     for heading in ("score", "before", "after", noun) if of_before else ("score", "mean", noun):
         table.add_column(heading, justify="left" if heading == "score" else "right")
-    for name in names_of(of_after, of_before):
-        score = score_of(name)
+    scores = [score_of(name) for name in names_of(of_after, of_before)]
+    for score in scores:
+        name = score.name
+        if not score.is_printed:
+            continue
         before, after = of_before.get(name), of_after.get(name)
         cells = [_cell(value, score.digits) for value in (before, after)]
         known = [value and value["mean"] for value in (before, after)]
@@ -89,8 +96,6 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
             continue
         unit = summary.get("units", {}).get(name)
         pairs = str(after["n"]) if after else ""
-        if after and "voxels" in after:
-            pairs += f" ({after['voxels']} voxels)"
         marked = _marked(score, cells, known) if of_before else cells[1:]
         table.add_row(for_rich(score.directed(unit)), *marked, pairs)
         key = score.quantile_name
@@ -101,6 +106,13 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
             table.add_row(for_rich(heading), *_marked(score, cells, known), pairs)
     console = Console(highlight=False)
     console.print(table)
+    for voxels in {value["voxels"] for value in of_after.values() if "voxels" in value}:
+        console.print(f"pooled: over {voxels} voxels of all test {noun}", soft_wrap=True)
+    if not all(score.is_printed for score in scores):
+        console.print(for_rich(f"further scores: {folder / SUMMARY}"), soft_wrap=True)
+    areas = [value["mean"] for name, value in of_after.items() if name.startswith("auc")]
+    if summary.get("task") == "changes" and not any(area is not None for area in areas):
+        console.print(f"note: {NO_TRUTH}", soft_wrap=True)
     console.print(for_rich(f"figure: {folder / FIGURE}"), soft_wrap=True)
 
 

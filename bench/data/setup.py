@@ -1,4 +1,4 @@
-"""An experiment together with the data that it is on; no images are read and no torch imported."""
+"""An experiment together with the data that it is on; torch is not imported."""
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from bench.config.synthesis import SEGMENTER
 from bench.data.cache.prepared import PreparedDataset, empty_split
 from bench.data.cache.preparing import prepare
 from bench.data.sources.source import Source
-from bench.data.sources.subject import SPLITS
+from bench.data.sources.subject import SPLITS, TEST
 from bench.errors import BenchError, CacheUnwritable, ConfigError
 
 FACTS = (
@@ -88,7 +88,15 @@ class Setup:
         return cls(experiment, dataset, source.settings())
 
     def record(self) -> dict[str, Any]:
-        """What `recorded` needs: facts on the data, but no images and no subjects."""
+        """What `recorded` needs: facts on the data, but no images and no subjects.
+
+        Reads the test images for their range of intensities.
+        """
+        content = self._described()
+        content["index"]["intensities"] = self.dataset.intensities(TEST)
+        return content
+
+    def _described(self) -> dict[str, Any]:
         return {
             "index": {
                 **{name: self.dataset.index.get(name) for name in FACTS},
@@ -96,7 +104,7 @@ class Setup:
             },
             "reading": self.reading,
             "transfers": {
-                place: {"config": other.experiment.config, **other.record()}
+                place: {"config": other.experiment.config, **other._described()}
                 for place, other in self.transfers.items()
             },
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import read_table
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ class PairOfFiles:
                 f"{self.moving} has no labels. Give both label maps, or none."
             )
 
+    def check(self) -> None:
+        """Raises ConfigError if there is no such file, by the option that names it."""
+        for name in ("moving", "fixed", "labels", "fixed_labels", "landmarks"):
+            path = getattr(self, name)
+            if path is not None and not path.exists():
+                raise ConfigError(f"--{name.replace('_', '-')} {path}: no such file.")
+
     @property
     def stems(self) -> tuple[str, str]:
         """The names of moving and fixed file, without endings."""
@@ -58,6 +65,38 @@ class PairOfFiles:
     def folder(self) -> str:
         """Name of the folder of the pair."""
         return "_to_".join(self.names).replace("/", "_")
+
+
+def chosen_pairs(
+    csv: Path | None,
+    moving: Path | None,
+    fixed: Path | None,
+    labels: Path | None = None,
+    fixed_labels: Path | None = None,
+    landmarks: Path | None = None,
+) -> list[PairOfFiles]:
+    """The pairs of a command line: those of a table, or one.
+
+    Raises:
+        ConfigError: If neither or both are given, or there is no such table.
+        DataError: As of `listed_pairs` and `PairOfFiles`.
+    """
+    if csv is not None:
+        if not csv.is_file():
+            raise ConfigError(
+                f"--csv {csv}: is not a file. Give a table of pairs, such as pairs.csv."
+            )
+        pairs = listed_pairs(csv)
+        if moving or fixed or labels or fixed_labels or landmarks:
+            raise ConfigError(
+                "--csv lists the pairs. Leave out --moving, --fixed, labels and landmarks."
+            )
+        return pairs
+    if moving is None or fixed is None:
+        raise ConfigError(
+            "Name one pair with --moving A --fixed B, or several with --csv pairs.csv."
+        )
+    return [PairOfFiles(moving, fixed, labels, fixed_labels, landmarks)]
 
 
 def listed_pairs(path: Path) -> list[PairOfFiles]:

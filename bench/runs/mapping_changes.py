@@ -1,33 +1,23 @@
 """Maps changes between new files with the method of a finished run."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.data.files.images import write_image
-from bench.data.mapping import warp_file
+from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.models.change_networks import ChangeNetwork
+from bench.pair import Pair
 from bench.runs.file_pairs import PairOfFiles
-from bench.runs.registering import NewImage, Registrar, written_aside
+from bench.runs.outputs import written_aside
+from bench.runs.registering import NewImage, Registered, Registrar, write_warped
 from bench.runs.trained import load_method
 from bench.scores.of_changes import MAIN
 from bench.store.folder import REGISTRATION, Folder
 from bench.tasks.changes import ChangesJob, untested_job
 
 TASKS = (REGISTRATION, "changes")  # whose methods can map changes
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """The output for a pair of files.
-
-    Attributes:
-        line: The result in one line.
-        notes: What the maps leave out, one line each.
-    """
-
-    line: str
-    notes: list[str]
 
 
 class ChangeMapper(Registrar):
@@ -43,37 +33,72 @@ class ChangeMapper(Registrar):
         assert isinstance(job, ChangesJob)
         return job
 
-    def map(self, files: PairOfFiles, out: Path) -> Mapped:
-        """Registers a pair both ways and writes its maps on the fixed image's grid.
+    def map(self, files: PairOfFiles, out: Path) -> Registered:
+        """Registers a pair and writes its maps and the warped image on the fixed image's grid.
+
+        Maps have their least value where the run does not judge voxels (`task.within`).
 
         Args:
             files: The pair.
             out: Folder to write to: `change.nii.gz`, the map of the method, if its metric has
-                one, and `change_NAME.nii.gz` for each other map.
+                one, `change_NAME.nii.gz` for each other map, and `warped.nii.gz`.
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the folder cannot be written to.
+            ConfigError: If the folder cannot be written to, or holds files of another run or of
+                another pair.
         """
         assert isinstance(self.job, ChangesJob)
+        origin = self.origin(files, out)
         moving, fixed = self.read(files)
-        notes = self.notes(moving, fixed)
         pair = self.pair(files, moving, fixed)
         u, reverse, _ = self.job.registered(pair)
-        back = None if reverse is None else pair.reversed().at(reverse)
-        maps = self.job.maps(pair.at(u), back)
-        written = []
-        with written_aside(out) as aside:
-            for name, found in maps.items():
+        moved = pair.at(u)
+        maps = self.job.maps(moved, None if reverse is None else pair.reversed().at(reverse))
+        counted = self._counted(pair)
+        found = Registered(
+            files.names,
+            self.scores(pair),
+            self.scores(moved),
+            [*self.notes(moving, fixed), *self._notes_on_maps(pair, MAIN in maps)],
+        )
+        with written_aside(out, origin) as aside:
+            for name, values in maps.items():
                 path = aside / ("change" if name == MAIN else f"change_{name}")
-                written.append(_write(path, found[0].float().cpu().numpy(), fixed))
-        if MAIN not in maps:
+                array = values[0].float().cpu().numpy()
+                if counted is not None and counted.any():
+                    array = np.where(counted, array, array[counted].min())
+                found.files.append(_write(path, array, fixed))
+            mapping = Mapping(u[0].cpu().numpy(), fixed.affine, moving.affine)
+            displacement = displacement_on(fixed.grid, mapping)
+            found.files.append(write_warped(aside / "warped", moving, fixed.grid, displacement))
+        return replace(found, files=[out / path.name for path in found.files])
+
+    def _lacks_labels(self, pair: Pair) -> bool:
+        """Whether the run judges voxels with a label, and the pair has no labels."""
+        assert isinstance(self.job, ChangesJob)
+        return self.job.truth.within == "labels" and not pair.has_labels
+
+    def _counted(self, pair: Pair) -> np.ndarray | None:
+        """Where the run judges voxels (*S) bool; None for everywhere, or where nothing tells."""
+        assert isinstance(self.job, ChangesJob)
+        return None if self._lacks_labels(pair) else self.job.truth.of(pair)[1]
+
+    def _notes_on_maps(self, pair: Pair, has_main: bool) -> list[str]:
+        """What the maps lack, a line each."""
+        notes = []
+        if not has_main:
             notes.append(
                 "the metric of the run gives no map of its values, so there is no map change"
             )
-        called, other = files.names
-        names = ", ".join(path.name for path in written)
-        return Mapped(f"{called} to {other}: {out}: {names}", notes)
+        if self._lacks_labels(pair):
+            notes.append(
+                "the run judges voxels with a label (task.within=labels); without --labels and "
+                "--fixed-labels the maps cover the whole image, background included"
+            )
+        if isinstance(self.job.model, ChangeNetwork):
+            notes.append("the network of the run registers nothing; warped is the moving image")
+        return notes
 
 
 def _write(path: Path, found: np.ndarray, fixed: NewImage) -> Path:

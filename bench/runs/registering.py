@@ -1,8 +1,7 @@
 """Applies the method of a finished run to new files."""
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,13 +29,13 @@ from bench.models.method import inverse_of, reason_against
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.runs.file_pairs import PairOfFiles
+from bench.runs.outputs import Origin, written_aside
 from bench.runs.trained import load_method
 from bench.scores.overlap import dice_per_class, foreground_dice
-from bench.scores.smoothness import folding
+from bench.scores.smoothness import folding, sdlogj
 from bench.seeding import derive_seed
 from bench.similarity.keypoints import reason_without_landmarks
 from bench.spatial import warp
-from bench.store.files import put_in_place
 from bench.store.folder import Folder
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import register
@@ -49,7 +48,7 @@ class Registered:
     Attributes:
         names: Moving and fixed image.
         before: `similarity` and `dice` of the pair as it is, where they can be computed.
-        after: The same of the registered pair, and `folding`.
+        after: The same of the registered pair, `folding` and `sdlogj`.
         notes: What the scores leave out, one line each.
         files: What was written.
     """
@@ -69,11 +68,12 @@ class Registered:
             before, after = self.before[name], self.after[name]
             title = "D grew from" if name == "similarity" and after > before else called[name]
             changes.append(f"{title} {before:.4g} to {after:.4g}")
-        folds = f"{self.after['folding']:.3%} folded"
+        changes.append(f"{self.after['folding']:.3%} folded")
+        changes.append(f"SD log J {self.after['sdlogj']:.4g}")
         moving, fixed = self.names
         written = ", ".join(path.name for path in self.files)
         where = self.files[0].parent
-        return f"{moving} to {fixed}: {', '.join([*changes, folds])}; {where}: {written}"
+        return f"{moving} to {fixed}: {', '.join(changes)}; {where}: {written}"
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,11 @@ class Registrar:
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the displacement cannot be written in this layout, or to this folder.
+            ConfigError: If the displacement cannot be written in this layout, or to this folder,
+                or the folder holds files of another run or of another pair.
         """
         self._check_layout(layout)
+        origin = self.origin(files, out)
         moving, fixed = self.read(files)
         placed = moving.raw.lies_in_space and fixed.raw.lies_in_space
         if layout not in (None, "voxels") and not placed:
@@ -186,16 +188,16 @@ class Registrar:
         pair = self.pair(files, moving, fixed)
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.stems))
         u, _ = register(self.job.method, pair, self.job.objective)
-        found = Registered(files.names, self._scores(pair), self._scores(pair.at(u)), notes)
-        with written_aside(out) as aside:
+        found = Registered(files.names, self.scores(pair), self.scores(pair.at(u)), notes)
+        with written_aside(out, origin) as aside:
             voxels = u[0].cpu().numpy()
             mapping = Mapping(voxels, fixed.affine, moving.affine)
             displacement = displacement_on(fixed.grid, mapping)
-            found.files.append(_write_warped(aside / "warped", moving, fixed.grid, displacement))
+            found.files.append(write_warped(aside / "warped", moving, fixed.grid, displacement))
             if moving.raw.labels is not None:
                 path = aside / "warped_labels"
                 found.files.append(
-                    _write_warped(path, moving, fixed.grid, displacement, labels=True)
+                    write_warped(path, moving, fixed.grid, displacement, labels=True)
                 )
             path = aside / "displacement"
             found.files.append(write_field(path, layout, displacement, fixed.grid, moving.grid))
@@ -211,6 +213,16 @@ class Registrar:
                 path = aside / "inverse_displacement"
                 found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
         return replace(found, files=[out / path.name for path in found.files])
+
+    def origin(self, files: PairOfFiles, out: Path) -> Origin:
+        """What the files of a folder are to be made of.
+
+        Raises:
+            ConfigError: If the folder holds files of another run or of another pair.
+        """
+        origin = Origin(self.name, str(files.moving.absolute()), str(files.fixed.absolute()))
+        origin.check(out)
+        return origin
 
     def read(self, files: PairOfFiles) -> tuple["NewImage", "NewImage"]:
         """Moving and fixed image, preprocessed and padded to one size.
@@ -312,12 +324,32 @@ class Registrar:
                 f"the run sees {' and '.join(cut)}; beyond them it extends the displacement from "
                 "the border, and D and Dice do not count them"
             )
+        notes += self._notes_on_intensities({MOVING: moving, FIXED: fixed})
         foreign = sorted({*moving.foreign, *fixed.foreign})
         if foreign and moving.labels is not None and fixed.labels is not None:
             noun = "labels {} are not classes" if len(foreign) > 1 else "label {} is not a class"
             notes.append(
                 f"{noun.format(few(foreign))} of the run; Dice covers {few(self.classes[1:])}"
             )
+        return notes
+
+    def _notes_on_intensities(self, images: dict[str, NewImage]) -> list[str]:
+        """A line for each image whose intensities, normalized, have another range than the run's.
+
+        That is one which exceeds the range of the run's test images by more than half of it, or
+        covers less than a quarter of it. Older runs recorded no range.
+        """
+        low, high = self.dataset.index.get("intensities") or (-math.inf, math.inf)
+        span, notes = high - low, []
+        for role, image in images.items():
+            least, most = float(image.image.min()), float(image.image.max())
+            exceeds = max(low - least, most - high) > span / 2
+            if exceeds or (math.isfinite(span) and most - least < span / 4):
+                notes.append(
+                    f"normalized intensities of the {role} image run from {least:.3g} to "
+                    f"{most:.3g}, those of the run's test images from {low:.3g} to {high:.3g}; "
+                    "rescale the file, or use a run whose dataset.intensity fits it"
+                )
         return notes
 
     def _positions(self, labels: np.ndarray) -> np.ndarray:
@@ -353,8 +385,9 @@ class Registrar:
         return reason or reason_without_landmarks(metric, False)  # files of points are not given
 
     @torch.no_grad()
-    def _scores(self, pair: Pair) -> dict[str, float]:
-        scores = {"folding": folding(pair.u)}
+    def scores(self, pair: Pair) -> dict[str, float]:
+        """`folding`, `sdlogj`, and `similarity` and `dice` where they can be computed."""
+        scores = {"folding": folding(pair.u), "sdlogj": sdlogj(pair.u)}
         metric = self.job.objective.similarity
         if metric is not None and self._reason_against_metric(pair.has_labels) is None:
             scores["similarity"] = float(metric(pair))
@@ -375,32 +408,18 @@ def _edges(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-@contextmanager
-def written_aside(out: Path) -> Iterator[Path]:
-    """A folder to write to; at the end its files get their places in `out`, each of them whole.
-
-    Raises:
-        ConfigError: If `out` cannot be written.
-    """
-    aside = out / ".partial"
-    try:
-        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
-        aside.mkdir(parents=True)
-        yield aside
-        for path in sorted(aside.iterdir()):
-            put_in_place(path, out / path.name)
-    except OSError as error:
-        raise ConfigError(
-            f"--out {out}: cannot be written ({error.strerror}). Free space or permit writing, or "
-            "choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write_warped(
+def write_warped(
     path: Path, moving: NewImage, grid: FileGrid, displacement: np.ndarray, labels: bool = False
 ) -> Path:
+    """Writes intensities, or the label map, of a file on a grid, resampled once.
+
+    Args:
+        path: Without ending.
+        moving: The file.
+        grid: Where to.
+        displacement: (D, *S), from the grid to the file in mm.
+        labels: Whether its label map is written, nearest voxel.
+    """
     raw = moving.raw
     assert raw.affine is not None
     channels = raw.image

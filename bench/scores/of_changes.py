@@ -10,11 +10,12 @@ MAIN = "main"  # the map that a method itself gives; see `bench.tasks.changes.ma
 MAPS = {
     MAIN: "",
     "one_direction": "one direction",
-    "relative": "relative to the usual",
+    "relative": "relative to controls",
     "intensity": "intensity difference",
     "li_wyatt": "Li and Wyatt",
     "jacobian": "Jacobian",
 }
+PRINTED = {"auc": set(MAPS) - {"one_direction"}, "ap": {MAIN}}  # by the table of a run
 POOLED = {  # names of the scores of each map over voxels of all test pairs together
     name: tuple(f"{score}_pooled" + f"_{name}" * (name != MAIN) for score in ("auc", "ap"))
     for name in MAPS
@@ -39,6 +40,7 @@ def change_scores() -> Iterator[Score]:
                 function=f"bench.scores.detection:{score}",
                 of_map=name,
                 in_short=name == MAIN,
+                is_printed=name in PRINTED[score],
             )
     for count in FALSE_POSITIVES:
         false = "one false peak" if count == 1 else f"{count} false peaks"
@@ -51,6 +53,7 @@ def change_scores() -> Iterator[Score]:
             needs=("change",),
             function=f"bench.scores.peaks:found_at_{count}",
             of_map=MAIN,
+            is_printed=count == FALSE_POSITIVES[0],
         )
     for name, words in MAPS.items():
         for score, title in zip(POOLED[name], ("AUC", "AP"), strict=True):
@@ -61,4 +64,5 @@ def change_scores() -> Iterator[Score]:
                 f"each, drawn by the seed: of {words or 'the map of the method'}",
                 kind="pooled",
                 has_before=False,
+                is_printed=name == MAIN,
             )

@@ -40,6 +40,7 @@ class Score:
         quantile: Which quantile over pairs a run's summary has besides mean and deviation.
         in_short: Whether short tables have it: the list of runs, the end of a sweep, a report's
             main table; and figures.
+        is_printed: Whether the table that a run prints has it.
         hides_zero: Whether tables leave it out where it is 0 in all of their cells.
     """
 
@@ -61,6 +62,7 @@ class Score:
     in_validation: bool = False
     in_short: bool = False
     quantile: float | None = None
+    is_printed: bool = True
     hides_zero: bool = False
 
     def compute(self, case: "Case") -> float:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.findings import Request, find
 from bench.analysis.reading.exported import read_exported
+from bench.analysis.reading.exported_cases import read_pooled
 from bench.analysis.reading.exported_tables import seal_tables
 from bench.analysis.reading.records import read_records
 from bench.analysis.report.export import EXPORTED, LEFT_OUT, export
@@ -426,6 +427,24 @@ def test_noise_of_more_digits_than_are_written_is_read(tmp_path):
     write_run(tmp_path / "results", settings, [0.5, 0.6])
     export([tmp_path / "results"], tmp_path / "tables")
     assert list(read_exported(tmp_path / "tables").summaries)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["a,auc,0.5,,,2,9"], None),
+        (["a,area,0.5,,,2,9"], "has 'area' for a score"),
+        (["a,auc,0.5,,,2,9", "a,auc,0.6,,,2,9"], "has auc of a twice"),
+        (["a,auc,,,,2,9"], "has no mean of auc of a"),
+    ],
+)
+def test_pooled_scores_that_cannot_be_get_one_line(tmp_path, rows, said):
+    (tmp_path / "pooled.csv").write_text("\n".join(["run,score,mean,low,high,n,voxels", *rows]))
+    if said is None:
+        assert read_pooled(tmp_path) == {"a": {"auc": {"mean": 0.5, "n": 2, "voxels": 9}}}
+        return
+    with pytest.raises(StoreError, match=rf"pooled\.csv: {said}\. Write the tables again"):
+        read_pooled(tmp_path)
 
 
 def test_two_runs_of_one_id_are_refused(tmp_path):

@@ -1,6 +1,8 @@
 """The task of changes from the command line."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import nibabel
@@ -16,6 +18,7 @@ from bench.store.folder import Folder
 
 from .conftest import (
     DEMO,
+    ROOT,
     Command,
     at,
     numbers,
@@ -52,7 +55,15 @@ def test_changes_are_mapped_judged_and_recorded(
         assert min(values) <= score["low"] <= score["mean"] <= score["high"] <= max(values)
     assert set(summary["scores_before"]) >= {"auc", "ap", "auc_intensity"}
     assert "auc_jacobian" not in summary["scores_before"]
-    assert "Li and Wyatt" in outcome.out
+    shown = [line.split("│")[1].strip(" ↑↓") for line in outcome.out.splitlines() if "│" in line]
+    of_change = [title for title in shown if title.startswith(("A", "F"))]
+    assert of_change == [
+        *("Folding", "AUC", "AP", "AUC (relative to controls)", "AUC (intensity difference)"),
+        *("AUC (Li and Wyatt)", "AUC (Jacobian)", "Found at 1 false", "AUC (pooled)"),
+        "AP (pooled)",
+    ]
+    assert re.search(r"^pooled: over \d+ voxels of all test pairs$", outcome.out, re.MULTILINE)
+    assert f"further scores: {folder / 'summary.json'}" in outcome.out
     assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
     once = numbers(summary)
 
@@ -99,12 +110,22 @@ def test_report_has_tables_curves_and_maps_of_changes(
     results: Path, run: Command, bench: Command, tmp_path: Path
 ) -> None:
     sweep = ["seed=0,1", "task.controls=null", "regularizer.weight=1,4"]
+    controls = ["seed=0", "task.controls=1,2", "regularizer.weight=4"]
+    assert run("-m", *DIRECT, *controls, at(results)).code == 0
     outcome = run("-m", *DIRECT, *sweep, at(results))
     assert outcome.code == 0, outcome.err
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report), "--published").code == 0
-    of_weight, other = read_rows(report / "tables" / "changes.csv")
+    of_weight, other, *relative = read_rows(report / "tables" / "changes.csv")
     assert (of_weight["label"], other["label"]) == ("mse, λ = 1", "mse, λ = 4")
+    assert [row["label"] for row in relative] == [
+        f"mse, λ = 4, {n}" for n in ("1 control", "2 controls")
+    ]
+    assert all(
+        (row["auc"], row["auc_jacobian"], row["found_1"]) == ("", "", "") for row in relative
+    )
+    assert all(row["auc_relative"] and row["auc_pooled_relative"] for row in relative)
+    assert (other["auc_relative"], other["seeds"]) == ("", "2")
     folders = [folder for folder in run_folders(results) if "-1-seed" in folder.name]
     means = [read_summary(folder)["scores"]["auc"]["mean"] for folder in folders]
     assert len(means) == int(float(of_weight["seeds"])) == 2
@@ -126,14 +147,18 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert "| semantic | 0.81 | 0.88 |" in text
     page = (report / "index.html").read_text()
     assert 'id="section-changes"' in page
-    assert "of 3 other maps" in page
+    assert "of 9 other maps" in page
     compared = read_rows(report / "tables" / "changes_differences.csv")
-    labels = {"mse, λ = 1", "mse, λ = 4", "Jacobian of mse, λ = 1", "Jacobian of mse, λ = 4"}
+    methods = ("mse, λ = 1", "mse, λ = 4")
+    baselines = ("Jacobian of", "intensity difference after", "Li and Wyatt after")
+    labels = {*methods, *(f"{one} {method}" for one in baselines for method in methods)}
+    labels |= {f"{row['label']} relative to controls" for row in relative}
     assert {compared[0]["best"], *(row["other"] for row in compared)} == labels
+    assert len(compared) == len(labels) - 1
 
     tables, again = tmp_path / "tables", tmp_path / "again"
     exported = bench("export", "--results", str(results), "--out", str(tables))
-    assert "4 finished runs" in exported.out
+    assert "6 finished runs" in exported.out
     outcome = bench("report", "--results", str(tables), "--out", str(again))
     assert outcome.code == 0, outcome.err
     for first, second in zip(
@@ -143,8 +168,18 @@ def test_report_has_tables_curves_and_maps_of_changes(
     ):
         for name in ("label", "seeds", "pairs"):
             assert first[name] == second[name]
-        for name in ("auc", "auc_low", "auc_jacobian", "ap", "found_1"):
-            assert float(first[name]) == pytest.approx(float(second[name]), abs=1e-5)
+        for name in ("auc", "auc_low", "auc_jacobian", "ap", "found_1", "auc_relative"):
+            assert (first[name] or second[name]) == "" or float(first[name]) == pytest.approx(
+                float(second[name]), abs=1e-5
+            )
+        pooled = "ap_pooled" if first["ap_pooled"] else "ap_pooled_relative"
+        assert float(first[pooled]) == pytest.approx(float(second[pooled]), abs=1e-5)
+        if first["seeds"] == "1":  # the interval of several seeds needs their voxels
+            low = f"{pooled}_low"
+            assert float(first[low]) == pytest.approx(float(second[low]), abs=1e-5)
+    twice, once = tmp_path / "twice", (tables / "pooled.csv").read_bytes()
+    assert bench("export", "--results", str(tables), "--out", str(twice)).code == 0
+    assert (twice / "pooled.csv").read_bytes() == once
     (tables / "changes.csv").unlink()
     line = bench("report", "--results", str(tables), "--out", str(again)).line
     assert "changes.csv: is missing" in line
@@ -166,11 +201,17 @@ def test_without_a_truth_there_is_no_auc_and_a_line_says_so(
 ) -> None:
     outcome = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
     assert outcome.code == 0, outcome.err
-    assert "identity on demo: no test pair has a mask of change, so there is no AUC." in outcome.out
+    again = run(*BASE, "model=identity", "task=changes", "dataset.insert=null", at(results))
+    for printed in (outcome.out, again.out):
+        assert "note: no test pair has a known change, so there is no AUC." in printed
     assert not any("auc" in name for name in read_summary(only_run(results))["scores"])
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
-    assert "| demo | identity | – | 1 | 2 | – |" in (report / "tables" / "changes.md").read_text()
+    assert not (report / "tables" / "changes.md").exists()
+    page = (report / "index.html").read_text()
+    assert page.count("no change is known, so the maps of identity have no AUC") == 1
+    assert "A test pair on demo by identity: images, then maps" in page
+    assert "median AUC" not in page
 
 
 def test_class_of_the_labels_may_be_the_change(results: Path, run: Command) -> None:
@@ -203,16 +244,69 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
         out = tmp_path / task
         outcome = bench("changes", str(only_run(results)), *files, "--out", str(out))
         assert (outcome.code, outcome.err) == (0, "")
+        said = r"image0 to changed: D [^,]+ to \S+, \S+% folded, SD log J \S+; .*: change.nii.gz, "
+        assert re.match(said, outcome.out)
+        assert ("note: the run judges voxels with a label" in outcome.out) == (task == "changes")
         names = ["change", *(f"change_{one}" for one in ("intensity", "jacobian", "li_wyatt"))]
-        names.append("change_one_direction")
-        assert sorted(path.name for path in out.iterdir()) == [f"{n}.nii.gz" for n in names]
+        names += ["change_one_direction", "warped"]
+        written = [*(f"{name}.nii.gz" for name in names), "origin.json"]
+        assert sorted(path.name for path in out.iterdir()) == sorted(written)
+        registered = tmp_path / f"{task}-registered"
+        if task == "registration":
+            run_of_it = str(only_run(results))
+            assert bench("register", run_of_it, *files, "--out", str(registered)).code == 0
+            first, second = (p / "warped.nii.gz" for p in (out, registered))
+            assert first.read_bytes() == second.read_bytes()
         found = nibabel.load(out / "change.nii.gz")
         assert found.shape == changed.shape
         mask = np.zeros(changed.shape, bool)
         mask[4:8, 5:9, 3:6] = True
         assert area_under_roc(found.get_fdata().ravel(), mask.ravel()) > 0.8
-    line = bench("changes", str(only_run(results)), *files[:2], "--fixed", "b", "--out", "c").line
+    name = str(only_run(results))
+    line = bench("changes", name, *files[:2], "--fixed", "b", "--out", "c").line
     assert line == "--fixed b: no such file."
+    other = tmp_path / "registration"
+    line = bench("changes", name, *files, "--out", str(other)).line
+    assert line.startswith(f"--out {other}: holds files of another run (run nifti-mse-direct-10-")
+
+    table = root / "pairs.csv"
+    table.write_text(
+        "moving,fixed,labels,fixed_labels\nimage0.nii.gz,changed.nii.gz,labels0.nii.gz,labels0.nii.gz"
+    )
+    many = tmp_path / "many"
+    outcome = bench("changes", name, "--csv", str(table), "--out", str(many))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert ", Dice 1 to " in outcome.out
+    assert "note:" not in outcome.out
+    maps = [p / "change.nii.gz" for p in (out, many / "image0_to_changed")]
+    whole, judged = (nibabel.load(path).get_fdata() for path in maps)
+    labelled = nibabel.load(root / "labels0.nii.gz").get_fdata() > 0
+    np.testing.assert_array_equal(judged[labelled], whole[labelled])
+    assert set(judged[~labelled]) == {whole[labelled].min()}
+    assert len(np.unique(whole[~labelled])) > 1
+
+
+def test_two_visits_are_mapped_as_the_documentation_says(
+    place: Path, call: Command, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "changes.md").read_text(encoding="utf-8")
+    section = page.partition("### Two visits of a patient\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    table, commands = ([line.strip() for line in block.splitlines()] for block in blocks)
+    for number in (1, 2):
+        write_volume(tmp_path / "scans" / f"visit{number}.nii.gz", subject(number)[0])
+    (tmp_path / "scans" / "subjects.csv").write_text("\n".join(table))
+    for line in commands:
+        meant = line.replace("DIR", str(tmp_path / "scans"))
+        if "RUN" in meant:
+            meant = meant.replace("RUN", only_run(place / "results").name)
+        fast = [*FEW, "tracker=none"] if "run.py" in meant else []
+        outcome = call(*shlex.split(meant), *fast)
+        assert (outcome.code, outcome.err) == (0, ""), meant
+        note = "note: no test pair has a known change"
+        assert (note in outcome.out) == ("run.py" in line)
+    assert outcome.out.startswith("visit1 to visit2: D ")
+    assert nibabel.load(place / "maps" / "change.nii.gz").shape == subject(1)[0].shape
 
 
 def test_new_pictures_are_mapped_pixel_by_pixel(
@@ -230,7 +324,7 @@ def test_new_pictures_are_mapped_pixel_by_pixel(
     (root / "subjects.csv").write_text("image,split\na.png,test\nb.png,test\n")
     settings = ["dataset=nifti", f"dataset.root={root}", "dataset.ndim=2", "metric=mse"]
     settings += ["regularizer.weight=10", "trainer.progress=false", "tracker=none", "model=direct"]
-    task = ["task=changes", "task.within=null", "dataset.insert=null"]
+    task = ["task=changes", "task.within=foreground", "dataset.insert=null"]
     outcome = run(*settings, *FEW, *task, at(empty_results))
     assert outcome.code == 0, outcome.err
     files = ["--moving", str(root / "a.png"), "--fixed", str(root / "changed.png")]
@@ -239,18 +333,27 @@ def test_new_pictures_are_mapped_pixel_by_pixel(
     assert (outcome.code, outcome.err) == (0, "")
     found = tifffile.imread(out / "change.tif")
     assert found.shape == plain.shape
-    assert len(list(out.iterdir())) == 5
+    assert len(list(out.iterdir())) == 7
+    assert "note:" not in outcome.out
     mask = changed != plain
     assert area_under_roc(found.ravel(), mask.ravel()) > 0.9
+    least = changed == changed.min()
+    assert set(found[least]) == {found.min()}
 
 
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
     for option, said in (
         ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
-        ("task.components=[appear]", "task.components=['appear']: are of a class. Name it by"),
+        (
+            "task.components=[appear]",
+            "task.components=['appear']: selects connected components of a class.",
+        ),
         ("task.controls=0", "task.controls=0: must be a whole number of at least 1, or null."),
-        ("task.change=tumour", "task.change=tumour: is no class of dataset=demo. Known: CSF"),
+        (
+            "task.change=tumour",
+            "task.change=tumour: dataset=demo has no class of this name. Known: CSF",
+        ),
     ):
         line = run(*BASE, "model=identity", "task=changes", option, at(empty_results)).line
         assert line.startswith(said)

@@ -29,7 +29,8 @@ def test_a_run_registers_one_pair_and_many(
     outcome = bench("register", name, *one, *to, "--device", "cpu")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith("image4 to image5: D ")
-    assert sorted(path.name for path in out.iterdir()) == ["displacement.nii.gz", "warped.nii.gz"]
+    written = ["displacement.nii.gz", "origin.json", "warped.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == written
 
     (volumes / "new.csv").write_text("moving,fixed\nimage4.nii.gz,image5.nii.gz\n" * 1)
     outcome = bench(

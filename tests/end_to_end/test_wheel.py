@@ -115,7 +115,9 @@ def test_command_tells_the_version(command: str, wheel: Path, tmp_path: Path) ->
 
 
 def test_commands_complete_words_in_bash(wheel: Path, tmp_path: Path) -> None:
-    shown = call(wheel, tmp_path, "registration-bench", "--show-completion", "bash").out
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # else the shell that runs tests
+    show = ("registration-bench", "--show-completion", "bash")
+    shown = call(wheel, tmp_path, *show, environment=named).out
     assert "_REGISTRATION_BENCH_COMPLETE=complete_bash" in shown
     words = {"COMP_WORDS": "registration-bench data check hipp", "COMP_CWORD": "3"}
     asked = {"_REGISTRATION_BENCH_COMPLETE": "complete_bash", **words}

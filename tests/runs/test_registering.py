@@ -23,7 +23,8 @@ from bench.data.mapping import Mapping
 from bench.errors import BenchError, ConfigError, DataError, StoreError
 from bench.runs.file_pairs import PairOfFiles, listed_pairs
 from bench.runs.lookup import run
-from bench.runs.registering import Registered, Registrar, written_aside
+from bench.runs.outputs import Origin, written_aside
+from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
 
@@ -200,10 +201,11 @@ def test_the_runs_test_pair_gets_the_runs_scores(
             root / f"{moving.replace('image', 'labels')}.nii.gz",
             root / f"{fixed.replace('image', 'labels')}.nii.gz",
         )
-        found = registrar.register(pair, tmp_path)
+        found = registrar.register(pair, tmp_path / moving)
         assert found.after["dice"] == pytest.approx(float(row["dice"]), abs=1e-9)
         assert found.before["dice"] == pytest.approx(float(row["dice_before"]), abs=1e-9)
         assert found.after["folding"] == pytest.approx(float(row["folding"]), abs=1e-9)
+        assert found.after["sdlogj"] == pytest.approx(float(row["sdlogj"]), abs=1e-9)
         assert found.after["similarity"] != found.before["similarity"]
         assert found.line.startswith(f"{moving} to {fixed}: D ")
 
@@ -306,9 +308,10 @@ def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (out / ".partial").mkdir(parents=True)
     (out / ".partial/half").touch()  # of a process that was killed
     (out / "warped").write_text("former")
+    origin = Origin("run", "a.nii", "b.nii")
 
     def write(content: str, full: bool) -> None:
-        with written_aside(out) as aside:
+        with written_aside(out, origin) as aside:
             (aside / "warped").write_text(content)
             if full:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -318,9 +321,27 @@ def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["warped"]
     assert (out / "warped").read_text() == "former"
     write("new", full=False)
-    assert [path.read_text() for path in out.iterdir()] == ["new"]
-    with pytest.raises(ConfigError, match="cannot be written"), written_aside(out / "warped"):
+    assert sorted(path.name for path in out.iterdir()) == ["origin.json", "warped"]
+    assert (out / "warped").read_text() == "new"
+    into_file = written_aside(out / "warped", origin)
+    with pytest.raises(ConfigError, match="cannot be written"), into_file:
         pass
+
+
+def test_a_folder_holds_files_of_one_run_and_one_pair(tmp_path: Path) -> None:
+    origin = Origin("run", "a.nii", "b.nii")
+    with written_aside(tmp_path, origin) as aside:
+        (aside / "warped").write_text("former")
+    for other, said in (
+        (Origin("other", "a.nii", "b.nii"), r"files of another run \(run run\)\. Choose another"),
+        (Origin("run", "a.nii", "c.nii"), r"files of another pair \(fixed b\.nii\)\. Choose"),
+    ):
+        with pytest.raises(ConfigError, match=said), written_aside(tmp_path, other):
+            pass
+    assert (tmp_path / "warped").read_text() == "former"
+    with written_aside(tmp_path, origin) as aside:
+        (aside / "warped").write_text("again")
+    assert (tmp_path / "warped").read_text() == "again"
 
 
 def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
@@ -349,6 +370,33 @@ def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
     assert unscored.notes == plain.notes
 
 
+def test_intensities_of_another_range_than_the_runs_are_noted(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    write_table(root, HEADERS["plain"])
+    keep = ["dataset.intensity={policy: keep}", "model=identity", *SMALL]
+    registrar = Registrar(finished(root, *keep))
+    plain = nibabel.load(root / "image4.nii.gz").get_fdata()
+    files = {}
+    for name, factor in (("brighter", 4), ("darker", 0.1), ("alike", 1.2)):
+        image = (factor * plain).astype(np.float32)
+        files[name] = write_nifti(root / f"{name}.nii.gz", image, HEADERS["plain"])
+    pair = PairOfFiles(files["brighter"], files["darker"])
+    notes = registrar.register(pair, tmp_path / "out").notes
+    low, high = registrar.dataset.index["intensities"]
+    assert [note.partition(", those")[0] for note in notes] == [
+        f"normalized intensities of the {role} image run from {factor * plain.min():.3g} to "
+        f"{factor * plain.max():.3g}"
+        for role, factor in (("moving", 4), ("fixed", 0.1))
+    ]
+    assert all(f"test images from {low:.3g} to {high:.3g}; rescale" in note for note in notes)
+    pair = PairOfFiles(files["alike"], root / "image5.nii.gz")
+    assert registrar.register(pair, tmp_path / "alike").notes == []
+    normalized = Registrar(finished(root, "model=identity", *SMALL))
+    pair = PairOfFiles(files["brighter"], files["darker"])
+    assert normalized.register(pair, tmp_path / "normalized").notes == []
+
+
 def test_resampling_cuts_nothing_off(tmp_path: Path) -> None:
     """It may lose less than a voxel, which is not worth a note."""
     root = tmp_path / "data"
@@ -360,10 +408,12 @@ def test_resampling_cuts_nothing_off(tmp_path: Path) -> None:
 
 
 def test_a_growing_dissimilarity_is_said() -> None:
-    scores = {"similarity": 0.25, "dice": 0.5}, {"similarity": 0.5, "dice": 0.4, "folding": 0}
+    smooth = {"folding": 0, "sdlogj": 0.0625}
+    scores = {"similarity": 0.25, "dice": 0.5}, {"similarity": 0.5, "dice": 0.4, **smooth}
     line = Registered(("a", "b"), *scores, files=[Path("out/warped.nii.gz")]).line
-    assert line.startswith("a to b: D grew from 0.25 to 0.5, Dice 0.5 to 0.4, 0.000% folded")
-    line = Registered(("a", "b"), scores[1], scores[0] | {"folding": 0}, files=[Path("w")]).line
+    said = "D grew from 0.25 to 0.5, Dice 0.5 to 0.4, 0.000% folded, SD log J 0.0625"
+    assert line == f"a to b: {said}; out: warped.nii.gz"
+    line = Registered(("a", "b"), scores[1], scores[0] | smooth, files=[Path("w")]).line
     assert line.startswith("a to b: D 0.5 to 0.25, Dice 0.4 to 0.5")
 
 

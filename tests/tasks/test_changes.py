@@ -217,7 +217,7 @@ def test_change_may_be_components_of_a_class(changed):
         (
             {"components": ["appear"]},
             ConfigError,
-            r"task.components=\['appear'\]: are of a class. Name it by task.change",
+            r"task.components=\['appear'\]: selects connected components of a class",
         ),
         ({"controls": 0}, ConfigError, r"task.controls=0: must be a whole number of at least 1"),
         (
@@ -228,22 +228,29 @@ def test_change_may_be_components_of_a_class(changed):
         (
             {"controls": 2, "change": "CSF"},
             Unsupported,
-            r"task.controls=2: dataset=demo has no training subjects without CSF",
+            r"task.controls=2: dataset=demo has only 0 training subjects without CSF to take as "
+            r"controls. Add some, or set task.controls=null",
+        ),
+        (
+            {"controls": 999},
+            Unsupported,
+            r"task.controls=999: dataset=demo has only \d+ training subjects to take as controls. "
+            r"Add some, or set task.controls=\d+ or fewer, or task.controls=null",
         ),
         (
             {"change": "lesion"},
             Unsupported,
-            r"task.change=lesion: is no class of dataset=demo. Known: CSF",
+            r"task.change=lesion: dataset=demo has no class of this name. Known: CSF",
         ),
         (
             {"change": "background"},
             Unsupported,
-            r"task.change=background: is no class of dataset=demo. Known: CSF",
+            r"task.change=background: dataset=demo has no class of this name. Known: CSF",
         ),
         (
             {"change": "CSF"},
             Unsupported,
-            r"task.change=CSF: is the truth, and dataset.insert would put in changes",
+            r"task.change=CSF: takes the true change from the labels",
         ),
     ],
 )

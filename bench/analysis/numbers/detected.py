@@ -12,7 +12,13 @@ from bench.analysis.numbers.statistics import holm
 from bench.analysis.numbers.wording import signed, signed_interval
 from bench.errors import counted
 
-JACOBIAN = "Jacobian of "  # begins the label of the map that needs nothing but a displacement
+LABELS = {  # of the maps that are compared, by the score that each of them has for a test pair
+    "auc": "{}",
+    "auc_relative": "{} relative to controls",
+    "auc_intensity": "intensity difference after {}",
+    "auc_li_wyatt": "Li and Wyatt after {}",
+    "auc_jacobian": "Jacobian of {}",
+}
 CHANCE = 0.5
 COLUMNS = ["best", "other", "n", "difference", "low", "high", "p", "p_holm", "tests"]
 
@@ -57,6 +63,14 @@ def change_sentences(differences: pd.DataFrame) -> list[str]:
     """
     groups = differences.groupby("comparison", sort=False) if len(differences) else ()
     return [_sentence(str(name), rows.to_dict("records")) for name, rows in groups]
+
+
+def unjudged_sentences(unjudged: Mapping[str, Sequence[str]]) -> list[str]:
+    """That methods have no scores where no change is known; by comparison, their labels."""
+    return [
+        f"{comparison}: no change is known, so the maps of {', '.join(labels)} have no AUC."
+        for comparison, labels in unjudged.items()
+    ]
 
 
 def _sentence(comparison: str, rows: Sequence[Mapping[Any, Any]]) -> str:

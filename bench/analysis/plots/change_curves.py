@@ -25,9 +25,10 @@ def draw_change_curves(found: Detection) -> Iterator[Drawing]:
         return
     for name, of_one in curves.groupby("comparison", sort=False):
         caption = (
-            f"ROC and precision-recall curves of the methods' maps on {name}: means over test "
-            "pairs at each false positive rate and each recall, with 95 % bootstrap intervals. "
-            "Dashed: chance."
+            f"ROC curves (left; dashed: chance) and precision-recall curves (right) of the map of "
+            f"each method on {name}. Lines are means over test pairs of the true positive rate at "
+            "each false positive rate and of the precision at each recall, bands 95 % bootstrap "
+            "intervals."
         )
         rows = found.rows[found.rows["comparison"] == name].set_index("label")
         yield Drawing(

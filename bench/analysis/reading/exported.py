@@ -7,6 +7,7 @@
     extractors.csv  a row for each extractor and its score
     images.csv      a row for each run of the task perception and image, if there are any
     changes.csv     a row for each run of the task changes and test pair, if there are any
+    pooled.csv      a row for each run of the task changes and score of all test pairs together
     checksums.json  CRC-32 of each table
 
 `bench.analysis.report.export` writes them.
@@ -21,7 +22,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.analysis.reading.exported_cases import read_changes, read_images, read_pairs
+from bench.analysis.reading.exported_cases import (
+    read_changes,
+    read_images,
+    read_pairs,
+    read_pooled,
+)
 from bench.analysis.reading.exported_tables import (
     EXTRACTORS_TABLE,
     RUNS_TABLE,
@@ -114,6 +120,7 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         **detected.to_dict("index"),
     }
     extractors = _by_name(read_extractors(folder))
+    pooled = read_pooled(folder)
     summaries = {
         name: {
             **_summary(folder, row, recorded[name], scores[name], extractors),
@@ -121,6 +128,8 @@ def read_exported(folder: Path, pattern: str = "*") -> Records:
         }
         for name, row in finished.items()
     }
+    for summary in summaries.values():
+        summary["scores"] |= pooled.get(summary["id"], {})
     frame = pd.DataFrame(
         [{**row, "task": tasks[name], "method": method_of(row)} for name, row in runs.items()],
         index=list(runs),

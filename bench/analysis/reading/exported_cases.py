@@ -10,13 +10,17 @@ from bench.analysis.reading.exported_tables import (
     CHANGES_TABLE,
     IMAGES_TABLE,
     PAIRS_TABLE,
+    POOLED_TABLE,
     SCORES_TABLE,
     fault,
     read_table,
 )
+from bench.scores.registry import SCORES
 
 IMAGE_TEXTS = ("run", "subject")
 CHANGE_TEXTS = ("run", "moving", "fixed")
+POOLED_TEXTS = ("run", "score")
+POOLED_NUMBERS = ("mean", "low", "high", "n", "voxels")
 PAIR_TEXTS = ("pairs", "moving", "fixed")
 
 
@@ -54,6 +58,27 @@ def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.D
 def read_changes(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as those of `bench.store.folder.PAIRS`, of finished runs of the task changes."""
     return _read_cases(folder / CHANGES_TABLE, "test pair", CHANGE_TEXTS, finished)
+
+
+def read_pooled(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores of all test pairs together: by the id of a run and the name of a score, as summaries
+    have them. Runs without a known change have none."""
+    path = folder / POOLED_TABLE
+    if not path.exists():
+        return {}
+    rows = read_table(path, POOLED_TEXTS, POOLED_NUMBERS)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows.to_dict("records"):
+        known = {name: float(row[name]) for name in POOLED_NUMBERS if row[name] == row[name]}
+        of_run, score = found.setdefault(row["run"], {}), row["score"]
+        if score not in SCORES:
+            raise fault(path, f"has {score!r} for a score")
+        if score in of_run:
+            raise fault(path, f"has {score} of {row['run']} twice")
+        if "mean" not in known:
+            raise fault(path, f"has no mean of {score} of {row['run']}")
+        of_run[score] = known
+    return found
 
 
 def _read_cases(

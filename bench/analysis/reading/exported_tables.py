@@ -14,7 +14,8 @@ from bench.store.folder import RUNS
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
 SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"
 IMAGES_TABLE, CHANGES_TABLE = "images.csv", "changes.csv"  # only there with runs of their tasks
-OF_TASKS = (IMAGES_TABLE, CHANGES_TABLE)
+POOLED_TABLE = "pooled.csv"  # only there with runs that have scores of all test pairs together
+OF_TASKS = (IMAGES_TABLE, CHANGES_TABLE, POOLED_TABLE)
 TABLES = (RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE, SETTINGS_TABLE, EXTRACTORS_TABLE)
 CHECKSUMS = "checksums.json"
 WHOLE = ("seed", "steps", "best_step")  # numbers without decimals

@@ -32,9 +32,9 @@ POOLED_BY_MAP = (
     "the seed; with 95 % intervals of a bootstrap over test pairs."
 )
 DIFFERENCES = (
-    "Difference in AUC between the map with the largest one and each other map, the Jacobians of "
-    "the methods among them: means over the same test pairs with 95 % bootstrap intervals, and p "
-    "of Wilcoxon's signed-rank test with Holm's correction."
+    "Difference in AUC between the map with the largest one and each other map of all methods, "
+    "baselines included, but not those of one direction: means over the same test pairs with 95 % "
+    "bootstrap intervals, and p of Wilcoxon's signed-rank test with Holm's correction."
 )
 OF_METHOD = [
     *(name for name, one in SCORES.items() if one.kind == "changes" and one.of_map == MAIN),
@@ -67,12 +67,14 @@ def change_tables(found: Detection, published: bool = True) -> list[Table]:
         tables.append(_differences(found.differences))
     if len(found.regions):
         tables.append(_regions(found.regions))
+    tables = [table for table in tables if table.rows]
     return [*tables, _published()] if published else tables
 
 
 def _table(rows: pd.DataFrame, name: str, caption: str, headings: dict[str, str]) -> Table:
     table = Table(name, caption, [*FIRST, *headings.values()], texts=2, names=1)
-    for comparison, of_one in rows.groupby("comparison", sort=False):
+    judged = rows.dropna(subset=[column for column in headings if column in rows], how="all")
+    for comparison, of_one in judged.groupby("comparison", sort=False):
         best = {column: of_one[column].max() for column in headings if column in of_one}
         section = []
         for row in of_one.to_dict("records"):

@@ -37,9 +37,12 @@ def copy_change_maps(request: Request, found: Findings, folder: Path) -> Iterato
         if drawn.exists():
             kept = f"changes-maps-{file_name(str(name))}"
             shutil.copyfile(drawn, folder / f"{kept}.png")
+            is_known = str(name) not in found.changes.unjudged
+            pair = "The test pair of median AUC" if is_known else "A test pair"
+            truth = "The line is the outline of the change." if is_known else "No change is known."
             said = (
-                f"The test pair of median AUC on {name} by {best['label']}: images, then maps that "
-                "are large where a change is suspected. The line is the outline of the change."
+                f"{pair} on {name} by {best['label']}: images, then maps that are large where a "
+                f"change is suspected. {truth}"
             )
             yield Picture(kept, said, said)
 

@@ -22,7 +22,13 @@ from bench.analysis.reading.exported import (
     VALIDATION,
     read_extractors,
 )
-from bench.analysis.reading.exported_cases import CHANGE_TEXTS, IMAGE_TEXTS, PAIR_TEXTS
+from bench.analysis.reading.exported_cases import (
+    CHANGE_TEXTS,
+    IMAGE_TEXTS,
+    PAIR_TEXTS,
+    POOLED_NUMBERS,
+    POOLED_TEXTS,
+)
 from bench.analysis.reading.exported_tables import (
     CHANGES_TABLE,
     CHECKSUMS,
@@ -30,6 +36,7 @@ from bench.analysis.reading.exported_tables import (
     IMAGES_TABLE,
     OF_TASKS,
     PAIRS_TABLE,
+    POOLED_TABLE,
     RUNS_TABLE,
     SCORES_TABLE,
     SETTINGS_TABLE,
@@ -74,6 +81,7 @@ EXPORTED = (  # the scores; the others stay with the runs
     *("folding", "sdlogj", "seconds"),
 )
 DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
+IN_ALL = [name for name, score in SCORES.items() if score.kind == "pooled"]
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
@@ -149,6 +157,7 @@ class _Tables:
         self.extractors: dict[str, list[Row]] = {}
         self.images: dict[str, list[Row]] = {}
         self.changes: dict[str, list[Row]] = {}
+        self.pooled: dict[str, list[Row]] = {}
 
     def add(self, folder: Path, records: Records) -> None:
         known = set(self.extractors)
@@ -173,6 +182,9 @@ class _Tables:
                     table = records.table(IMAGES if is_perceived else PAIRS)
                     take = self._images if is_perceived else self._changes
                     take(str(row["id"]), table[table["run"] == name])
+                if row["task"] == CHANGES:
+                    scores = records.summaries.get(name, {}).get("scores", {})
+                    self._pooled(str(row["id"]), scores)
 
     def _run(
         self, folder: Path, records: Records, row: Mapping[Any, Any], pairs: pd.DataFrame | None
@@ -259,6 +271,14 @@ class _Tables:
             for row in pairs.sort_values(["moving", "fixed"], kind="stable").to_dict("records")
         ]
 
+    def _pooled(self, run: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """Takes down the scores of a run over voxels of all its test pairs together."""
+        for name in IN_ALL:
+            known = scores.get(name, {})
+            if known.get("mean") is not None:
+                numbers = {key: written(known.get(key)) for key in POOLED_NUMBERS}
+                self.pooled.setdefault(run, []).append({"run": run, "score": name, **numbers})
+
     def _extractor(self, used: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         """The name of an extractor that a run used; what no folder holds is as the run says."""
         if "name" not in used:
@@ -290,6 +310,7 @@ class _Tables:
         for table, rows, columns in (
             (IMAGES_TABLE, filled(in_order(self.images)), IMAGE_TEXTS),
             (CHANGES_TABLE, filled(in_order(self.changes)), CHANGE_TEXTS),
+            (POOLED_TABLE, in_order(self.pooled), POOLED_TEXTS),
         ):
             if rows:
                 texts[table] = as_table(rows, columns)

@@ -14,7 +14,7 @@ import yaml
 from bench.analysis.numbers.agreement import agreement_sentences
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
-from bench.analysis.numbers.detected import change_sentences
+from bench.analysis.numbers.detected import change_sentences, unjudged_sentences
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
 from bench.analysis.numbers.synthesis import synthesis_sentences
@@ -180,7 +180,10 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
             *agreement_sentences(found.agreements),
         ],
         "changes": change_tables(found.changes, request.published),
-        "detected": change_sentences(found.changes.differences),
+        "detected": [
+            *change_sentences(found.changes.differences),
+            *unjudged_sentences(found.changes.unjudged),
+        ],
         "synthesis": synthesis_tables(found.synthesis),
         "synthesized": synthesis_sentences(found.synthesis),
     }

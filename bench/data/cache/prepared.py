@@ -249,6 +249,19 @@ class PreparedDataset:
         assert self.labels is not None
         return self._whole(LABELS, self.labels, members)
 
+    def intensities(self, split: str) -> tuple[float, float] | None:
+        """Least and greatest intensity of the images of a split; None without any.
+
+        Raises:
+            DamagedCache: If they have changed since they were written.
+        """
+        images = (self.images_of([member]) for member in self.members(split))
+        limits = [(float(image.min()), float(image.max())) for image in images]
+        if not limits:
+            return None
+        low, high = min(low for low, _ in limits), max(high for _, high in limits)
+        return low * (self.step or 1), high * (self.step or 1)
+
     def verify(self) -> None:
         """Raises DamagedCache unless the arrays of all subjects are intact."""
         assert self.landmarks is None or len(self.landmarks) == len(self.ids)

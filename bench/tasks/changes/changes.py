@@ -34,9 +34,10 @@ class Changes:
         components: Of that class, only components that have no single counterpart in the other
             image: those that `appear`, `vanish`, `divide` or `merge`; None takes all of it.
         smallest: Voxels of a component, at least; smaller ones are as if they were not there.
-        controls: How many training subjects say what the map is usually at a place; None: the map
-            relative to that is not made. Each is registered to the moving image of a test pair,
-            and back. A subject whose labels have the class `change` is none.
+        controls: How many training subjects are controls, over which the method's map is averaged
+            for the map relative to controls; None: that map is not made. Each is registered to the
+            moving image of a test pair, and back. A subject whose labels have the class `change`
+            is no control.
         insert: What `dataset.insert` is unless it is given; looked at there.
     """
 
@@ -65,8 +66,8 @@ class Changes:
                 )
             if change is None:
                 raise ConfigError(
-                    f"task.components={components}: are of a class. Name it by task.change, or "
-                    "set task.components=null."
+                    f"task.components={components}: selects connected components of a class. Name "
+                    "the class with task.change, or set task.components=null."
                 )
         for name, value, others in (
             ("smallest", smallest, ""),
@@ -101,26 +102,28 @@ class Changes:
         if self.change is not None and self.change not in dataset.class_names[1:]:
             known = ", ".join(dataset.class_names[1:]) or "none, as it has no labels"
             raise Unsupported(
-                f"task.change={self.change}: is no class of dataset={dataset.name}. Known: {known}."
+                f"task.change={self.change}: dataset={dataset.name} has no class of this name. "
+                f"Known: {known}."
             )
         truth = Truth(dataset, self.within, self.change, self.components, self.smallest)
         controls = healthy(dataset, self.controls, truth.label) if self.controls else []
         if self.change is not None and dataset.insertion is not None:
             raise Unsupported(
-                f"task.change={self.change}: is the truth, and dataset.insert would put in changes "
-                "that count as none. Set dataset.insert=null, or task.change=null."
+                f"task.change={self.change}: takes the true change from the labels, which lack the "
+                "simulated changes of dataset.insert. Set dataset.insert=null, or task.change=null."
             )
         parts = parts_with_data(setup)
         learns = isinstance(parts.model, ChangeNetwork) and parts.model.needs_truth
         if learns and self.change is None and dataset.insertion is None:
             raise Unsupported(
-                f"model={setup.experiment['model']['name']}: learns from masks of change, and "
-                "there are none. Set dataset.insert, or task.change to a class of the labels."
+                f"model={setup.experiment['model']['name']}: trains on masks of change, and "
+                "the data have none. Set dataset.insert, or name a class of the labels with "
+                "task.change."
             )
         if controls and not _makes_map(parts, dataset):
             raise Unsupported(
-                f"task.controls={self.controls}: compares the map of the method with what is usual "
-                f"at a place, but {describe(setup.experiment)} gives no map. Choose a metric that "
+                f"task.controls={self.controls}: compares the map of the method with its mean over "
+                f"controls, but {describe(setup.experiment)} gives no map. Choose a metric that "
                 "has one, such as mse, or set task.controls=null."
             )
         return ChangesJob(setup, parts, self.both_directions, truth, controls)

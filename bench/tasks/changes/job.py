@@ -59,7 +59,8 @@ class ChangesJob(RegistrationJob):
         parts: What the registration is made of.
         both_directions: As of `Changes`.
         truth: What maps are judged by.
-        controls: Subjects that say what is usual at a place; without any nothing does.
+        controls: Subjects over whose maps the map relative to controls takes the mean; without
+            any there is no such map.
     """
 
     def __init__(
@@ -85,21 +86,13 @@ class ChangesJob(RegistrationJob):
         names = self.dataset.ids
         pairs = self.dataset.pairs("test")
         scored = [pair for pair in pairs if (names[pair[0]], names[pair[1]]) in done]
-        judged = any(map(_is_judged, known))
         warm_up = isinstance(self.model, nn.Module)
         for batch in batches(pairs, self.method, scored):
             pair = read_pairs(self.dataset, batch, self.device)
             if warm_up:
                 register(self.method, pair, self.objective)  # a first pass takes longer
                 warm_up = False
-            for case in self._tested(pair, done):
-                judged = judged or _is_judged(case)
-                yield case
-        if not judged:
-            print(
-                f"{self.name}: no test pair has a mask of change, so there is no AUC. "
-                "dataset.insert makes changes, task.change names a class that is one"
-            )
+            yield from self._tested(pair, done)
 
     def _tested(self, pair: Pair, done: Collection[tuple[str, str]]) -> Iterator[TestCase]:
         """The cases of a batch of pairs that are not done."""
@@ -251,16 +244,16 @@ class ChangesJob(RegistrationJob):
         )
 
 
-def _is_judged(case: TestCase) -> bool:
-    """Whether the pair had a mask of change."""
-    return any(name.startswith("auc") and math.isfinite(v) for name, v in case.scores.items())
-
-
 def untested_job(setup: Setup, parts: Parts) -> ChangesJob:
-    """A job that maps changes of any pairs, and judges none.
+    """A job that maps changes of any pairs, as a run did if it was of this task, and judges none.
 
     Args:
         setup: The experiment and its data, which need not be at hand.
         parts: What the registration is made of.
     """
-    return ChangesJob(setup, parts, True, Truth(setup.dataset))
+    task = setup.experiment.config.get("task", {})
+    if task.get("name") != "changes":
+        return ChangesJob(setup, parts, True, Truth(setup.dataset))
+    return ChangesJob(
+        setup, parts, task["both_directions"], Truth(setup.dataset, task.get("within"))
+    )

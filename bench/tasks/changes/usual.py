@@ -8,7 +8,7 @@ from torch import Tensor
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.pairs import evenly_spaced
-from bench.errors import Unsupported
+from bench.errors import Unsupported, counted
 from bench.pair import Pair
 
 
@@ -46,15 +46,15 @@ class Usual:
 
 
 def healthy(dataset: PreparedDataset, count: int, change: int | None) -> list[int]:
-    """Training subjects that show what is usual, evenly spaced over them.
+    """Training subjects that are controls, evenly spaced over those without the change.
 
     Args:
         dataset: The data set.
-        count: How many, at most.
+        count: How many.
         change: Label that none of them has; None if changes have no label.
 
     Raises:
-        Unsupported: If there are none, or images are not of one size.
+        Unsupported: If there are fewer, or images are not of one size.
     """
     if dataset.shapes is not None:
         raise Unsupported(
@@ -64,10 +64,12 @@ def healthy(dataset: PreparedDataset, count: int, change: int | None) -> list[in
     members = dataset.members("train")
     if change is not None:
         members = [i for i in members if not (dataset.labels_of([i]) == change).any()]
-    if not members:
+    if len(members) < count:
         lacks = "" if change is None else f" without {dataset.class_names[change]}"
+        fewer = f"task.controls={len(members)} or fewer, or " if members else ""
         raise Unsupported(
-            f"task.controls={count}: dataset={dataset.name} has no training subjects{lacks} that "
-            "could show what is usual at a place. Add some, or set task.controls=null."
+            f"task.controls={count}: dataset={dataset.name} has only "
+            f"{counted(len(members), 'training subject')}{lacks} to take as controls. Add some, or "
+            f"set {fewer}task.controls=null."
         )
     return evenly_spaced(members, count)
