@@ -33,9 +33,10 @@ def batch_of(config: Mapping[str, Any]) -> int:
     """How many pairs a run registers at once in its test, as its configuration says.
 
     Args:
-        config: Its resolved configuration.
+        config: Its resolved configuration; a model of the user's may have another kind of `batch`.
     """
-    return int(config["model"].get("batch", 1))
+    batch = config["model"].get("batch")
+    return batch if isinstance(batch, int) else 1
 
 
 def deviation(name: str, values: np.ndarray, batch: int = 1) -> float | None:

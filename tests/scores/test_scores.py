@@ -361,3 +361,7 @@ def test_times_that_a_batch_shares_have_no_deviation():
 @pytest.mark.parametrize(("overrides", "batch"), [([], 1), (["model=direct", "model.batch=4"], 4)])
 def test_batch_is_that_of_the_configuration(overrides, batch):
     assert batch_of(compose(overrides)) == batch
+
+
+def test_a_models_own_kind_of_batch_does_not_share_seconds():
+    assert batch_of({"model": {"batch": "whole"}}) == batch_of({"model": {"batch": None}}) == 1
