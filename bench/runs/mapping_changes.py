@@ -10,8 +10,9 @@ from bench.data.mapping import Mapping, displacement_on, warp_file
 from bench.models.change_networks import ChangeNetwork
 from bench.pair import Pair
 from bench.runs.file_pairs import PairOfFiles
+from bench.runs.new_images import NewImage, write_warped
 from bench.runs.outputs import written_aside
-from bench.runs.registering import NewImage, Registered, Registrar, write_warped
+from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method
 from bench.scores.of_changes import MAIN
 from bench.store.folder import REGISTRATION, Folder
@@ -50,7 +51,7 @@ class ChangeMapper(Registrar):
         """
         assert isinstance(self.job, ChangesJob)
         origin = self.origin(files, out)
-        moving, fixed = self.read(files)
+        moving, fixed = self.reader.read(files)
         pair = self.pair(files, moving, fixed)
         u, reverse, _ = self.job.registered(pair)
         moved = pair.at(u)
@@ -60,7 +61,7 @@ class ChangeMapper(Registrar):
             files.names,
             self.scores(pair),
             self.scores(moved),
-            [*self.notes(moving, fixed), *self._notes_on_maps(pair, MAIN in maps)],
+            [*self.reader.notes(moving, fixed), *self._notes_on_maps(pair, MAIN in maps)],
         )
         with written_aside(out, origin) as aside:
             for name, values in maps.items():
