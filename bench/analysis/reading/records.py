@@ -14,7 +14,8 @@ from bench.analysis.reading.rows import TEXTS, read_rows
 from bench.config.commands import BENCH, RUN
 from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
-from bench.config.identity import CONDITIONING, NOT_IDENTIFYING
+from bench.config.identity import ADDED, CONDITIONING, NOT_IDENTIFYING
+from bench.config.synthesis import FACTOR
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
@@ -44,7 +45,11 @@ OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
 REMEDY_OF_TEST = f"`{BENCH} robustness` writes it again; the run is complete without it."
-NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
+NOT_A_SETTING = {
+    "regularizer": {"weight"},
+    "model": {"uses", "trained", *CONDITIONING},
+    "task": {"name", "_target_", "uses", "insert", FACTOR},  # dataset.insert has what is inserted
+}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -256,6 +261,15 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("augmentation", "pairs"):
         found |= _flat(config["dataset"][part], f"dataset.{part}")
     return found
+
+
+def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the task but c, with keys such as `task.controls`; those at null are left out."""
+    task = config.get("task", {})
+    defaults = ADDED["task"]  # the configuration of an older run lacks them
+    dropped = NOT_A_SETTING["task"]
+    kept = {k: v for k, v in task.items() if k not in dropped and v != defaults.get(k)}
+    return _flat(kept, "task") if kept else {}
 
 
 def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
