@@ -7,11 +7,12 @@ import numpy as np
 
 from bench.data.files.images import write_image
 from bench.data.mapping import Mapping, displacement_on, warp_file
+from bench.errors import DataError
 from bench.models.change_networks import ChangeNetwork
 from bench.pair import Pair
 from bench.runs.file_pairs import PairOfFiles
 from bench.runs.new_images import NewImage, write_warped
-from bench.runs.outputs import written_aside
+from bench.runs.outputs import Origin, claimed, written_aside
 from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method
 from bench.scores.of_changes import MAIN
@@ -37,7 +38,7 @@ class ChangeMapper(Registrar):
     def map(self, files: PairOfFiles, out: Path) -> Registered:
         """Registers a pair and writes its maps and the warped image on the fixed image's grid.
 
-        Maps have their least value where the run does not judge voxels (`task.within`).
+        Maps have their least value where voxels do not count for the run (`task.within`).
 
         Args:
             files: The pair.
@@ -49,14 +50,18 @@ class ChangeMapper(Registrar):
             ConfigError: If the folder cannot be written to, or holds files of another run or of
                 another pair.
         """
+        origin = self.origin(files)
+        with claimed(out, origin):
+            return self._map(files, out, origin)
+
+    def _map(self, files: PairOfFiles, out: Path, origin: Origin) -> Registered:
         assert isinstance(self.job, ChangesJob)
-        origin = self.origin(files, out)
         moving, fixed = self.reader.read(files)
         pair = self.pair(files, moving, fixed)
+        counted = self._counted(files, pair)
         u, reverse, _ = self.job.registered(pair)
         moved = pair.at(u)
         maps = self.job.maps(moved, None if reverse is None else pair.reversed().at(reverse))
-        counted = self._counted(pair)
         found = Registered(
             files.names,
             self.scores(pair),
@@ -67,7 +72,7 @@ class ChangeMapper(Registrar):
             for name, values in maps.items():
                 path = aside / ("change" if name == MAIN else f"change_{name}")
                 array = values[0].float().cpu().numpy()
-                if counted is not None and counted.any():
+                if counted is not None:
                     array = np.where(counted, array, array[counted].min())
                 found.files.append(_write(path, array, fixed))
             mapping = Mapping(u[0].cpu().numpy(), fixed.affine, moving.affine)
@@ -76,14 +81,30 @@ class ChangeMapper(Registrar):
         return replace(found, files=[out / path.name for path in found.files])
 
     def _lacks_labels(self, pair: Pair) -> bool:
-        """Whether the run judges voxels with a label, and the pair has no labels."""
+        """Whether voxels with a label count for the run, and the pair has no labels."""
         assert isinstance(self.job, ChangesJob)
         return self.job.truth.within == "labels" and not pair.has_labels
 
-    def _counted(self, pair: Pair) -> np.ndarray | None:
-        """Where the run judges voxels (*S) bool; None for everywhere, or where nothing tells."""
+    def _counted(self, files: PairOfFiles, pair: Pair) -> np.ndarray | None:
+        """Where voxels count for the run (*S) bool; None for everywhere, or where nothing tells.
+
+        Raises:
+            DataError: If they count nowhere.
+        """
         assert isinstance(self.job, ChangesJob)
-        return None if self._lacks_labels(pair) else self.job.truth.of(pair)[1]
+        truth = self.job.truth
+        counted = None if self._lacks_labels(pair) else truth.of(pair)[1]
+        if counted is not None and not counted.any():
+            classes = ", ".join(self.reader.classes[1:])
+            has_none, remedy = "one intensity only", "another image"
+            if truth.within == "labels":
+                has_none = f"no label of the run's classes ({classes})"
+                remedy = "labels of these classes, or none"
+            raise DataError(
+                f"{files.fixed_labels or files.fixed}: has {has_none}, so no voxel counts "
+                f"(task.within={truth.within}). Give {remedy}."
+            )
+        return counted
 
     def _notes_on_maps(self, pair: Pair, has_main: bool) -> list[str]:
         """What the maps lack, a line each."""
@@ -94,7 +115,7 @@ class ChangeMapper(Registrar):
             )
         if self._lacks_labels(pair):
             notes.append(
-                "the run judges voxels with a label (task.within=labels); without --labels and "
+                "voxels with a label count for the run (task.within=labels); without --labels and "
                 "--fixed-labels the maps cover the whole image, background included"
             )
         if isinstance(self.job.model, ChangeNetwork):

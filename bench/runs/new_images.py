@@ -123,6 +123,9 @@ class Reader:
                 "the border, and D and Dice do not count them"
             )
         notes += self._notes_on_intensities({MOVING: moving, FIXED: fixed})
+        maps = [image.labels for image in (moving, fixed) if image.labels is not None]
+        if len(maps) == 2 and not any(labels.any() for labels in maps):
+            notes.append("neither label map has a class of the run, so there is no Dice")
         foreign = sorted({*moving.foreign, *fixed.foreign})
         if foreign and moving.labels is not None and fixed.labels is not None:
             noun = "labels {} are not classes" if len(foreign) > 1 else "label {} is not a class"

@@ -1,5 +1,6 @@
 """Applies the method of a finished run to new files."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.runs.file_pairs import PairOfFiles
 from bench.runs.new_images import NewImage, Reader, write_warped
-from bench.runs.outputs import Origin, written_aside
+from bench.runs.outputs import Origin, claimed, written_aside
 from bench.runs.trained import load_method
 from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import folding, sdlogj
@@ -109,7 +110,13 @@ class Registrar:
                 or the folder holds files of another run or of another pair.
         """
         self._check_layout(layout)
-        origin = self.origin(files, out)
+        origin = self.origin(files)
+        with claimed(out, origin):
+            return self._register(files, out, origin, layout)
+
+    def _register(
+        self, files: PairOfFiles, out: Path, origin: Origin, layout: str | None
+    ) -> Registered:
         moving, fixed = self.reader.read(files)
         placed = moving.raw.lies_in_space and fixed.raw.lies_in_space
         if layout not in (None, "voxels") and not placed:
@@ -149,15 +156,9 @@ class Registrar:
                 found.files.append(write_field(path, layout, displacement, moving.grid, fixed.grid))
         return replace(found, files=[out / path.name for path in found.files])
 
-    def origin(self, files: PairOfFiles, out: Path) -> Origin:
-        """What the files of a folder are to be made of.
-
-        Raises:
-            ConfigError: If the folder holds files of another run or of another pair.
-        """
-        origin = Origin(self.name, str(files.moving.absolute()), str(files.fixed.absolute()))
-        origin.check(out)
-        return origin
+    def origin(self, files: PairOfFiles) -> Origin:
+        """What the files of a pair are made of."""
+        return Origin(self.name, str(files.moving.absolute()), str(files.fixed.absolute()))
 
     def _check_layout(self, layout: str | None) -> None:
         if layout is None:
@@ -204,5 +205,6 @@ class Registrar:
         if pair.has_labels:
             moving, fixed = pair.segmentations
             warped = warp(moving, pair.u, mode="nearest")
-            scores["dice"] = foreground_dice(dice_per_class(warped, fixed, pair.classes))
+            dice = foreground_dice(dice_per_class(warped, fixed, pair.classes))
+            scores |= {"dice": dice} if math.isfinite(dice) else {}
         return scores

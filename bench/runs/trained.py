@@ -7,6 +7,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from bench.config.commands import BENCH
 from bench.config.conditioning import weight_range
 from bench.config.experiment import Experiment
 from bench.config.recorded import check_recorded
@@ -127,9 +128,10 @@ def finished_summary(folder: Folder, tasks: Sequence[str] = (REGISTRATION,)) -> 
     """
     summary = folder.finished()
     if summary.get("task", REGISTRATION) not in tasks:
+        advice = f" `{BENCH} changes` takes it." if summary["task"] == "changes" else ""
         raise StoreError(
             f"{folder.path.name}: is a run of task={summary['task']}; this command needs a run of "
-            f"task={' or '.join(tasks)}."
+            f"task={' or '.join(tasks)}.{advice}"
         )
     return summary
 

@@ -256,7 +256,7 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
         assert (outcome.code, outcome.err) == (0, "")
         said = r"image0 to changed: D [^,]+ to \S+, \S+% folded, SD log J \S+; .*: change.nii.gz, "
         assert re.match(said, outcome.out)
-        assert ("note: the run judges voxels with a label" in outcome.out) == (task == "changes")
+        assert ("note: voxels with a label count for the run" in outcome.out) == (task == "changes")
         names = ["change", *(f"change_{one}" for one in ("intensity", "jacobian", "li_wyatt"))]
         names += ["change_one_direction", "warped"]
         written = [*(f"{name}.nii.gz" for name in names), "origin.json"]
@@ -278,6 +278,11 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
     other = tmp_path / "registration"
     line = bench("changes", name, *files, "--out", str(other)).line
     assert line.startswith(f"--out {other}: holds files of another run (run nifti-mse-direct-10-")
+    write_volume(root / "none.nii.gz", np.zeros(changed.shape))
+    labels = ["--labels", str(root / "labels0.nii.gz"), "--fixed-labels", str(root / "none.nii.gz")]
+    line = bench("changes", name, *files, *labels, "--out", str(tmp_path / "none")).line
+    assert "none.nii.gz: has no label of the run's classes" in line
+    assert not (tmp_path / "none").exists()
 
     table = root / "pairs.csv"
     table.write_text(

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -20,13 +21,14 @@ from bench.data.landmarks.points import Landmarks
 from bench.data.landmarks.reading import read_points
 from bench.data.landmarks.writing import write_mapped
 from bench.data.mapping import Mapping
-from bench.errors import BenchError, ConfigError, DataError, StoreError
+from bench.errors import BenchError, Busy, ConfigError, DataError, StoreError
 from bench.runs.file_pairs import PairOfFiles, listed_pairs
 from bench.runs.lookup import run
-from bench.runs.outputs import Origin, written_aside
+from bench.runs.outputs import Origin, claimed, written_aside
 from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
+from bench.store.locks import held
 
 
 class Moved:
@@ -303,45 +305,67 @@ def test_pairs_of_equal_file_names_are_called_by_their_folders(
         assert pairs[0].names == ("a/t1", "b/t1")
 
 
+ORIGIN = Origin("run", "a.nii", "b.nii")
+
+
+def write_into(out: Path, content: str, origin: Origin = ORIGIN, full: bool = False) -> None:
+    with claimed(out, origin), written_aside(out, origin) as aside:
+        (aside / "warped.nii.gz").write_text(content)
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def files_of(out: Path) -> list[str]:
+    return sorted(path.name for path in out.iterdir())
+
+
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (out / ".partial").mkdir(parents=True)
-    (out / ".partial/half").touch()  # of a process that was killed
-    (out / "warped").write_text("former")
-    origin = Origin("run", "a.nii", "b.nii")
-
-    def write(content: str, full: bool) -> None:
-        with written_aside(out, origin) as aside:
-            (aside / "warped").write_text(content)
-            if full:
-                raise OSError(errno.ENOSPC, "No space left on device")
-
     with pytest.raises(ConfigError, match="out: cannot be written \\(No space left"):
-        write("ha", full=True)
-    assert [path.name for path in out.iterdir()] == ["warped"]
-    assert (out / "warped").read_text() == "former"
-    write("new", full=False)
-    assert sorted(path.name for path in out.iterdir()) == ["origin.json", "warped"]
-    assert (out / "warped").read_text() == "new"
-    into_file = written_aside(out / "warped", origin)
-    with pytest.raises(ConfigError, match="cannot be written"), into_file:
+        write_into(out, "ha", full=True)
+    assert not out.exists()
+    write_into(out, "former")
+    (out / ".partial").mkdir()
+    (out / ".partial/half").touch()  # of a process that was killed
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_into(out, "ha", full=True)
+    assert (out / "warped.nii.gz").read_text() == "former"
+    write_into(out, "new")
+    assert files_of(out) == ["origin.json", "warped.nii.gz"]
+    assert (out / "warped.nii.gz").read_text() == "new"
+    with pytest.raises(ConfigError, match=r"warped.nii.gz: is a file\. Name a folder"):
+        write_into(out / "warped.nii.gz", "into a file")
+
+
+def test_files_of_another_origin_are_not_replaced(tmp_path: Path) -> None:
+    write_into(tmp_path / "out", "former")
+    with pytest.raises(ConfigError, match=r"files of another pair \(fixed b\.nii\)"):
+        write_into(tmp_path / "out", "new", replace(ORIGIN, fixed="c.nii"))
+    with pytest.raises(ConfigError, match=r"files of another run \(run run\)"):
+        write_into(tmp_path / "out", "new", replace(ORIGIN, run="other"))
+    for damaged in ("", "{", "[]", "null", '{"run": "run"}'):
+        (tmp_path / "out/origin.json").write_text(damaged)
+        with pytest.raises(ConfigError, match=r"its origin.json is damaged"):
+            write_into(tmp_path / "out", "new")
+    assert (tmp_path / "out/warped.nii.gz").read_text() == "former"
+
+
+@pytest.mark.parametrize("name", ["warped.tif", "change.nii.gz", "inverse_displacement.npy"])
+def test_files_of_the_users_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("the user's")
+    (tmp_path / "image.nii.gz").touch()
+    with pytest.raises(ConfigError, match=f"holds {name}, which this command did not write"):
+        write_into(tmp_path, "new")
+    (tmp_path / name).rename(tmp_path / "mine.nii.gz")
+    write_into(tmp_path, "new")
+    assert (tmp_path / "mine.nii.gz").read_text() == "the user's"
+
+
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    lock = held(tmp_path / "out/.lock", "the folder", "--out DIR", patience=0)
+    with claimed(tmp_path / "out", ORIGIN), pytest.raises(Busy), lock:
         pass
-
-
-def test_a_folder_holds_files_of_one_run_and_one_pair(tmp_path: Path) -> None:
-    origin = Origin("run", "a.nii", "b.nii")
-    with written_aside(tmp_path, origin) as aside:
-        (aside / "warped").write_text("former")
-    for other, said in (
-        (Origin("other", "a.nii", "b.nii"), r"files of another run \(run run\)\. Choose another"),
-        (Origin("run", "a.nii", "c.nii"), r"files of another pair \(fixed b\.nii\)\. Choose"),
-    ):
-        with pytest.raises(ConfigError, match=said), written_aside(tmp_path, other):
-            pass
-    assert (tmp_path / "warped").read_text() == "former"
-    with written_aside(tmp_path, origin) as aside:
-        (aside / "warped").write_text("again")
-    assert (tmp_path / "warped").read_text() == "again"
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_scores_leave_out_is_noted(tmp_path: Path) -> None:
