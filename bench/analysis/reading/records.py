@@ -11,7 +11,7 @@ import yaml
 
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.rows import TEXTS, read_rows
-from bench.config.commands import BENCH, RUN
+from bench.config.commands import BENCH, RUN, with_results
 from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
 from bench.config.identity import ADDED, CONDITIONING, NOT_IDENTIFYING
@@ -120,7 +120,7 @@ def read_records(results: Path, pattern: str = "*") -> Records:
     if not chosen:
         raise StoreError(
             f"--runs {pattern}: none of the {len(folders)} runs in {results}. Names have the form "
-            f"DATASET-METRIC-WEIGHT-seedN-ID; `{BENCH} runs` lists them."
+            f"DATASET-METRIC-WEIGHT-seedN-ID; `{BENCH} runs{with_results(results)}` lists them."
         )
     return collect(chosen)
 
