@@ -173,7 +173,7 @@ def test_each_data_set_is_answered_in_a_sentence(written):
     said = re.findall(r'<p class="headline">(.*?)</p>', page)
     assert len(said) == len(DATASETS)
     for dataset, sentence in zip(sorted(DATASETS), said, strict=True):
-        alike = "; not significantly lower: " in sentence
+        alike = ". Not significantly lower: " in sentence
         assert alike == (dataset == TIE[0])
         assert sentence.partition(" has the highest mean Dice, ")[0] in RANKING[:2]
 
