@@ -63,7 +63,7 @@ SHARES = (0.25, 0.5, 1.0)  # of the budget, at which the table tells Dice
 WAYS = ("trainer=short", PUBLISHED := "published")
 THEIRS = ("model=voxelmorph", "trainer=paper")
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-VALIDATIONS = 10  # of each way, evenly spaced over the budget; one more before the first step
+VALIDATIONS = (1 / 60, 1 / 30, 1 / 15, *np.arange(0.1, 1.01, 0.1))  # of each way, in budgets
 PAIRS = 16  # that are validated on
 
 
@@ -322,7 +322,8 @@ def trained_in_turn(
         spent[name] += clock() - start
         steps[name] += 1
         ways[name].look()
-        if spent[name] >= len(curves[name]) * seconds / VALIDATIONS or ways[name].done:
+        due = VALIDATIONS[min(len(curves[name]), len(VALIDATIONS)) - 1] * seconds
+        if spent[name] >= due or ways[name].done:
             validate(name)
     return curves
 
