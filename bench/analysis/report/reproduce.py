@@ -103,15 +103,13 @@ def _option(group: str, section: Mapping[str, Any]) -> str:
     A name alone says little: the fields of a tool may be called as a method of the suite is.
     """
     files = {path.stem: path for path in option_files(group)}
-    nearest = {GIVEN: 1, section.get("_target_"): 0}
+    said = section.get("_target_")
 
     def difference(name: str) -> tuple[int, bool, int]:
         option = _content(files[name])
-        return (
-            nearest.get(option.get("_target_"), 2),
-            name != section["name"],
-            len(set(option) ^ set(section)),
-        )
+        its_own = option.get("_target_")
+        other_class = 1 if its_own == GIVEN else 2 * (said not in (None, its_own))
+        return other_class, name != section["name"], len(set(option) ^ set(section))
 
     return min(files, key=difference)
 
