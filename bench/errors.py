@@ -1,5 +1,7 @@
 """What can go wrong in a way the user can mend."""
 
+import traceback
+
 
 class BenchError(Exception):
     """A fault whose text is the one line the user sees.
@@ -45,7 +47,7 @@ class Unsupported(BenchError):
 
 
 class Diverged(BenchError):
-    """Training produced a loss that is not finite."""
+    """A training or a registration produced values that are not finite."""
 
 
 class OutOfMemory(BenchError):
@@ -67,3 +69,11 @@ def own_cause(error: BaseException) -> BenchError | None:
     while cause is not None and not isinstance(cause, BenchError):
         cause = cause.__cause__ or cause.__context__
     return cause
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, `FILE:LINE`: the innermost place outside installed packages."""
+    frames = traceback.extract_tb(error.__traceback__)[::-1]
+    ours = (frame for frame in frames if "site-packages" not in frame.filename)
+    raised = next(ours, frames[0]) if frames else None
+    return f"{raised.filename}:{raised.lineno}" if raised else "unknown place"

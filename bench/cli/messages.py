@@ -10,7 +10,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from bench.config.composition import compose
 from bench.config.groups import GROUPS, IN_WHEEL, installing, options
 from bench.config.identity import CONDITIONING
-from bench.errors import BenchError, CacheUnwritable, Unwritable, own_cause
+from bench.errors import BenchError, CacheUnwritable, Unwritable, own_cause, place_of
 from bench.store.escaping import for_terminal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 shows tracebacks
@@ -78,7 +78,8 @@ def _explained(error: Exception, choice: str) -> str:
             f"{place}: is a folder where a file belongs. Move it away, then run the same command "
             "again."
         )
-    return f"{type(error).__name__}: {_one_line(error)} (HYDRA_FULL_ERROR=1 shows the traceback)"
+    said = f"{type(error).__name__}: {_one_line(error)}"
+    return f"{said} ({place_of(error)}; HYDRA_FULL_ERROR=1 shows the traceback)"
 
 
 def explain_missing(error: MissingConfigException) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
-from bench.config.commands import BENCH, RUN
+from bench.config.commands import BENCH, RUN, with_results
 from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
@@ -55,7 +55,7 @@ def print_next_steps(results: Path, words: Sequence[str]) -> None:
         words: Of its command; those that choose task, data, method and training are repeated.
     """
     kept = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] in KEPT]
-    where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    where = with_results(results)
     place = [f"results_dir={quoted(str(results))}"] if where else []
     learns_from_few = VARIATIONAL in kept or (CHANGES in kept and not _chooses_model(kept))
     metrics = "mse,deepsim_seg" if learns_from_few else "mse,ncc,mind"

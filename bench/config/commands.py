@@ -1,5 +1,6 @@
 """What messages and pages call the two command lines: as the user has started the suite."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -23,3 +24,8 @@ def commands(program: str, in_wheel: bool = IN_WHEEL) -> tuple[str, str]:
 
 
 BENCH, RUN = commands(sys.argv[0])
+
+
+def with_results(results: Path) -> str:
+    """The option that names a results folder to the command on results; empty for the default."""
+    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"

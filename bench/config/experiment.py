@@ -69,6 +69,8 @@ class Experiment:
         sections = {str(key): value for key, value in plain.items() if key != "tuned_weights"}
         if not str(sections["results_dir"] or "").strip():
             raise ConfigError("results_dir=: is empty. Name a folder.")
+        _check_path("results_dir", sections["results_dir"])
+        _check_path("dataset.root", sections["dataset"].get("root") or "")
         task = sections.get("task", {})
         of_task = "uses" in task  # it registers nothing
         if of_task:
@@ -252,6 +254,13 @@ def _check_uses(section: str, uses: Any) -> None:
         raise ConfigError(f"{section}.uses={uses}: must be a list of some of {', '.join(USES)}.")
 
 
+def _check_path(setting: str, path: Any) -> None:
+    """Raises ConfigError for what is no path, such as a name that was read as a number."""
+    if not isinstance(path, str):
+        advice = f"Write {setting}=./{path}." if is_number(path) else "Name one folder."
+        raise ConfigError(f"{setting}={path}: is not a path. {advice}")
+
+
 def _check_names(sections: Mapping[str, Any]) -> None:
     """Raises ConfigError for unknown sections, and for names that cannot name a folder."""
     known = {*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"}
@@ -263,6 +272,8 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     for section in named:
         name = sections[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
+            if is_number(name):
+                raise ConfigError(f"{section}.name={name}: is a number. Begin it with a letter.")
             raise ConfigError(
                 f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
                 "and begin with a letter or digit; it names folders."

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 PACKAGE = Path(__file__).parents[1]
 IN_WHEEL = (PACKAGE / "conf").is_dir()  # a wheel has within the package what a clone has beside it
 CONF, READMES = ((PACKAGE if IN_WHEEL else PACKAGE.parent) / name for name in ("conf", "datasets"))
@@ -34,6 +36,12 @@ def readme(dataset: str) -> Path:
     """The file that describes how to get a data set, and its layout."""
     path = READMES / dataset / "README.md"
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def is_prepared(dataset: str) -> bool:
+    """Whether a data set can be prepared: it has a folder of its own in conf/dataset/."""
+    path = CONF / "dataset" / f"{dataset}.yaml"
+    return path.is_file() and OmegaConf.select(OmegaConf.load(path), "root") is not None
 
 
 def headline(path: Path) -> str:

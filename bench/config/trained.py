@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.config.commands import BENCH
+from bench.config.commands import BENCH, with_results
 from bench.config.recorded import check_recorded
 from bench.errors import ConfigError
 
@@ -122,7 +122,8 @@ def _find(given: str, runs: Path) -> Path:
     if len(found) != 1:
         raise ConfigError(
             f"model.trained={given}: {len(found) or 'no'} {'runs' if found else 'run'} of this "
-            f"name in {runs}. Give the folder of one run, or its id; `{BENCH} runs` lists the ids."
+            f"name in {runs}. Give the folder of one run, or its id; "
+            f"`{BENCH} runs{with_results(runs.parent)}` lists the ids."
         )
     return found[0]
 

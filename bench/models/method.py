@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from bench.errors import Diverged
 from bench.pair import Pair, each
 
 
@@ -84,6 +85,24 @@ class Method(Protocol):
 
     def register(self, pair: Pair, objective: Objective) -> Tensor:
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
+
+
+def registered_by(method: Method, pair: Pair, objective: Objective) -> Tensor:
+    """Displacement (B, D, *S) of a batch, finite.
+
+    Raises:
+        Diverged: If the method gives another one.
+    """
+    u = method.register(pair, objective)
+    finite = u.flatten(1).isfinite().all(1).tolist()
+    if not all(finite):
+        first = finite.index(False)
+        moving, fixed = pair.ids[first] if pair.ids else ("the moving", "the fixed image")
+        raise Diverged(
+            f"The displacement of {moving} to {fixed} has NaN or infinite values. If the metric is "
+            "yours, look for a root or logarithm of 0; otherwise try a larger regularizer.weight."
+        )
+    return u
 
 
 def inverse_of(method: Any, pair: Pair, objective: Objective) -> Tensor | None:

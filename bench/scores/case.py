@@ -38,7 +38,7 @@ class Case:
         change: Where the fixed image shows what the moving one lacks, or the other way round, (*S)
             bool; None if that is not known.
         maps: What is large where a method suspects a change (*S), by name.
-        counted: Where maps are judged (*S) bool; None for everywhere.
+        counted: Which voxels count (*S) bool; None for all.
     """
 
     displacement: Tensor | None = None

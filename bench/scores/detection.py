@@ -16,7 +16,7 @@ def ap(case: Case, name: str) -> float:
 
 
 def judged(case: Case, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values of a map, and whether they are of the change, where scores count."""
+    """Values of a map at the voxels that count, and whether these have changed."""
     assert case.change is not None
     where = np.ones(case.change.shape, bool) if case.counted is None else case.counted
     return case.maps[name][where], case.change[where]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.config.commands import BENCH
+from bench.config.commands import BENCH, with_results
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
 from bench.store.files import (
@@ -188,9 +188,10 @@ class Folder:
             try:
                 held_until_the_end.enter_context(lock)
             except Busy:
+                listing = f"{BENCH} runs{with_results(self.path.parent.parent)}"
                 raise Busy(
-                    f"Another process is running {self.name}. Wait for it; `{BENCH} runs` "
-                    "shows when it has finished."
+                    f"Another process is running {self.name}. Wait for it; `{listing}` shows when "
+                    "it has finished."
                 ) from None
             recover(self.path)
             yield

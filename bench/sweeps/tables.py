@@ -111,13 +111,21 @@ def _network(cell: Cell) -> str:
 
 
 def print_sweep(cells: Sequence[Cell]) -> None:
-    """Prints the chosen λ or c with test scores for each metric, and what is missing."""
-    console = Console(highlight=False)
-    chosen = choose(summaries_of(cells), cells[0].experiment["select"])
-    if len(cells) > 1 and chosen:
-        table = _table(cells, chosen)
-        console = _wide_console(table)
-        console.print(table)
+    """Prints the chosen λ or c with test scores for each metric, and what is missing.
+
+    Each task has a table, as tasks differ in test images and scores.
+    """
+    by_task: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_task.setdefault(cell.experiment["task"]["name"], []).append(cell)
+    for task, of_task in by_task.items():
+        chosen = choose(summaries_of(of_task), of_task[0].experiment["select"])
+        if len(cells) > 1 and chosen:
+            table = _table(of_task, chosen)
+            console = _wide_console(table)
+            if len(by_task) > 1:
+                console.print(f"task={for_rich(task)}", soft_wrap=True)
+            console.print(table)
     counts = Counter(cell.status for cell in cells)
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     shared = _shared(cells) if len(cells) > 1 else set()

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -264,14 +266,14 @@ def test_what_is_missing_is_listed(tmp_path):
     write_run(tmp_path, config(weight=2.0, seed=0), [0.5, 0.5], val_dice=0.9)
     write_run(tmp_path, config("brain", "mse", seed=0), [0.5])
     write_run(tmp_path, config("brain", "mse", seed=1), [0.5])
-    fail_run(tmp_path, config(weight=2.0, seed=1), error="loss is not finite")
+    failed = json.loads((fail_run(tmp_path, config(weight=2.0, seed=1)) / "run.json").read_text())
     fail_run(tmp_path, config("brain", "ncc"), "skipped", "needs two axes")
     start_run(tmp_path, config(weight=4.0, seed=0))
     rows = missing(tmp_path)
     found = {
         (r["what"], r["dataset"], r["metric"], r["weight"]): r["reason"] for _, r in rows.iterrows()
     }
-    assert found["failed", "demo", "ncc", 2.0] == "loss is not finite"
+    assert found["failed", "demo", "ncc", 2.0] == f"run {failed['id']}: loss is not finite"
     assert found["skipped", "brain", "ncc", 1.0] == "needs two axes"
     assert found["interrupted", "demo", "ncc", 4.0].startswith("stopped before")
     assert found["no seed", "demo", "ncc", ""] == "of 2 seeds, 1 under λ = 2"

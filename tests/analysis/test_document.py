@@ -35,14 +35,15 @@ def sections(text):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_results_are_what_their_command_writes(tmp_path, monkeypatch):
-    committed = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["results.md", "network_results.md"])
+def test_results_are_what_their_command_writes(name, tmp_path, monkeypatch):
+    committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
     (command,) = COMMAND.findall(committed)
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.exit_code == 0, result.output
-    assert Path("docs/results.md").read_text(encoding="utf-8") == committed
+    assert (Path("docs") / name).read_text(encoding="utf-8") == committed
     pictures = PICTURE.findall(committed)
     assert pictures
     for picture in pictures:

@@ -213,7 +213,7 @@ def test_without_labels_and_validation_the_tables_have_what_there_is(tmp_path):
     found = find(Request(tmp_path / "tables"))
     assert found.conclusions == find(Request(tmp_path / "results")).conclusions
     assert found.headlines[0].text.startswith(
-        "unregistered pairs have the lowest mean TRE; the best method is ncc with 2.00"
+        "Unregistered pairs have the lowest mean TRE. The best method is ncc with 2.00"
     )
 
 

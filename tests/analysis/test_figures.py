@@ -45,6 +45,27 @@ def test_figure_of_changes_explains_colours_and_outline(tmp_path, monkeypatch, k
     assert "colours range over the middle 99 % of each map" in said
 
 
+def test_figure_of_changes_shows_the_least_value_where_voxels_do_not_count(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(changes, "write_figure", lambda figure, path, **_: drawn.append(figure))
+    images = {name: np.ones((1, 20, 24), np.float32) for name in ("moving", "fixed", "warped")}
+    found = np.random.default_rng(0).random((20, 24)) + 1
+    counted = np.zeros((20, 24), bool)
+    counted[5:15, 5:15] = True
+    found[~counted] = 9.0
+    arguments = images, {"map of the method": found}, None
+    changes.draw_changes(tmp_path / "x.png", *arguments, counted, "title")
+    changes.draw_changes(tmp_path / "x.png", *arguments, np.zeros((20, 24), bool), "title")
+    masked, whole = (figure.axes[3].images[0] for figure in drawn)
+    shown = masked.get_array().T
+    np.testing.assert_array_equal(shown[counted], found[counted])
+    assert set(shown[~counted]) == {found[counted].min()}
+    assert masked.get_clim() == tuple(np.quantile(found[counted], [0.005, 0.995]))
+    np.testing.assert_array_equal(whole.get_array().T, found)
+    said = "; voxels that do not count have its least value"
+    assert [figure.get_supxlabel().endswith(said) for figure in drawn] == [True, False]
+
+
 def test_figure_of_a_run_names_the_contours_of_its_plane(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(registered, "write_figure", lambda figure, path, **_: drawn.append(figure))

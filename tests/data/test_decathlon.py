@@ -123,9 +123,7 @@ def test_missing_folder_says_where_to_get_the_data(tmp_path, folder, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "README.md").write_text("how to get it")
     place = folder and tmp_path / folder
-    with pytest.raises(
-        DataError, match=f"{words}.*`python -m bench data prepare msd` downloads the data"
-    ):
+    with pytest.raises(DataError, match=rf"{words}.*Pass dataset.root=PATH \(`--root PATH` of "):
         source(place).subjects()
 
 

@@ -60,6 +60,42 @@ class Disturbed(L1):
         return super().__call__(pair)
 
 
+class Root:
+    """A metric whose value is finite, and whose gradient is not."""
+
+    def __call__(self, pair) -> Tensor:
+        return (0 * (pair.warped - pair.fixed)).square().sqrt().mean()
+
+
+class NoCall:
+    """No metric."""
+
+
+class Refuses:
+    """A metric that cannot be made."""
+
+    def __init__(self) -> None:
+        raise ValueError("bad init")
+
+
+class Exits:
+    """A metric that ends the program."""
+
+    def __call__(self, pair) -> Tensor:
+        raise SystemExit(0)
+
+
+class LaterNan(L1):
+    """L1 in the first calls, NaN from then on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, pair) -> Tensor:
+        self.calls += 1
+        return super().__call__(pair) * (1 if self.calls < 4 else float("nan"))
+
+
 class NanFrom(L1):
     """L1 until a training step, NaN from then on."""
 

@@ -167,7 +167,7 @@ def test_bad_value_is_refused_before_anything_is_written(
         ),
         (
             ["metric._target_=custom_parts.L3"],
-            "metric._target_=custom_parts.L3: cannot be built (Error loading 'custom_parts.L3'",
+            "metric._target_=custom_parts.L3: cannot be built (module custom_parts has no L3)",
         ),
         (
             ["metric._target_=custom_parts.L2"],
@@ -186,6 +186,16 @@ def test_bad_value_is_refused_before_anything_is_written(
             ["metric._target_=custom_parts.Unmoved"],
             "metric=mse has no gradient in the displacement, so nothing can learn from it.",
         ),
+        (
+            ["metric._target_=custom_parts.Root"],
+            "metric=mse has a gradient with NaN or infinite values on the first training pair",
+        ),
+        (["metric._target_=custom_parts.NoCall"], "metric=mse: NoCall has no __call__"),
+        (
+            ["metric._target_=custom_parts.Refuses"],
+            "metric._target_=custom_parts.Refuses: cannot be built (ValueError: bad init (",
+        ),
+        (["metric._target_=custom_parts.Exits"], "fails on the first training pair: SystemExit: 0"),
         (
             ["metric._target_=custom_parts.NotANumber"],
             "metric=mse is nan on the first training pair, before training.",
@@ -814,14 +824,37 @@ def test_loss_that_is_not_finite_stops_the_run_and_is_recorded(
     assert line in bench("runs", "--results", str(results)).out
 
 
+def test_a_displacement_that_is_not_finite_is_no_result(results: Path, run: Command) -> None:
+    settings = [option for option in DEMO if not option.startswith("model.")]
+    line = run(*custom("LaterNan"), *settings, "model=direct", at(results)).line
+    assert re.match(r"The displacement of \S+ to \S+ has NaN or infinite values\.", line)
+    assert not (only_run(results) / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("dataset.root=2024", "dataset.root=2024: is not a path. Write dataset.root=./2024."),
+        ("dataset.root=[a]", "dataset.root=['a']: is not a path. Name one folder."),
+        ("results_dir=77", "results_dir=77: is not a path. Write results_dir=./77."),
+        ("dataset.name=2024", "dataset.name=2024: is a number. Begin it with a letter."),
+    ],
+)
+def test_a_number_is_no_path_and_no_name(
+    setting: str, words: str, empty_results: Path, run: Command
+) -> None:
+    assert run("dataset=nifti", "metric=mse", at(empty_results), setting).line == words
+    assert_nothing_written(empty_results)
+
+
 def test_failed_run_is_tried_again_by_the_same_command(
     results: Path, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*custom("Disturbed"), *DEMO, at(results)]
     monkeypatch.setenv("TEST_DISTURBANCE", "error:3")
-    assert run(*command).line == (
-        "RuntimeError: the metric broke (HYDRA_FULL_ERROR=1 shows the traceback)"
-    )
+    line = run(*command).line
+    assert line.startswith("RuntimeError: the metric broke (")
+    assert re.search(r"custom_parts\.py:\d+; HYDRA_FULL_ERROR=1 shows the traceback\)$", line)
     folder = only_run(results)
     assert (folder / "traceback.txt").exists()
     monkeypatch.delenv("TEST_DISTURBANCE")

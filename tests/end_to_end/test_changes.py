@@ -104,6 +104,13 @@ def test_network_of_distributions_is_swept_beside_registrations(
     assert {"auc", "auc_one_direction", "auc_jacobian"} <= set(changes["scores"])
     assert plain["validation"] == changes["validation"]  # neither knows of the changes
     assert plain["variant"] != changes["variant"]
+    ended = outcome.out[outcome.out.index("task=registration\n") :]
+    registered, mapped = ended.split("task=changes\n")
+    for summary, table in ((plain, registered), (changes, mapped)):
+        (before,) = [line for line in table.splitlines() if "unregistered" in line]
+        assert f" {summary['scores_before']['dice']['mean']:.3f} " in before
+        assert table.count("test scores, mean") == 1
+    assert ("AUC" in registered, "AUC" in mapped) == (False, True)
 
 
 def test_report_has_tables_curves_and_maps_of_changes(
@@ -114,12 +121,15 @@ def test_report_has_tables_curves_and_maps_of_changes(
     assert run("-m", *DIRECT, *controls, at(results)).code == 0
     outcome = run("-m", *DIRECT, *sweep, at(results))
     assert outcome.code == 0, outcome.err
+    listed = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
+    settings = sorted(row.get("settings", "") for row in listed)
+    assert settings == [*[""] * 4, "task controls 1", "task controls 2"]
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report), "--published").code == 0
     of_weight, other, *relative = read_rows(report / "tables" / "changes.csv")
     assert (of_weight["label"], other["label"]) == ("mse, λ = 1", "mse, λ = 4")
     assert [row["label"] for row in relative] == [
-        f"mse, λ = 4, {n}" for n in ("1 control", "2 controls")
+        f"mse, λ = 4, relative to {n}" for n in ("1 control", "2 controls")
     ]
     assert all(
         (row["auc"], row["auc_jacobian"], row["found_1"]) == ("", "", "") for row in relative
@@ -152,7 +162,7 @@ def test_report_has_tables_curves_and_maps_of_changes(
     methods = ("mse, λ = 1", "mse, λ = 4")
     baselines = ("Jacobian of", "intensity difference after", "Li and Wyatt after")
     labels = {*methods, *(f"{one} {method}" for one in baselines for method in methods)}
-    labels |= {f"{row['label']} relative to controls" for row in relative}
+    labels |= {row["label"] for row in relative}
     assert {compared[0]["best"], *(row["other"] for row in compared)} == labels
     assert len(compared) == len(labels) - 1
 
@@ -298,8 +308,9 @@ def test_two_visits_are_mapped_as_the_documentation_says(
     section = page.partition("### Two visits of a patient\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
     table, commands = ([line.strip() for line in block.splitlines()] for block in blocks)
+    shape = 24, 20, 30
     for number in (1, 2):
-        write_volume(tmp_path / "scans" / f"visit{number}.nii.gz", subject(number)[0])
+        write_volume(tmp_path / "scans" / f"visit{number}.nii.gz", subject(number, shape)[0])
     (tmp_path / "scans" / "subjects.csv").write_text("\n".join(table))
     for line in commands:
         meant = line.replace("DIR", str(tmp_path / "scans"))
@@ -311,7 +322,7 @@ def test_two_visits_are_mapped_as_the_documentation_says(
         note = "note: no test pair has a known change"
         assert (note in outcome.out) == ("run.py" in line)
     assert outcome.out.startswith("visit1 to visit2: D ")
-    assert nibabel.load(place / "maps" / "change.nii.gz").shape == subject(1)[0].shape
+    assert nibabel.load(place / "maps" / "change.nii.gz").shape == shape
 
 
 def test_new_pictures_are_mapped_pixel_by_pixel(

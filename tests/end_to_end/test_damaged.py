@@ -148,7 +148,7 @@ def test_whatever_ends_a_command_is_one_line(
     monkeypatch.setattr("bench.cli.run_commands.list_folders", fail)
     found = bench("runs", "--results", str(results)).line
     assert found.startswith(line)
-    assert found.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)")
+    assert found.endswith("; HYDRA_FULL_ERROR=1 shows the traceback)")
 
 
 def test_sweep_ends_with_the_run_that_is_damaged_and_does_not_count_it(

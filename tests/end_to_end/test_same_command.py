@@ -208,7 +208,7 @@ def test_a_run_held_by_another_process_is_left_alone(results: Path, run: Command
     with FileLock(results / "runs" / ".locks" / f"{folder.name}.lock"):
         line = run(*command, "force=true").line
     assert line == (
-        f"Another process is running {folder.name}. Wait for it; `python -m bench runs` shows when "
-        "it has finished."
+        f"Another process is running {folder.name}. Wait for it; `python -m bench runs --results "
+        f"{results}` shows when it has finished."
     )
     assert (folder / "summary.json").stat().st_mtime_ns == written

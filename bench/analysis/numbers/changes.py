@@ -80,7 +80,7 @@ def detection(records: Records) -> Detection:
             of_pairs = [pairs[run] for run in alike]
             known = [n for n, s in SCORES.items() if s.kind == TASK and n in of_pairs[0]]
             known = [n for n in known if SCORES[n].of_map in chosen]
-            maps |= _by_map(of_pairs, known, facts["label"])
+            maps |= _by_map(of_pairs, known, facts["label"], chosen)
             facts_of_rows = {"seeds": len(alike), "pairs": len(first), "run": alike[0]}
             numbers = {
                 **_means(of_pairs, known, order, bootstrap),
@@ -115,11 +115,15 @@ def detection(records: Records) -> Detection:
 
 
 def _by_map(
-    tables: Sequence[pd.DataFrame], scores: Sequence[str], label: str
+    tables: Sequence[pd.DataFrame], scores: Sequence[str], label: str, maps: Collection[str]
 ) -> dict[str, pd.Series]:
-    """AUC of each test pair, seeds averaged, of those maps of a method that are compared."""
+    """AUC of each test pair, seeds averaged, of those maps of a method that are compared.
+
+    A label that stands for the map relative to controls alone says so itself.
+    """
     means = pd.concat(tables).groupby(KEY).mean(numeric_only=True)
-    return {LABELS[name].format(label): means[name] for name in scores if name in LABELS}
+    words = {**LABELS, "auc_relative": "{}"} if maps == {RELATIVE} else LABELS
+    return {words[name].format(label): means[name] for name in scores if name in words}
 
 
 def _by_run(records: Records, file: str) -> dict[str, pd.DataFrame]:
@@ -168,7 +172,7 @@ def _methods(
         yield first, set(MAPS) - {RELATIVE}, facts
         for number, of_number in by_controls.items():
             if number:
-                said = f"{label}, {counted(number, 'control')}"
+                said = f"{label}, relative to {counted(number, 'control')}"
                 yield of_number, {RELATIVE}, {**facts, "label": said}
 
 

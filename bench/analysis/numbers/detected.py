@@ -14,7 +14,7 @@ from bench.errors import counted
 
 LABELS = {  # of the maps that are compared, by the score that each of them has for a test pair
     "auc": "{}",
-    "auc_relative": "{} relative to controls",
+    "auc_relative": "{}, relative to controls",
     "auc_intensity": "intensity difference after {}",
     "auc_li_wyatt": "Li and Wyatt after {}",
     "auc_jacobian": "Jacobian of {}",

@@ -1,17 +1,19 @@
-"""Differences between runs with the same data set, metric and model."""
+"""Differences between runs with the same task, data set, metric and model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from bench.analysis.numbers.naming import tell_apart
-from bench.store.folder import CONFIG, Folder
+from bench.store.folder import CONFIG, REGISTRATION, Folder
 
 ALIKE = ("dataset", "metric", "model")
 
 
 def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each run, the settings in which it differs from others of its data set, metric and model.
+    """For each run, the settings in which it differs from others of its kind.
+
+    Those are of one kind that share task, data set, metric and model.
 
     Args:
         folders: Of the runs.
@@ -33,7 +35,7 @@ def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _family(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row.get(name)) for name in ALIKE)
+    return row.get("task", REGISTRATION), *(str(row.get(name)) for name in ALIKE)
 
 
 def _settings(folder: Folder) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def _settings(folder: Folder) -> dict[str, Any]:
     from bench.analysis.reading.records import (  # pandas, which few lists of runs need
         read_config,
         reading_settings,
+        task_settings,
         training_settings,
     )
 
@@ -49,4 +52,5 @@ def _settings(folder: Folder) -> dict[str, Any]:
     except ValueError:
         return {}
     files = PurePath(config["dataset"].get("root") or "").name or None
-    return {"files": files, **reading_settings(config), **training_settings(config)}
+    settings = {**reading_settings(config), **training_settings(config), **task_settings(config)}
+    return {"files": files, **settings}

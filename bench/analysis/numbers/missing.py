@@ -17,6 +17,10 @@ UNFINISHED = {
     Status.INTERRUPTED: "stopped before it finished; the same command continues it",
     Status.RUNNING: "has not finished yet",
 }
+NAMED = (
+    Status.DAMAGED,
+    Status.FAILED,
+)  # whose ids readers need, to look at or repeat runs
 
 
 def find_missing(
@@ -58,10 +62,16 @@ def _unfinished(records: Records) -> list[dict]:
             "what": str(row["status"]),
             "metric": row["method"],
             **{name: row[name] for name in ("dataset", "weight", "seed")},
-            "reason": UNFINISHED.get(row["status"], row["error"]),
+            "reason": _reason(row),
         }
         for _, row in rows.iterrows()
     ]
+
+
+def _reason(run: pd.Series) -> str:
+    """Why a run has not finished, or cannot be read."""
+    reason = UNFINISHED.get(run["status"], run["error"])
+    return f"run {run['id']}: {reason}" if run["status"] in NAMED else reason
 
 
 def _seeds(comparisons: list[Comparison]) -> list[dict]:

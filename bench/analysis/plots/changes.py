@@ -24,14 +24,15 @@ def draw_changes(
 
     The moving image has no outline; each map has a colour bar, since scales differ.
 
-    Volumes are shown in the slice along their last axis with most of the change.
+    Volumes are shown in the slice along their last axis with most of the change. Voxels of a map
+    that do not count have its least value, as in the files that `bench changes` writes.
 
     Args:
         path: PNG file to write.
         images: Moving, fixed and warped image (C, *S) by name.
         maps: Maps (*S) by name.
         change: Mask of change (*S) on the fixed image; None if it is not known.
-        counted: Where maps are judged (*S), by which their brightness is chosen; None: everywhere.
+        counted: Which voxels count (*S); the colours of maps range over these. None: all.
         title: Written above.
     """
     from matplotlib.figure import Figure
@@ -44,9 +45,10 @@ def draw_changes(
     for axis, (name, image) in zip(axes, images.items(), strict=False):
         draw_image(axis, image[(slice(None), *place)], 0, brightest)
         axis.set_title(name)
+    where = np.ones(fixed.shape[1:], bool) if counted is None or not counted.any() else counted
     for axis, (name, found) in zip(axes[len(images) :], maps.items(), strict=True):
-        plane = found[place]
-        seen = plane if counted is None or not counted[place].any() else plane[counted[place]]
+        plane = np.where(where, found, found[where].min())[place]
+        seen = plane[where[place]] if where[place].any() else plane
         low, high = np.quantile(seen, [DARKEST, BRIGHTEST])
         limits = {"vmin": low, "vmax": max(high, low + 1e-12)}
         drawn = axis.imshow(plane.T, cmap="magma", origin="lower", **limits)
@@ -60,5 +62,8 @@ def draw_changes(
         axis.set_aspect("equal")
     figure.suptitle(title)
     said = "cyan outline: true change" if is_known else "no true change is known in this plane"
-    figure.supxlabel(f"{said}; colours range over the middle 99 % of each map", fontsize="medium")
+    said += "; colours range over the middle 99 % of each map"
+    if not where.all():
+        said += "; voxels that do not count have its least value"
+    figure.supxlabel(said, fontsize="medium")
     write_figure(figure, path, dpi=110)

@@ -11,10 +11,11 @@ import yaml
 
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.rows import TEXTS, read_rows
-from bench.config.commands import BENCH, RUN
+from bench.config.commands import BENCH, RUN, with_results
 from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
-from bench.config.identity import CONDITIONING, NOT_IDENTIFYING
+from bench.config.identity import ADDED, CONDITIONING, NOT_IDENTIFYING
+from bench.config.synthesis import FACTOR
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
@@ -44,7 +45,11 @@ OF_NUMBERS = (*TABLES, HISTORY)  # but for names
 NUMBERS = "biuf"  # kinds of dtypes
 OF_TESTS = ("corruption", "level", "moving", "fixed", "folding")
 REMEDY_OF_TEST = f"`{BENCH} robustness` writes it again; the run is complete without it."
-NOT_A_SETTING = {"regularizer": {"weight"}, "model": {"uses", "trained", *CONDITIONING}}
+NOT_A_SETTING = {
+    "regularizer": {"weight"},
+    "model": {"uses", "trained", *CONDITIONING},
+    "task": {"name", "_target_", "uses", "insert", FACTOR},  # dataset.insert has what is inserted
+}
 BEFORE_OPTIONS = {"space": "voxels"}  # what runs did that were recorded before the option was
 NOT_TESTED_WITH = {"name", "root", "cache", "about", "recommended", "augmentation", "pairs"}
 
@@ -119,7 +124,7 @@ def read_records(results: Path, pattern: str = "*") -> Records:
     if not chosen:
         raise StoreError(
             f"--runs {pattern}: none of the {len(folders)} runs in {results}. Names have the form "
-            f"DATASET-METRIC-WEIGHT-seedN-ID; `{BENCH} runs` lists them."
+            f"DATASET-METRIC-WEIGHT-seedN-ID; `{BENCH} runs{with_results(results)}` lists them."
         )
     return collect(chosen)
 
@@ -260,6 +265,15 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("augmentation", "pairs"):
         found |= _flat(config["dataset"][part], f"dataset.{part}")
     return found
+
+
+def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the task but c, with keys such as `task.controls`; those at null are left out."""
+    task = config.get("task", {})
+    defaults = ADDED["task"]  # the configuration of an older run lacks them
+    dropped = NOT_A_SETTING["task"]
+    kept = {k: v for k, v in task.items() if k not in dropped and v != defaults.get(k)}
+    return _flat(kept, "task") if kept else {}
 
 
 def used_sections(config: Mapping[str, Any]) -> Sequence[str]:

@@ -20,8 +20,8 @@ BY_MAP = (
     "best."
 )
 REGIONS = (
-    "Where the map of the method is large: mean rank of its values in each class, of those that "
-    "are judged and have not changed, from 0 to 1, with 95 % bootstrap intervals."
+    "Where the map of the method is large: mean rank of its values in each class, from 0 to 1, "
+    "with 95 % bootstrap intervals. Only voxels that count and have not changed have a rank."
 )
 PUBLISHED = (
     "Published AUC (Czolbe, Feragen and Krause, NeurIPS 2021), read off a figure, over the pixels "
@@ -72,6 +72,8 @@ def change_tables(found: Detection, published: bool = True) -> list[Table]:
 
 
 def _table(rows: pd.DataFrame, name: str, caption: str, headings: dict[str, str]) -> Table:
+    if rows["weight"].isna().any():
+        caption += f" λ is {NONE} for a method without it."
     table = Table(name, caption, [*FIRST, *headings.values()], texts=2, names=1)
     judged = rows.dropna(subset=[column for column in headings if column in rows], how="all")
     for comparison, of_one in judged.groupby("comparison", sort=False):

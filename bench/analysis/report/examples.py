@@ -42,7 +42,8 @@ def copy_change_maps(request: Request, found: Findings, folder: Path) -> Iterato
             truth = "The line is the outline of the change." if is_known else "No change is known."
             said = (
                 f"{pair} on {name} by {best['label']}: images, then maps that are large where a "
-                f"change is suspected. {truth}"
+                "change is suspected; voxels that do not count have the least value of their map. "
+                f"{truth}"
             )
             yield Picture(kept, said, said)
 

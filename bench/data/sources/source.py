@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.config.commands import BENCH
+from bench.config.groups import is_prepared
 from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
@@ -352,10 +353,12 @@ class Source(ABC):
         Raises:
             DataError: If it is not given, missing or empty.
         """
-        remedy = (
-            f"Pass dataset.root=PATH; `{BENCH} data prepare {self.name}` downloads the "
-            "data or explains how to get it."
-        )
+        remedy = "Pass dataset.root=PATH"
+        if is_prepared(self.name):
+            prepare = f"`{BENCH} data prepare {self.name}`"
+            remedy += f"; {prepare} downloads the data or explains how to get it."
+        else:
+            remedy += f" (`--root PATH` of `{BENCH} data`), the folder of your files."
         if self.root is None:
             raise DataError(f"dataset {self.name}: no folder is given. {remedy}")
         root = Path(self.root)

@@ -10,11 +10,11 @@ from bench.tasks.task import Row
 
 
 def region_rows(case: Case, class_names: Sequence[str]) -> Iterator[Row]:
-    """A row for each class but background that the fixed image has where maps are judged.
+    """A row for each class but background that the fixed image has among the voxels that count.
 
     Columns are `class`, `map_mean`, the mean of the map of the method, and `map_rank`, the mean
-    rank of its values among all that are judged, from 0 to 1, ties at their mean rank. Nothing
-    without labels, or without that map.
+    rank of its values among all voxels that count and have not changed, from 0 to 1, ties at their
+    mean rank. Nothing without labels, or without that map.
 
     Args:
         case: A pair with its maps.

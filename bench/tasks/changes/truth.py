@@ -1,4 +1,4 @@
-"""What maps of changes are judged by: a mask of change, and where it is asked."""
+"""What maps of changes are scored by: a mask of change, and the voxels that count."""
 
 from collections.abc import Collection
 from typing import Any
@@ -16,7 +16,7 @@ MATCHED = 0.1  # share of the smaller of two components, from which on they are 
 
 
 class Truth:
-    """Where fixed images have changed, and where that is asked.
+    """Where fixed images have changed, and which voxels count.
 
     Args:
         dataset: The data set.

@@ -1,4 +1,4 @@
-"""Voxels of a test pair that are drawn to be judged together with those of the others."""
+"""Voxels of a test pair that are drawn to be scored together with those of the others."""
 
 from collections.abc import Iterator
 

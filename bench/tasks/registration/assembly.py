@@ -1,6 +1,5 @@
 """Building what a registration is made of, and trying whether it goes together."""
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from bench.config.instantiation import build
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import check_axes
 from bench.data.setup import Setup
-from bench.errors import BenchError, ConfigError, Unsupported
+from bench.errors import BenchError, ConfigError, Unsupported, place_of
 from bench.extractors.protocol import surrogate_network
 from bench.models.building import build_model
 from bench.models.conditioned import at_weight
@@ -192,7 +191,8 @@ def try_out(parts: Parts, setup: Setup) -> None:
 
     Raises:
         Unsupported: If the network cannot take the images.
-        ConfigError: If metric or regularizer do not return a scalar, or nothing can be minimized.
+        ConfigError: If metric or regularizer do not return a scalar, or nothing can be minimized
+            because there is no gradient or none that is finite.
     """
     experiment, dataset = setup.experiment, setup.dataset
     split = "train" if "trainer" in experiment.uses else "test"
@@ -208,12 +208,22 @@ def try_out(parts: Parts, setup: Setup) -> None:
         return
     metric = experiment["metric"]["name"]
     with torch.enable_grad():
-        moved = pair.at(u.detach().requires_grad_())
-        value = value_of(f"metric={metric}", objective.similarity, moved)
-    if "regularizer" in experiment.uses and not value.requires_grad:
+        u = u.detach().requires_grad_()
+        value = value_of(f"metric={metric}", objective.similarity, pair.at(u))
+    if "regularizer" not in experiment.uses:
+        return
+    gradient = None
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, u, allow_unused=True)
+    if gradient is None:
         raise ConfigError(
             f"metric={metric} has no gradient in the displacement, so nothing can learn from it. "
             "It must depend on pair.warped, pair.warped_labels, pair.mapped_landmarks or pair.u."
+        )
+    if not gradient.isfinite().all():
+        raise ConfigError(
+            f"metric={metric} has a gradient with NaN or infinite values on the first training "
+            "pair, such as that of a root or logarithm at 0. Add a small number under it."
         )
 
 
@@ -247,18 +257,17 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor
     Raises:
         ConfigError: If it is none, or fails.
     """
+    if not callable(function):
+        raise ConfigError(f"{what}: {type(function).__name__} has no __call__; it must have one.")
     try:
         value = function(argument)
     except BenchError:
         raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)[::-1]
-        ours = (frame for frame in frames if "site-packages" not in frame.filename)
-        raised = next(ours, frames[0])
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"{what} fails on the first training pair: {type(error).__name__}: {reason} "
-            f"({raised.filename}:{raised.lineno})"
+            f"({place_of(error)})"
         ) from error
     if not isinstance(value, Tensor) or value.ndim != 0:
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
