@@ -1,6 +1,7 @@
 """`python -m bench`: commands on results and data sets."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,15 +23,43 @@ from bench.errors import BenchError, ConfigError, counted
 from bench.store.escaping import for_terminal
 from bench.store.folder import PANELS, Folder
 
+PLACES = {"out": "--out", "images": "--images"}  # parameters that say where a command writes
+KEPT = {  # what replaces the former only when it is complete
+    "report": "An earlier report is unchanged; run",
+    "export": "Earlier tables are unchanged; run",
+}
+
 
 class Commands(TyperGroup):
-    """Commands that treat an EOFError as an error; Typer takes it for the end of a user's input."""
+    """Commands that explain in one line what Typer leaves unsaid.
+
+    An EOFError, which Typer takes for the end of a user's input; an interrupt, on which it is
+    silent; and what could not be written, for which commands have other options than runs.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EOFError as error:
             raise BenchError(explain(error)) from error
+        except KeyboardInterrupt as interrupt:
+            kept = KEPT.get(ctx.invoked_subcommand, "Run")
+            line = f"Interrupted. {kept} the same command to start again."
+            print(str(interrupt) or line, file=sys.stderr)
+            raise typer.Exit(130) from interrupt
+        except BrokenPipeError:  # which Typer treats
+            raise
+        except OSError as error:
+            raise BenchError(explain(error, self._choice(ctx))) from error
+
+    def _choice(self, ctx: Any) -> str:
+        """What a command lets its user choose where it cannot write; empty for nothing."""
+        if ctx.invoked_subcommand == "score":
+            return "another folder with --results"
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        known = {parameter.name for parameter in command.params} if command else set()
+        options = [option for name, option in PLACES.items() if name in known]
+        return f"another place with {' or '.join(options)}" if options else ""
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True)
@@ -237,8 +266,9 @@ def parse_levels(text: str) -> tuple[float, ...]:
 
 
 def main() -> None:
-    """Runs a command; reports any error in one line."""
+    """Runs a command; reports any error in one line. SIGTERM does what Ctrl-C does."""
     prepare_surroundings()
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except Exception as error:
@@ -246,3 +276,5 @@ def main() -> None:
             raise
         print(explain(error), file=sys.stderr)
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, former)

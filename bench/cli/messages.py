@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.config.composition import compose
-from bench.config.groups import GROUPS, installing, options
+from bench.config.groups import GROUPS, IN_WHEEL, installing, options
 from bench.config.identity import CONDITIONING
 from bench.errors import BenchError, CacheUnwritable, Unwritable, own_cause, place_of
 from bench.store.escaping import for_terminal
@@ -36,6 +36,8 @@ CALLED_OTHERWISE = {  # settings by what other programs call them
     **dict.fromkeys(("out", "output", "output_dir", "results"), "results_dir"),
 }
 CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
+NO_CHOICE = "Free space or permit writing."
+RESULTS_DIR = "another folder with results_dir=DIR"  # what to choose where a run cannot write
 UNMERGED = re.compile(  # what Hydra says of a list for a section, and of a section for a list
     r"Error merging override (.*)\n\s*Cannot merge DictConfig with ListConfig"
 )
@@ -47,12 +49,17 @@ PLUGINS = {
 }  # by the names of the plugins, the extra that installs each launcher
 
 
-def explain(error: Exception) -> str:
-    """One line for any error, with its names escaped."""
-    return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error)).strip())
+def explain(error: Exception, choice: str = RESULTS_DIR) -> str:
+    """One line for any error, with its names escaped.
+
+    Args:
+        error: Any.
+        choice: What the command lets its user choose where it cannot write; empty for nothing.
+    """
+    return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error, choice)).strip())
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: Exception, choice: str) -> str:
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MissingConfigException):
@@ -64,7 +71,7 @@ def _explained(error: Exception) -> str:
     if isinstance(error, OSError) and (
         error.errno in CANNOT_WRITE or isinstance(error, Unwritable)
     ):
-        return explain_unwritable(error)
+        return explain_unwritable(error, choice)
     if isinstance(error, IsADirectoryError):
         place = error.filename2 or error.filename  # the second one is what was to be replaced
         return (
@@ -79,10 +86,12 @@ def explain_missing(error: MissingConfigException) -> str:
     """One line for a configuration that does not exist."""
     group, _, option = (error.missing_cfg_file or "").partition("/")
     if group in GROUPS and option:
-        line = (
-            f"Unknown {group} {option!r}. Known: {', '.join(options(group))}. "
-            f"Add conf/{group}/{option}.yaml"
-        )
+        file = f"Add conf/{group}/{option}.yaml"
+        if IN_WHEEL:
+            file = (
+                f"Write /my/conf/{group}/{option}.yaml and pass hydra.searchpath=[file:///my/conf]"
+            )
+        line = f"Unknown {group} {option!r}. Known: {', '.join(options(group))}. {file}"
         return line + (" or pass metric._target_=CLASS." if group == "metric" else ".")
     if group == "hydra" and option.startswith("launcher/"):
         extra = PLUGINS.get(option.removeprefix("launcher/"))
@@ -133,21 +142,24 @@ def explain_unmerged(error: Exception) -> str:
     return f"{override}: must be {right}, not {given}."
 
 
-def explain_unwritable(error: OSError) -> str:
+def explain_unwritable(error: OSError, choice: str) -> str:
     """One line for a folder or disk that cannot be written."""
-    setting = "dataset.cache" if isinstance(error, CacheUnwritable) else "results_dir"
+    continues = choice == RESULTS_DIR
+    if isinstance(error, CacheUnwritable):
+        choice = "another folder with dataset.cache=DIR"
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and error.filename:
         path = Path(error.filename)
         file = next((place for place in (path, *path.parents) if place.is_file()), None)
         if file is not None:
             return (
-                f"Cannot write {path}: {file} is a file where a folder belongs. Choose another "
-                f"folder with {setting}=DIR."
+                f"Cannot write {path}: {file} is a file where a folder belongs. "
+                f"{f'Choose {choice}' if choice else 'Move it away'}."
             )
-    return (
-        f"Cannot write {error.filename or 'results'}: {error.strerror}. Free space, permit "
-        f"writing, or choose another folder with {setting}=DIR. Finished runs are safe; the same "
-        "command continues from the last saved state."
+    remedy = f"Free space, permit writing, or choose {choice}." if choice else NO_CHOICE
+    return f"Cannot write {error.filename or 'results'}: {error.strerror}. {remedy}" + (
+        " Finished runs are safe; the same command continues from the last saved state."
+        if continues
+        else ""
     )
 
 

@@ -226,9 +226,10 @@ def check_grid(field: Field, grid: FileGrid, subject: str) -> None:
     there = transformed(np.linalg.inv(field.affine), transformed(grid.affine, corners * whole))
     shift = float(np.abs(there - corners * last).max())
     if shift > LARGEST_SHIFT:
+        apart = f"{shift:.3g} voxels" if shift >= 1.005 else "just over 1 voxel"
         raise DataError(
             f"{field.path}: its header disagrees with that of its fixed image {subject}: their "
-            f"corners are up to {shift:.3g} voxels apart. Write it with that image's header."
+            f"corners are up to {apart} apart. Write it with that image's header."
         )
 
 

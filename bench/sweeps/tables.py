@@ -45,7 +45,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         "note",
     ):
         table.add_column(heading, overflow="fold")
-    shared = _shared(cells)
+    shared = _told(cells)
     seconds = [estimate(cell, known) for cell in cells]
     for cell, left in zip(cells, seconds, strict=True):
         names = cell.names
@@ -236,7 +236,7 @@ def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
     """Metric of each variant, with what else tells it from the others of the sweep."""
-    shared = _shared(cells)
+    shared = _told(cells)
     found = {}
     for cell in cells:
         summary = cell.folder.summary() if cell.folder else None
@@ -250,10 +250,21 @@ def _shared(cells: Sequence[Cell]) -> set[str]:
     return set.intersection(*(set(cell.overrides) for cell in cells))
 
 
+def _told(cells: Sequence[Cell]) -> set[str]:
+    """Overrides that all share, and the classes of metrics if each name stands for one class."""
+    classes: dict[str, set[str]] = {}
+    for cell in cells:
+        of_metric = {o for o in cell.overrides if o.startswith("metric._target_=")}
+        classes.setdefault(cell.names["metric"], set()).update(of_metric or {""})
+    shared = _shared(cells)
+    return shared.union(*classes.values()) if all(len(c) == 1 for c in classes.values()) else shared
+
+
 def _further(cell: Cell, shared: set[str]) -> str:
-    """Overrides that are neither shared by all nor shown in a column."""
+    """Overrides that are neither told already nor shown in a column."""
     tuned = ("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=")
-    columns = ("dataset=", "metric=", *tuned, "seed=")
+    names = ("dataset=", "dataset.name=", "metric=", "metric.name=")
+    columns = (*names, *tuned, "seed=")
     return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
 
 

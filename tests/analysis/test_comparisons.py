@@ -137,6 +137,28 @@ def test_what_a_sweep_had_and_nobody_ran_is_missing_and_nothing_else(tmp_path):
         find(Request(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("sweep", "names", "missing"),
+    [
+        (["metric=mse,ncc,custom", "metric.name='my l1'"], ["mse", "ncc", "my l1"], None),
+        (["metric=mse,custom", "metric.name=l1"], ["mse"], "l1"),
+        (["metric=mse", "metric.name=mine,other", "+metric.power=1"], ["mine"], "other"),
+        (["dataset=nifti", "dataset.name=demo", "metric=mse,ncc"], ["ncc"], "mse"),
+        (["model=fields,demons", "model.name=tool"], ["tool"], None),
+    ],
+)
+def test_what_a_sweep_had_goes_by_the_names_that_its_command_gives(sweep, names, missing, tmp_path):
+    for name in names:
+        write_run(tmp_path, config("demo", name), [0.1, 0.2])
+    chosen = {"dataset": "demo", "metric": "ncc", "model": "pyramid"}
+    hydra = {"overrides": {"task": sweep}, "sweeper": {}, "runtime": {"choices": chosen}}
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
+    rows = find(Request(tmp_path)).missing.query("what == 'no run'")
+    expected = [] if missing is None else [f"part of the last sweep, but not run: {missing}"]
+    assert list(rows["reason"]) == expected
+    assert set(rows["dataset"]) <= {"demo"}
+
+
 def test_data_read_in_another_way_are_other_data(tmp_path):
     write_run(tmp_path, config(metric="mse"), [0.1])
     other = config(metric="ncc")

@@ -7,6 +7,7 @@ import pytest
 from synthetic_store import config, fail_run, start_run, write_run
 
 from bench.analysis.reading.records import read_records, read_tables, training_settings
+from bench.analysis.reading.results import read_results
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
 from bench.inspection.panel import _test_pairs
@@ -175,6 +176,17 @@ def test_runs_are_chosen_by_a_pattern(tmp_path):
     assert set(read_records(tmp_path, "demo-mse-*").runs["metric"]) == {"mse"}
     with pytest.raises(StoreError, match=r"^--runs brain-\*: none of the 2 runs in .*seedN"):
         read_records(tmp_path, "brain-*")
+
+
+def test_folder_without_runs_says_which_command_makes_one(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for read in (read_records, read_results):
+        with pytest.raises(StoreError) as caught:
+            read(tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path}: holds no runs. `python run.py` makes one; its results_dir names the "
+            "folder."
+        )
 
 
 def test_missing_folder_is_named(tmp_path):

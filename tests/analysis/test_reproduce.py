@@ -25,6 +25,8 @@ def made_again(config):
         ["dataset=nifti", "dataset.name=mine", r"dataset.root='/my data/it\'s'", "dataset.ndim=3"],
         ["metric=mse", "metric.name=l1", "metric._target_=my_metric.L1", "+metric.power=1.5"],
         ["metric=sum", "metric.factors.ncc=2", "model=segresnet", "trainer=paper"],
+        ["model=fields", "model.name=demons", "model.folder=/fields"],
+        ["metric=custom", "metric.name=ncc", "metric._target_=my_metric.NCC"],
         ["regularizer=bending", "regularizer.weight=0", "~dataset.augmentation.rotation"],
     ],
 )
@@ -32,6 +34,13 @@ def test_command_makes_the_same_configuration(overrides):
     config = Experiment.from_config(compose(overrides)).config
     assert identity(made_again(config)) == identity(config)
     assert made_again(config)["dataset"].get("root") == config["dataset"].get("root")
+
+
+def test_fields_of_a_tool_called_like_a_model_of_the_suite_are_scored_again_as_fields():
+    given = ["model=fields", "model.name=demons", "model.folder=/fields"]
+    (line,) = commands([Experiment.from_config(compose(given)).config])
+    assert set(given) < set(shlex.split(line))
+    assert "~" not in line
 
 
 def test_command_says_no_more_than_it_must():

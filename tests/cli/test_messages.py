@@ -96,6 +96,21 @@ def test_folder_that_cannot_be_made_names_another():
     assert explain(FileNotFoundError(errno.ENOENT, "No such file", "x")).startswith("FileNotFound")
 
 
+@pytest.mark.parametrize("group", ["metric", "model"])
+def test_option_of_a_user_of_a_wheel_lies_in_a_folder_of_hydras_search_path(group, monkeypatch):
+    def said():
+        with pytest.raises(Exception, match="nope") as caught:
+            compose([f"{group}=nope"])
+        return explain(caught.value).partition("Known: ")[2].partition(". ")[2]
+
+    rest = " or pass metric._target_=CLASS." if group == "metric" else "."
+    assert said() == f"Add conf/{group}/nope.yaml{rest}"
+    monkeypatch.setattr("bench.cli.messages.IN_WHEEL", True)
+    assert said() == (
+        f"Write /my/conf/{group}/nope.yaml and pass hydra.searchpath=[file:///my/conf]{rest}"
+    )
+
+
 @pytest.mark.parametrize("setting", ["conditioned=lambda", "lambda_range=[1,2]"])
 def test_only_networks_are_conditioned(setting):
     with pytest.raises(Exception, match="override") as caught:

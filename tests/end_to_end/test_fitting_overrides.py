@@ -1,5 +1,6 @@
 """Overrides that only some options of a sweep know."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,14 @@ def test_class_name_and_added_keys_of_a_sweep_are_those_of_your_metric() -> None
     assert fit_to_options(added) == (added, [])  # of no option of the user's
 
 
-def test_your_metric_is_swept_beside_others(results: Path, run) -> None:
+def test_your_metric_is_swept_beside_others(results: Path, run, bench) -> None:
     yours = ["metric.name=l1", "metric._target_=custom_parts.L1", "regularizer.scale=0.1"]
-    outcome = run("-m", "metric=mse,custom", *yours, *DEMO, at(results))
+    command = ["-m", "metric=mse,custom", *yours, *DEMO, at(results)]
+    plan = run(*command, "plan=true").out
+    assert "│ l1 " in plan
+    assert "metric." not in plan.partition("┡")[2]
+    outcome = run(*command)
     assert outcome.code == 0, outcome.err
+    assert re.search(r"^│ demo +│ l1 +│", outcome.out, re.M), outcome.out
+    assert "missing" not in bench("report", "--results", str(results)).out
     assert {read_summary(folder)["metric"] for folder in run_folders(results)} == {"mse", "l1"}

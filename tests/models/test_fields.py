@@ -163,6 +163,11 @@ def test_every_voxel_gets_its_vector(root: Path, tmp_path: Path, axis: int) -> N
             HEADERS["plain"],
             "its header disagrees with that of its fixed image image4",
         ),
+        (
+            constant(MM)[:, :, :, None],
+            AFFINE + 1.002 * np.outer(AFFINE[:, 0], [0, 0, 0, 1]),
+            "their corners are up to just over 1 voxel apart. Write",
+        ),
         (constant(MM)[..., None, :2], AFFINE, "3 components on 3 axes are needed"),
         (constant(MM)[..., 0], AFFINE, "3 components on 3 axes are needed"),
         (np.full((*SHAPE, 1, 3), np.nan, np.float32), AFFINE, "7920 displacements are not finite"),

@@ -72,6 +72,7 @@ def swept(results: Path) -> list[tuple[str, str]]:
     Raises:
         StoreError: If the record cannot be read.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     record = results / SWEEP
@@ -80,20 +81,38 @@ def swept(results: Path) -> list[tuple[str, str]]:
     try:
         config = OmegaConf.load(record)
         defaults = config.hydra.runtime.choices
-        sweep = product(DictConfig(config))
-        runs = [dict(said.partition("=")[::2] for said in run) for run in sweep]
+        parser = OverridesParser.create()
+        sweep = [parser.parse_overrides(run) for run in product(DictConfig(config))]
+        runs = [{said.key_or_group: said.value() for said in run} for run in sweep]
     except (OSError, ValueError, AttributeError, yaml.YAMLError, HydraException) as error:
         raise StoreError(f"{record}: is not a record of a sweep. Delete it.") from error
-    chosen = [{group: run.get(group, defaults[group]) for group in MADE_OF} for run in runs]
-    found = [(run["dataset"], _method(run["model"], run["metric"])) for run in chosen]
-    return list(dict.fromkeys(found))
+    options = {group: [str(run.get(group, defaults[group])) for run in runs] for group in MADE_OF}
+    names = {group: _names(group, chosen, runs) for group, chosen in options.items()}
+    methods = [
+        metric if "metric" in _option("model", option).get("uses", USES) else model
+        for option, metric, model in zip(
+            options["model"], names["metric"], names["model"], strict=True
+        )
+    ]
+    return list(dict.fromkeys(zip(names["dataset"], methods, strict=True)))
 
 
-def _method(model: str, metric: str) -> str:
-    """The metric, or the model where its option uses none."""
-    file = CONF / "model" / f"{model}.yaml"
-    option = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return metric if "metric" in option.get("uses", USES) else model
+def _names(group: str, options: list[str], runs: list[dict[str, Any]]) -> list[str]:
+    """What each run calls its option of a group: as its command names it, or as the option.
+
+    Where the class of one of the options is to be given, as of `custom`, the name is that one's.
+    """
+    yours = {option for option in options if _option(group, option).get("_target_") == "???"}
+    return [
+        str(run.get(f"{group}.name", option)) if option in yours or not yours else option
+        for option, run in zip(options, runs, strict=True)
+    ]
+
+
+def _option(group: str, name: str) -> dict[str, Any]:
+    """What the file of an option says; nothing if the suite has no such file."""
+    file = CONF / group / f"{name}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def of_experiment(records: Records, name: str) -> tuple[Records, pd.DataFrame]:

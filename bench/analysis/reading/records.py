@@ -116,6 +116,10 @@ def read_records(results: Path, pattern: str = "*") -> Records:
             f"--results {results}: no such folder. `{RUN}` writes runs; name its results_dir."
         )
     folders = list_folders(results, RUNS)
+    if not folders:
+        raise StoreError(
+            f"{results}: holds no runs. `{RUN}` makes one; its results_dir names the folder."
+        )
     chosen = [folder for folder in folders if fnmatchcase(folder.path.name, pattern)]
     if not chosen:
         raise StoreError(

@@ -18,6 +18,7 @@ from bench.config.overrides import quoted
 from bench.store.folder import REGISTRATION
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
+GIVEN = "???"  # the class of an option such as `custom`, which its user gives
 SAID_ALREADY = {"regularizer.weight", "seed"}
 IRRELEVANT = {
     *("results_dir", "force", "trust", "plan", "on_failure", "select", "refine", "tracker"),
@@ -97,15 +98,18 @@ def _choice(group: str, section: Mapping[str, Any]) -> list[str]:
 
 
 def _option(group: str, section: Mapping[str, Any]) -> str:
-    """The option of the section's name, or the most similar: of its class, of its keys."""
-    files = {path.stem: path for path in option_files(group)}
-    if section["name"] in files:
-        return str(section["name"])
+    """The most similar option: of the section's class (else of a class to give), name, keys.
 
-    def difference(name: str) -> tuple[bool, int]:
+    A name alone says little: the fields of a tool may be called as a method of the suite is.
+    """
+    files = {path.stem: path for path in option_files(group)}
+    said = section.get("_target_")
+
+    def difference(name: str) -> tuple[int, bool, int]:
         option = _content(files[name])
-        other_class = option.get("_target_") != section.get("_target_")
-        return other_class, len(set(option) ^ set(section))
+        its_own = option.get("_target_")
+        other_class = 1 if its_own == GIVEN else 2 * (said not in (None, its_own))
+        return other_class, name != section["name"], len(set(option) ^ set(section))
 
     return min(files, key=difference)
 
