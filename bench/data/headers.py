@@ -21,10 +21,18 @@ def distance_note(
     voxel = np.linalg.norm(pairs[0][1][:3, :3], axis=0).min()
     if shifts.max() < voxel and angles.max() < 1 and ratios.max() < 1.01:
         return None
+    differing = []
+    if shifts.max() >= min(voxel, 0.05):
+        differing.append(
+            f"lie up to {shifts.max():.3g} mm apart (median {np.median(shifts):.3g} mm)"
+        )
+    if angles.max() >= 0.05:
+        differing.append(f"are turned by up to {angles.max():.1f} degrees")
+    if ratios.max() >= 1.005:
+        differing.append(f"have voxels up to {ratios.max():.2f} times as large")
     return (
-        f"by their headers, the images of a pair lie up to {shifts.max():.1f} mm apart "
-        f"(median {np.median(shifts):.1f}), turned by up to {angles.max():.1f} degrees, with "
-        f"voxels up to {ratios.max():.2f} times as large; they are compared voxel by voxel"
+        f"by their headers, the images of a pair {' and '.join(differing)}; "
+        "they are compared voxel by voxel"
     )
 
 

@@ -452,7 +452,8 @@ def test_distance_of_the_headers_of_pairs_is_told(layout):
     (note,) = [note for note in report.notes if "by their headers" in note]
     assert note.startswith("test: by their headers, the images of a pair lie up to ")
     assert float(note.split(" mm apart")[0].split()[-1]) >= 30
-    assert "with voxels up to 2.00 times as large; they are compared voxel by voxel" in note
+    assert "degrees" not in note
+    assert "mm) and have voxels up to 2.00 times as large; they are compared voxel by voxel" in note
 
 
 def test_empty_split_is_a_note(layout):

@@ -68,9 +68,12 @@ def test_bytes_decide_whatever_the_name(tmp_path, kind, name):
             "is a pointer of git-annex, not the file itself.*git annex g",
         ),
         (b'{"a": 1}', "is JSON, which the suite does not read. Name the image that belongs to it"),
-        ("Käse\n".encode() * 500, "is a text, which the suite does not read. Name an image file"),
-        (b"", "is a file that is empty, which the suite does not read. Copy or download it again"),
-        (bytes(2000), "is a file that is filled with zeros, which the suite does not read"),
+        (
+            "Käse\n".encode() * 500,
+            "is a text file, which the suite does not read. Name an image file",
+        ),
+        (b"", "file: is empty. Copy or download it again"),
+        (bytes(2000), "file: is filled with zeros. Copy or download it again"),
     ],
 )
 def test_other_kinds_are_named_with_how_to_convert_them(tmp_path, content, words):

@@ -353,6 +353,7 @@ def moved(x=0.0, size=1.0, mirrored=False):
     [
         (moved(x=3), 3),
         (moved(x=-0.6), 0.6),
+        (moved(x=1), 1),
         (moved(size=2), 4),  # the fifth voxel is at 8 mm, not at 4
         (moved(mirrored=True), 4),
     ],
@@ -362,7 +363,7 @@ def test_labels_that_lie_elsewhere_are_refused_unless_it_is_ignored(files, affin
     save(labels_path, labels, affine)
     words = (
         r"labels.nii.gz: its affine disagrees with that of its image image.nii.gz: they place "
-        rf"the same voxel up to {shift:.3g} voxels apart. Correct the header, or set dataset.ig"
+        rf"the same voxel up to {shift:.3g} voxel{'s' * (shift != 1)} apart. Correct the header"
     )
     refused(words, image_path, labels_path)
     raw = read_nifti(image_path, labels_path, ignore_affine=True)

@@ -528,7 +528,7 @@ def not_finite(image: Path, labels: Path) -> None:
 DAMAGES: dict[Damage, tuple[str, str]] = {
     remove: ("image", "is missing. Copy it there, or remove the subject from the list."),
     remove_labels: ("labels", "is missing. Copy it there, or remove the subject from the list."),
-    empty: ("image", "is a file that is empty, which the suite does not read. Copy or"),
+    empty: ("image", "is empty. Copy or download it again"),
     cut_compressed: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
     cut_content: ("image", "cannot be read as NIfTI; it is damaged or truncated"),
     cut_header: ("image", "cannot be read as NIfTI; it is damaged or truncated"),

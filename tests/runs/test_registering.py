@@ -585,7 +585,7 @@ def test_files_unlike_the_runs_are_one_line(
         (
             of_slices,
             PairOfFiles(broken, stack),
-            "broken.png: is a text, which the suite does not read",
+            "broken.png: is a text file, which the suite does not read",
         ),
     ]
     for one, pair, words in cases:

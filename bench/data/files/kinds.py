@@ -63,7 +63,8 @@ UNREAD = {  # first bytes of others: their name, and what makes a known kind of 
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "Run `git lfs pull`"),
     b"/annex/objects": ("a pointer of git-annex, not the file itself", "Run `git annex get`"),
 }
-EMPTY = ("a file that is empty", "Copy or download it again")
+AGAIN = "Copy or download it again"  # a file that is damaged
+EMPTY = ("empty", AGAIN)
 IN_TEXT = (  # patterns in the first bytes of texts: their name, and what to do
     (rb"<GIFTI", "GIFTI, a surface", "Give the volume that it was made from"),
     (
@@ -106,7 +107,8 @@ def kind_of(path: Path) -> str:
         kind = next((ENDINGS[end] for end in ENDINGS if lowered.endswith(end)), None)
         unread = _unread(head) if path.stat().st_size else EMPTY
         if unread is not None and not (kind and _is_cut(path, head)):
-            raise DataError(f"{path}: is {unread[0]}, which the suite does not read. {unread[1]}.")
+            foreign = "" if unread[1] == AGAIN else ", which the suite does not read"
+            raise DataError(f"{path}: is {unread[0]}{foreign}. {unread[1]}.")
     if kind is None:
         raise DataError(
             f"{path}: is not an image file that the suite reads ({', '.join(VOLUMES)}, "
@@ -218,7 +220,7 @@ def _is_cut(path: Path, head: bytes) -> bool:
 def _unread(head: bytes) -> tuple[str, str] | None:
     """Name of an unsupported kind of file, and what to do."""
     if head and not head.strip(b"\0"):
-        return "a file that is filled with zeros", "Copy or download it again"
+        return "filled with zeros", AGAIN
     if found := next((UNREAD[start] for start in UNREAD if head.startswith(start)), None):
         return found
     if b"\0" in head:
@@ -230,7 +232,7 @@ def _unread(head: bytes) -> tuple[str, str] | None:
         head[: head.rfind(b"\n") + 1 or None].decode()
     except UnicodeDecodeError:
         return None
-    return "a text", "Name an image file"
+    return "a text file", "Name an image file"
 
 
 def _kind(head: bytes) -> str | None:

@@ -194,9 +194,10 @@ def check_same_grid(
     places = corners(shape)
     shift = np.abs(np.linalg.solve(image, labels @ places) - places)[:3].max()
     if shift > LARGEST_SHIFT:
+        amount = f"{shift:.3g} voxel" + "s" * (f"{shift:.3g}" != "1")
         raise DataError(
             f"{path}: its affine disagrees with that of its image {image_path.name}: they place "
-            f"the same voxel up to {shift:.3g} voxels apart. Correct the header, or set "
+            f"the same voxel up to {amount} apart. Correct the header, or set "
             "dataset.ignore_affine=true if the voxels agree."
         )
 
