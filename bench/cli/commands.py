@@ -19,7 +19,7 @@ from bench.cli.messages import FULL_ERROR, explain
 from bench.cli.register_command import Trust, Weight, register, score
 from bench.cli.run_commands import app as runs
 from bench.cli.surroundings import prepare_surroundings
-from bench.errors import BenchError, ConfigError, counted
+from bench.errors import BenchError, ConfigError, Interrupted, counted
 from bench.store.escaping import for_terminal
 from bench.store.folder import PANELS, Folder
 
@@ -28,6 +28,8 @@ KEPT = {  # what replaces the former only when it is complete
     "report": "An earlier report is unchanged; run",
     "export": "Earlier tables are unchanged; run",
 }
+
+RECEIVED: list[int] = []  # signals that ask to stop; libraries may turn an interrupt into an error
 
 
 class Commands(TyperGroup):
@@ -42,15 +44,16 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except EOFError as error:
             raise BenchError(explain(error)) from error
-        except KeyboardInterrupt as interrupt:
-            kept = KEPT.get(ctx.invoked_subcommand, "Run")
-            line = f"Interrupted. {kept} the same command to start again."
-            print(str(interrupt) or line, file=sys.stderr)
-            raise typer.Exit(130) from interrupt
-        except BrokenPipeError:  # which Typer treats
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt) or RECEIVED:
+                kept = KEPT.get(ctx.invoked_subcommand, "Run")
+                line = f"Interrupted. {kept} the same command to start again."
+                told = isinstance(error, Interrupted)
+                print(str(error) if told else line, file=sys.stderr)
+                raise typer.Exit(130) from error
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                raise BenchError(explain(error, self._choice(ctx))) from error
             raise
-        except OSError as error:
-            raise BenchError(explain(error, self._choice(ctx))) from error
 
     def _choice(self, ctx: Any) -> str:
         """What a command lets its user choose where it cannot write; empty for nothing."""
@@ -268,7 +271,14 @@ def parse_levels(text: str) -> tuple[float, ...]:
 def main() -> None:
     """Runs a command; reports any error in one line. SIGTERM does what Ctrl-C does."""
     prepare_surroundings()
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(number: int, frame: Any) -> None:
+        RECEIVED.append(number)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    former = {number: signal.signal(number, stop) for number in heeded}
     try:
         app()
     except Exception as error:
@@ -277,4 +287,6 @@ def main() -> None:
         print(explain(error), file=sys.stderr)
         sys.exit(1)
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        RECEIVED.clear()

@@ -138,7 +138,7 @@ def test_stopped_training_goes_on_to_the_same_network(model, tiny_datasets, tmp_
             Changes(),
             ["model=change_segmenter"],
             Unsupported,
-            "model=change_segmenter: learns from masks of change, and there are none",
+            "model=change_segmenter: trains on masks of change, and the data have none",
         ),
         (Changes(), ["model=image_vae", "model.latent=0"], ConfigError, "model.latent=0: must be"),
         (

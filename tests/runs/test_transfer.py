@@ -191,7 +191,7 @@ def test_data_set_that_is_not_there_is_named_with_the_setting_that_points_to_it(
         Setup.of(chosen)
     line = str(raised.value)
     assert line.startswith(f"metric.extractor.dataset={name}: dataset {name}: the folder {root} ")
-    assert "does not exist. Pass metric.extractor.root=PATH; " in line
+    assert "does not exist. Pass metric.extractor.root=PATH" in line
     assert "dataset.root" not in line
     assert "\n" not in line
 

@@ -98,18 +98,24 @@ def _choice(group: str, section: Mapping[str, Any]) -> list[str]:
 
 
 def _option(group: str, section: Mapping[str, Any]) -> str:
-    """The most similar option: of the section's class (else of a class to give), name, keys.
+    """The most similar option: of the section's class, else of its name, else of a class to give.
 
-    A name alone says little: the fields of a tool may be called as a method of the suite is.
+    A name alone says little: the fields of a tool, or a user's class, may be called as a method of
+    the suite is. Where several are as similar, the one with the most alike keys.
     """
     files = {path.stem: path for path in option_files(group)}
     said = section.get("_target_")
 
     def difference(name: str) -> tuple[int, bool, int]:
         option = _content(files[name])
-        its_own = option.get("_target_")
-        other_class = 1 if its_own == GIVEN else 2 * (said not in (None, its_own))
-        return other_class, name != section["name"], len(set(option) ^ set(section))
+        its_own, is_named = option.get("_target_"), name == section["name"]
+        if said in (None, its_own):
+            unlike = 0
+        elif is_named and str(said).startswith("bench."):  # a class of the suite that has moved
+            unlike = 1
+        else:
+            unlike = 2 if its_own == GIVEN else 3
+        return unlike, not is_named, len(set(option) ^ set(section))
 
     return min(files, key=difference)
 
