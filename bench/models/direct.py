@@ -82,8 +82,9 @@ class Direct:
         require("grid", grid, grid in GRIDS, f"one of {', '.join(GRIDS)}")
         require("start", start, start in STARTS, f"one of {', '.join(STARTS)}")
         schedule = {"spacing": spacing, "pooling": pooling, "steps": steps, "rate": rate}
+        levels = f"{len(spacing)} numbers" if is_list(spacing) else "numbers"
         for name, values in schedule.items():
-            require(name, values, is_list(values), "a list, a number for each level")
+            require(name, values, is_list(values), f"a list of {levels}, one for each level")
             if len(values) != len(spacing):
                 raise ConfigError(
                     f"model.{name}={list(values)}: has {len(values)} numbers, but model.spacing "
