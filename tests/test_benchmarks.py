@@ -114,6 +114,27 @@ def test_both_ways_of_a_race_have_the_same_features(tiny_race, tmp_path):
     assert expected > 1e-3
 
 
+class Counted:
+    """A way whose steps take a second each."""
+
+    done = False
+
+    def step(self):
+        pass
+
+    def look(self):
+        pass
+
+    def scores(self, pairs):
+        return {"dice": 0.5, "sdlogj": 0.0}
+
+
+def test_a_race_is_validated_early_and_then_evenly():
+    clock = itertools.count().__next__  # looked at before and after each step
+    curves = convergence.trained_in_turn({"way": Counted()}, [], "cpu", 60, clock)
+    assert [row["step"] for row in curves["way"]] == [0, 1, 2, 4, *range(6, 61, 6)]
+
+
 def test_dice_at_a_time_and_seconds_to_a_dice_lie_between_validations():
     points = [(0, 0.5), (10, 0.6), (20, 0.56), (30, 0.7)]
     curve = [{"seconds": seconds, "dice": dice} for seconds, dice in points]

@@ -37,7 +37,6 @@ CALLED_OTHERWISE = {  # settings by what other programs call them
 }
 CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
 NO_CHOICE = "Free space or permit writing."
-RESULTS_DIR = "another folder with results_dir=DIR"  # what to choose where a run cannot write
 UNMERGED = re.compile(  # what Hydra says of a list for a section, and of a section for a list
     r"Error merging override (.*)\n\s*Cannot merge DictConfig with ListConfig"
 )
@@ -49,17 +48,18 @@ PLUGINS = {
 }  # by the names of the plugins, the extra that installs each launcher
 
 
-def explain(error: Exception, choice: str = RESULTS_DIR) -> str:
+def explain(error: Exception, choice: str | None = None) -> str:
     """One line for any error, with its names escaped.
 
     Args:
         error: Any.
-        choice: What the command lets its user choose where it cannot write; empty for nothing.
+        choice: What the command lets its user choose where it cannot write; empty for nothing;
+            None for a command of runs, which choose their folder by results_dir and continue.
     """
     return for_terminal(re.sub(r"\s*[\r\n]\s*", " ", _explained(error, choice)).strip())
 
 
-def _explained(error: Exception, choice: str) -> str:
+def _explained(error: Exception, choice: str | None) -> str:
     if isinstance(error, BenchError):
         return str(error)
     if isinstance(error, MissingConfigException):
@@ -142,11 +142,13 @@ def explain_unmerged(error: Exception) -> str:
     return f"{override}: must be {right}, not {given}."
 
 
-def explain_unwritable(error: OSError, choice: str) -> str:
+def explain_unwritable(error: OSError, choice: str | None) -> str:
     """One line for a folder or disk that cannot be written."""
-    continues = choice == RESULTS_DIR
+    continues = choice is None
     if isinstance(error, CacheUnwritable):
         choice = "another folder with dataset.cache=DIR"
+    elif choice is None:
+        choice = "another folder with results_dir=DIR"
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and error.filename:
         path = Path(error.filename)
         file = next((place for place in (path, *path.parents) if place.is_file()), None)

@@ -70,7 +70,8 @@ class Experiment:
         if not str(sections["results_dir"] or "").strip():
             raise ConfigError("results_dir=: is empty. Name a folder.")
         _check_path("results_dir", sections["results_dir"])
-        _check_path("dataset.root", sections["dataset"].get("root") or "")
+        if (root := sections["dataset"].get("root")) is not None:
+            _check_path("dataset.root", root)
         task = sections.get("task", {})
         of_task = "uses" in task  # it registers nothing
         if of_task:

@@ -13,7 +13,7 @@ from bench.config.experiment import Experiment
 from bench.config.identity import DEFAULT_MODEL
 from bench.data.batches.loading import read_pairs
 from bench.errors import StoreError
-from bench.models.method import registered_by
+from bench.models.method import displacement_by
 from bench.pair import Pair
 from bench.runs.trained import finished_summary, load_run
 from bench.spatial import jacobian_determinant, warp
@@ -128,7 +128,7 @@ def register_pair(
         names = [(dataset.ids[m], dataset.ids[f]) for m, f in dataset.pairs("test")]
         pair = dataset.pairs("test")[names.index((moving, fixed))]
         batch = read_pairs(dataset, [pair], job.device)
-        u = registered_by(job.method, batch, job.objective)
+        u = displacement_by(job.method, batch, job.objective)
         if not columns:
             columns.append(_registered(UNREGISTERED, batch, torch.zeros_like(u)))
         label = run_label(experiment)

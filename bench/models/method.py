@@ -87,7 +87,7 @@ class Method(Protocol):
         """Displacement (B, D, *S) float32 in voxels of a batch of pairs."""
 
 
-def registered_by(method: Method, pair: Pair, objective: Objective) -> Tensor:
+def displacement_by(method: Method, pair: Pair, objective: Objective) -> Tensor:
     """Displacement (B, D, *S) of a batch, finite.
 
     Raises:

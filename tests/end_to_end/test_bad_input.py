@@ -836,6 +836,7 @@ def test_a_displacement_that_is_not_finite_is_no_result(results: Path, run: Comm
     [
         ("dataset.root=2024", "dataset.root=2024: is not a path. Write dataset.root=./2024."),
         ("dataset.root=[a]", "dataset.root=['a']: is not a path. Name one folder."),
+        ("dataset.root=0", "dataset.root=0: is not a path. Write dataset.root=./0."),
         ("results_dir=77", "results_dir=77: is not a path. Write results_dir=./77."),
         ("dataset.name=2024", "dataset.name=2024: is a number. Begin it with a letter."),
     ],

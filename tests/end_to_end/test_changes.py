@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from bench.runs.outputs import MADE
 from bench.runs.trained import load_method
 from bench.scores.detection import area_under_roc
 from bench.store.folder import Folder
@@ -261,6 +262,7 @@ def test_new_files_are_mapped_on_the_grid_of_the_fixed_one(
         names += ["change_one_direction", "warped"]
         written = [*(f"{name}.nii.gz" for name in names), "origin.json"]
         assert sorted(path.name for path in out.iterdir()) == sorted(written)
+        assert all(MADE.match(name) for name in written if name != "origin.json")
         registered = tmp_path / f"{task}-registered"
         if task == "registration":
             run_of_it = str(only_run(results))

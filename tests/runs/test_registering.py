@@ -24,7 +24,7 @@ from bench.data.mapping import Mapping
 from bench.errors import BenchError, Busy, ConfigError, DataError, StoreError
 from bench.runs.file_pairs import PairOfFiles, listed_pairs
 from bench.runs.lookup import run
-from bench.runs.outputs import Origin, claimed, written_aside
+from bench.runs.outputs import MADE, Origin, claimed, written_aside
 from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method, load_run
 from bench.store.folder import Folder
@@ -148,6 +148,7 @@ def test_points_of_the_fixed_image_are_mapped_into_the_moving_one(
     found = Registrar(resampled).register(pair, tmp_path / "out", "voxels")
     field = np.load(tmp_path / "out" / "displacement.npy")
     mapped = read_points(found.files[-1])
+    assert MADE.match(found.files[-1].name)
     assert mapped.names == ("a", "b", "c")
     assert np.isnan(mapped.points[1]).all()
     for row, place in ((0, (5, 6, 7)), (2, (9, 12, 4))):
@@ -217,7 +218,9 @@ def test_a_velocity_gives_an_inverse(as_stored: tuple[Folder, Path], tmp_path: P
     folder, root = as_stored
     pair = PairOfFiles(root / "image4.nii.gz", root / "image5.nii.gz")
     found = Registrar(folder).register(pair, tmp_path)
-    assert [path.name for path in found.files][-1] == "inverse_displacement.nii.gz"
+    names = [path.name for path in found.files]
+    assert names[-1] == "inverse_displacement.nii.gz"
+    assert all(map(MADE.match, names))
     there, back = (
         sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
         for path in found.files[-2:]
@@ -527,6 +530,7 @@ def test_slices_are_registered_alike(flat: tuple[Folder, Path], tmp_path: Path) 
         )
         found = Registrar(folder).register(pair, tmp_path / str(number))
         names = ["warped.tif", "warped_labels.tif", "displacement.npy"]
+        assert all(map(MADE.match, names))
         assert [path.name for path in found.files] == names
         warped, labels = (tifffile.imread(path) for path in found.files[:2])
         u = np.load(found.files[2])

@@ -17,10 +17,7 @@ UNFINISHED = {
     Status.INTERRUPTED: "stopped before it finished; the same command continues it",
     Status.RUNNING: "has not finished yet",
 }
-NAMED = (
-    Status.DAMAGED,
-    Status.FAILED,
-)  # whose ids readers need, to look at or repeat runs
+NAMED = (Status.DAMAGED, Status.FAILED)  # whose ids readers need, to look at or repeat runs
 
 
 def find_missing(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from bench.analysis.reading.records import (
     Records,
@@ -102,7 +102,7 @@ def _names(group: str, options: list[str], runs: list[dict[str, Any]]) -> list[s
 
     Where the class of one of the options is to be given, as of `custom`, the name is that one's.
     """
-    yours = {option for option in options if _option(group, option).get("_target_") == "???"}
+    yours = {option for option in options if _option(group, option).get("_target_") == MISSING}
     return [
         str(run.get(f"{group}.name", option)) if option in yours or not yours else option
         for option, run in zip(options, runs, strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import MISSING
 
 from bench.analysis.reading.records import used_sections
 from bench.config.commands import RUN
@@ -18,7 +19,6 @@ from bench.config.overrides import quoted
 from bench.store.folder import REGISTRATION
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
-GIVEN = "???"  # the class of an option such as `custom`, which its user gives
 SAID_ALREADY = {"regularizer.weight", "seed"}
 IRRELEVANT = {
     *("results_dir", "force", "trust", "plan", "on_failure", "select", "refine", "tracker"),
@@ -114,7 +114,7 @@ def _option(group: str, section: Mapping[str, Any]) -> str:
         elif is_named and str(said).startswith("bench."):  # a class of the suite that has moved
             unlike = 1
         else:
-            unlike = 2 if its_own == GIVEN else 3
+            unlike = 2 if its_own == MISSING else 3
         return unlike, not is_named, len(set(option) ^ set(section))
 
     return min(files, key=difference)

@@ -16,7 +16,7 @@ from bench.analysis.plots.changes import draw_changes
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import Setup
 from bench.models.change_networks import ChangeNetwork
-from bench.models.method import registered_by
+from bench.models.method import displacement_by
 from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
 from bench.pair import Pair
@@ -154,7 +154,7 @@ class ChangesJob(RegistrationJob):
         if not self.both_directions or self.objective.similarity is None:
             return u, None, seconds
         torch.manual_seed(derive_seed(self.seed, "test", *pair.ids[0][::-1]))
-        return u, registered_by(self.method, pair.reversed(), self.objective), seconds
+        return u, displacement_by(self.method, pair.reversed(), self.objective), seconds
 
     def _maps_before(self, pair: Pair) -> dict[str, Tensor]:
         """Maps of a pair as it is: those that say something without a displacement."""

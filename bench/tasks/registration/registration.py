@@ -15,7 +15,7 @@ from bench.errors import ConfigError, Unsupported, counted
 from bench.models.building import finish_method
 from bench.models.change_networks import ChangeNetwork
 from bench.models.conditioned import Conditioned
-from bench.models.method import Method, registered_by
+from bench.models.method import Method, displacement_by
 from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
 from bench.pair import Pair
@@ -247,6 +247,6 @@ class RegistrationJob:
         number = names.index((row["moving"], row["fixed"]))
         pair = read_pairs(self.dataset, [self.dataset.pairs("test")[number]], self.device)
         torch.manual_seed(derive_seed(self.seed, "test", *names[number]))
-        u = registered_by(self.method, pair, self.objective)
+        u = displacement_by(self.method, pair, self.objective)
         title = f"{self.name}, {row['moving']} to {row['fixed']}"
         draw_pair(path, pair.at(u), title, self.dataset.class_names)

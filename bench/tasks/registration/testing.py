@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.errors import OutOfMemory
-from bench.models.method import Method, Objective, registered_by
+from bench.models.method import Method, Objective, displacement_by
 from bench.pair import Pair
 from bench.scores.case import Case
 from bench.scores.landmarks import landmark_errors
@@ -46,7 +46,7 @@ def register(method: Method, pair: Pair, objective: Objective) -> tuple[Tensor, 
     start = time.perf_counter()
     count = len(pair.fixed)
     try:
-        u = registered_by(method, pair, objective)
+        u = displacement_by(method, pair, objective)
     except torch.OutOfMemoryError as error:
         advice = f"model.batch={count // 2}" if count > 1 else "a smaller dataset.shape"
         pairs = f"{count} pairs at once" if count > 1 else "a pair"
@@ -199,7 +199,7 @@ def _registered(
     reverse = None
     if both:
         torch.manual_seed(derive_seed(seed, "test", *pair.ids[0][::-1]))
-        reverse = registered_by(method, pair.reversed(), objective)
+        reverse = displacement_by(method, pair.reversed(), objective)
     at_once = [score for score in SCORES.values() if "labels" not in score.needs]
     later = {need for s in SCORES.values() if "labels" in s.needs for need in s.needs}
     registered = []
