@@ -44,8 +44,8 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         val_dice: Validation Dice.
         val_loss: Validation loss without the regularizer.
         folding: Folding on validation and test pairs.
-        more: `schema`, `data`, `variant`, `moving`, `fixed`, `classes`, `extractors`, and scores
-            per test pair.
+        more: `schema`, `data`, `variant`, `moving`, `fixed`, `classes`, `extractors`,
+            `network`, and scores per test pair.
 
     Returns:
         The run's folder.
@@ -92,7 +92,7 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         "scores": {name: summarize(values) for name, values in after.items()},
         "scores_before": {n.removesuffix("_before"): summarize(v) for n, v in before.items()},
         "validation": validation,
-        "training_seconds": 200.0,
+        **({"network": more["network"]} if "network" in more else {"training_seconds": 200.0}),
         "data": more.get("data", "f" * 64),
         "classes": CLASSES,
         "extractors": more.get("extractors", []),

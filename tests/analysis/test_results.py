@@ -11,6 +11,9 @@ from bench.analysis.reading.published_values import (
     published_weight_curves,
 )
 from bench.analysis.reading.records import read_records
+from bench.analysis.reading.results import read_results
+from bench.analysis.report.export import export
+from bench.analysis.report.overview import provenance_table
 
 DICE = np.array([[0.5, 0.6, 0.7], [0.7, 0.6, 0.8]])  # seeds by pairs
 
@@ -44,6 +47,21 @@ def test_scores_are_means_over_pairs_of_means_over_seeds(stored):
     assert own["gain"] == pytest.approx(per_pair.mean() - 0.3)
     assert (own["seeds"], own["n"], own["left_out"], own["weight"]) == (2, 3, 0, 0.08)
     assert own["training_seconds"] == 200
+
+
+def test_training_of_a_network_for_all_weights_counts_once(tmp_path):
+    network = {"name": "demo-ncc-lambda-seed0-0a1b2c3d", "training_seconds": 900.0}
+    for weight in (1.0, 2.0):
+        write_run(tmp_path / "results", config(weight=weight), [0.5, 0.6], network=network)
+    write_run(tmp_path / "results", config(metric="mse"), [0.5, 0.6])
+    exported = tmp_path / "exported"
+    export([tmp_path / "results"], exported)
+    for folder in (tmp_path / "results", exported):
+        records = read_results(folder)
+        rows = by_label(result_rows(compare(records)[0]))
+        assert dict(rows["training_seconds"].dropna()) == {"ncc": 900, "mse": 200}
+        (used,) = provenance_table(records).sections[0]
+        assert used[-2].value == 1100
 
 
 SPREAD = np.std([1, 2, 4, 5], ddof=1)

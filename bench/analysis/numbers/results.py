@@ -10,6 +10,7 @@ from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.extractors import learned
 from bench.analysis.numbers.paired import bootstrap_of, gains
+from bench.analysis.reading.durations import training_seconds
 from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
@@ -55,7 +56,7 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
 
 def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     by_seed = entry.pairs.groupby("seed")[comparison.lead].mean()
-    seconds = [run.get("training_seconds", math.nan) for run in entry.choice.runs]
+    seconds = [training_seconds([run]) for run in entry.choice.runs]
     noisy = bool(comparison.reading.get("added_noise"))  # the papers' values are of clean images
     return {
         "label": entry.label,
@@ -66,7 +67,7 @@ def _facts(comparison: Comparison, entry: Entry) -> dict[str, Any]:
         "blind": entry.choice.blind,
         "seeds": len(entry.choice.runs),
         "seed_std": by_seed.std(),
-        "training_seconds": np.mean(seconds),
+        "training_seconds": pd.Series(seconds, dtype=float).mean(skipna=False),
         "extractor": learned(entry.choice.runs),
         "published": math.nan if noisy else published_dice(comparison.dataset, entry.metric),
     }

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.numbers.extractors import DAMAGED, extractor_rows
 from bench.analysis.reading.exported import (
+    ALSO_RECORDED,
     CHANGES,
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
@@ -71,7 +72,6 @@ from bench.store.folder import (
     REGISTRATION,
     RUNS,
     SUMMARY,
-    TASK_TABLES,
     Status,
     list_folders,
 )
@@ -199,8 +199,7 @@ class _Tables:
         }
         if summary:
             sections[RECORD] = {key: summary.get(key, {}) for key in RECORDED}
-            if TASK_TABLES in summary:
-                sections[RECORD][TASK_TABLES] = summary[TASK_TABLES]
+            sections[RECORD] |= {key: summary[key] for key in ALSO_RECORDED if key in summary}
         learned = [self._extractor(one, config) for one in summary.get("extractors", [])]
         said = {
             **{key: row[key] for key in ("run", "status", "error", "dataset", "metric", "model")},

@@ -8,7 +8,7 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.extractors import FLOORS, grade
 from bench.analysis.numbers.missing import NOTE
 from bench.analysis.numbers.paired import clusters_of
-from bench.analysis.reading.durations import duration
+from bench.analysis.reading.durations import duration, training_seconds
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
@@ -87,13 +87,13 @@ def provenance_table(records: Records, runs: Sequence[str] | None = None) -> Tab
     for facts_of, alike in sorted(used.items()):
         days = records.runs.loc[alike, "date"] if "date" in records.runs else pd.Series(dtype=str)
         known = sorted({day for day in days if day})
-        trained = sum(records.summaries[run].get("training_seconds") or 0 for run in alike)
+        trained = training_seconds(records.summaries[run] for run in alike)
         cells = [Cell(text, text) for text in facts_of]
         cells.append(Cell(" to ".join(dict.fromkeys([*known[:1], *known[-1:]])) or NONE))
         summaries = [records.summaries[run] for run in alike]
         for named in ([s["dataset"] for s in summaries], sorted(map(method_of, summaries))):
             cells.append(Cell(", ".join(dict.fromkeys(named))))
-        cells += [Cell(str(len(alike)), len(alike)), _time(trained or None)]
+        cells += [Cell(str(len(alike)), len(alike)), _time(trained)]
         body.append([*cells, _time(float(seconds.reindex(alike).sum()) or None)])
     table.sections.append(body)
     return table
