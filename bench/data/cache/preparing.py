@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.data.cache.arrays import build_arrays
 from bench.data.cache.prepared import INDEX, PreparedDataset
+from bench.data.sources.content import files_state, times_of_change
 from bench.data.sources.pairs import make_policy
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Subject
@@ -37,7 +38,7 @@ def find(source: Source, cache: Path | None) -> PreparedDataset:
 
 def cache_folder(source: Source, subjects: Sequence[Subject], cache: Path) -> Path:
     """Folder for the arrays of these files under these settings."""
-    state = [FORMAT, source.settings(), source.files_state(subjects)]
+    state = [FORMAT, source.settings(), files_state(subjects, source.name)]
     key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
     return cache / f"{source.name}-{key}"
 
@@ -84,7 +85,7 @@ def _opened(
     """The data set of a cache folder; None if that is absent, damaged or outdated."""
     if not folder.exists():
         return None
-    times = source.times_of_change(subjects)
+    times = times_of_change(subjects)
     try:
         dataset = PreparedDataset.open(folder, source.pairs, source.insertion)
         if trust and dataset.index["times"] == times:
@@ -149,10 +150,10 @@ def _build(source: Source, subjects: Sequence[Subject], folder: Path) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    times = source.times_of_change(subjects)
+    times = times_of_change(subjects)
     try:
         index = build_arrays(source, subjects, partial)
-        if source.times_of_change(subjects) != times:
+        if times_of_change(subjects) != times:
             raise DataError(
                 f"dataset {source.name}: files changed while the suite read them. Run the same "
                 "command again when they are complete."

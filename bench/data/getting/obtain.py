@@ -17,6 +17,7 @@ from bench.data.check import check
 from bench.data.getting.archive import unpack
 from bench.data.getting.clones import lay_out
 from bench.data.getting.download import download
+from bench.data.sources.content import files_state
 from bench.data.sources.source import Source
 from bench.errors import BenchError, DataError, NoRoom
 from bench.store.locks import held
@@ -41,7 +42,7 @@ def listed(source: Source) -> int:
     """
     subjects = source.subjects()
     check_subjects(source.name, subjects)
-    source.files_state(subjects)
+    files_state(subjects, source.name)
     return len(subjects)
 
 

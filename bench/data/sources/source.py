@@ -1,9 +1,7 @@
 """Sources of subjects: the base class of every data set."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +14,6 @@ from bench.config.groups import is_prepared
 from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
-from bench.data.files.kinds import parts_of
 from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.intensity import Intensity
@@ -25,6 +22,7 @@ from bench.data.preprocessing.masking import within_mask
 from bench.data.preprocessing.noise import with_noise
 from bench.data.preprocessing.steps import LEAST, preprocess
 from bench.data.preprocessing.world import Grid
+from bench.data.sources.content import fingerprint, where
 from bench.data.sources.pairs import Pairs
 from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
@@ -311,41 +309,9 @@ class Source(ABC):
             **({"code": code} if code else {}),
         }
 
-    def files_state(self, subjects: Sequence[Subject]) -> list[Any]:
-        """Path, size and time of change of every file: cheap, and new when a file is."""
-        state: list[Any] = []
-        known: dict[Path, list[Any]] = {}
-        for subject in subjects:
-            for path in files(subject):
-                if path not in known:
-                    try:
-                        status = path.stat()
-                    except OSError as error:
-                        raise DataError(
-                            f"dataset {self.name}: {path} of subject {subject.id} is missing. Copy "
-                            "it there, or remove the subject from the list."
-                        ) from error
-                    known[path] = [str(path.absolute()), status.st_size, status.st_mtime_ns]
-                state.append([subject.id, subject.split, subject.page, *known[path]])
-        return state
-
-    def times_of_change(self, subjects: Sequence[Subject]) -> str:
-        """Hash of when anything of each file was changed last, which nothing can set back."""
-        unique = dict.fromkeys(path for subject in subjects for path in files(subject))
-        return hashlib.sha256(repr([p.stat().st_ctime_ns for p in unique]).encode()).hexdigest()
-
     def fingerprint(self, subjects: Sequence[Subject]) -> str:
         """SHA-256 over the content of all files, independent of their paths."""
-        unique = list(dict.fromkeys(path for subject in subjects for path in files(subject)))
-        with ThreadPoolExecutor() as pool:
-            hashes = dict(zip(unique, pool.map(content_hash, unique), strict=True))
-        digest = hashlib.sha256()
-        for subject in subjects:
-            place = "" if subject.page is None else f"/{subject.page}"
-            digest.update(f"{subject.id}/{subject.split}{place}".encode())
-            for path in files(subject):
-                digest.update(hashes[path])
-        return digest.hexdigest()
+        return fingerprint(subjects)
 
     def existing_root(self) -> Path:
         """The data set's folder.
@@ -390,25 +356,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def files(subject: Subject) -> list[Path]:
-    """The files of a subject; those of a folder, and those that a header points to, too."""
-    others = (subject.labels, subject.landmarks, subject.mask)
-    listed = (*subject.images, *(path for path in others if path is not None))
-    return [part for path in listed for part in parts_of(path)]
-
-
-def where(subject: Subject, path: Path | None) -> str:
-    """Names one of a subject's files, and the page in it, for messages."""
-    page = "" if subject.page is None else f" (page {subject.page})"
-    return f"{path or subject.id}{page}"
-
-
-def content_hash(path: Path) -> bytes:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def index_pairs(
