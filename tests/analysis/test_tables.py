@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.analysis.numbers.ranking import rank
 from bench.analysis.reading.published_values import published_results
+from bench.analysis.report.main_table import results_table, spread
 from bench.analysis.report.markup import Cell, Table, escape_latex, html, latex, markdown
-from bench.analysis.report.tables import class_table, rank, results_table, spread, statistics_table
+from bench.analysis.report.tables import class_table, statistics_table
 
 ROWS = pd.DataFrame(
     {

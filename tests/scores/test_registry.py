@@ -12,7 +12,7 @@ from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.paired import compare_pairwise
 from bench.analysis.numbers.results import result_rows
 from bench.analysis.reading.records import read_records
-from bench.analysis.report.tables import results_table
+from bench.analysis.report.main_table import results_table
 from bench.cli.terminal import print_summary
 from bench.models.method import Objective
 from bench.scores.registry import SCORES, units

@@ -29,6 +29,7 @@ from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.changes import change_tables
 from bench.analysis.report.examples import copy_change_maps, copy_panels
+from bench.analysis.report.main_table import results_table
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
@@ -40,7 +41,6 @@ from bench.analysis.report.tables import (
     fronts_table,
     losses_table,
     named,
-    results_table,
     statistics_table,
 )
 from bench.errors import StoreError, counted
