@@ -15,9 +15,10 @@ BENCH_DATA.
 import copy
 import math
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,7 @@ from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.data.sources.pairs import evenly_spaced
+from bench.errors import ConfigError
 from bench.models.flow import displacement_of
 from bench.runs.extractors import obtain_extractors
 from bench.scores.overlap import dice_per_class, foreground_dice
@@ -228,7 +230,14 @@ def measure(
         ways: Overrides of each way of ours, separated by spaces, and `published`.
         clock: Of `CLOCKS`.
         results: Where extractors are found and kept; None keeps none.
+
+    Raises:
+        BenchError: If a way cannot be raced, or there is no such case.
+        HydraException: If a way has other overrides than the suite knows.
     """
+    for way in ways:
+        if list(ways).count(way) > 1:
+            raise ConfigError(f"--way {way!r}: is given twice. Name each way once.")
     rows = []
     for metric, name in cases(chosen):
         overrides, _ = DATASETS[name]
@@ -245,13 +254,20 @@ def measure(
     return {"what": what, "seconds": seconds, "rows": rows}
 
 
-def cases(chosen: str) -> Iterator[tuple[str, str]]:
-    """Metric and data set of each case whose name contains `chosen`, of the sets that are there."""
+def cases(chosen: str) -> list[tuple[str, str]]:
+    """Metric and data set of each case whose name contains `chosen`, of the sets that are there.
+
+    Raises:
+        ConfigError: If there is none.
+    """
     there = DATASETS if "BENCH_DATA" in os.environ else ["demo"]
-    for name in there:
-        for metric in METRICS:
-            if chosen in f"{metric} {name}":
-                yield metric, name
+    known = [(metric, name) for name in there for metric in METRICS]
+    found = [(metric, name) for metric, name in known if chosen in f"{metric} {name}"]
+    if not found:
+        names = ", ".join(f'"{metric} {name}"' for metric, name in known)
+        others = "" if there is DATASETS else " BENCH_DATA=DIR adds those of real data."
+        raise ConfigError(f"--filter {chosen}: is no part of any case. Cases: {names}.{others}")
+    return found
 
 
 def race(
@@ -267,14 +283,16 @@ def race(
     with tempfile.TemporaryDirectory() as place:
         shared = [*common, f"trainer.accelerator={device}", f"results_dir={results or place}"]
         shared += ["tracker=none", "trainer.progress=false"]
-        learning = build_parts(make_setup([*shared, *overrides_of(ways[0])]))
+        setups = {way: make_setup([*shared, *overrides_of(way)]) for way in ways}
+        for way, setup in setups.items():
+            check_way(way, setup.experiment)
+        learning = build_parts(setups[ways[0]])
         obtain_extractors(learning.learners)
         extractors = [learner.network for learner in learning.learners]
         made: dict[str, Way] = {}
-        for number, way in enumerate(ways):
+        for number, (way, setup) in enumerate(setups.items()):
             folder = Path(place) / str(number)
             folder.mkdir()
-            setup = make_setup([*shared, *overrides_of(way)])
             if way == PUBLISHED:
                 similarity = straightforward(metric, learning, device)
                 made[way] = Published(setup, similarity, folder, device)
@@ -284,6 +302,13 @@ def race(
             keep_freed_memory()
         pairs = evenly_spaced(setup.dataset.pairs("val"), PAIRS)
         return trained_in_turn(made, pairs, device, seconds, CLOCKS[clock])
+
+
+def check_way(way: str, experiment: Experiment) -> None:
+    """Raises ConfigError unless a way trains a network whose loss has one λ."""
+    if "trainer" not in experiment.uses or experiment.conditioned:
+        kind = "a network for every λ" if experiment.conditioned else "a method that trains nothing"
+        raise ConfigError(f"--way {way!r}: is {kind}. Name a network for one λ, such as pyramid.")
 
 
 def overrides_of(way: str) -> list[str]:
@@ -309,8 +334,10 @@ def trained_in_turn(
     curves: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
 
     def validate(name: str) -> None:
-        row = {"step": steps[name], "seconds": spent[name]}
-        curves[name].append(row | ways[name].scores(pairs))
+        row = {"step": steps[name], "seconds": spent[name]} | ways[name].scores(pairs)
+        curves[name].append(row)
+        done = f"step {row['step']}, {row['seconds']:.0f} s"
+        print(f"{name}: {done}, Dice {row['dice']:.3f}", file=sys.stderr, flush=True)
 
     for name in ways:
         validate(name)
@@ -351,7 +378,7 @@ def table(title: str, result: dict[str, Any]) -> Table:
     made = Table(title=title)
     made.add_column("case", no_wrap=True)
     made.add_column("way")
-    headings = ("seed", "steps", *(f"Dice at {share * budget:.0f} s" for share in SHARES))
+    headings = ("seed", "steps", *(f"Dice at {share * budget:g} s" for share in SHARES))
     for heading in (*headings, "SD log J", "seconds to Dice"):
         made.add_column(heading, justify="right")
     for row in result["rows"]:

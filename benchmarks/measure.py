@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import gc
+import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,13 +30,35 @@ def parse_arguments(doc: str, suites: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--suite", choices=suites, default=suites[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--filter", default="", help="only cases whose name contains this")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=600, help="of training, for convergence")
+    parser.add_argument("--repeats", type=at_least_one, default=3)
+    parser.add_argument(
+        "--seconds", type=positive, default=600, help="of training, for convergence"
+    )
     parser.add_argument("--way", action="append", help="of training, for convergence; repeatable")
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--results", type=Path, help="keeps extractors, for convergence")
     parser.add_argument("--json", type=Path, help="writes the figures into this file as well")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.json and not arguments.json.parent.is_dir():
+        parser.error(
+            f"--json {arguments.json}: there is no folder {arguments.json.parent}. Make it."
+        )
+    return arguments
+
+
+def at_least_one(text: str) -> int:
+    """A whole number of at least 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return number
 
 
 def seconds(

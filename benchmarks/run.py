@@ -27,8 +27,13 @@ import direct
 import metrics
 import torch
 import train
+from hydra.errors import HydraException
 from measure import parse_arguments
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+
+from bench.cli.messages import explain
+from bench.errors import BenchError
 
 SUITES = {
     "metrics": metrics,
@@ -51,11 +56,14 @@ def main() -> None:
         race = {"seconds": arguments.seconds, "clock": arguments.clock}
         race["results"] = arguments.results
         race["ways"] = arguments.way or convergence.WAYS
-    result = suite.measure(device, arguments.filter, arguments.repeats, **race)
+    try:
+        result = suite.measure(device, arguments.filter, arguments.repeats, **race)
+    except (BenchError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(explain(error))
     title = f"{result['what']}, {where}, torch {torch.__version__}"
+    Console(width=140).print(suite.table(title, result))
     if arguments.json:
         arguments.json.write_text(json.dumps({"title": title, **result}, indent=1))
-    Console(width=140).print(suite.table(title, result))
 
 
 if __name__ == "__main__":

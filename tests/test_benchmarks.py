@@ -1,5 +1,6 @@
 """Benchmarks run: what they measure is what the suite does today."""
 
+import importlib.util
 import itertools
 import math
 import sys
@@ -112,6 +113,38 @@ def test_both_ways_of_a_race_have_the_same_features(tiny_race, tmp_path):
     expected = ours.trainee.trainable.objective.similarity(pair)
     assert similarity(pair.moving, pair.fixed) == pytest.approx(float(expected), rel=0.02)
     assert expected > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--way", "nonsense"], "missing EQUAL"),
+        (["--way", "trainer=nonsense"], "Unknown trainer 'nonsense'. Known: "),
+        (["--way", "trainer.nonsense=1"], "Unknown trainer.nonsense. Known in trainer: "),
+        (["--way", "model=direct"], "--way 'model=direct': is a method that trains nothing."),
+        (["--way", "model.conditioned=lambda"], "is a network for every λ. Name a network for"),
+        (["--way", "trainer=short", "--way", "trainer=short"], "'trainer=short': is given twice."),
+        (["--filter", "ncc hippocampus"], 'is no part of any case. Cases: "mse demo", "ncc demo"'),
+        (["--seconds", "0"], "must be a number above 0, not 0"),
+        (["--seconds", "nan"], "must be a number above 0, not nan"),
+        (["--repeats", "0"], "must be at least 1, not 0"),
+        (["--json", "nowhere/x.json"], "there is no folder nowhere. Make it."),
+    ],
+)
+def test_races_that_cannot_be_end_before_any_training(
+    options, said, tiny_race, monkeypatch, capsys
+):
+    case = [] if "--filter" in options else ["--filter", "ncc demo"]
+    monkeypatch.setattr(sys, "argv", ["run.py", "--suite", "convergence", *case, *options])
+    monkeypatch.setitem(convergence.DATASETS, "demo", (TINY_DEMO[:-1], ()))  # no channels
+    monkeypatch.setattr(convergence, "trained_in_turn", None)
+    script = Path(convergence.__file__).with_name("run.py")
+    spec = importlib.util.spec_from_file_location("run_benchmarks", script)
+    spec.loader.exec_module(run := importlib.util.module_from_spec(spec))
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code not in (0, None)
+    assert said in f"{ended.value.code}{capsys.readouterr().err}"
 
 
 class Counted:

@@ -179,7 +179,10 @@ def robustness(
     check_corruption(corruption, chosen)
     folders = [find_run(results, name) for name in run]
     check_runs(folders, trust, weight)
-    print_robustness({f.path.name: retest(f, corruption, chosen, trust, weight) for f in folders})
+    at = "" if weight is None else f" at λ = {weight:g}"
+    print_robustness(
+        {f"{f.path.name}{at}": retest(f, corruption, chosen, trust, weight) for f in folders}
+    )
 
 
 Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of their folders.")]

@@ -224,7 +224,7 @@ def print_robustness(tested: Mapping[str, Any]) -> None:
     """Prints mean scores of each run at each level of a corruption.
 
     Args:
-        tested: Frames of `bench.inspection.robustness.retest` by the runs' names.
+        tested: Frames of `bench.inspection.robustness.retest` by what they are called.
     """
     frames = [rows.groupby("level").mean(numeric_only=True) for rows in tested.values()]
     shown = [name for name, score in SCORES.items() if score.in_validation and name in frames[0]]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.analysis.reading.rows import read_rows
 from bench.inspection.corruptions import check_corruption, corrupt
-from bench.runs.trained import finished_config, finished_summary, load_run
+from bench.runs.trained import finished_config, load_run
 from bench.store.files import ALTERED, is_as_written, write_checked_csv
 from bench.store.folder import PAIRS, ROBUSTNESS, Folder
 from bench.tasks.registration.registration import RegistrationJob
@@ -23,8 +23,7 @@ def check_runs(folders: Sequence[Folder], trust: bool = False, weight: float | N
         StoreError: If a run has not finished, or is no registration.
     """
     for folder in folders:
-        is_its_own = weight == finished_summary(folder).get("weight")
-        finished_config(folder, trust, None if is_its_own else weight)
+        finished_config(folder, trust, weight)
 
 
 def retest(

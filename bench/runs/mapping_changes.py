@@ -47,8 +47,8 @@ class ChangeMapper(Registrar):
 
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
-            ConfigError: If the folder cannot be written to, or holds files of another run or of
-                another pair.
+            ConfigError: If the folder cannot be written to, or holds files of another run, pair
+                or λ.
         """
         origin = self.origin(files)
         with claimed(out, origin):
@@ -67,6 +67,7 @@ class ChangeMapper(Registrar):
             self.scores(pair),
             self.scores(moved),
             [*self.reader.notes(moving, fixed), *self._notes_on_maps(pair, MAIN in maps)],
+            self.weight,
         )
         with written_aside(out, origin) as aside:
             for name, values in maps.items():

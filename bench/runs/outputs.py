@@ -14,6 +14,7 @@ from bench.store.locks import held
 ORIGIN = "origin.json"
 LOCK = ".lock"
 PARTIAL = ".partial"
+KINDS = {"run": "run", "moving": "pair", "fixed": "pair", "weight": "λ"}  # what differs by what
 MADE = re.compile(r"(change(_\w+)?|warped(_labels)?|(inverse_)?displacement|landmarks)\.")
 
 
@@ -25,11 +26,13 @@ class Origin:
         run: Name of the run's folder.
         moving: Path of the moving image.
         fixed: Path of the fixed image.
+        weight: λ that was asked for, if it is not the run's own.
     """
 
     run: str
     moving: str
     fixed: str
+    weight: float | None = None
 
     def check(self, out: Path) -> None:
         """Raises ConfigError if a folder holds files of another origin that these would replace."""
@@ -41,19 +44,23 @@ class Origin:
                     "another folder, or move the file."
                 )
             return
-        known, ours = read_json(out / ORIGIN), asdict(self)
-        if not isinstance(known, dict) or known.keys() != ours.keys():
+        known, ours = read_json(out / ORIGIN), self.content()
+        if not isinstance(known, dict) or {"weight", *known} != {"weight", *ours}:
             raise ConfigError(
                 f"--out {out}: its {ORIGIN} is damaged, so nobody knows what the other files were "
                 "made of. Choose another folder, or delete that file and them."
             )
-        differing = [name for name in ours if known[name] != ours[name]]
-        if differing:
-            name = differing[0]
-            raise ConfigError(
-                f"--out {out}: holds files of another {'run' if name == 'run' else 'pair'} "
-                f"({name} {known[name]}). Choose another folder, or delete this one."
-            )
+        for name, kind in KINDS.items():
+            if known.get(name) != ours.get(name):
+                which = f"{name} {known[name]}" if name in known else "the run's own"
+                raise ConfigError(
+                    f"--out {out}: holds files of another {kind} ({which}). Choose another folder, "
+                    "or delete this one."
+                )
+
+    def content(self) -> dict[str, str | float]:
+        """What `ORIGIN` holds; `weight` only if it was asked for."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @contextmanager
@@ -102,7 +109,7 @@ def written_aside(out: Path, origin: Origin) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
             aside.mkdir()
             yield aside
-            write_json(out / ORIGIN, asdict(origin))
+            write_json(out / ORIGIN, origin.content())
             for path in sorted(aside.iterdir()):
                 put_in_place(path, out / path.name)
     finally:

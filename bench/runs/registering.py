@@ -38,6 +38,7 @@ class Registered:
         before: `similarity` and `dice` of the pair as it is, where they can be computed.
         after: The same of the registered pair, `folding` and `sdlogj`.
         notes: What the scores leave out, one line each.
+        weight: λ that was asked for, if it is not the run's own.
         files: What was written.
     """
 
@@ -45,6 +46,7 @@ class Registered:
     before: dict[str, float]
     after: dict[str, float]
     notes: Sequence[str] = ()
+    weight: float | None = None
     files: list[Path] = field(default_factory=list)
 
     @property
@@ -61,7 +63,8 @@ class Registered:
         moving, fixed = self.names
         written = ", ".join(path.name for path in self.files)
         where = self.files[0].parent
-        return f"{moving} to {fixed}: {', '.join(changes)}; {where}: {written}"
+        weight = "" if self.weight is None else f" at λ = {self.weight:g}"
+        return f"{moving} to {fixed}{weight}: {', '.join(changes)}; {where}: {written}"
 
 
 class Registrar:
@@ -87,6 +90,7 @@ class Registrar:
     ) -> None:
         self.job = self._load(folder, accelerator, trust, weight)
         self.name = folder.path.name
+        self.weight = None if weight == folder.finished()["weight"] else weight
         self.dataset = self.job.dataset
         self.reader = Reader(self.name, self.job)
 
@@ -107,7 +111,7 @@ class Registrar:
         Raises:
             DataError: If a file cannot be read, or is not like those of the run.
             ConfigError: If the displacement cannot be written in this layout, or to this folder,
-                or the folder holds files of another run or of another pair.
+                or the folder holds files of another run, pair or λ.
         """
         self._check_layout(layout)
         origin = self.origin(files)
@@ -130,7 +134,8 @@ class Registrar:
         pair = self.pair(files, moving, fixed)
         torch.manual_seed(derive_seed(self.job.seed, "test", *files.stems))
         u, _ = register(self.job.method, pair, self.job.objective)
-        found = Registered(files.names, self.scores(pair), self.scores(pair.at(u)), notes)
+        scores = self.scores(pair), self.scores(pair.at(u))
+        found = Registered(files.names, *scores, notes, self.weight)
         with written_aside(out, origin) as aside:
             voxels = u[0].cpu().numpy()
             mapping = Mapping(voxels, fixed.affine, moving.affine)
@@ -158,7 +163,8 @@ class Registrar:
 
     def origin(self, files: PairOfFiles) -> Origin:
         """What the files of a pair are made of."""
-        return Origin(self.name, str(files.moving.absolute()), str(files.fixed.absolute()))
+        moving, fixed = (str(path.absolute()) for path in (files.moving, files.fixed))
+        return Origin(self.name, moving, fixed, self.weight)
 
     def _check_layout(self, layout: str | None) -> None:
         if layout is None:

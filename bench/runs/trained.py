@@ -148,11 +148,11 @@ def finished_config(
         StoreError: If it has not finished, is damaged, or is of another task.
         ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
-    finished_summary(folder, tasks)
+    own = finished_summary(folder, tasks).get("weight")
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
-    if weight is not None:
+    if weight not in (None, own):
         _check_learned(weight, config["model"], folder.path.name)
         config["regularizer"] = {**config["regularizer"], "weight": weight}
     return config

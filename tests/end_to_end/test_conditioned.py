@@ -241,13 +241,16 @@ def test_files_are_registered_under_any_weight_of_the_range(
         shutil.rmtree(out, ignore_errors=True)
         ended = bench("register", run, *pair, "--out", str(out), "--results", str(swept), *weight)
         assert ended.code == 0, ended.err
+        said, origin = "".join(weight[1:]), json.loads((out / "origin.json").read_text())
+        assert (f" at λ = {said}: " in ended.out) == ("weight" in origin) == (said not in ("", own))
         (file,) = out.glob("displacement*")
         return file.read_bytes()
 
-    own = displacement(first)
-    assert displacement(first, "--weight", "0.005") == own
-    assert displacement(first, "--weight", "0.08") == displacement(last) != own
-    assert displacement(first, "--weight", "0.03") not in (own, displacement(last))
+    own = "0.005"
+    plain = displacement(first)
+    assert displacement(first, "--weight", own) == plain
+    assert displacement(first, "--weight", "0.08") == displacement(last) != plain
+    assert displacement(first, "--weight", "0.03") not in (plain, displacement(last))
 
 
 @pytest.mark.parametrize("command", ["register", "robustness"])

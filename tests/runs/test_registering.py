@@ -346,6 +346,11 @@ def test_files_of_another_origin_are_not_replaced(tmp_path: Path) -> None:
         write_into(tmp_path / "out", "new", replace(ORIGIN, fixed="c.nii"))
     with pytest.raises(ConfigError, match=r"files of another run \(run run\)"):
         write_into(tmp_path / "out", "new", replace(ORIGIN, run="other"))
+    with pytest.raises(ConfigError, match=r"files of another λ \(the run's own\)"):
+        write_into(tmp_path / "out", "new", replace(ORIGIN, weight=0.5))
+    write_into(tmp_path / "other", "former", replace(ORIGIN, weight=0.5))
+    with pytest.raises(ConfigError, match=r"files of another λ \(weight 0\.5\)"):
+        write_into(tmp_path / "other", "new")
     for damaged in ("", "{", "[]", "null", '{"run": "run"}'):
         (tmp_path / "out/origin.json").write_text(damaged)
         with pytest.raises(ConfigError, match=r"its origin.json is damaged"):
