@@ -177,8 +177,9 @@ def _sentence(one: Agreement) -> str:
     return (
         f"{one.name}: across {len(one.rows)} metrics, the rank correlation between the geometry "
         f"score and {SCORES[one.score].title} at equal smoothness (SD log J "
-        f"{one.smoothness:.3f}) is {signed(one.correlation, 2)} (95 % interval "
-        f"{interval(one.low, one.high, 2)}, p = {one.p:.2g}). {_verdict(one.correlation, one.p)}."
+        f"{one.smoothness:.3f}) is {signed(one.correlation, 2)} (95 % bootstrap "
+        f"interval for these metrics {interval(one.low, one.high, 2)}; p = {one.p:.2g} if metrics "
+        f"are permuted). {_verdict(one.correlation, one.p)}."
     )
 
 

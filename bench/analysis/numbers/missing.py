@@ -34,8 +34,17 @@ def find_missing(
         Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value`, or
         `NOTE` for a data set whose runs cannot all be compared.
     """
-    rows = [*_split(comparisons), *_unfinished(records), *_seeds(comparisons)]
+    rows = [*_split(comparisons), *_unfinished(records.runs), *_seeds(comparisons)]
     rows += [*_never_run(records, swept), *_values(comparisons)]
+    return _table(rows)
+
+
+def missing_of(records: Records, task: str) -> pd.DataFrame:
+    """The runs of a task that have not finished, as rows of `find_missing`."""
+    return _table(_unfinished(records.runs[records.runs["task"] == task]))
+
+
+def _table(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype(object).where(lambda v: v.notna(), "")
 
 
@@ -52,8 +61,8 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     ]
 
 
-def _unfinished(records: Records) -> list[dict]:
-    rows = records.runs[records.runs["status"] != Status.FINISHED]
+def _unfinished(runs: pd.DataFrame) -> list[dict]:
+    rows = runs[runs["status"] != Status.FINISHED]
     return [
         {
             "what": str(row["status"]),

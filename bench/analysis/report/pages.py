@@ -55,7 +55,8 @@ def link(target: Path, out: Path) -> str:
 def figure(drawing: Drawing, caption: str, out: Path, images: Path) -> str:
     """A figure of a page, with its caption."""
     file = link(images / f"{drawing.name}.png", out)
-    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+    alternative = caption.partition(". ")[0].removesuffix(".")
+    return f"![{alternative}]({file})\n\n*{caption}*"
 
 
 def section(title: str, *tables: Table) -> Iterator[str]:
