@@ -19,6 +19,7 @@ from bench.analysis.reading.records import Records
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.pages import figure
 from bench.analysis.report.synthesis import synthesis_tables
+from bench.scores.of_images import DISTORTIONS
 from bench.store.folder import CONFIG, Folder
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "perception"
@@ -53,7 +54,7 @@ def test_tables_of_runs_are_named_by_their_files_and_compared_by_content(records
 def test_long_lists_are_named_in_few_words(records: Records) -> None:
     few, many, long = list(records.summaries)[:3]
     records.configs[few]["task"]["distortions"] = ["blur", "noise"]
-    records.configs[many]["task"]["distortions"].remove("lesions")
+    records.configs[many]["task"]["distortions"] = [*DISTORTIONS[:-1]]
     records.configs[long]["task"]["levels"] = list(range(60, 20, -1))
     names = {one.name.partition(", task levels")[0] for one in perceived(records)}
     assert {name.partition("(")[2] for name in names} == {

@@ -93,6 +93,7 @@ def test_metric_is_judged_recorded_and_reported(
     pd.testing.assert_frame_equal(kept, known, check_dtype=False, atol=1e-5)
     written = bench("perception", "--results", str(tables), "--out", str(page))
     assert "4 finished runs of perception" in written.out
+    assert written.out.count("missing: skipped demo dice") == 2
     text = page.read_text()
     assert "the less deformed one is nearer according to ncc" in text
     assert "images/perception-demo.png" in text
@@ -161,7 +162,7 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     for place in (results, tables):  # and so runs of the changed table are not compared with others
         first, second = perceived(read_results(place))
         assert first.reading["task.judgements"] != second.reading["task.judgements"]
-        assert "table " in first.name
+        assert "judged.csv " in first.name
     table.write_text(head + "r.tif,near.tif,far.tif,10\n")
     assert "line 2 has 10 for preferring_b: must be the share of people" in run(*command).line
     table.write_text(head + "r.tif,near.tif,gone.tif,1\n")
@@ -221,7 +222,7 @@ def test_metric_that_fails_for_an_image_is_named_with_image_and_test(
 ) -> None:
     named = ["metric=custom", "metric.name=odd", f"metric._target_=custom_parts.{metric}"]
     line = run(*TASK, *named, at(results)).line
-    where = "on test000 in the test graded, noise 1"
+    where = "on test000 in the test graded (noise, level 1)"
     assert line.startswith(f"metric=odd {words.format(where)}")
 
 

@@ -154,8 +154,8 @@ class PerceptionJob:
         each = zip(series.order, series.strengths, series.pairs, strict=True)
         subject = reference.subject
         for number, (order, strength, pair) in enumerate(each, start=1):
-            where = f"on {subject} in the test {series.test}, "
-            where += f"{series.name} {order:g}" if series.name else f"image {number}"
+            what = f"{series.name}, level {order:g}" if series.name else f"image {number}"
+            where = f"on {subject} in the test {series.test} ({what})"
             yield {
                 "test": series.test,
                 "distortion": series.name,
