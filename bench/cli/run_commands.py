@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from bench.analysis.reading.records import read_config
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.config.commands import BENCH, RUN
 from bench.config.conditioning import weight_range
@@ -123,6 +122,8 @@ def _reset(folder: Folder) -> None:
             f"{folder.path.name} has finished. Pass force=true to rerun it, which keeps its result "
             "until the new one is complete; `runs rm` deletes it."
         )
+    from bench.analysis.reading.records import read_config  # pandas
+
     with suppress(ValueError):  # of a configuration that is damaged
         shares = weight_range(read_config(folder.file(CONFIG))["model"])
         if shares:
