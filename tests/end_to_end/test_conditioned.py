@@ -208,6 +208,7 @@ def test_robustness_is_tested_under_another_weight_and_not_stored(
     ask = ["robustness", first.name, "--levels", "0", "--results", str(swept)]
     outcome = bench(*ask, "--weight", "0.08")
     assert outcome.code == 0, outcome.err
+    assert f"{first.name} at λ = 0.08" in outcome.out
     assert not (first / "robustness.csv").exists()
     assert bench(*ask).code == 0
     other = retest(Folder(first), "noise", [0], weight=0.08).drop(columns="seconds")
