@@ -17,7 +17,6 @@ from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
 from bench.data.sources.source import Source
 from bench.errors import BenchError
-from bench.models.building import check_takes_weight
 from bench.runs.run import Run
 from bench.store.folder import EXTRACTORS, Folder, Status, list_folders
 
@@ -160,6 +159,8 @@ def _refused(experiment: Experiment) -> str | None:
     """
     ndim = experiment["dataset"]["ndim"]
     if experiment.conditioned:
+        from bench.models.building import check_takes_weight  # torch
+
         try:
             check_takes_weight(experiment["model"], ndim, experiment.conditioned)
         except BenchError as error:
