@@ -25,6 +25,13 @@ repeats=${REPEATS:-5}
 seconds=${SECONDS_EACH:-120}
 python=${PYTHON:-python}
 
+for part in $parts; do
+  case $part in
+    tests | benchmarks | convergence | direct | conditioned | networks) ;;
+    *) echo "PARTS=$parts: $part is none of tests benchmarks convergence direct conditioned networks." >&2; exit 2 ;;
+  esac
+done
+[ -d "$root" ] || { echo "$root: no such folder. Name that of the hippocampus set." >&2; exit 2; }
 root=$(realpath "$root")
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -60,7 +67,6 @@ for part in $parts; do
         "trainer.validate_every=$((steps < 500 ? steps : 500))" trainer.validation_pairs=16 \
         "dataset.recommended.paper.autoencoder=$extractor_steps" \
         "dataset.recommended.paper.segmenter=$extractor_steps" "${common[@]}" ;;
-    *) echo "PARTS=$parts: $part is none of tests benchmarks convergence direct conditioned networks." >&2; exit 2 ;;
   esac
 done
 if [ -d "$out/results" ]; then

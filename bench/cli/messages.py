@@ -112,7 +112,7 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     if places:
         return f"Unknown {name}. Did you mean {' or '.join(f'{place}=VALUE' for place in places)}?"
     if section == "model" and name.removeprefix("model.") in CONDITIONING:
-        return f"{name}: only a network can be conditioned on λ. Choose one, such as model=pyramid."
+        return f"{name}: this model cannot take λ. Choose model=pyramid or model=voxelmorph."
     if not known:
         return f"Unknown {name}. {section} has no keys."
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,20 @@ import typer
 
 from bench.cli.terminal import print_run, print_runs, print_summary
 from bench.config.commands import BENCH, RUN
+from bench.config.conditioning import weight_range
 from bench.errors import BenchError
 from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
-from bench.store.folder import CONFIG, TRACEBACK, Folder, Status, describe, list_folders
+from bench.store.folder import (
+    CONFIG,
+    NETWORKS,
+    TRACEBACK,
+    Folder,
+    Status,
+    describe,
+    list_folders,
+)
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -112,6 +122,16 @@ def _reset(folder: Folder) -> None:
             f"{folder.path.name} has finished. Pass force=true to rerun it, which keeps its result "
             "until the new one is complete; `runs rm` deletes it."
         )
+    from bench.analysis.reading.records import read_config  # pandas
+
+    with suppress(ValueError):  # of a configuration that is damaged
+        shares = weight_range(read_config(folder.file(CONFIG))["model"])
+        if shares:
+            print(
+                f"{folder.path.name}: its network learns λ of {shares} for other runs as well and "
+                f"keeps its state; to train it anew, delete its folder in "
+                f"{folder.path.parent.parent / NETWORKS}."
+            )
     folder.reset()
 
 

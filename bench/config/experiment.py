@@ -91,6 +91,11 @@ class Experiment:
         if sections["model"].get("conditioned") is not None:
             sections["model"] = with_range(sections["model"], _tuned_weight(config))
             _check_in_range(weight, sections["model"])
+        elif sections["model"].get("lambda_range") is not None:
+            raise ConfigError(
+                f"model.lambda_range={sections['model']['lambda_range']}: has an effect only with "
+                "model.conditioned=lambda. Set that, or leave model.lambda_range out."
+            )
         seed = sections["seed"]
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ConfigError(f"seed={seed}: must be a whole number of at least 0.")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.config.conditioning import WeightRange
 from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
@@ -61,7 +62,7 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
             )
         network = finish_network(model, section.get("integrate", 0), section.get("flow_std"))
         weights = setup.experiment.conditioned
-        return network if weights is None else Conditioned(network, weights)
+        return network if weights is None else Conditioned(network, weights, section["name"])
     if not callable(getattr(model, "register", None)):
         raise ConfigError(
             f"model._target_={section['_target_']}: is not a torch.nn.Module and has no method "
@@ -96,6 +97,15 @@ def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) 
             f"{trained['channels']} channel(s), but dataset={dataset.name} has {dataset.ndim}D "
             f"images with {dataset.channels}. Name a run on such images."
         )
+
+
+def check_takes_weight(section: Mapping[str, Any], ndim: int, weights: WeightRange) -> None:
+    """Raises ConfigError if a network that a section names cannot take λ; allocates no weights."""
+    arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
+    with torch.device("meta"):
+        model = build(arguments, "model", ndim=ndim, image_channels=1)
+        if isinstance(model, nn.Module):
+            Conditioned(model, weights, section["name"])
 
 
 def finish_method(method: Method, section: Mapping[str, Any], dataset: PreparedDataset) -> Method:

@@ -52,20 +52,21 @@ class Conditioned(nn.Module):
     Args:
         network: (moving, fixed) -> u or `bench.models.flow.Integrated`; changed in place.
         weights: The λ that it learns.
+        name: What it is called in messages.
 
     Raises:
         ConfigError: If the network has no such stages.
     """
 
-    def __init__(self, network: nn.Module, weights: WeightRange) -> None:
+    def __init__(self, network: nn.Module, weights: WeightRange, name: str) -> None:
         super().__init__()
         self.network = network
         self.weights = weights
         self.modulations = list(_modulated(network))  # registered in the stages
         if not self.modulations:
             raise ConfigError(
-                f"model.conditioned=lambda: {type(network).__name__} cannot take λ, which needs "
-                "stages of bench.models.unet. Use model=pyramid or model=voxelmorph."
+                f"model.conditioned=lambda: model={name} cannot take λ, which needs stages of "
+                "bench.models.unet. Use model=pyramid or model=voxelmorph."
             )
         self.sizes = [2 * modulation.channels for modulation in self.modulations]
         last = nn.Linear(WIDTH, sum(self.sizes))

@@ -121,8 +121,8 @@ def _share_networks(found: Iterable[Cell]) -> None:
     for cell in found:
         if cell.experiment.conditioned and cell.status not in NOTHING_LEFT:
             key = _whole(cell.network, cell.experiment, "scale", "weight")
-            is_there = cell.network is not None and cell.network.summary() is not None
-            cell.waits = key in shared or is_there
+            there = cell.network is not None and cell.network.standing().status
+            cell.waits = key in shared or there is Status.FINISHED
             shared.add(key)
 
 
@@ -153,10 +153,20 @@ def _learning(experiment: Experiment) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _refused(experiment: Experiment) -> str | None:
-    """Why a pretrained extractor cannot read the images, as far as that is known without them."""
+    """Why a run cannot be, as far as that is known without images.
+
+    A network cannot take λ, or a pretrained extractor cannot read the images.
+    """
+    ndim = experiment["dataset"]["ndim"]
+    if experiment.conditioned:
+        from bench.models.building import check_takes_weight  # torch
+
+        try:
+            check_takes_weight(experiment["model"], ndim, experiment.conditioned)
+        except BenchError as error:
+            return str(error)
     if "metric" not in experiment.uses:
         return None
-    ndim = experiment["dataset"]["ndim"]
     for _, section in extractor_sections(experiment["metric"]):
         if "state_dict" in section:
             reasons = [

@@ -17,7 +17,7 @@ from bench.config.synthesis import FACTOR
 from bench.errors import counted
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import NETWORKS, PAIRS, RUNS, Status, list_folders
+from bench.store.folder import NETWORK, NETWORKS, PAIRS, RUNS, Status, list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant
@@ -187,6 +187,8 @@ def _note(choice: Choice) -> str:
     """What a reader must know of a chosen λ."""
     if choice.blind:
         return "the smallest λ tried: there are no validation subjects"
+    if choice.at_border and all(NETWORK in run for run in choice.runs):
+        return "at the border of the weights tried; model.lambda_range limits them"
     return "at the border of the weights tried" if choice.at_border else ""
 
 

@@ -261,6 +261,42 @@ def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(result
     )
 
 
+def test_of_equally_many_methods_those_with_the_best_are_compared(results):
+    for weight, dice, smoothness in [(2.0, 0.3, 0.005), (1.0, 0.4, 0.025)]:
+        write_run(
+            results,
+            config(metric="mind", weight=weight),
+            dice + SPREAD,
+            val_dice=dice,
+            sdlogj=np.full(PAIRS, smoothness),
+            variant="mind",
+        )  # meets ncc, but not mse, which is the best
+    means, _ = compare_fronts(*compare(read_records(results)))
+    assert set(means["label"]) == {"ncc", "mse"}
+
+
+def test_pairs_in_both_directions_are_counted_and_tested_as_groups(tmp_path):
+    names = [f"{number:03d}" for number in range(PAIRS)]
+    fixed = [names[number ^ 1] for number in range(PAIRS)]
+    for metric, dice in (("ncc", 0.7), ("mse", 0.6)):
+        scores = dice + SCALES[metric] * SPREAD
+        write_run(tmp_path, config(metric=metric), scores, moving=names, fixed=fixed)
+    found = find(Request(tmp_path))
+    (said,) = found.headlines
+    assert "12 test pairs in 6 groups; unregistered 0.300). All others" in said.text
+    row = found.pairs[found.pairs["score"] == "dice"].iloc[0]
+    assert (row["n"], row["units"], row["p"]) == (12, 6, 2 / 2**6)
+    friedman = found.friedman[found.friedman["score"] == "dice"]
+    assert friedman["units"].tolist() == [6]
+
+
+def test_mean_of_one_pair_has_no_interval(tmp_path):
+    for metric, dice in (("ncc", 0.7), ("mse", 0.6)):
+        write_run(tmp_path, config(metric=metric), [dice])
+    (said,) = find(Request(tmp_path)).headlines
+    assert said.text.startswith("ncc has the highest mean Dice, 0.700 (1 test pair; unregistered")
+
+
 def write_sets(results, wins):
     """Data sets on which deepsim_seg is ahead of ncc at equal smoothness, or behind."""
     for dataset, ahead in wins.items():
@@ -314,6 +350,17 @@ def test_noise_is_ranked_by_itself_and_the_least_error_ranks_first(tmp_path):
     assert [said.about for said in found] == [OVER_ALL, f"{OVER_ALL} (noise 0.1)"]
     assert "(at least 4 are needed): mind 1.0, ncc 2.0, mse 3.0." in found[0].text
     assert "mse 1.0, ncc 2.0, mind 3.0." in found[1].text
+    ending = "the critical difference is 1.7 (Nemenyi, 5 %). Not significantly behind the first: "
+    assert found[0].text.endswith(f"(Friedman's test, p = 0.018); {ending}ncc.")
+
+
+def test_ranks_that_friedmans_test_does_not_tell_apart_are_told_so(tmp_path):
+    for i, dataset in enumerate(("a", "b", "c", "d")):
+        for j, metric in enumerate(("mse", "ncc", "mind")):
+            dice = 0.5 + 0.1 * ((i + j) % 3) * (1 + SPREAD)
+            write_run(tmp_path, config(dataset, metric), dice, variant=metric)
+    (said,) = (c.text for c in find(Request(tmp_path)).conclusions if "Mean ranks" in c.text)
+    assert said.endswith(" They do not differ significantly (Friedman's test, p = 0.78).")
 
 
 @pytest.fixture

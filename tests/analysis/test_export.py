@@ -158,13 +158,23 @@ def test_runs_are_chosen_by_a_pattern(exported):
         read_exported(exported, "none*")
 
 
-def test_run_that_two_folders_hold_is_taken_from_the_first(store, tmp_path):
+def test_run_that_two_folders_hold_is_taken_from_the_first(store, tmp_path, capsys):
     other = tmp_path / "other"
     write_run(other, config(metric="ncc", weight=8.0), np.full(3, 0.5), variant="more")
     shutil.copytree(store / "runs", other / "runs", dirs_exist_ok=True)
     counts = export([store, other], tmp_path / "tables")
     assert counts["finished"] == 14
     assert len(read_exported(tmp_path / "tables").summaries) == 14
+    assert "other scores" not in capsys.readouterr().out
+    summary = next(iter((other / "runs").glob("*ncc-1-*/summary.json")))
+    said = json.loads(summary.read_text())
+    said["scores"]["dice"]["mean"] += 0.1
+    summary.write_text(json.dumps(said))
+    export([store, other], tmp_path / "tables")
+    line = f"{summary.parent.name}: {other} has other scores than {store}, which are exported\n"
+    assert capsys.readouterr().out == line
+    export([tmp_path / "tables", store], tmp_path / "again")
+    assert capsys.readouterr().out == ""
 
 
 def test_extractor_comes_from_its_folder_or_else_from_the_run(store, exported, tmp_path):

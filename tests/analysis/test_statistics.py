@@ -219,6 +219,20 @@ def test_methods_without_a_metric_are_corrected_for_apart():
     assert set(pairwise(frame, single(30))["tests"]) == {6}
 
 
+def test_pairs_that_share_subjects_are_tested_as_one():
+    random = np.random.default_rng(4)
+    first = pd.DataFrame({"a": random.normal(0.7, 0.1, 10), "b": random.normal(0.6, 0.1, 10)})
+    both = pd.concat([first, first + random.normal(0, 0.01, (10, 2))], ignore_index=True)
+    both.loc[13, "a"] = np.nan  # of pair 3, whose other direction is left
+    (row,) = pairwise(both, Bootstrap(np.tile(np.arange(10), 2))).to_dict("records")
+    assert (row["n"], row["left_out"], row["units"]) == (19, 1, 10)
+    differences = (both["a"] - both["b"]).groupby(np.tile(np.arange(10), 2)).mean()
+    assert row["p"] == pytest.approx(stats.wilcoxon(differences).pvalue)
+    assert row["p"] > stats.wilcoxon((both["a"] - both["b"]).dropna()).pvalue
+    assert row["rank_biserial"] == pytest.approx(rank_biserial(differences.to_numpy()))
+    assert row["difference"] == pytest.approx((both["a"] - both["b"]).mean())
+
+
 def test_one_metric_has_nobody_to_compare_with():
     rows = pairwise(pd.DataFrame({"a": [0.1, 0.2]}), single(2))
     assert rows.empty

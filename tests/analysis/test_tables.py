@@ -187,15 +187,15 @@ def test_class_that_no_pair_has_is_absent():
 @pytest.mark.parametrize("published", [True, False])
 def test_published_test_is_shown_on_request_and_named_so(published):
     pairs = pd.DataFrame(
-        {"first": ["a"], "second": ["b"], "n": [9], "left_out": [1], "difference": [-0.01]}
-        | {"low": [-0.02], "high": [0.0], "p": [0.03], "p_holm": [0.00001]}
+        {"first": ["a"], "second": ["b"], "n": [9], "left_out": [1], "units": [8]}
+        | {"difference": [-0.01], "low": [-0.02], "high": [0.0], "p": [0.03], "p_holm": [0.00001]}
         | {"rank_biserial": [-0.5], "cohens_d": [-0.2]}
     )
     table = statistics_table(pairs, "s", "Statistics.", published)
     texts = [cell.text for cell in table.rows[0]]
-    assert texts[:6] == ["a", "b", "9", "1", "−0.0100", "−0.0200 to +0.0000"]
-    assert texts[6:8] == ["< 0.0001", "−0.50"]
-    assert texts[8:] == (["0.0300", "−0.20"] if published else [])
+    assert texts[:7] == ["a", "b", "9", "1", "8", "−0.0100", "−0.0200 to +0.0000"]
+    assert texts[7:9] == ["< 0.0001", "−0.50"]
+    assert texts[9:] == (["0.0300", "−0.20"] if published else [])
     assert any("(published)" in heading for heading in table.headings) is published
 
 

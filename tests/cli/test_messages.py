@@ -116,9 +116,7 @@ def test_only_networks_are_conditioned(setting):
     with pytest.raises(Exception, match="override") as caught:
         compose([f"model.{setting}", "model=direct"])
     said = explain(caught.value)
-    assert said.endswith(
-        ": only a network can be conditioned on λ. Choose one, such as model=pyramid."
-    )
+    assert said.endswith(": this model cannot take λ. Choose model=pyramid or model=voxelmorph.")
     assert said.startswith(f"model.{setting.partition('=')[0]}: ")
 
 

@@ -208,6 +208,7 @@ def test_robustness_is_tested_under_another_weight_and_not_stored(
     ask = ["robustness", first.name, "--levels", "0", "--results", str(swept)]
     outcome = bench(*ask, "--weight", "0.08")
     assert outcome.code == 0, outcome.err
+    assert f"{first.name} at λ = 0.08" in outcome.out
     assert not (first / "robustness.csv").exists()
     assert bench(*ask).code == 0
     other = retest(Folder(first), "noise", [0], weight=0.08).drop(columns="seconds")
@@ -278,7 +279,7 @@ def test_weight_that_was_not_learned_is_refused(
         (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
         (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend and be above 0"),
         (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend and be above 0"),
-        (["model=segresnet"], "model.conditioned=lambda: MonaiNetwork cannot take λ"),
+        (["model=segresnet"], "model.conditioned=lambda: model=segresnet cannot take λ"),
     ],
 )
 def test_bad_setting_is_refused_in_a_line(

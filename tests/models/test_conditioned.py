@@ -118,9 +118,9 @@ def test_method_registers_under_the_weight_of_its_objective(tiny_datasets):
 
 def test_network_without_a_place_for_the_weight_is_refused():
     with pytest.raises(ConfigError) as refused:
-        Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1))
+        Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1), "segresnet")
     assert str(refused.value) == (
-        "model.conditioned=lambda: MonaiNetwork cannot take λ, which needs stages of "
+        "model.conditioned=lambda: model=segresnet cannot take λ, which needs stages of "
         "bench.models.unet. Use model=pyramid or model=voxelmorph."
     )
 

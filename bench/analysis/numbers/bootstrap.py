@@ -92,6 +92,17 @@ class Bootstrap:
         _, codes = np.unique(self.clusters[kept], return_inverse=True)
         return Bootstrap(codes, len(self.draws))
 
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """(k,) means over clusters, the independent values of a test; of clusters with a value.
+
+        Args:
+            values: (n,); NaN is left out.
+        """
+        known = ~np.isnan(values)
+        sizes = np.bincount(self.clusters[known], minlength=self.count)
+        sums = np.bincount(self.clusters[known], values[known], minlength=self.count)
+        return sums[sizes > 0] / sizes[sizes > 0]
+
     def means(self, values: np.ndarray) -> np.ndarray:
         """(resamples, m) means of the columns of values (n, m), which have no NaN."""
         columns = range(values.shape[1])

@@ -116,9 +116,9 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
     ((label, gain),) = _gains(rows).items()
     means = _column(rows, measure.score.name)
     before, after = measure.value(means[UNREGISTERED]), measure.value(means[label])
-    pairs = int(_column(rows, "n")[label])
+    pairs, units = (int(_column(rows, name)[label]) for name in ("n", "units"))
     facts = [measure.change(gain.mean), *_limits(measure, gain, "95 % interval ")]
-    if too_few(pairs):
+    if too_few(units):
         verb, ending = "changes", "So few pairs cannot show a significant change"
     else:
         facts.append(_p(gain.p))
@@ -126,7 +126,7 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
         ending = "No other method was run"
         if not gain.significant:
             verb, ending = "changes", f"The change is not significant. {ending}"
-    said = ", ".join([*facts, counted(pairs, "test pair")])
+    said = ", ".join([*facts, _pairs(pairs, units)])
     return (
         f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}). {ending}"
     )
@@ -141,16 +141,23 @@ def _leading(
     one: Comparison, rows: pd.DataFrame, pairs: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means of the leading score of a comparison's entries, and the tests of every two."""
-    columns = [one.lead, f"{one.lead}_low", f"{one.lead}_high", "n"]
+    columns = [one.lead, f"{one.lead}_low", f"{one.lead}_high", "n", "units"]
     means = _of(rows, comparison=one.name).set_index("label").reindex(columns=columns)
-    means.columns = pd.Index(["mean", "low", "high", "n"])
+    means.columns = pd.Index(["mean", "low", "high", "n", "units"])
     tests = _of(pairs, comparison=one.name, score=one.lead)
     return means.loc[[entry.label for entry in one.entries]], tests
 
 
 def _certainty(measure: Measure, mean: Mapping[str, float]) -> str:
-    """Interval and number of test pairs of a mean."""
-    return f"{measure.limits(mean['low'], mean['high'])}, {mean['n']:.0f} test pairs"
+    """Interval, if there is one, and number of test pairs of a mean."""
+    known = mean["low"] == mean["low"]
+    limits = [measure.limits(mean["low"], mean["high"])] if known else []
+    return ", ".join([*limits, _pairs(int(mean["n"]), int(mean["units"]))])
+
+
+def _pairs(pairs: int, units: int) -> str:
+    """Number of test pairs, and of what is independent, if that is another."""
+    return counted(pairs, "test pair") + (f" in {units} groups" if units < pairs else "")
 
 
 def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
@@ -159,7 +166,7 @@ def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
     Args:
         where: What begins the sentence.
         measure: What is compared.
-        means: By label: `mean`, `low`, `high`, `n`.
+        means: By label: `mean`, `low`, `high`, `n`, `units`.
         tests: Of `pairwise`.
     """
     standing = Standing.of(means, tests, measure.direction)
@@ -190,7 +197,7 @@ def _at_equal_smoothness(
         rows = _of(fronts, level=level)
         smoothness = rows["sdlogj"].iloc[0]
         own = _of(tests, level=level)
-        means = rows.set_index("label")[["mean", "low", "high", "n"]]
+        means = rows.set_index("label")[["mean", "low", "high", "n", "units"]]
         if level == COMMON:
             where = f"At equal smoothness (SD log J {smoothness:.3f}) "
             lacking = [e.label for e in one.entries if e.several and e.label not in means.index]
@@ -202,14 +209,14 @@ def _at_equal_smoothness(
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), {level} has a "
         text += f"{measure.title} of {measure.value(means['mean'][level])}. "
-        few = too_few(means["n"].max(), fewest_tests(own, str(level)))
+        few = too_few(means["units"].max(), fewest_tests(own, str(level)))
         yield f"{text}{_sorted_out(measure, others)}{f'{TOO_FEW}.' if few else ''}"
 
 
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     """Methods that are better than no registration."""
     gains = _gains(rows)
-    few = too_few(rows["n"].max(), len(gains))
+    few = too_few(rows["units"].max(), len(gains))
     if not gains or (few and len(gains) > 1):
         return
     before = _column(rows, measure.score.name)[UNREGISTERED]
@@ -250,7 +257,7 @@ def _over_references(
     references = [e.label for e in one.entries if e.is_reference and e.label in known.index]
     metrics = [e.label for e in one.entries if not e.is_reference and e.label in known.index]
     for reference in references if metrics else ():
-        if too_few(known["n"].max(), fewest_tests(tests, reference)):
+        if too_few(known["units"].max(), fewest_tests(tests, reference)):
             continue
         others = {label: against(tests, label, reference) for label in metrics}
         mean = measure.value(known["mean"][reference])

@@ -7,10 +7,13 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison, Entry
 from bench.analysis.numbers.paired import bootstrap_of, pairwise
+from bench.scores.registry import SCORES
 
 SMOOTHNESS = "sdlogj"
 COMMON = "common"  # a smoothness that the fronts of most methods reach, if possible of all
-FRONT_COLUMNS = ["comparison", "score", "level", "sdlogj", "label", "n", "mean", "low", "high"]
+FRONT_COLUMNS = [
+    *("comparison", "score", "level", "sdlogj", "label", "n", "units", "mean", "low", "high"),
+]
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,16 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Methods are compared at several levels of mean SD log J. `common` is that of the smoothest
     method under its chosen λ, or the nearest to it that the fronts of all methods reach. Where no
-    smoothness is reached by all, as many are compared as reach one, if two do. Each method
-    without λ, such as SyN, sets a level besides, at which it is compared with the fronts that reach
-    it.
+    smoothness is reached by all, as many are compared as reach one, if two do; of equally many,
+    those with the best method under its chosen λ. Each method without λ, such as SyN, sets a level
+    besides, at which it is compared with the fronts that reach it.
 
     Returns:
         Means of the leading score with their 95 % intervals: columns `comparison`, `score` (its
-        name), `level`, `sdlogj`, `label`, `n` (test pairs), `mean`, `low`, `high`; and every two
-        methods of a level: the columns of `pairwise` after `comparison` and `level`. Holm's
-        correction is within a level, apart for the method whose level it is.
+        name), `level`, `sdlogj`, `label`, `n` (test pairs), `units` (their clusters), `mean`,
+        `low`, `high`; and every two methods of a level: the columns of `pairwise` after
+        `comparison` and `level`. Holm's correction is within a level, apart for the method whose
+        level it is.
     """
     bootstrap = bootstrap_of(comparison)
     fronts = _fronts(comparison)
@@ -90,7 +94,7 @@ def compare_fronts(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
             n = int(np.count_nonzero(~np.isnan(of_pairs)))
             mean = float(np.nanmean(of_pairs)) if n else np.nan
             facts = [comparison.name, comparison.lead, name, level, label]
-            rows.append([*facts, n, mean, low, high])
+            rows.append([*facts, n, len(bootstrap.averaged(of_pairs)), mean, low, high])
         table = pairwise(pd.DataFrame(columns), bootstrap, [name])
         table.insert(0, "level", name)
         table.insert(0, "comparison", comparison.name)
@@ -106,7 +110,9 @@ def at_equal_smoothness(comparison: Comparison) -> tuple[float, pd.DataFrame]:
         The mean SD log J, and the score of each test pair by labels, of the methods that reach it;
         NaN and an empty frame if no two do.
     """
-    together = _most_together(_fronts(comparison))
+    means = comparison.scores(comparison.lead).mean()
+    means = -means if SCORES[comparison.lead].best == "min" else means
+    together = _most_together(_fronts(comparison), means)
     span = _common_span(together)
     if not span:
         return float("nan"), pd.DataFrame()
@@ -115,13 +121,13 @@ def at_equal_smoothness(comparison: Comparison) -> tuple[float, pd.DataFrame]:
     return common, pd.DataFrame({name: front.at(common) for name, front in together.items()})
 
 
-def _most_together(fronts: dict[str, Front]) -> dict[str, Front]:
-    """As many fronts as reach one smoothness: all, if their spans meet."""
+def _most_together(fronts: dict[str, Front], means: pd.Series) -> dict[str, Front]:
+    """As many fronts as reach one smoothness: all, if their spans meet; else with the best."""
     groups = [
         {name: one for name, one in fronts.items() if one.reaches(first.smoothness[0])}
         for first in sorted(fronts.values(), key=lambda front: front.smoothness[0])
     ]
-    return max(groups, key=len, default={})
+    return max(groups, key=lambda group: (len(group), means[list(group)].max()), default={})
 
 
 def _common_span(fronts: dict[str, Front]) -> tuple[float, float] | None:

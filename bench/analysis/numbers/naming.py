@@ -13,8 +13,10 @@ SHOWN_SETTINGS = 2
 WORDS = {  # of settings, where their names are not
     "added_noise": "noise",
     "_target_": "class",
-    "conditioned": "learned λ",
+    "conditioned": "one network for λ",
+    "model.conditioned": "one network for λ",
 }
+ABSENT = {"conditioned": "a network per λ", "model.conditioned": "a network per λ"}
 COUNTS = "subjects_per_split"  # settings that choose how many subjects are read
 LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number along each axis
 
@@ -162,7 +164,8 @@ def worded(setting: str, value: Any) -> str:
     if isinstance(value, list):
         between = "x" if setting.rpartition(".")[2] in LENGTHS else " "
         return f"{name} {between.join(map(str, value))}"
-    said = {"True": f"with {name}", "False": f"without {name}", "None": f"without {name}"}
+    absent = ABSENT.get(setting, f"without {name}")
+    said = {"True": f"with {name}", "False": f"without {name}", "None": absent}
     return said.get(str(value), f"{name} {value}")
 
 

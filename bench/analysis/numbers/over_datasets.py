@@ -11,7 +11,7 @@ from bench.analysis.numbers.noise import ADDED
 from bench.analysis.numbers.paired import ALPHA
 from bench.analysis.numbers.ranking import FEWEST_DATASETS, enough_for_ranks
 from bench.analysis.numbers.standing import too_few
-from bench.analysis.numbers.statistics import critical_difference
+from bench.analysis.numbers.statistics import critical_difference, friedman
 from bench.scores.registry import SCORES
 
 OVER_ALL = "Over data sets"
@@ -83,7 +83,8 @@ def count_wins(comparisons: Sequence[Comparison], tests: pd.DataFrame) -> pd.Dat
         return pd.DataFrame(columns=WINS)
     signs = {one.name: _sign(one) for one in comparisons}
     common = tests[(tests["level"] == COMMON) & tests["comparison"].isin(signs)]
-    few = [too_few(n, count) for n, count in zip(common["n"], common["tests"], strict=True)]
+    counts = zip(common["units"], common["tests"], strict=True)
+    few = [too_few(units, tests) for units, tests in counts]
     common = common[~np.array(few, dtype=bool)]
     common = common.assign(gain=common["difference"] * common["comparison"].map(signs))
     if common["comparison"].nunique() < 2:
@@ -121,9 +122,17 @@ def _ranks(means: pd.DataFrame, others: Sequence[str]) -> Iterator[str]:
     listed = ", ".join(f"{label} {place:.1f}" for label, place in ranks.items())
     text = (
         f"Mean ranks over {len(means)} data sets (at least {FEWEST_DATASETS} are needed): "
-        f"{listed}. The critical difference is {difference:.1f} (Nemenyi, 5 %)."
+        f"{listed}. "
     )
-    text += f" Not significantly behind the first: {', '.join(within)}." if within else ""
+    _, p = friedman(means.to_numpy())
+    if not p < ALPHA:
+        text += f"They do not differ significantly (Friedman's test, p = {p:.2g})."
+    else:
+        text += (
+            f"They differ (Friedman's test, p = {p:.2g}); the critical difference is "
+            f"{difference:.1f} (Nemenyi, 5 %)."
+        )
+        text += f" Not significantly behind the first: {', '.join(within)}." if within else ""
     yield text + (f" Not run on all data sets: {', '.join(others)}." if others else "")
 
 

@@ -41,6 +41,9 @@ def pairwise(
 ) -> pd.DataFrame:
     """Compares every two labels on the test pairs that both have a value for.
 
+    Tests are on the mean differences of the clusters, since pairs that share subjects are no
+    independent samples.
+
     Args:
         scores: Test pairs by labels; seeds are averaged already, and are no further samples.
         bootstrap: Over the clusters of the test pairs.
@@ -48,16 +51,17 @@ def pairwise(
             compare does not depend on what else is in the table.
 
     Returns:
-        A row for each two labels: `first`, `second`, `n`, `left_out` (test pairs), mean
-        `difference` (first less second) with its 95 % interval `low` to `high`, `p` of Wilcoxon's
-        signed-rank test, `p_holm` corrected over as many `tests`, `rank_biserial`, and `cohens_d`
-        of the published test.
+        A row for each two labels: `first`, `second`, `n`, `left_out` (test pairs), `units` (the
+        clusters of the `n`), mean `difference` (first less second) with its 95 % interval `low` to
+        `high`, `p` of Wilcoxon's signed-rank test, `p_holm` corrected over as many `tests`,
+        `rank_biserial`, and `cohens_d` of the published test.
     """
     rows = []
     for first, second in combinations(scores, 2):
         one, other = scores[first].to_numpy(), scores[second].to_numpy()
         both = ~np.isnan(one - other)
         differences = (one - other)[both]
+        units = bootstrap.averaged(one - other)
         low, high = bootstrap.interval(one - other)
         rows.append(
             {
@@ -65,15 +69,16 @@ def pairwise(
                 "second": second,
                 "n": int(both.sum()),
                 "left_out": int((~both).sum()),
+                "units": len(units),
                 "difference": float(differences.mean()) if both.any() else np.nan,
                 "low": low,
                 "high": high,
-                "p": wilcoxon(differences),
-                "rank_biserial": rank_biserial(differences),
+                "p": wilcoxon(units),
+                "rank_biserial": rank_biserial(units),
                 "cohens_d": cohens_d(one[both], other[both]),
             }
         )
-    columns = ["first", "second", "n", "left_out", "difference", "low", "high", "p"]
+    columns = ["first", "second", "n", "left_out", "units", "difference", "low", "high", "p"]
     frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "cohens_d"])
     apart = frame["first"].isin(references) | frame["second"].isin(references)
     families = frame["p"].astype(float).groupby(apart)
@@ -106,7 +111,7 @@ def gains(comparison: Comparison) -> pd.DataFrame:
     changes = comparison.scores(comparison.lead).sub(comparison.before(comparison.lead), axis=0)
     bootstrap = bootstrap_of(comparison)
     limits = [bootstrap.interval(changes[label].to_numpy()) for label in changes]
-    p = np.array([wilcoxon(changes[label].dropna().to_numpy()) for label in changes])
+    p = np.array([wilcoxon(bootstrap.averaged(changes[label].to_numpy())) for label in changes])
     found = pd.DataFrame(limits, index=changes.columns, columns=["gain_low", "gain_high"])
     found.insert(0, "gain", changes.mean())
     return found.assign(gain_p=holm(p))
@@ -115,21 +120,27 @@ def gains(comparison: Comparison) -> pd.DataFrame:
 def compare_all(comparison: Comparison) -> pd.DataFrame:
     """Friedman's test over all labels, for every tested score, on pairs that all have a value for.
 
+    Its blocks are the clusters of the pairs.
+
     Returns:
-        Columns `comparison`, `score`, `labels`, `n`, `left_out`, `statistic`, `p`.
+        Columns `comparison`, `score`, `labels`, `n`, `left_out`, `units`, `statistic`, `p`.
     """
     rows = []
+    bootstrap = bootstrap_of(comparison)
     for name in compared_scores():
         scores = comparison.scores(name)
-        complete = scores.dropna()
-        statistic, p = friedman(complete.to_numpy())
+        complete = scores.where(scores.notna().all(axis=1))
+        units = np.stack([bootstrap.averaged(complete[label].to_numpy()) for label in scores], 1)
+        statistic, p = friedman(units)
+        n = len(complete.dropna())
         rows.append(
             {
                 "comparison": comparison.name,
                 "score": name,
                 "labels": scores.shape[1],
-                "n": len(complete),
-                "left_out": len(scores) - len(complete),
+                "n": n,
+                "left_out": len(scores) - n,
+                "units": len(units),
                 "statistic": statistic,
                 "p": p,
             }

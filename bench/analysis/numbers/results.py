@@ -28,11 +28,12 @@ def result_rows(comparison: Comparison) -> pd.DataFrame:
     Returns:
         Columns `comparison`, `dataset`, `lead` (the score that methods are judged by), `label`,
         `metric`, `model`, `weight`, `at_border`, `blind`, `seeds`, `n` and `left_out` (test pairs
-        with and without that score), `seed_std` (deviation of its mean over seeds), those of
-        `gains`, `training_seconds`, `extractor` (how well it learned, in words), `published` and
-        `difference` (the papers' Dice, and how far `dice_published` is above it); and for each
-        score NAME, NAME_std over pairs, NAME_low and NAME_high (95 % interval of the mean), NAME_n,
-        NAME_unit where runs record a unit, and NAME_p70 where a quantile over pairs is asked for.
+        with and without that score), `units` (clusters of the `n`), `seed_std` (deviation of its
+        mean over seeds), those of `gains`, `training_seconds`, `extractor` (how well it learned, in
+        words), `published` and `difference` (the papers' Dice, and how far `dice_published` is
+        above it); and for each score NAME, NAME_std over pairs, NAME_low and NAME_high (95 %
+        interval of the mean), NAME_n, NAME_unit where runs record a unit, and NAME_p70 where a
+        quantile over pairs is asked for.
     """
     before = {name: comparison.before(name) for name, score in SCORES.items() if score.has_before}
     bootstrap = bootstrap_of(comparison)
@@ -93,7 +94,8 @@ def _scores(
             quantile = float(np.quantile(values, score.quantile))
             found[f"{name}_{score.quantile_name}"] = quantile
     n = found[f"{lead}_n"]
-    return {"n": n, "left_out": len(bootstrap.clusters) - n, **found}
+    units = len(bootstrap.averaged(columns[lead].to_numpy(float)))
+    return {"n": n, "left_out": len(bootstrap.clusters) - n, "units": units, **found}
 
 
 def without_result(records: Records, comparison: Comparison) -> pd.DataFrame:

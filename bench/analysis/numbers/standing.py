@@ -36,7 +36,7 @@ class Standing:
 
     Attributes:
         best: Its label.
-        mean: Its mean, with the limits of its interval and the number of test pairs.
+        mean: Its mean, with the limits of its interval and the numbers of test pairs and clusters.
         behind: By label of the others, from the better to the worse: their mean less the best.
         undecidable: Whether so few test pairs can make no difference significant.
     """
@@ -51,7 +51,7 @@ class Standing:
         """None if fewer than two have a mean.
 
         Args:
-            means: By label: `mean`, `low`, `high`, `n`.
+            means: By label: `mean`, `low`, `high`, `n`, `units`.
             tests: Of `pairwise`.
             direction: What is best, `max` or `min`.
         """
@@ -62,7 +62,7 @@ class Standing:
         best, *others = map(str, known.index)
         behind = {label: against(tests, label, best) for label in others}
         first = {str(name): float(value) for name, value in known.iloc[0].items()}
-        return cls(best, first, behind, too_few(first["n"], fewest_tests(tests, best)))
+        return cls(best, first, behind, too_few(first["units"], fewest_tests(tests, best)))
 
     @property
     def alike(self) -> list[str]:
@@ -91,11 +91,11 @@ def fewest_tests(tests: pd.DataFrame, label: str) -> int:
     return int(tests.loc[tests[["first", "second"]].isin([label]).any(axis=1), "tests"].min())
 
 
-def too_few(pairs: float, tests: int = 1) -> bool:
+def too_few(units: float, tests: int = 1) -> bool:
     """Whether no difference can be significant, even if it has one sign on all test pairs.
 
     Args:
-        pairs: Number of test pairs.
+        units: Number of independent test pairs, or clusters of them.
         tests: Number of tests that Holm's method corrects for.
     """
-    return tests * 2 / 2**pairs >= ALPHA
+    return tests * 2 / 2**units >= ALPHA

@@ -40,20 +40,17 @@ CAPTIONS = {  # by the name of a drawing, or what begins it
     "λ, with 95 % intervals; lines follow λ, a marker without a line has one λ or none. Better is "
     "up and left.",
     **{score: BOXES.format(title=SCORES[score].title) for score in LEADING},
-    "ranks": (
-        "Mean rank of each metric over data sets, 1 is best. A bar joins metrics between which "
-        "Nemenyi's test finds no significant difference."
-    ),
 }
 BEGINNING = "# Results\n\nThis page is computed from the runs in ["
 READING = (
     "Scores are means over test pairs ± standard deviation, seeds averaged first. Where a data "
     "set has validation pairs, they choose each λ: {criterion}. Bold: best; underlined: second; "
     "≈: not significantly different from the best.\n\n"
-    "Significant means p < 0.05 in Wilcoxon's signed-rank test over test pairs. Holm's correction "
-    "covers the tests among metrics and, separately, those against methods that use no metric. "
-    "Intervals are 95 % bootstrap intervals over test pairs. Times are comparable on one device "
-    "only; the last section lists the devices."
+    "Significant means p < 0.05 in Wilcoxon's signed-rank test over test pairs. Pairs that share "
+    "subjects, such as A to B and B to A, are not independent: they form a group, the test is over "
+    "the groups' means, and the 95 % bootstrap intervals draw groups. Holm's correction covers the "
+    "tests among metrics and, separately, those against methods that use no metric. Times are "
+    "comparable on one device only; the last section lists the devices."
 )
 
 
@@ -138,8 +135,8 @@ def _answers(found: Findings) -> Iterator[str]:
 
 
 def _figure(drawing: Drawing, out: Path, images: Path) -> str:
-    kind = next(name for name in CAPTIONS if drawing.name.startswith(name))
-    return figure(drawing, CAPTIONS[kind], out, images)
+    ours = (text for name, text in CAPTIONS.items() if drawing.name.startswith(name))
+    return figure(drawing, next(ours, drawing.caption), out, images)
 
 
 def _datasets(request: Request, found: Findings) -> Iterator[str]:

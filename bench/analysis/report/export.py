@@ -1,5 +1,6 @@
 """Writes results as a few small tables, which `bench.analysis.reading.exported` reads."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ EXPORTED = (  # the scores; the others stay with the runs
 DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
 IN_ALL = [name for name, score in SCORES.items() if score.kind == "pooled"]
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
+TOLERANCE = 1e-4  # relative, of means that tables hold with six digits
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
@@ -94,7 +96,8 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
 
     Those of registration, perception and changes; other tasks stay with their runs.
 
-    The same runs give the same bytes. A run that several folders hold is taken from the first.
+    The same runs give the same bytes. A run that several folders hold is taken from the first; a
+    line says so where another folder has other scores of it.
 
     Args:
         folders: Of results, or of exported tables.
@@ -150,6 +153,7 @@ class _Tables:
 
     def __init__(self) -> None:
         self.runs: dict[str, Row] = {}
+        self.found: dict[str, tuple[Path, Mapping[str, float]]] = {}  # where, with which means
         self.counts: dict[str, int] = {}
         self.pairs: dict[str, list[Row]] = {}
         self.scores: dict[str, list[Row]] = {}
@@ -169,13 +173,18 @@ class _Tables:
         by_run = dict(iter(records.pairs.groupby("run", sort=False)))
         for row in records.runs.reset_index(names="run").to_dict("records"):
             name = str(row["run"])
+            means = _means(records.summaries.get(name, {}))
             if name in self.runs:
+                first, known_means = self.found[name]
+                if not _agree(known_means, means):
+                    print(f"{name}: {folder} has other scores than {first}, which are exported")
                 continue
             ends = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
             kept = ends and row["task"] in (REGISTRATION, PERCEPTION, CHANGES)
             counted = LEFT_OUT if ends and not kept else row["status"]
             self.counts[counted] = self.counts.get(counted, 0) + 1
             if kept:
+                self.found[name] = folder, means
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
                 if row["task"] != REGISTRATION:
                     is_perceived = row["task"] == PERCEPTION
@@ -314,6 +323,18 @@ class _Tables:
             if rows:
                 texts[table] = as_table(rows, columns)
         return texts
+
+
+def _means(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Mean scores that a second run of the same would repeat, up to rounding."""
+    scores = summary.get("scores", {})
+    return {name: one["mean"] for name, one in scores.items() if name in EXPORTED and one["mean"]}
+
+
+def _agree(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    """Whether means that both know are the same to the digits that tables have."""
+    both = first.keys() & second.keys() - {"seconds"}
+    return all(math.isclose(first[name], second[name], rel_tol=TOLERANCE) for name in both)
 
 
 def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:

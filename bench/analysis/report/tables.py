@@ -158,7 +158,7 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
         caption: What heads it.
         published: Whether to add the papers' test: uncorrected p and unpaired Cohen's d.
     """
-    headings = ["method", "against", "pairs", "left out", "difference", "95 % interval"]
+    headings = ["method", "against", "pairs", "left out", "groups", "difference", "95 % interval"]
     headings += ["p (Holm)", "rank-biserial"]
     if published:
         headings += ["p uncorrected (published)", "Cohen's d (published)"]
@@ -167,7 +167,7 @@ def statistics_table(pairs: pd.DataFrame, name: str, caption: str, published: bo
     body = []
     for row in pairs.to_dict("records"):
         cells = [Cell(row[key], row[key]) for key in ("first", "second")]
-        cells += [Cell(str(row[key]), row[key]) for key in ("n", "left_out")]
+        cells += [Cell(str(row[key]), row[key]) for key in ("n", "left_out", "units")]
         cells.append(_signed(row["difference"], digits))
         limits = signed_interval(row["low"], row["high"], digits)
         cells.append(Cell(limits if row["low"] == row["low"] else NONE, row["low"]))
