@@ -232,7 +232,8 @@ def print_missing(rows: Iterable[Mapping[Any, Any]]) -> None:
 
     for row in rows:
         if row["what"] == NOTE:
-            print(for_terminal(f"note: {row['dataset']}: {row['reason']}"))
+            about = " ".join(filter(None, (row["dataset"], row["metric"])))
+            print(for_terminal(f"note: {about}: {row['reason']}"))
             continue
         values = (f"{v:g}" if isinstance(v, float) else str(v) for v in row.values())
         print("missing:", *map(for_terminal, filter(None, values)))

@@ -9,7 +9,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from bench.analysis.numbers.differences import differences
-from bench.analysis.numbers.missing import missing_of
+from bench.analysis.numbers.missing import find_missing, missing_of
 from bench.analysis.numbers.perception import perceived
 from bench.analysis.numbers.synthesis import synthesis_sentences
 from bench.analysis.plots.drawings import LONGEST, Drawing, file_name
@@ -19,6 +19,7 @@ from bench.analysis.reading.records import Records
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.pages import figure
 from bench.analysis.report.synthesis import synthesis_tables
+from bench.cli.terminal import print_missing
 from bench.scores.of_images import DISTORTIONS
 from bench.store.folder import CONFIG, Folder
 
@@ -109,6 +110,16 @@ def test_unfinished_runs_of_a_task_are_missing(records: Records) -> None:
     (row,) = missing_of(records, "perception").to_dict("records")
     assert (row["what"], row["metric"]) == ("failed", records.runs.loc[first, "method"])
     assert row["reason"].endswith("the metric is nan")
+
+
+def test_warnings_of_runs_are_notes(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    _, second, *_ = records.summaries
+    records.summaries[second]["warnings"] = ["D is the same"]
+    for found in (missing_of(records, "perception"), find_missing(records, [])):
+        print_missing(found.to_dict("records"))
+        metric = records.summaries[second]["metric"]
+        assert capsys.readouterr().out == f"note: hippocampus {metric}: D is the same\n"
+    assert missing_of(records, "synthesis").empty
 
 
 def test_geometry_has_no_adjacent_levels_in_the_figure() -> None:

@@ -159,10 +159,13 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     assert len(run_folders(results)) == 2
     tables = tmp_path / "tables"
     assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
-    for place in (results, tables):  # and so runs of the changed table are not compared with others
+    for place, file in (
+        (results, "judged.csv"),
+        (tables, "table"),
+    ):  # and so runs of the changed table are not compared with others
         first, second = perceived(read_results(place))
         assert first.reading["task.judgements"] != second.reading["task.judgements"]
-        assert "judged.csv " in first.name
+        assert f"(task judgements {file} " in first.name
     table.write_text(head + "r.tif,near.tif,far.tif,10\n")
     assert "line 2 has 10 for preferring_b: must be the share of people" in run(*command).line
     table.write_text(head + "r.tif,near.tif,gone.tif,1\n")

@@ -12,6 +12,7 @@ from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import comparable, described
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.wording import interval
+from bench.analysis.reading.exported import PLACE
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.config.identity import digest
@@ -140,17 +141,20 @@ def _few(value: Any) -> Any:
 
 
 def _name_tables(records: Records, readings: Mapping[str, dict[str, Any]]) -> None:
-    """Names the tables that runs read: those of one content by one name, others by others."""
+    """Names the tables that runs read: those of one content by one name, others by others.
+
+    Exported runs have no names of files; their tables go by content.
+    """
     files: dict[str, str] = {}  # by content
     for run in readings:
         for option, content in records.summaries[run].get(TASK_TABLES, {}).items():
             path = PurePath(str(records.configs[run]["task"][option]))
-            files.setdefault(str(content), path.name)
+            files.setdefault(str(content), "table" if path.name == PLACE else path.name)
     names = list(files.values())
     for run, reading in readings.items():
         for option, content in records.summaries[run].get(TASK_TABLES, {}).items():
             name = files[str(content)]
-            mark = f" {str(content)[:8]}" if names.count(name) > 1 else ""
+            mark = f" {str(content)[:8]}" if names.count(name) > 1 or name == "table" else ""
             reading[f"task.{option}"] = f"{name}{mark}"
 
 
