@@ -159,10 +159,8 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     assert len(run_folders(results)) == 2
     tables = tmp_path / "tables"
     assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
-    for place, file in (
-        (results, "judged.csv"),
-        (tables, "table"),
-    ):  # and so runs of the changed table are not compared with others
+    # runs of the changed table are not compared with others
+    for place, file in ((results, "judged.csv"), (tables, "table")):
         first, second = perceived(read_results(place))
         assert first.reading["task.judgements"] != second.reading["task.judgements"]
         assert f"(task judgements {file} " in first.name
