@@ -126,8 +126,8 @@ def report(
 ) -> None:
     """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
-    from bench.analysis.numbers.missing import NOTE
     from bench.analysis.report.writing import write_report
+    from bench.cli.terminal import print_missing
 
     if (project or entity) and not wandb:
         raise ConfigError("--project and --entity choose where --wandb logs. Pass --wandb, too.")
@@ -138,14 +138,7 @@ def report(
         from bench.analysis.report.publish import publish
 
         publish(request, found, folder, project, entity)
-    for row in found.missing.to_dict("records"):
-        if row["what"] == NOTE:
-            print(for_terminal(f"note: {row['dataset']}: {row['reason']}"))
-            continue
-        values = (
-            f"{value:g}" if isinstance(value, float) else str(value) for value in row.values()
-        )
-        print("missing:", *map(for_terminal, filter(None, values)))
+    print_missing(found.missing.to_dict("records"))
     count = counted(len(found.records.summaries), "finished run")
     print(for_terminal(f"{folder / 'index.html'}: {count}"))
 

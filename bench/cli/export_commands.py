@@ -68,6 +68,8 @@ def perception(
 ) -> None:
     """Write what metrics see, and whether that agrees with registration, as a page of Markdown."""
     from bench.analysis.report.perceived import write_perceived
+    from bench.cli.terminal import print_missing
 
     found = write_perceived(results, registrations, runs, out, images or out.parent / "images")
-    print(for_terminal(f"{out}: {counted(found, 'finished run')} of perception"))
+    print_missing(found.missing.to_dict("records"))
+    print(for_terminal(f"{out}: {counted(found.runs, 'finished run')} of perception"))

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bench.runs.lookup import Outcome
 from bench.scores.registry import OF_TASKS, SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE, PAIRS, REGISTRATION, SUMMARY
+from bench.store.folder import FIGURE, PAIRS, REGISTRATION, SUMMARY, WARNINGS
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen
@@ -108,6 +108,8 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     console.print(table)
     for voxels in {value["voxels"] for value in of_after.values() if "voxels" in value}:
         console.print(f"pooled: over {voxels} voxels of all test {noun}", soft_wrap=True)
+    for warning in summary.get(WARNINGS, ()):
+        console.print(for_rich(f"warning: {warning}"), soft_wrap=True)
     if not all(score.is_printed for score in scores):
         console.print(for_rich(f"further scores: {folder / SUMMARY}"), soft_wrap=True)
     areas = [value["mean"] for name, value in of_after.items() if name.startswith("auc")]
@@ -218,6 +220,23 @@ def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:
         if row is rows[0]:
             yield box.get_row(padded, "head")
     yield box.get_bottom(padded)
+
+
+def print_missing(rows: Iterable[Mapping[Any, Any]]) -> None:
+    """Prints what results lack, a line each.
+
+    Args:
+        rows: Of `bench.analysis.numbers.missing.find_missing`.
+    """
+    from bench.analysis.numbers.missing import NOTE
+
+    for row in rows:
+        if row["what"] == NOTE:
+            about = " ".join(filter(None, (row["dataset"], row["metric"])))
+            print(for_terminal(f"note: {about}: {row['reason']}"))
+            continue
+        values = (f"{v:g}" if isinstance(v, float) else str(v) for v in row.values())
+        print("missing:", *map(for_terminal, filter(None, values)))
 
 
 def print_robustness(tested: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from bench.config.conditioning import WeightRange, weight_range, with_range
 from bench.config.extractors import check_metric, extractor_trainer
 from bench.config.groups import CONF, GROUPS, options
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.config.settings import TrainerSettings
 from bench.config.synthesis import FACTOR, JUDGES, judging, with_factor
 from bench.config.trained import with_trained_network
@@ -280,6 +281,12 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             if is_number(name):
                 raise ConfigError(f"{section}.name={name}: is a number. Begin it with a letter.")
+            if isinstance(name, bool | float):
+                word = quoted(name)
+                raise ConfigError(
+                    f"{section}.name={word}: is read as a number or truth value. Quote it: "
+                    f"'{section}.name=\"{word}\"'."
+                )
             raise ConfigError(
                 f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
                 "and begin with a letter or digit; it names folders."

@@ -18,6 +18,7 @@ from bench.inspection.panel import find_pair
 from bench.pair import Pair
 from bench.runs.trained import load_run
 from bench.similarity.building import extractors_of
+from bench.store.files import make_folder
 from bench.store.folder import Folder
 
 LARGEST_SHIFT = 8.0  # voxels
@@ -135,6 +136,6 @@ def _cut(maps: np.ndarray, place: tuple[slice | int, ...], factor: int) -> np.nd
 
 
 def _save(figure: Any, out: Path) -> list[Path]:
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     save(figure, out)
     return [out.with_suffix(".png"), out.with_suffix(".pdf")]

@@ -17,6 +17,7 @@ from bench.models.method import displacement_by
 from bench.pair import Pair
 from bench.runs.trained import finished_summary, load_run
 from bench.spatial import jacobian_determinant, warp
+from bench.store.files import make_folder
 from bench.store.folder import PAIRS, Folder
 from bench.tasks.registration.figure import landmarks_of
 
@@ -43,7 +44,7 @@ def draw(folders: Sequence[Folder], pair: str | None, out: Path, trust: bool = F
     batch, columns = register_pair(folders, moving, fixed, trust)
     labels = batch.segmentations[1] if batch.has_labels else None
     summary = finished_summary(folders[0])
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with styled():
         figure = draw_panel(
             batch.fixed[0].cpu().numpy(),

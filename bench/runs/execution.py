@@ -31,6 +31,7 @@ from bench.store.folder import (
     HISTORY,
     PROGRESS,
     VALIDATION,
+    WARNINGS,
     Folder,
     Status,
 )
@@ -44,7 +45,6 @@ from bench.training.progress import CaseProgress
 
 OF_THE_SUITE = ("name", "uses", JUDGES, JUDGE_SEED)  # keys of the section `task`
 OF_THE_TRAINING = ("steps", "best_step", "validation", "training_seconds", "training_memory")
-WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 
 
 def make_task(setup: Setup) -> Task:

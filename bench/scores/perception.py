@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 SAME = 1e-5  # relative difference below which float32 does not tell two distances apart
@@ -51,8 +52,13 @@ def agreement(a: float, b: float, preferring_b: float) -> float:
 
 def _first_is_nearer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """1 where the first distance is less, 0 where the second is, 0.5 where they are the same."""
-    tied = np.abs(second - first) <= SAME * np.maximum(np.abs(first), np.abs(second))
-    return np.where(tied, 0.5, first < second)
+    return np.where(are_same(first, second), 0.5, first < second)
+
+
+def are_same(first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    """Whether distances are ties: they differ by no more than float32's rounding may explain."""
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    return np.asarray(np.abs(b - a) <= SAME * np.maximum(np.abs(a), np.abs(b)))
 
 
 def rank_correlation(distances: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.errors import Unwritable
 from bench.store.escaping import for_csv
 
 AT_CWD, EXCHANGE = -100, 2  # of Linux's renameat2
@@ -25,13 +26,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     data = content.encode() if isinstance(content, str) else content
     try:
-        partial.write_bytes(data)
+        with creating(path):
+            partial.write_bytes(data)
         put_in_place(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a failed write does not say which file
         raise
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[None]:
+    """Raises Unwritable where a path cannot be created, as in /proc, which has files of its own."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Unwritable(error.errno, error.strerror, str(path)) from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those that it lies in, unless they are there."""
+    with creating(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def put_in_place(partial: Path, path: Path) -> None:
@@ -67,12 +84,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
     An error or a kill leaves the former one as it is. One process at a time may do this.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     recover(path)
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir()
+        with creating(path):
+            partial.mkdir()
         yield partial
         if path.exists():
             exchange(partial, path)

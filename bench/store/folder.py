@@ -50,6 +50,7 @@ PANELS = "panels"  # folder of figures of one pair under several runs
 REGISTRATION = "registration"  # the task of runs whose record names none
 FILES = "files"  # of a summary: CRC-32 by name
 NETWORK = "network"  # of a summary: the network that its run shares, and how it was trained
+WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
 TASK_TABLES = "task_tables"  # of a summary: SHA-256 of tables that the task reads, by option
 NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
 UPDATE = "Update the suite, or choose another folder with results_dir=DIR."

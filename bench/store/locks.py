@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench.errors import Busy, StoreError
+from bench.store.files import creating, make_folder
 
 SILENCE = 3.0  # seconds after which whoever waits says for whom
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -30,7 +31,10 @@ def held(path: Path, what: str, remedy: str, patience: float | None = None) -> I
         Busy: If another process still holds it then.
         StoreError: If the file system has no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    if not path.exists():
+        with creating(path):  # a lock would wait for ever where it cannot be made
+            path.touch()
     lock = FileLock(path)
     try:
         try:

@@ -56,7 +56,7 @@ def test_metrics_that_see_geometry_and_register_better_agree(tmp_path) -> None:
     assert set(found.rows["metric"]) == set(METRICS)
     (said,) = agreement_sentences([found])
     assert said.startswith("demo: across 6 metrics, the rank correlation between the geometry")
-    assert "is +1.00 (95 % interval" in said
+    assert "is +1.00 (95 % bootstrap interval for these metrics" in said
     assert said.endswith(" Metrics with a better geometry score register better.")
     with styled():
         (drawing,) = draw_agreement([found])

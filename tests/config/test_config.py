@@ -454,6 +454,8 @@ def test_what_is_missing_from_a_configuration_is_named(place, line):
         (["~task.name"], r"^task\.name is missing\. Set it, or drop ~task\.name\.$"),
         (["task.name=[a]"], r"^task\.name=\['a'\]: must consist of letters"),
         (["task.name=null"], r"^task\.name=None: must consist of letters"),
+        (["metric.name=nan"], r"^metric\.name=nan: is read as .* 'metric\.name=\"nan\"'\.$"),
+        (["metric.name=true"], r"^metric\.name=true: is read as .* 'metric\.name=\"true\"'\.$"),
         (["task.name=a/b", "task._target_=mine.Task"], r"^task\.name=a/b: must consist of letters"),
         (
             ["task.name=foo"],

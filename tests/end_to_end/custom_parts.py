@@ -202,6 +202,24 @@ class PerVoxel:
         return (pair.warped - pair.fixed).square()
 
 
+class PerVoxelLater(L1):
+    """L1 that forgets the mean for images that differ."""
+
+    def __call__(self, pair) -> Tensor:
+        if (pair.warped != pair.fixed).any():
+            return (pair.warped - pair.fixed).abs()
+        return super().__call__(pair)
+
+
+class FailsLater(L1):
+    """L1 that fails for images that differ."""
+
+    def __call__(self, pair) -> Tensor:
+        if (pair.warped != pair.fixed).any():
+            raise IndexError("no such window")
+        return super().__call__(pair)
+
+
 class PythonNumber:
     """A metric that returns a number instead of a tensor."""
 

@@ -198,15 +198,16 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["metric._target_=custom_parts.Exits"], "fails on the first training pair: SystemExit: 0"),
         (
             ["metric._target_=custom_parts.NotANumber"],
-            "metric=mse is nan on the first training pair, before training.",
+            "metric=mse is nan on the first training pair; it must return a finite number.",
         ),
         (
             ["metric._target_=custom_parts.PerVoxel"],
-            "metric=mse returns (1, 1, 32, 40); it must return a scalar tensor.",
+            "metric=mse returns a tensor of shape (1, 1, 32, 40) on the first training pair; it "
+            "must return a scalar tensor.",
         ),
         (
             ["metric._target_=custom_parts.PythonNumber"],
-            "metric=mse returns float; it must return a scalar tensor.",
+            "metric=mse returns float on the first training pair; it must return a scalar tensor.",
         ),
         (
             ["regularizer._target_=bench.spatial.forward_differences"],

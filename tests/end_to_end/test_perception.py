@@ -93,6 +93,7 @@ def test_metric_is_judged_recorded_and_reported(
     pd.testing.assert_frame_equal(kept, known, check_dtype=False, atol=1e-5)
     written = bench("perception", "--results", str(tables), "--out", str(page))
     assert "4 finished runs of perception" in written.out
+    assert written.out.count("missing: skipped demo dice") == 2
     text = page.read_text()
     assert "the less deformed one is nearer according to ncc" in text
     assert "images/perception-demo.png" in text
@@ -158,10 +159,11 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     assert len(run_folders(results)) == 2
     tables = tmp_path / "tables"
     assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
-    for place in (results, tables):  # and so runs of the changed table are not compared with others
+    # runs of the changed table are not compared with others
+    for place, file in ((results, "judged.csv"), (tables, "table")):
         first, second = perceived(read_results(place))
         assert first.reading["task.judgements"] != second.reading["task.judgements"]
-        assert "table " in first.name
+        assert f"(task judgements {file} " in first.name
     table.write_text(head + "r.tif,near.tif,far.tif,10\n")
     assert "line 2 has 10 for preferring_b: must be the share of people" in run(*command).line
     table.write_text(head + "r.tif,near.tif,gone.tif,1\n")
@@ -193,10 +195,11 @@ def test_extractor_is_trained_once_or_random(results: Path, run: Command) -> Non
             ["metric=custom", "metric.name=sly", "metric._target_=custom_parts.AsksForLabels"],
             "metric=sly cannot be used with task=perception: it looks at labels or landmarks,",
         ),
-        (["task.levels=[20,30]"], "task.levels=[20, 30]: must be at least two PSNR in dB that"),
+        (["task.levels=[20,30]"], "task.levels=[20,30]: must be at least two PSNR in dB that"),
         (
             ["task.distortions=[fog]"],
-            f"task.distortions=['fog']: must be a list of some of {', '.join(DISTORTIONS)}.",
+            "task.distortions=[fog]: fog is none; must be a list of some of "
+            f"{', '.join(DISTORTIONS)}.",
         ),
     ],
 )
@@ -206,10 +209,32 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     assert run(*TASK, *overrides, at(results)).line.startswith(words)
 
 
-def test_metric_that_is_no_number_for_an_image_orders_nothing(results: Path, run: Command) -> None:
-    metric = ["metric=custom", "metric.name=odd", "metric._target_=custom_parts.UndefinedForNoise"]
-    line = run(*TASK, *metric, at(results)).line
-    assert "odd on demo: the metric is nan for an image beside test000, and orders nothing." in line
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("UndefinedForNoise", "is nan {}; it must return a finite number."),
+        ("PerVoxelLater", "returns a tensor of shape (1, 1, 32, 40) {}; it must return a scalar"),
+        ("FailsLater", "fails {}: IndexError: no such window ("),
+        ("NotANumber", "is nan on test000 beside itself, where both images are the same; it must"),
+    ],
+)
+def test_metric_that_fails_for_an_image_is_named_with_image_and_test(
+    metric: str, words: str, results: Path, run: Command
+) -> None:
+    named = ["metric=custom", "metric.name=odd", f"metric._target_=custom_parts.{metric}"]
+    line = run(*TASK, *named, at(results)).line
+    where = "on test000 in the test graded (noise, level 1)"
+    assert line.startswith(f"metric=odd {words.format(where)}")
+
+
+def test_metric_that_ignores_the_deformation_is_told(results: Path, run: Command) -> None:
+    named = ["metric=custom", "metric.name=odd", "metric._target_=custom_parts.Unmoved"]
+    outcome = run(*TASK, *named, "task.images=1", at(results))
+    assert outcome.code == 0, outcome.err
+    (warning,) = read_summary(only_run(results))["warnings"]
+    assert warning.startswith("D is the same all along the true path, in all images")
+    assert f"warning: {warning}" in outcome.out
+    assert "warning" not in run(*TASK, "metric=mse", "task.images=1", at(results)).out
 
 
 def test_volumes_are_distorted_and_drawn(

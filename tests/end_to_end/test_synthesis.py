@@ -86,13 +86,17 @@ def test_losses_are_swept_chosen_and_reported_apart_from_registrations(
 
     rows = json.loads(bench("runs", "--results", str(results), "--format", "json").out)
     assert sorted(row["task"] for row in rows) == ["registration", *["synthesis"] * 3]
-    assert "PSNR" in bench("runs", "--results", str(results)).out
+    assert [row.get("settings") for row in rows if row["task"] == "synthesis"] == ["denoise"] * 3
+    listed = bench("runs", "--results", str(results)).out
+    assert "PSNR" in listed
+    assert "Distance [deepsim_ae] ↓" in listed
     line = bench("register", next(iter(made)), "--results", str(results), *_files(tmp_path)).line
     assert "is a run of task=synthesis" in line
 
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
     page = (report / "index.html").read_text()
+    assert "λ and c were chosen on validation pairs and images, by largest validation Dice" in page
     assert "demo, denoise: against MSE alone ssim (c = " in page
     assert (report / "figures" / "synthesis-demo-denoise.png").stat().st_size > 1000
     table = (report / "tables" / "synthesis.md").read_text()

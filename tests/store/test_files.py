@@ -9,18 +9,22 @@ import matplotlib.pyplot as plt
 import pytest
 
 from bench.analysis.plots.saving import write_figure
+from bench.errors import Unwritable
 from bench.store import files
 from bench.store.files import (
     exchange,
     is_as_sealed,
     is_as_written,
+    make_folder,
     put_in_place,
     recover,
+    replacing,
     seal_of,
     sealed,
     write_atomically,
     write_checked_csv,
 )
+from bench.store.locks import held
 
 KILLED_AT = """
 import os, signal, sys
@@ -198,3 +202,16 @@ def test_checked_table_is_whole_though_its_writing_is_killed(tmp_path, monkeypat
                     write_checked_csv(path, [{"n": -1}])
             assert path.read_text() == f"n\n{number}\n"
             assert is_as_written(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing can be created in /proc")
+def test_what_cannot_be_created_is_unwritable_and_not_missing():
+    place = Path("/proc/registration-bench")
+    with pytest.raises(Unwritable):
+        write_atomically(place, "x")
+    with pytest.raises(Unwritable), replacing(place):
+        pass
+    with pytest.raises(Unwritable), held(place, "a report", "--out"):
+        pass
+    with pytest.raises(Unwritable):
+        make_folder(place)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from conf_options import setup_of, tiny_experiment
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError, DataError, Unsupported
 from bench.pair import Pair
+from bench.runs.execution import make_task
 from bench.scores.of_images import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
 from bench.tasks.perception import Perception
@@ -98,6 +100,13 @@ def test_levels_that_are_not_reached_are_left_out() -> None:
     errors = [squared_error(level) for level in (40, 30, 20)]
     assert len(strengths(lambda image, s: image + s, image, errors, most=0.04)) == 2
     assert strengths(lambda image, s: image, image, errors, most=1) == []
+
+
+@pytest.mark.parametrize("level", [160, 300, 1000])
+def test_levels_that_no_search_tells_from_0_are_left_out(level: float) -> None:
+    draw = ALL["noise"].draw(np.random.default_rng(0), (32, 40))
+    found = strengths(draw, smooth_image((32, 40)), [squared_error(level), squared_error(20)], 0.5)
+    assert found == []
 
 
 def test_downsampling_keeps_what_is_linear_and_blurs_the_rest() -> None:
@@ -289,6 +298,15 @@ def test_scores_of_an_image_by_hand() -> None:
     assert (scores["falling"], scores["minimum"], scores["basin"]) == (1, 1, 0.5)
 
 
+def test_deformations_are_small_beside_the_image(tiny_datasets) -> None:
+    setup = setup_of(
+        tiny_experiment(2, "task=perception", "metric=mse", "task.deformations=[1,5]"),
+        tiny_datasets[2],
+    )
+    with pytest.raises(Unsupported, match=r"=\[1,5\]: the shortest axis .* 17 voxels, .* 4.25 "):
+        make_task(setup).assemble(setup)
+
+
 OPTIONS = {
     "images": 5,
     "levels": [40, 30],
@@ -301,25 +319,33 @@ OPTIONS = {
     ("option", "value", "words"),
     [
         ("images", 0, "task.images=0: must be a whole number of at least 1, or null for all."),
-        ("images", True, "task.images=True: must be a whole number"),
-        ("levels", [30, 40], "task.levels=[30, 40]: must be at least two PSNR in dB that fall"),
-        ("levels", [30, 30], "task.levels=[30, 30]: must be at least two PSNR"),
+        ("images", True, "task.images=true: must be a whole number"),
+        ("levels", [30, 40], "task.levels=[30,40]: must be at least two PSNR in dB that fall"),
+        ("levels", [30, 30], "task.levels=[30,30]: must be at least two PSNR"),
         ("levels", 40, "task.levels=40: must be at least two PSNR"),
-        ("levels", [40, float("nan")], "task.levels=[40, nan]: must be at least two PSNR"),
-        ("deformations", [2, 1], "task.deformations=[2, 1]: must be at least two sizes in voxels"),
-        ("deformations", [0, 1], "task.deformations=[0, 1]: must be at least two sizes in voxels"),
+        ("levels", [40, float("nan")], "task.levels=[40,nan]: must be at least two PSNR"),
+        ("deformations", [2, 1], "task.deformations=[2,1]: must be at least two sizes in voxels"),
+        ("deformations", [0, 1], "task.deformations=[0,1]: must be at least two sizes in voxels"),
+        ("levels", [160, 150], "task.levels=[160,150]: must be at most 80 dB and at least 0.1 dB"),
+        ("levels", [40, 39.99], "task.levels=[40,39.99]: must be at most 80 dB and at least 0.1 d"),
+        ("deformations", [1e-9, 2e-9], "task.deformations=[1e-09,2e-09]: must be at least 0.01 vo"),
         (
             "distortions",
-            ["fog"],
-            "task.distortions=['fog']: must be a list of some of noise",
+            ["noise", "nois"],
+            "task.distortions=[noise,nois]: nois is none; must be a list of some of noise, rician",
         ),
-        ("apart", [2, 1], "task.apart=[2, 1]: must be at least two numbers of sections that rise"),
-        ("apart", [1.5, 2], "task.apart=[1.5, 2]: must be at least two numbers of sections"),
+        (
+            "distortions",
+            ["noise", 3],
+            "task.distortions=[noise,3]: 3 is none; must be a list of some of noise, rician",
+        ),
+        ("apart", [2, 1], "task.apart=[2,1]: must be at least two numbers of sections that rise"),
+        ("apart", [1.5, 2], "task.apart=[1.5,2]: must be at least two numbers of sections"),
         ("apart", 5, "task.apart=5: must be at least two numbers of sections that rise"),
         ("persons", 3, "task.persons=3: must be the name of a CSV table, or null."),
         ("judgements", [], "task.judgements=[]: must be the name of a CSV table, or null."),
         ("distortions", [], "task.distortions=[]: must be a list of some of noise"),
-        ("distortions", ["blur", "blur"], "task.distortions=['blur', 'blur']: must be a list"),
+        ("distortions", ["blur", "blur"], "task.distortions=[blur,blur]: blur is there twice."),
         ("distortions", "blur", "task.distortions=blur: must be a list"),
     ],
 )

@@ -143,6 +143,13 @@ def judged(tmp_path) -> Path:
     return tmp_path
 
 
+def test_folder_in_the_place_of_a_table_is_named(tmp_path, tiny_datasets) -> None:
+    with pytest.raises(DataError, match=r"task.judgements=.*: is a folder. Name a CSV with the"):
+        read_judgements(tmp_path)
+    with pytest.raises(DataError, match=r"task.persons=.*: is a folder. Name a CSV with the"):
+        read_persons(tmp_path, tiny_datasets[2])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -166,7 +166,7 @@ def agreement_sentences(found: Sequence[Agreement]) -> list[str]:
         null = np.mean([random.choice(one.null, DRAWS) for one in found], axis=0)
         mean = float(np.mean([one.correlation for one in found]))
         said.append(
-            f"Across {len(found)} data sets, the mean rank correlation is {signed(mean, 2)} (p = "
+            f"Across {len(found)} data sets, the mean rank correlation is {_signed(mean)} (p = "
             f"{_share_as_far(null, mean):.2g}, metrics permuted within each data set). "
             f"{_verdict(mean, _share_as_far(null, mean))}."
         )
@@ -177,9 +177,15 @@ def _sentence(one: Agreement) -> str:
     return (
         f"{one.name}: across {len(one.rows)} metrics, the rank correlation between the geometry "
         f"score and {SCORES[one.score].title} at equal smoothness (SD log J "
-        f"{one.smoothness:.3f}) is {signed(one.correlation, 2)} (95 % interval "
-        f"{interval(one.low, one.high, 2)}, p = {one.p:.2g}). {_verdict(one.correlation, one.p)}."
+        f"{one.smoothness:.3f}) is {_signed(one.correlation)} (95 % bootstrap "
+        f"interval for these metrics {interval(one.low, one.high, 2)}; p = {one.p:.2g} if metrics "
+        f"are permuted). {_verdict(one.correlation, one.p)}."
     )
+
+
+def _signed(correlation: float) -> str:
+    """A correlation with its sign; one of 0 may be a little less by rounding."""
+    return signed(round(correlation, 2) + 0.0, 2)
 
 
 def _verdict(correlation: float, p: float) -> str:

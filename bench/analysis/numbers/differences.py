@@ -1,5 +1,6 @@
-"""Differences between runs with the same task, data set, metric and model."""
+"""Settings that tell the runs of a list apart."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -7,13 +8,18 @@ from typing import Any
 from bench.analysis.numbers.naming import tell_apart
 from bench.store.folder import CONFIG, REGISTRATION, Folder
 
+Family = tuple[str, ...]
+Key = tuple[Family, str]
 ALIKE = ("dataset", "metric", "model")
+FILES = ("task.judgements", "task.persons")  # tables, which go by their names
 
 
 def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each run, the settings in which it differs from others of its kind.
 
-    Those are of one kind that share task, data set, metric and model.
+    Those are of one kind that share task, data set, metric and model. For a task that registers
+    nothing, the settings of the task count over all its runs, whose scores stand in one table; what
+    a synthesis makes is always said.
 
     Args:
         folders: Of the runs.
@@ -22,20 +28,46 @@ def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) ->
     Returns:
         Such as `noise 0.2`; empty if there are no others, or if a configuration cannot be read.
     """
-    families: dict[tuple[str, ...], dict[str, Folder]] = {}
+    first: dict[Key, Folder] = {}
     for folder, row in zip(folders, rows, strict=True):
-        variants = families.setdefault(_family(row), {})
-        variants.setdefault(str(row.get("variant")), folder)
-    said = {}
-    for family, variants in families.items():
-        if len(variants) > 1:
-            settings = {name: _settings(folder) for name, folder in variants.items()}
-            said[family] = tell_apart({name: found for name, found in settings.items() if found})
-    return [said.get(_family(row), {}).get(str(row.get("variant")), "") for row in rows]
+        first.setdefault(_key(row), folder)
+    variants = Counter(family for family, _ in first)
+    told = [key for key in first if variants[key[0]] > 1 or _registers_nothing(key)]
+    settings = {key: found for key in told if (found := _settings(first[key]))}
+    said: dict[Key, list[str]] = {key: [] for key in settings}
+    of_task: dict[str, dict[Key, dict[str, Any]]] = {}
+    of_family: dict[Family, dict[Key, dict[str, Any]]] = {}
+    for key, found in settings.items():
+        if _registers_nothing(key):
+            taken = _taken(found)
+            said[key].append(str(taken.pop("problem", "")))
+            of_task.setdefault(key[0][0], {})[key] = taken
+        of_family.setdefault(key[0], {})[key] = found
+    for alike in (*of_task.values(), *of_family.values()):
+        names = {" ".join([*family, variant]): (family, variant) for family, variant in alike}
+        for name, text in tell_apart({name: alike[key] for name, key in names.items()}).items():
+            said[names[name]].append(text)
+    return [", ".join(filter(None, said.get(_key(row), []))) for row in rows]
 
 
-def _family(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return row.get("task", REGISTRATION), *(str(row.get(name)) for name in ALIKE)
+def _key(row: Mapping[str, Any]) -> Key:
+    """What a run is one of, and its variant."""
+    family = row.get("task", REGISTRATION), *(str(row.get(name)) for name in ALIKE)
+    return family, str(row.get("variant"))
+
+
+def _registers_nothing(key: Key) -> bool:
+    """Whether the task stands in the place of the model."""
+    task, *_, model = key[0]
+    return task == model
+
+
+def _taken(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the task, taken out of all; tables by their names."""
+    keys = [key for key in settings if key.startswith("task.")]
+    found = {key: settings.pop(key) for key in keys}
+    found |= {key: PurePath(str(found[key])).name for key in FILES if found.get(key)}
+    return {key.removeprefix("task."): value for key, value in found.items()}
 
 
 def _settings(folder: Folder) -> dict[str, Any]:

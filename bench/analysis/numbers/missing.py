@@ -6,10 +6,11 @@ import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.noise import without_noise
+from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.errors import counted
 from bench.scores.registry import SCORES
-from bench.store.folder import Status
+from bench.store.folder import WARNINGS, Status
 
 NOTE = "note"  # on what is there
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
@@ -32,10 +33,20 @@ def find_missing(
 
     Returns:
         Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value`, or
-        `NOTE` for a data set whose runs cannot all be compared.
+        `NOTE` for a data set whose runs cannot all be compared, or a run that warns.
     """
-    rows = [*_split(comparisons), *_unfinished(records), *_seeds(comparisons)]
-    rows += [*_never_run(records, swept), *_values(comparisons)]
+    rows = [*_split(comparisons), *_unfinished(records.runs), *_seeds(comparisons)]
+    rows += [*_never_run(records, swept), *_values(comparisons), *_warned(records)]
+    return _table(rows)
+
+
+def missing_of(records: Records, task: str) -> pd.DataFrame:
+    """The runs of a task that have not finished or warn, as rows of `find_missing`."""
+    warned = _warned(records, task)
+    return _table([*_unfinished(records.runs[records.runs["task"] == task]), *warned])
+
+
+def _table(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype(object).where(lambda v: v.notna(), "")
 
 
@@ -52,8 +63,8 @@ def _split(comparisons: list[Comparison]) -> list[dict]:
     ]
 
 
-def _unfinished(records: Records) -> list[dict]:
-    rows = records.runs[records.runs["status"] != Status.FINISHED]
+def _unfinished(runs: pd.DataFrame) -> list[dict]:
+    rows = runs[runs["status"] != Status.FINISHED]
     return [
         {
             "what": str(row["status"]),
@@ -62,6 +73,21 @@ def _unfinished(records: Records) -> list[dict]:
             "reason": _reason(row),
         }
         for _, row in rows.iterrows()
+    ]
+
+
+def _warned(records: Records, task: str | None = None) -> list[dict]:
+    """What finished runs should be distrusted for; of one task, or of all."""
+    return [
+        {
+            "what": NOTE,
+            "metric": method_of(summary),
+            **{name: summary.get(name) for name in ("dataset", "weight", "seed")},
+            "reason": warning,
+        }
+        for summary in records.summaries.values()
+        if task in (None, summary.get("task"))
+        for warning in summary.get(WARNINGS, ())
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,15 @@ from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import comparable, described
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.wording import interval
+from bench.analysis.reading.exported import PLACE
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.config.identity import digest
+from bench.scores.of_images import DISTORTIONS
 from bench.store.folder import IMAGES, TASK_TABLES
 
 TASK = "perception"
+LONGEST = 6  # numbers of a list that names state
 CHANCE = 0.5  # of 2AFC
 COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
 
@@ -76,6 +81,7 @@ def perceived(records: Records) -> list[Perceived]:
         return []
     tables = {str(run): rows for run, rows in records.table(IMAGES).groupby("run")}
     readings = {run: _reading(records, run) for run in runs}
+    _name_tables(records, readings)
     subjects = {run: sorted(tables[run]["subject"]) for run in runs}
     found = []
     for name, alike in comparable(records, readings, subjects):
@@ -111,12 +117,45 @@ def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
 
 
 def _reading(records: Records, run: str) -> dict[str, Any]:
-    """How images were read and distorted; tables count by content, where a run recorded it."""
+    """How images were read and distorted; of lists, what tells them apart in few words."""
     config = records.configs[run]
     task = {key: v for key, v in config["task"].items() if key not in ("name", "_target_", "uses")}
-    tables = records.summaries[run].get(TASK_TABLES, {})
-    task |= {name: f"table {str(content)[:8]}" for name, content in tables.items()}
-    return {**reading_settings(config), **{f"task.{key}": value for key, value in task.items()}}
+    task["distortions"] = _distortions(task["distortions"])
+    settings = {f"task.{key}": _few(value) for key, value in task.items()}
+    return {**reading_settings(config), **settings}
+
+
+def _distortions(names: Sequence[str]) -> str:
+    """Those that are graded, or those that are not, whichever are fewer."""
+    left_out = [name for name in DISTORTIONS if name not in names]
+    if len(left_out) < len(names):
+        return f"all but {' '.join(left_out)}" if left_out else "all"
+    return " ".join(name for name in DISTORTIONS if name in names)
+
+
+def _few(value: Any) -> Any:
+    """A list of numbers; a long one by its ends, its length and its hash."""
+    if not isinstance(value, list) or len(value) <= LONGEST:
+        return value
+    return f"{value[0]:g} to {value[-1]:g} ({len(value)}, {digest(value)})"
+
+
+def _name_tables(records: Records, readings: Mapping[str, dict[str, Any]]) -> None:
+    """Names the tables that runs read: those of one content by one name, others by others.
+
+    Exported runs have no names of files; their tables go by content.
+    """
+    files: dict[str, str] = {}  # by content
+    for run in readings:
+        for option, content in records.summaries[run].get(TASK_TABLES, {}).items():
+            path = PurePath(str(records.configs[run]["task"][option]))
+            files.setdefault(str(content), "table" if path.name == PLACE else path.name)
+    names = list(files.values())
+    for run, reading in readings.items():
+        for option, content in records.summaries[run].get(TASK_TABLES, {}).items():
+            name = files[str(content)]
+            mark = f" {str(content)[:8]}" if names.count(name) > 1 or name == "table" else ""
+            reading[f"task.{option}"] = f"{name}{mark}"
 
 
 def _variants(

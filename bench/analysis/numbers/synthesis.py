@@ -29,7 +29,7 @@ ALONE = "mse"  # the metric whose loss is the mean squared error alone
 GAIN = "_gain"  # of a score's column: its difference from that of MSE alone
 JUDGED = ("psnr", "ssim", "distance", "dice")
 COLUMNS = [
-    *("comparison", "dataset", "label", "metric", "weight", "seeds", "images", "run"),
+    *("comparison", "dataset", "judge", "label", "metric", "weight", "seeds", "images", "run"),
     *JUDGED,
     "dice_truth",
 ]
@@ -64,13 +64,23 @@ def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
         readings = {run: _reading(records.configs[run]) for run in posed}
         subjects = {run: sorted(tables[run]["subject"]) for run in posed}
         for name, alike in comparable(records, readings, subjects):
-            row_of = {"comparison": f"{name}, {problem}", "dataset": _dataset(records, alike)}
+            row_of = {
+                "comparison": f"{name}, {problem}",
+                "dataset": _dataset(records, alike),
+                "judge": _judge(records.configs[alike[0]]),
+            }
             found += [{**row_of, **row} for row in _of_comparison(records, alike, tables, select)]
     return pd.DataFrame(found)
 
 
 def _dataset(records: Records, runs: Sequence[str]) -> str:
     return str(records.summaries[runs[0]]["dataset"])
+
+
+def _judge(config: Mapping[str, Any]) -> str | None:
+    """The metric whose distance is a score."""
+    judge = (config["task"].get("judges") or {}).get("distance")
+    return None if judge is None else str(judge["name"])
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,13 +179,24 @@ def _verdict(row: Mapping[Any, Any], names: Sequence[str]) -> str:
     parts: dict[str, list[str]] = {"better": [], "worse": []}
     for name in names:
         gain, low, high = (row[f"{name}{GAIN}{end}"] for end in ("", "_low", "_high"))
-        if low > 0 or high < 0:
-            is_better = (gain > 0) == (score_of(name).best == "max")
+        sign = direction(row, name)
+        if sign:
             limits = signed_interval(low, high, digits(name))
             text = f"{score_of(name).title} ({signed(gain, digits(name))}, {limits})"
-            parts["better" if is_better else "worse"].append(text)
+            parts["better" if sign > 0 else "worse"].append(text)
     told = [f"is {how} in {', '.join(texts)}" for how, texts in parts.items() if texts]
     return " and ".join(told) if told else "differs in none of the scores"
+
+
+def direction(row: Mapping[Any, Any], name: str) -> int:
+    """Whether a loss is better (1) or worse (-1) than MSE alone, or neither (0).
+
+    It is one of them if the interval of its difference, in the digits that are printed, leaves out
+    0.
+    """
+    low, high = (round(row[f"{name}{GAIN}{end}"], digits(name)) for end in ("_low", "_high"))
+    better = 1 if score_of(name).best == "max" else -1
+    return better * ((low > 0) - (high < 0))
 
 
 def digits(name: str) -> int:

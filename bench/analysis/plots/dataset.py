@@ -10,6 +10,7 @@ from bench.analysis.plots.registered import draw_contours, draw_image, plane_to_
 from bench.analysis.plots.saving import write_figure
 from bench.data.check import SHOWN
 from bench.data.check_report import CheckReport
+from bench.store.files import make_folder
 
 Shown = tuple[str, np.ndarray, np.ndarray | None]
 
@@ -52,7 +53,7 @@ def _draw_rows(path: Path, rows: Sequence[Sequence[Shown]], columns: int, title:
         for axis, (name, image, labels) in zip(line, row, strict=False):
             _draw(axis, name, image, labels)
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_figure(figure, path, dpi=100)
 
 

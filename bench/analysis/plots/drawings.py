@@ -9,6 +9,9 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.plots.interactive.canvas import Plot
 from bench.analysis.plots.style import Look
+from bench.config.identity import digest
+
+LONGEST = 80  # bytes of a name, to which others are added; file systems allow 255
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,14 @@ def legend(comparisons: Iterable[Comparison], looks: Mapping[str, Look]) -> dict
 
 
 def file_name(name: str) -> str:
-    """A name without what does not belong into the name of a file."""
+    """A name without what does not belong into the name of a file.
+
+    The end of one of more than `LONGEST` bytes is replaced by its hash.
+    """
     kept = "".join(c if c.isalnum() or c in "_-" else " " for c in name)
-    return "-".join(kept.split())
+    whole = "-".join(kept.split())
+    if len(whole.encode()) <= LONGEST:
+        return whole
+    mark = digest(name)
+    begin = whole.encode()[: LONGEST - len(mark) - 1].decode(errors="ignore")
+    return f"{begin.rstrip('-')}-{mark}"

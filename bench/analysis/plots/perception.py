@@ -20,6 +20,7 @@ from bench.scores.registry import SCORES
 
 SECTION = "Perception"
 ADJACENT = "2afc_adjacent_"  # of the same score for adjacent levels
+TITLE = 9  # points, with which the longest name fits above its panel
 NONE = pd.Series(dtype=float)
 COLUMNS = {  # of images.csv and of the heat map, by what they are called
     **{f"2afc_{name}": name for name in DISTORTIONS},
@@ -50,7 +51,7 @@ def draw_perceived(
     panels = above.subplots(1, len(shown), squeeze=False)[0]
     for panel, (name, plane) in zip(panels, shown.items(), strict=True):
         draw_image(panel, plane, 0, 1)
-        panel.set_title(name)
+        panel.set_title(name, fontsize=TITLE)
         panel.set_axis_off()
         panel.set_aspect("equal")
     scores, course = below.subplots(1, 2)
@@ -69,10 +70,10 @@ def _draw_scores(panel: Any, images: pd.DataFrame) -> None:
         panel.plot([low, high], [place, place], color="#6baed6", linewidth=3)
     means = images.mean(numeric_only=True)
     panel.plot(means[known], range(len(known)), "o", color="#17559f", label="all pairs")
-    adjacent = [(place, name.replace("2afc_", ADJACENT)) for place, name in enumerate(known)]
-    adjacent = [(place, name) for place, name in adjacent if name in means]
-    places, names = zip(*adjacent, strict=True) if adjacent else ((), ())
-    panel.plot(means[list(names)], places, "d", color="#f88d3c", label="adjacent levels")
+    adjacent = [ADJACENT + name.removeprefix("2afc_") for name in known]
+    places = [place for place, name in enumerate(adjacent) if name in means]
+    values = means[[adjacent[place] for place in places]]
+    panel.plot(values, places, "d", color="#f88d3c", label="adjacent levels")
     panel.axvline(CHANCE, color="0.7", linewidth=0.8)
     panel.set_yticks(range(len(known)), [COLUMNS[name] for name in known])
     panel.invert_yaxis()

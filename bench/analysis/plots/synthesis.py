@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def outputs_panel(labels: Sequence[str], runs: Sequence[Planes]) -> Any:
     """The input, each run's output and the truth, below each its difference from the truth.
 
     Args:
-        labels: Of the runs.
+        labels: Of the runs, each another.
         runs: What they show, of one image.
     """
     first = runs[0]
@@ -121,7 +121,7 @@ def draw_synthesis(rows: pd.DataFrame, runs: Path) -> Iterator[Drawing]:
     """
     for name, of_one in rows.groupby("comparison", sort=False):
         made = of_one[of_one["run"].notna()]
-        files = {row["label"]: runs / str(row["run"]) / SHOWN for row in made.to_dict("records")}
+        files = {_title(row): runs / str(row["run"]) / SHOWN for row in made.to_dict("records")}
         kept = {label: Planes.load(file) for label, file in files.items() if file.is_file()}
         if not kept:
             continue
@@ -132,6 +132,12 @@ def draw_synthesis(rows: pd.DataFrame, runs: Path) -> Iterator[Drawing]:
         )
         figure = outputs_panel(list(kept), list(kept.values()))
         yield Drawing(f"synthesis-{file_name(str(name))}", caption, figure, SECTION)
+
+
+def _title(row: Mapping[Any, Any]) -> str:
+    """A loss with its c."""
+    known = not pd.isna(row["weight"])
+    return f"{row['label']}, c = {row['weight']:g}" if known else str(row["label"])
 
 
 def _window(truth: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from bench.analysis.plots.style import RESOLUTION
 from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.report.markup import Table, markdown
 from bench.errors import BenchError
+from bench.store.files import make_folder
 
 
 def check_place(out: Path, images: Path, results: Sequence[Path], beginning: str) -> None:
@@ -42,7 +43,7 @@ def check_place(out: Path, images: Path, results: Sequence[Path], beginning: str
 
 def write_figures(drawings: Sequence[Drawing], images: Path) -> None:
     """Writes figures as PNG."""
-    images.mkdir(parents=True, exist_ok=True)
+    make_folder(images)
     for drawing in drawings:
         write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
 
@@ -55,7 +56,8 @@ def link(target: Path, out: Path) -> str:
 def figure(drawing: Drawing, caption: str, out: Path, images: Path) -> str:
     """A figure of a page, with its caption."""
     file = link(images / f"{drawing.name}.png", out)
-    return f"![{caption.partition('.')[0]}]({file})\n\n*{caption}*"
+    alternative = caption.partition(". ")[0].removesuffix(".")
+    return f"![{alternative}]({file})\n\n*{caption}*"
 
 
 def section(title: str, *tables: Table) -> Iterator[str]:

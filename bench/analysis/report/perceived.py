@@ -2,12 +2,17 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from bench.analysis.numbers.agreement import Agreement, agreement_sentences, agreements
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.extractors import extractor_rows
+from bench.analysis.numbers.missing import missing_of
 from bench.analysis.numbers.perception import (
+    TASK,
     perceived,
     perception_rows,
     perception_runs,
@@ -23,7 +28,7 @@ from bench.analysis.report.overview import extractors_table, provenance_table
 from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.perception import perception_tables
 from bench.config.commands import BENCH, RUN
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 from bench.scores.registry import SCORES, score_of
 from bench.scores.score import ARROWS
 from bench.store.escaping import for_markdown
@@ -41,9 +46,22 @@ WITH_REGISTRATION = (
 )
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a page was made of.
+
+    Attributes:
+        runs: How many finished runs of perception.
+        missing: Those that have not finished, rows of `find_missing`.
+    """
+
+    runs: int
+    missing: pd.DataFrame
+
+
 def write_perceived(
     results: Path, registrations: Path | None, runs: str, out: Path, images: Path
-) -> int:
+) -> Written:
     """Writes the page and its figures.
 
     Args:
@@ -54,9 +72,6 @@ def write_perceived(
         out: The file, in Markdown.
         images: Folder of its figures, PNG.
 
-    Returns:
-        How many runs of perception there are.
-
     Raises:
         StoreError: If there are no such runs, or tables are damaged.
         BenchError: If no run of perception has finished, or the page has no place.
@@ -66,10 +81,11 @@ def write_perceived(
     records = read_results(results, runs)
     shown = perceived(records)
     if not shown:
-        raise BenchError(
-            f"--results {results}: no run of perception has finished. `{RUN} "
-            "task=perception` makes one."
-        )
+        unfinished = len(missing_of(records, TASK))
+        remedy = f"`{RUN} task=perception` makes one."
+        if unfinished:
+            remedy = f"`{BENCH} runs` says why of {counted(unfinished, 'run')}."
+        raise BenchError(f"--results {results}: no run of perception has finished. {remedy}")
     others = records if registrations is None else read_results(registrations)
     found = agreements(compare(others), shown)
     rows = perception_rows(shown)
@@ -90,7 +106,8 @@ def write_perceived(
         *section("Where the numbers come from", provenance),
     ]
     write_atomically(out, "\n\n".join(part.strip("\n") for part in parts) + "\n")
-    return sum(variant.seeds for one in shown for variant in one.variants)
+    count = sum(variant.seeds for one in shown for variant in one.variants)
+    return Written(count, missing_of(records, TASK))
 
 
 def _origin(results: Path, registrations: Path | None, runs: str, out: Path, images: Path) -> str:

@@ -49,10 +49,11 @@ def _table(rows: pd.DataFrame, name: str, caption: str, headings: dict[str, str]
 
 
 def _cell(row: dict, column: str, best: float | None, count: int) -> Cell:
-    """A mean with its interval; bold where it is the best of several."""
+    """A mean with its interval; bold where it prints as the best of several."""
     value = row[column]
     if pd.isna(value):
         return Cell(NONE)
     limits = row[f"{column}_low"], row[f"{column}_high"]
     said = "" if pd.isna(limits[0]) else f" ({interval(*limits)})"
-    return Cell(f"{value:.3f}{said}", value, "best" if value == best and count > 1 else "")
+    is_best = best is not None and count > 1 and round(value, 3) == round(best, 3)
+    return Cell(f"{value:.3f}{said}", value, "best" if is_best else "")

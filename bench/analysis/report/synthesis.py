@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.numbers.synthesis import GAIN, INPUT, JUDGED, digits
+from bench.analysis.numbers.synthesis import GAIN, INPUT, JUDGED, digits, direction
 from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import score_of
@@ -16,7 +16,7 @@ CAPTION = (
 )
 GAINS = (
     "Differences from MSE alone on the same images, with 95 % bootstrap intervals; bold where the "
-    "loss is better and the interval leaves out 0."
+    "loss is better and the interval, in the digits shown, leaves out 0."
 )
 
 
@@ -43,7 +43,7 @@ def _has(rows: pd.DataFrame, column: str) -> bool:
 
 def _table(rows: pd.DataFrame, name: str, caption: str, scores: Sequence[str], cell: Any) -> Table:
     first = ["data set", "loss", "c", "seeds", "images"]
-    headings = [score_of(one).directed() for one in scores]
+    headings = [_heading(one, rows) for one in scores]
     table = Table(name, caption, [*first, *headings], texts=2, names=1)
     for comparison, of_one in rows.groupby("comparison", sort=False):
         facts = [
@@ -59,12 +59,18 @@ def _table(rows: pd.DataFrame, name: str, caption: str, scores: Sequence[str], c
     return table
 
 
+def _heading(score: str, rows: pd.DataFrame) -> str:
+    """A distance with the metric that it is one of, if all rows agree in it."""
+    judges = set(rows["judge"].dropna()) if score == "distance" else set()
+    return score_of(score).directed(judges.pop() if len(judges) == 1 else None)
+
+
 def _number(value: float) -> Cell:
     return Cell(NONE) if pd.isna(value) else Cell(f"{value:g}", value)
 
 
 def _mean(row: dict[str, Any], name: str, rows: pd.DataFrame) -> Cell:
-    """A mean with its interval; bold where it is the best of several losses."""
+    """A mean with its interval; bold where it prints as the best of several losses."""
     value = row.get(name)
     if value is None or pd.isna(value):
         return Cell(NONE)
@@ -72,7 +78,8 @@ def _mean(row: dict[str, Any], name: str, rows: pd.DataFrame) -> Cell:
     said = "" if pd.isna(low) else f" ({interval(low, high, digits(name))})"
     made = rows.loc[rows["label"] != INPUT, name].dropna()
     best = {"max": made.max(), "min": made.min(), None: None}[score_of(name).best]
-    is_best = row["label"] != INPUT and len(made) > 1 and value == best
+    equal = best is not None and round(value, digits(name)) == round(best, digits(name))
+    is_best = row["label"] != INPUT and len(made) > 1 and equal
     return Cell(f"{value:.{digits(name)}f}{said}", value, "best" if is_best else "")
 
 
@@ -83,5 +90,5 @@ def _gain(row: dict[str, Any], name: str, rows: pd.DataFrame) -> Cell:
         return Cell(NONE)
     low, high = row[f"{name}{GAIN}_low"], row[f"{name}{GAIN}_high"]
     said = "" if pd.isna(low) else f" ({signed_interval(low, high, digits(name))})"
-    gains = low > 0 if score_of(name).best == "max" else high < 0
-    return Cell(f"{signed(value, digits(name))}{said}", value, "best" if gains else "")
+    mark = "best" if said and direction(row, name) > 0 else ""
+    return Cell(f"{signed(value, digits(name))}{said}", value, mark)

@@ -139,7 +139,7 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
     runs = found.records.runs
     content |= {
         "results": request.results,
-        "criterion": CRITERIA[request.select],
+        "choice": _choice(request, found),
         "total": len(runs),
         "finished": int((runs["status"] == Status.FINISHED).sum()),
         "commands": _commands(found),
@@ -147,6 +147,24 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
         "command": request.command,
     }
     (folder / PAGE).write_text(render(content, folder / "figures"), encoding="utf-8")
+
+
+def _choice(request: Request, found: Findings) -> str:
+    """What was chosen, on what, and what scores are of; by what the folder holds."""
+    synthesized, perceived = len(found.synthesis) > 0, len(found.perception) > 0
+    paired = len(found.comparisons) + len(found.changes.rows) > 0
+    paired = paired or not (synthesized or perceived)
+    of_pairs, of_images = ["pairs"] * paired, ["images"] * (synthesized or perceived)
+    said = f"ll scores are of test {' and '.join([*of_pairs, *of_images])}."
+    chosen = {"λ": "pairs"} if paired else {}
+    chosen |= {"c": "images"} if synthesized else {}
+    if not chosen:
+        return f"A{said}"
+    return (
+        f"{' and '.join(chosen)} {'was' if len(chosen) == 1 else 'were'} chosen on validation "
+        f"{' and '.join(chosen.values())}, by {CRITERIA[request.select]}, where a data set has "
+        f"some; a{said}"
+    )
 
 
 def _tables(request: Request, found: Findings) -> dict[str, Any]:

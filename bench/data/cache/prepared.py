@@ -137,6 +137,11 @@ class PreparedDataset:
         """Spatial shape of each subject; None if all have one."""
         return self.index.get("shapes")
 
+    @property
+    def shortest_axis(self) -> int:
+        """Voxels of the shortest axis of any image."""
+        return min(map(min, self.shapes or [self.shape]))
+
     def common_shape(self, members: Sequence[int]) -> tuple[int, ...]:
         """The shape that holds each of these subjects."""
         if self.shapes is None:

@@ -1,6 +1,5 @@
 """The work of one run of perception, and its figure."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,24 @@ from bench.data.batches.loading import read_images
 from bench.data.setup import Setup, make_source
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED
-from bench.errors import ConfigError, counted
+from bench.errors import counted
 from bench.pair import Pair
-from bench.scores.perception import agreement
+from bench.scores.perception import agreement, are_same
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
-from bench.store.folder import DISTANCES, IMAGES, JUDGEMENTS
+from bench.store.folder import DISTANCES, IMAGES, JUDGEMENTS, WARNINGS
 from bench.tasks.perception.judgements import SHARE, JudgedImages, Triplet
 from bench.tasks.perception.nature import Nature
 from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import GRADED, PATH, REPEATS, Reference, Series
+from bench.tasks.registration.assembly import value_of
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import single_device
+
+IGNORES = (
+    "D is the same all along the true path, in all images: the metric ignores the deformation, or "
+    "is constant. It must look at pair.warped, not pair.moving"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ class PerceptionJob:
         self.metric = metric
         self.learners = learners
         self.shown = shown
-        self.name = f"{experiment['metric']['name']} on {dataset.name}"
+        self.metric_name = experiment["metric"]["name"]
+        self.name = f"{self.metric_name} on {dataset.name}"
         self.seed = derive_seed(experiment.seed, dataset.name, "perception")
         self.facts: Mapping[str, Any] = {}
         self.device = single_device(experiment.settings)
@@ -116,6 +122,8 @@ class PerceptionJob:
                 yield self._judged(subject, triplets)
         for line in self._unreached(cases):
             print(line)
+        if _is_blind(cases):
+            self.facts = {WARNINGS: [IGNORES]}
 
     def _tested(self, member: int) -> TestCase:
         """A test subject under all tests; another one, with its person's other visits alone."""
@@ -144,33 +152,33 @@ class PerceptionJob:
     def _measured(self, series: Series, reference: Reference) -> Iterator[Row]:
         """A row for each image of a series: what it is, and its distance."""
         each = zip(series.order, series.strengths, series.pairs, strict=True)
-        for order, strength, pair in each:
+        subject = reference.subject
+        for number, (order, strength, pair) in enumerate(each, start=1):
+            what = f"{series.name}, level {order:g}" if series.name else f"image {number}"
+            where = f"on {subject} in the test {series.test} ({what})"
             yield {
                 "test": series.test,
                 "distortion": series.name,
                 "order": order,
                 "strength": strength,
                 "psnr": reference.psnr(pair),
-                "distance": self._distance(pair, reference.subject),
+                "distance": self._distance(pair, subject, where),
             }
 
     @torch.no_grad()
-    def _distance(self, pair: Pair, subject: str) -> float:
-        """D of a pair; raises ConfigError if it is not finite."""
+    def _distance(self, pair: Pair, subject: str, where: str) -> float:
+        """D of a pair; raises ConfigError, saying where, if the metric fails or is not finite."""
         torch.manual_seed(derive_seed(self.seed, subject, "metric"))
-        distance = float(self.metric(pair))
-        if not math.isfinite(distance):
-            raise ConfigError(
-                f"{self.name}: the metric is {distance} for an image beside {subject}, and orders "
-                "nothing. It must return a finite number for any two images."
-            )
-        return distance
+        return float(value_of(f"metric={self.metric_name}", self.metric, pair, where))
 
     def _judged(self, subject: str, triplets: Sequence[Triplet]) -> TestCase:
         """One reference with every two images that people chose between."""
         rows: list[Row] = []
         for triplet in triplets:
-            a, b = (self._distance(self.files.pair(triplet, n), subject) for n in ("a", "b"))
+            a, b = (
+                self._distance(self.files.pair(triplet, n), subject, f"on {n}={triplet.files[n]}")
+                for n in ("a", "b")
+            )
             agreed = agreement(a, b, triplet.preferring_b)
             share = {SHARE: triplet.preferring_b}
             found = {"distance_a": a, "distance_b": b, "agreement": agreed}
@@ -201,7 +209,9 @@ class PerceptionJob:
         shown = {"reference": reference.image}
         for name in self.shown.distortions:
             images, _ = reference.distorted(name)
-            shown |= {name: images[-1]} if images else {}
+            if images:
+                level = self.shown.levels[len(images) - 1]
+                shown[f"{name}\n{level:g} dB"] = images[-1]
         place = plane_to_show(reference.image.numpy(), None)
         draw_perceived(
             path,
@@ -210,6 +220,15 @@ class PerceptionJob:
             pd.DataFrame([row for row in _rows(cases, DISTANCES) if row["test"] == PATH]),
             self.name,
         )
+
+
+def _is_blind(cases: Sequence[TestCase]) -> bool:
+    """Whether D is the same all along the true path of every image."""
+    paths: dict[str, list[float]] = {}
+    for row in _rows(cases, DISTANCES):
+        if row["test"] == PATH:
+            paths.setdefault(row["subject"], []).append(row["distance"])
+    return bool(paths) and all(are_same(min(path), max(path)) for path in paths.values())
 
 
 def _rows(cases: Sequence[TestCase], table: str) -> list[Row]:

@@ -52,10 +52,10 @@ def read_judgements(path: Path) -> list[Triplet]:
         DataError: If it cannot be read, an image is missing, or a share is not from 0 to 1.
     """
     if not path.is_file():
-        raise DataError(
-            f"task.judgements={path}: no such file. Write a CSV with the columns "
-            f"{', '.join(IMAGES)}, {SHARE} there."
-        )
+        columns = f"a CSV with the columns {', '.join(IMAGES)}, {SHARE}"
+        if path.is_dir():
+            raise DataError(f"task.judgements={path}: is a folder. Name {columns}.")
+        raise DataError(f"task.judgements={path}: no such file. Write {columns} there.")
     found = []
     for row in read_table(path, (*IMAGES, SHARE)):
         for name in IMAGES:

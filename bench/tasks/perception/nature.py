@@ -123,6 +123,10 @@ def read_persons(path: Path, dataset: PreparedDataset) -> dict[str, str]:
         DataError: If it cannot be read, gives a subject two persons, or no person two visits among
             the validation and test subjects.
     """
+    if path.is_dir():
+        raise DataError(
+            f"task.persons={path}: is a folder. Name a CSV with the columns subject_id, person_id."
+        )
     if not path.is_file():
         raise DataError(
             f"task.persons={path}: no such file. Write a CSV with the columns subject_id, "

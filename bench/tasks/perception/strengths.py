@@ -39,7 +39,8 @@ def strengths(
         reference: What errors are to; None for the image itself.
 
     Returns:
-        As many as the distortion reaches.
+        As many as the distortion reaches, from the first on; none if that is too weak to be told
+        from 0.
     """
     to = image if reference is None else reference
 
@@ -59,6 +60,8 @@ def strengths(
         if excess(low) >= 0 or excess(high) <= 0:
             break
         low = brentq(excess, low, high, xtol=1e-6, rtol=NEAR_ENOUGH)
+        if low == 0:  # too weak for the search
+            break
         found.append(low)
         high = min(1.7 * low, most)
     return found

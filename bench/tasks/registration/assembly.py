@@ -196,6 +196,7 @@ def try_out(parts: Parts, setup: Setup) -> None:
     """
     experiment, dataset = setup.experiment, setup.dataset
     split = "train" if "trainer" in experiment.uses else "test"
+    where = f"on the first {'training' if split == 'train' else 'test'} pair"
     pair = read_pairs(dataset, dataset.pairs(split)[:1], torch.device("cpu"))
     u = regularized = torch.zeros_like(pair.u)
     if isinstance(parts.model, nn.Module):
@@ -203,13 +204,13 @@ def try_out(parts: Parts, setup: Setup) -> None:
     objective = parts.objective
     if objective.regularizer is not None:
         name = experiment["regularizer"]["name"]
-        value_of(f"regularizer={name}", objective.regularizer, regularized)
+        value_of(f"regularizer={name}", objective.regularizer, regularized, where)
     if objective.similarity is None:
         return
     metric = experiment["metric"]["name"]
     with torch.enable_grad():
         u = u.detach().requires_grad_()
-        value = value_of(f"metric={metric}", objective.similarity, pair.at(u))
+        value = value_of(f"metric={metric}", objective.similarity, pair.at(u), where)
     if "regularizer" not in experiment.uses:
         return
     gradient = None
@@ -222,8 +223,8 @@ def try_out(parts: Parts, setup: Setup) -> None:
         )
     if not gradient.isfinite().all():
         raise ConfigError(
-            f"metric={metric} has a gradient with NaN or infinite values on the first training "
-            "pair, such as that of a root or logarithm at 0. Add a small number under it."
+            f"metric={metric} has a gradient with NaN or infinite values {where}, such as that of "
+            "a root or logarithm at 0. Add a small number under it."
         )
 
 
@@ -251,8 +252,14 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
     return u, regularized
 
 
-def value_of(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor:
+def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: str) -> Tensor:
     """What a metric or regularizer returns, a finite scalar.
+
+    Args:
+        what: Its name, for messages.
+        function: The metric or regularizer.
+        argument: What it looks at.
+        where: What that is, for messages, such as `on the first training pair`.
 
     Raises:
         ConfigError: If it is none, or fails.
@@ -266,14 +273,14 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any) -> Tensor
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{what} fails on the first training pair: {type(error).__name__}: {reason} "
-            f"({place_of(error)})"
+            f"{what} fails {where}: {type(error).__name__}: {reason} ({place_of(error)})"
         ) from error
     if not isinstance(value, Tensor) or value.ndim != 0:
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ConfigError(f"{what} returns {shape}; it must return a scalar tensor.")
+        kind = type(value).__name__
+        given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else kind
+        raise ConfigError(f"{what} returns {given} {where}; it must return a scalar tensor.")
     if not value.isfinite():
-        raise ConfigError(f"{what} is {value.item()} on the first training pair, before training.")
+        raise ConfigError(f"{what} is {value.item()} {where}; it must return a finite number.")
     return value
 
 

@@ -61,13 +61,16 @@ class Problem:
                 "Choose channels by dataset.moving and dataset.fixed on data that have several, "
                 "such as dataset=demo dataset.contrast=[t1,t2] dataset.moving=t1 dataset.fixed=t2."
             )
-        shortest = min(min(shape) for shape in dataset.shapes or [dataset.shape])
-        shortest = min(shortest, patch or shortest)
+        axis = dataset.shortest_axis
+        shortest = min(axis, patch or axis)
         if self.name == UPSAMPLE and shortest < 2 * self.coarsening:
+            what = "images" if shortest == axis else f"patches of task.patch={patch}"
+            remedy = "a smaller one"
+            if axis >= 2 * self.coarsening:
+                remedy += f", or task.patch={2 * self.coarsening} or larger"
             raise Unsupported(
-                f"task.coarsening={self.coarsening}: images or patches whose shortest axis has "
-                f"{shortest} voxels have fewer than two such voxels there. Choose a smaller one, "
-                "or a larger task.patch."
+                f"task.coarsening={self.coarsening}: the shortest axis of {what} has {shortest} "
+                f"voxels, fewer than two coarse ones. Choose {remedy}."
             )
 
     def input(self, source: Tensor, target: Tensor, seeds: Sequence[int]) -> Tensor:

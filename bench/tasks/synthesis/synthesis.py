@@ -8,6 +8,7 @@ import torch
 
 from bench.analysis.plots.registered import plane_to_show
 from bench.analysis.plots.synthesis import Planes, draw_synthesized
+from bench.config.synthesis import DISTANCE
 from bench.data.batches.augmentation import Augmentation
 from bench.data.setup import Setup
 from bench.errors import ConfigError, DataError
@@ -119,11 +120,15 @@ class SynthesisJob:
         self.setup = setup
         self.dataset = dataset
         self.problem = task.problem
+        self.factor = task.factor
         self.judges = judges
         self.learners = learners
         self.name = f"{experiment['metric']['name']} {task.problem.name} on {dataset.name}"
         self.seed = derive_seed(experiment.seed, dataset.name, "synthesis")
         self.facts: Mapping[str, Any] = {"problem": task.problem.name}
+        if judges.distance is not None:  # D counts in units of its metric
+            judge = experiment["task"]["judges"][DISTANCE]["name"]
+            self.facts = {**self.facts, "units": {"distance": judge}}
         self.device = single_device(experiment.settings)
         torch.manual_seed(derive_seed(experiment.seed, dataset.name, "synthesizer"))
         self.network = Synthesizer(
@@ -154,7 +159,7 @@ class SynthesisJob:
         name = f"metric={self.setup.experiment['metric']['name']}"
         metric = self.trainable.criterion.metric
         try:
-            value = value_of(name, metric, Pair(made, target))
+            value = value_of(name, metric, Pair(made, target), "on the first training patch")
         except DataError as error:  # a pair that has no labels was asked for them
             raise without_labels(name) from error
         if not value.requires_grad:
@@ -218,4 +223,5 @@ class SynthesisJob:
         place = (slice(None), *plane_to_show(arrays["truth"], None))
         planes = Planes(shown.subject, **{name: a[place] for name, a in arrays.items()})
         planes.save(path.with_name(SHOWN))
-        draw_synthesized(path, planes, f"{self.name}, {shown.subject}")
+        c = "" if self.factor is None else f", c = {self.factor:g}"
+        draw_synthesized(path, planes, f"{self.name}{c}, {shown.subject}")
