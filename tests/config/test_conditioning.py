@@ -109,9 +109,9 @@ def test_runs_of_all_weights_share_a_network_and_are_runs_of_their_own(tiny_data
         assert made(override).network()[1].path != first.network()[1].path
 
 
-def test_range_is_no_part_of_a_network_of_one_weight(tiny_datasets):
+def test_network_of_one_weight_has_no_range(tiny_datasets):
     plain = runs(tiny_datasets[2])
     assert plain.network() is None
-    ranged = runs(tiny_datasets[2], "model.lambda_range=[0.01,1]")
-    assert ranged.header["id"] == plain.header["id"]
+    with pytest.raises(ConfigError, match=r"range=\[0.01, 1\]: has an effect only with model.cond"):
+        runs(tiny_datasets[2], "model.lambda_range=[0.01,1]")
     assert runs(tiny_datasets[2], CONDITIONED).header["id"] != plain.header["id"]
