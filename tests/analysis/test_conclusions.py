@@ -240,16 +240,21 @@ def test_methods_whose_best_weight_is_an_end_of_those_tried_are_named(tmp_path):
     assert "λ of mse is" in said
 
 
-def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(results):
-    for weight, dice, smoothness in [(2.0, 0.3, 0.3), (1.0, 0.4, 0.5)]:
+def write_mind(results, *smoothness):
+    """The worst metric, under two λ of these smoothnesses."""
+    for weight, dice, sdlogj in zip((2.0, 1.0), (0.3, 0.4), smoothness, strict=True):
         write_run(
             results,
             config(metric="mind", weight=weight),
             dice + SPREAD,
             val_dice=dice,
-            sdlogj=np.full(PAIRS, smoothness),
+            sdlogj=np.full(PAIRS, sdlogj),
             variant="mind",
         )
+
+
+def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(results):
+    write_mind(results, 0.3, 0.5)
     (comparison,) = compare(read_records(results))
     means, tests = compare_fronts(comparison)
     assert set(means["label"]) == {"ncc", "mse"}
@@ -262,15 +267,7 @@ def test_fronts_that_meet_are_compared_though_another_does_not_reach_them(result
 
 
 def test_of_equally_many_methods_those_with_the_best_are_compared(results):
-    for weight, dice, smoothness in [(2.0, 0.3, 0.005), (1.0, 0.4, 0.025)]:
-        write_run(
-            results,
-            config(metric="mind", weight=weight),
-            dice + SPREAD,
-            val_dice=dice,
-            sdlogj=np.full(PAIRS, smoothness),
-            variant="mind",
-        )  # meets ncc, but not mse, which is the best
+    write_mind(results, 0.005, 0.025)  # meets ncc, but not mse, which is the best
     means, _ = compare_fronts(*compare(read_records(results)))
     assert set(means["label"]) == {"ncc", "mse"}
 

@@ -328,7 +328,8 @@ class _Tables:
 def _means(summary: Mapping[str, Any]) -> dict[str, float]:
     """Mean scores that a second run of the same would repeat, up to rounding."""
     scores = summary.get("scores", {})
-    return {name: one["mean"] for name, one in scores.items() if name in EXPORTED and one["mean"]}
+    means = {name: one["mean"] for name, one in scores.items() if name in EXPORTED}
+    return {name: mean for name, mean in means.items() if mean is not None}
 
 
 def _agree(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
