@@ -197,6 +197,16 @@ def test_variants_of_a_metric_are_told_apart_by_their_settings(tmp_path):
     assert labels == ["mse", "ncc steps 100", "ncc steps 200"]
 
 
+def test_one_network_and_a_network_per_weight_are_told_apart_in_words(tmp_path):
+    for variant, condition in (("v", None), ("w", "lambda")):
+        settings = config()
+        ends = [0.125, 8.0] if condition else None
+        settings["model"] |= {"conditioned": condition, "lambda_range": ends}
+        write_run(tmp_path, settings, [0.1], variant=variant)
+    labels = [entry.label for entry in compared(tmp_path)[0].entries]
+    assert labels == ["ncc a network per λ", "ncc one network for λ 0.125 to 8"]
+
+
 def test_variants_that_differ_in_much_are_told_apart_by_two_settings(tmp_path):
     write_run(tmp_path, config(), [0.1], variant="v")
     write_run(tmp_path, config(steps=200, lr=1.0, batch_size=8), [0.2], variant="w")

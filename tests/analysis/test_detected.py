@@ -67,6 +67,15 @@ def test_sentence_says_what_is_open(maps):
     )
 
 
+def test_sentence_counts_groups_of_pairs_that_share_subjects(maps):
+    both_ways = [(f"s{n}", f"s{n ^ 1}") for n in range(PAIRS)]
+    index = pd.MultiIndex.from_tuples(both_ways, names=["moving", "fixed"])
+    first = maps["good"].set_axis(index)
+    change = 0.001 * (1 + np.arange(PAIRS) / 100) * (-1.0) ** (np.arange(PAIRS) // 2)
+    (said,) = sentences_of({"first": first, "second": first + change})
+    assert said.endswith("from none of 1 other map on 12 test pairs in 6 groups.")
+
+
 def test_a_single_map_is_compared_with_nothing(maps):
     found = differences_from_best({"good": maps["good"], "still": maps["still"]})
     assert list(found) == COLUMNS

@@ -114,6 +114,27 @@ def test_plan_counts_one_training(results: Path, run: Command) -> None:
     assert networks(results) == []
 
 
+def test_plan_refuses_networks_that_cannot_take_a_weight(results: Path, run: Command) -> None:
+    network = [o for o in NETWORK if not o.startswith("model.channels")]  # of U-Nets
+    planned = run("-m", *network, "model=segresnet", "seed=0,1", "plan=true", at(results))
+    assert planned.code == 0, planned.err
+    assert "2 skipped" in planned.out
+    assert "model=segresnet cannot take λ" in planned.out
+    assert "networks to train" not in planned.out
+
+
+def test_reset_says_that_the_network_stays(
+    results: Path, run: Command, bench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DISTURBANCE", "SIGKILL:15")
+    run_process(*DISTURBED, at(results))
+    (folder,) = run_folders(results)
+    outcome = bench("runs", "--results", str(results), "reset", folder.name)
+    assert outcome.code == 0, outcome.err
+    assert "its network learns λ of 0.125 to 8 for other runs as well" in outcome.out
+    assert (only_network(results) / "last.pt").exists()
+
+
 def test_trained_network_is_not_planned_again(swept: Path, run: Command) -> None:
     planned = run("-m", *NETWORK, "regularizer.scale=1,8", "plan=true", at(swept))
     assert planned.code == 0, planned.err
@@ -177,6 +198,8 @@ def test_damaged_network_is_made_again(swept: Path, run: Command) -> None:
     best = only_network(swept) / "best.safetensors"
     whole = best.read_bytes()
     best.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    planned = run("-m", *NETWORK, "regularizer.scale=2", "plan=true", at(swept))
+    assert f"networks to train first, each once for all λ: {best.parent.name}" in planned.out
     outcome = run(*NETWORK, "regularizer.scale=2", at(swept))
     assert outcome.code == 0, outcome.err
     assert "the suite makes the network again" in outcome.out
@@ -198,6 +221,7 @@ def test_further_weights_of_a_sweep_stay_within_the_range(results: Path, run: Co
     assert outcome.code == 0, outcome.err
     tried = [float(folder.name.split("-")[2]) for folder in run_folders(results)]
     assert min(tried) == 0.014 or max(tried) == 0.021
+    assert "border of the weights tried; model.lambda_range limits them" in outcome.out
     assert all(0.014 <= weight <= 0.021 for weight in tried)
 
 

@@ -11,8 +11,7 @@ from bench.analysis.numbers.measure import Measure
 from bench.analysis.numbers.over_datasets import by_noise, conclude_over
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.standing import Difference, Standing, against, fewest_tests, too_few
-from bench.analysis.numbers.wording import signed
-from bench.errors import counted
+from bench.analysis.numbers.wording import pairs_in_groups, signed
 
 TOO_FEW = " With so few pairs no difference can be significant"
 
@@ -126,7 +125,7 @@ def _of_single(measure: Measure, rows: pd.DataFrame) -> str:
         ending = "No other method was run"
         if not gain.significant:
             verb, ending = "changes", f"The change is not significant. {ending}"
-    said = ", ".join([*facts, _pairs(pairs, units)])
+    said = ", ".join([*facts, pairs_in_groups(pairs, units)])
     return (
         f"{label} {verb} {measure.title} from {before} unregistered to {after} ({said}). {ending}"
     )
@@ -152,12 +151,7 @@ def _certainty(measure: Measure, mean: Mapping[str, float]) -> str:
     """Interval, if there is one, and number of test pairs of a mean."""
     known = mean["low"] == mean["low"]
     limits = [measure.limits(mean["low"], mean["high"])] if known else []
-    return ", ".join([*limits, _pairs(int(mean["n"]), int(mean["units"]))])
-
-
-def _pairs(pairs: int, units: int) -> str:
-    """Number of test pairs, and of what is independent, if that is another."""
-    return counted(pairs, "test pair") + (f" in {units} groups" if units < pairs else "")
+    return ", ".join([*limits, pairs_in_groups(int(mean["n"]), int(mean["units"]))])
 
 
 def _best(where: str, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap, cluster_pairs
 from bench.analysis.numbers.paired import ALPHA, pairwise
 from bench.analysis.numbers.statistics import holm
-from bench.analysis.numbers.wording import signed, signed_interval
+from bench.analysis.numbers.wording import pairs_in_groups, signed, signed_interval
 from bench.errors import counted
 
 LABELS = {  # of the maps that are compared, by the score that each of them has for a test pair
@@ -20,7 +20,7 @@ LABELS = {  # of the maps that are compared, by the score that each of them has 
     "auc_jacobian": "Jacobian of {}",
 }
 CHANCE = 0.5
-COLUMNS = ["best", "other", "n", "difference", "low", "high", "p", "p_holm", "tests"]
+COLUMNS = ["best", "other", "n", "units", "difference", "low", "high", "p", "p_holm", "tests"]
 
 
 def differences_from_best(scores: Mapping[str, pd.Series]) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def _sentence(comparison: str, rows: Sequence[Mapping[Any, Any]]) -> str:
     apart = sum(row["p_holm"] < ALPHA for row in rows)
     alike = ", ".join(_told(row) for row in rows if not row["p_holm"] < ALPHA)
     first = f"{comparison}: {rows[0]['best']} has the largest AUC"
-    others, pairs = counted(len(rows), "other map"), counted(rows[0]["n"], "test pair")
+    others, pairs = counted(len(rows), "other map"), pairs_in_groups(rows[0]["n"], rows[0]["units"])
     if not apart:
         return f"{first}, but differs significantly from none of {others} on {pairs}."
     if not alike:

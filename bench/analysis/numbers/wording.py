@@ -1,5 +1,7 @@
 """Numbers as text, the same in sentences and in tables."""
 
+from bench.errors import counted
+
 MINUS = "−"
 
 
@@ -16,3 +18,8 @@ def interval(low: float, high: float, digits: int = 3) -> str:
 def signed_interval(low: float, high: float, digits: int = 3) -> str:
     """The limits of a difference."""
     return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def pairs_in_groups(pairs: int, units: int) -> str:
+    """Number of test pairs, and of the groups that share subjects, if that is another."""
+    return counted(pairs, "test pair") + (f" in {units} groups" if units < pairs else "")

@@ -18,6 +18,7 @@ from bench.analysis.numbers.detected import change_sentences, unjudged_sentences
 from bench.analysis.numbers.findings import Findings, Request, find, stack
 from bench.analysis.numbers.perception import perception_sentences
 from bench.analysis.numbers.synthesis import synthesis_sentences
+from bench.analysis.numbers.wording import pairs_in_groups
 from bench.analysis.plots.change_curves import SECTION as CHANGES
 from bench.analysis.plots.change_curves import draw_change_curves
 from bench.analysis.plots.drawings import Drawing, file_name
@@ -230,7 +231,8 @@ def _friedman(found: Findings) -> Sequence[str]:
     leads = {one.name: one.lead for one in found.comparisons}
     return [
         f"{row['comparison']}: Friedman's test over {row['labels']} methods on the "
-        f"{SCORES[row['score']].title} of {row['n']} test pairs ({row['left_out']} left out): "
+        f"{SCORES[row['score']].title} of {pairs_in_groups(row['n'], row['units'])} "
+        f"({row['left_out']} left out): "
         f"χ² = {row['statistic']:.2f}, p = {row['p']:.2g}."
         for row in found.friedman.to_dict("records")
         if row["p"] == row["p"] and row["score"] == leads[row["comparison"]]
