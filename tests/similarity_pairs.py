@@ -1,14 +1,33 @@
-"""Small pairs for the tests of metrics, and how their gradients and memory are looked at."""
+"""Metrics and small pairs for their tests, and how gradients and memory are looked at."""
 
 import torch
+from conf_options import setup_of, tiny_experiment
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from bench.models.method import reason_against
 from bench.pair import Pair
+from bench.similarity.building import build_metric as build_metric_of
+from bench.similarity.building import extractors_of
 
 SHAPES = {2: (17, 22), 3: (10, 13, 15)}
+
+
+def build_metric(name, ndim, dataset, weights):
+    """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
+    experiment = tiny_experiment(ndim, f"metric={name}")
+    if "state_dict" in experiment["metric"].get("extractor", {}):
+        experiment = tiny_experiment(
+            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
+        )
+    similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
+    reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
+    if reason is None:
+        for extractor in extractors_of(similarity):
+            extractor.load(experiment.results)
+    return similarity, reason
 
 
 def images(shape, batch=2, channels=1, seed=0, dtype=torch.float32):

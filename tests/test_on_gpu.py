@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conf_options import names, setup_of, tiny_experiment
-from similarity_pairs import SHAPES, Counted, displacement, images
-from test_similarity import build_metric
+from similarity_pairs import SHAPES, Counted, build_metric, displacement, images
 
 from bench.config.settings import TrainerSettings
 from bench.data.batches.augmentation import Augmentation

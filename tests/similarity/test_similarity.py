@@ -3,13 +3,19 @@
 import pytest
 import torch
 from conf_options import names, setup_of, tiny_experiment
-from similarity_pairs import SHAPES, Counted, displacement, images, same_landmarks, unmoved
+from similarity_pairs import (
+    SHAPES,
+    Counted,
+    build_metric,
+    displacement,
+    images,
+    same_landmarks,
+    unmoved,
+)
 
 from bench.errors import Unsupported
 from bench.models.method import reason_against
 from bench.similarity import NCC, LabelMSE, Pair
-from bench.similarity.building import build_metric as build_metric_of
-from bench.similarity.building import extractors_of
 from bench.tasks.registration.assembly import build_parts
 
 SYMMETRIC = (
@@ -18,21 +24,6 @@ SYMMETRIC = (
 )  # fmt: skip
 TRAINED = ("deepsim_ae", "deepsim_csr", "deepsim_seg", "sum")  # with a network to be trained
 BLURRED = ("nmi",)  # metrics whose least value is above 0
-
-
-def build_metric(name, ndim, dataset, weights):
-    """The metric on the demo, its extractor untrained, and why it is not supported, if so."""
-    experiment = tiny_experiment(ndim, f"metric={name}")
-    if "state_dict" in experiment["metric"].get("extractor", {}):
-        experiment = tiny_experiment(
-            ndim, f"metric={name}", f"metric.extractor.state_dict={weights}"
-        )
-    similarity, _ = build_metric_of(setup_of(experiment, dataset), torch.float32)
-    reason = reason_against(similarity, ndim, dataset.channels, dataset.has_labels)
-    if reason is None:
-        for extractor in extractors_of(similarity):
-            extractor.load(experiment.results)
-    return similarity, reason
 
 
 SIZES = [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2)]  # axes and channels
