@@ -76,7 +76,7 @@ for part in $parts; do
       for metric in $races; do
         BENCH_DATA=$data $python benchmarks/run.py --suite convergence \
           --device "$device" --filter "$metric hippocampus" --seconds "$seconds" --repeats 1 \
-          --way "trainer=short ${RACE_OVERRIDES:-}" --way published \
+          --way "trainer=short${RACE_OVERRIDES:+ $RACE_OVERRIDES}" --way published \
           --results "$out/extractors" --json "$out/convergence_$metric.json" \
           | tee "$out/convergence_$metric.txt"
       done ;;
