@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.config.composition import register_resolvers
 from bench.data.batches.augmentation import Augmentation
-from bench.errors import ConfigError, Unsupported
+from bench.errors import BenchError, ConfigError, Unsupported
 from bench.runs.execution import make_task
 from bench.scores.synthesis import psnr
 from bench.similarity import MSE, SSIM
@@ -317,3 +317,25 @@ def test_coarser_voxels_must_fit_into_the_image(tiny_datasets):
         job_on(tiny_datasets[2], "task.problem=upsample", "task.coarsening=9")
     with pytest.raises(Unsupported, match=r"patch=7 has 7 voxels, .* or task.patch=8 or larger"):
         job_on(tiny_datasets[2], "task.problem=upsample", "task.patch=7")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "extractor.state_dict=/nope.pth",
+            "task.judges.distance.extractor.state_dict=/nope.pth: no",
+        ),
+        ("extractor.state_dict=/nope.pth", "or task.judges.distance.extractor.state_dict=null to"),
+        ("extractor.state_dict=null", "pass task.judges.distance.extractor.state_dict=FILE."),
+    ],
+)
+def test_what_fails_in_a_judge_is_said_of_the_judge(file, said, tiny_datasets, monkeypatch):
+    monkeypatch.setattr("bench.extractors.vgg.URL", "file:///nowhere/vgg16.pth")
+    with pytest.raises(BenchError) as caught:
+        job_on(
+            tiny_datasets[2],
+            "metric@task.judges.distance=vgg",
+            f"task.judges.distance.extractor.state_dict={file}",
+        )
+    assert said in str(caught.value)

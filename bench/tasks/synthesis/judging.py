@@ -1,5 +1,6 @@
 """Networks and scores by which images are judged that were made."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from bench.data.batches.loading import read_images, read_segmentations
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.data.sources.roles import FIXED, MOVING
-from bench.errors import ConfigError, Unsupported
+from bench.errors import BenchError, ConfigError, Unsupported
 from bench.extractors.segmenter import Segmenter
 from bench.models.method import reason_against
 from bench.pair import Pair
@@ -109,6 +110,7 @@ def make_judges(setup: Setup) -> tuple[Judges, list[Learner]]:
     Raises:
         ConfigError: If one cannot be built, or is none.
         Unsupported: If one cannot judge images of the data set.
+        BenchError: If the weights of one cannot be downloaded.
     """
     metrics, learners = {}, []
     for name, judging in setup.judges().items():
@@ -116,8 +118,8 @@ def make_judges(setup: Setup) -> tuple[Judges, list[Learner]]:
             raise ConfigError(f"Unknown task.{JUDGES}.{name}. Known: {', '.join(KNOWN)}.")
         try:
             metrics[name], found = make_metric(judging)
-        except (ConfigError, Unsupported) as error:
-            raise type(error)(str(error).replace("metric", f"task.judges.{name}", 1)) from error
+        except BenchError as error:
+            raise type(error)(_of_judge(str(error), name)) from error
         learners += found
     distance = metrics.get(DISTANCE)
     if distance is not None:
@@ -135,6 +137,12 @@ def make_judges(setup: Setup) -> tuple[Judges, list[Learner]]:
             )
     require_images(learners)
     return Judges(distance, segmenter, len(setup.dataset.class_names)), learners
+
+
+def _of_judge(text: str, name: str) -> str:
+    """What is said of `metric`, said of a judge."""
+    text = re.sub(r"\bmetric=", f"metric@task.judges.{name}=", text)
+    return re.sub(r"\bmetric\.", f"task.judges.{name}.", text)
 
 
 def is_the_loss(experiment: Experiment) -> bool:
