@@ -320,14 +320,11 @@ def test_coarser_voxels_must_fit_into_the_image(tiny_datasets):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("file", "said"),
     [
-        (
-            "extractor.state_dict=/nope.pth",
-            "task.judges.distance.extractor.state_dict=/nope.pth: no",
-        ),
-        ("extractor.state_dict=/nope.pth", "or task.judges.distance.extractor.state_dict=null to"),
-        ("extractor.state_dict=null", "pass task.judges.distance.extractor.state_dict=FILE."),
+        ("/nope.pth", "task.judges.distance.extractor.state_dict=/nope.pth: no such file."),
+        ("/nope.pth", "or task.judges.distance.extractor.state_dict=null to download it."),
+        ("null", "pass task.judges.distance.extractor.state_dict=FILE."),
     ],
 )
 def test_what_fails_in_a_judge_is_said_of_the_judge(file, said, tiny_datasets, monkeypatch):
