@@ -17,7 +17,8 @@ from bench.analysis.reading.exported import read_exported
 from bench.analysis.reading.exported_cases import read_pooled
 from bench.analysis.reading.exported_tables import seal_tables
 from bench.analysis.reading.records import read_records
-from bench.analysis.report.export import EXPORTED, LEFT_OUT, export
+from bench.analysis.report.collected import EXPORTED, LEFT_OUT
+from bench.analysis.report.export import export
 from bench.analysis.report.overview import extractors_table
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.writing import write_report

@@ -173,6 +173,19 @@ def test_pairs_in_both_directions_are_drawn_together():
     assert found.codes.tolist() == [*range(6), *range(6)]
 
 
+def test_few_pairs_in_both_directions_are_drawn_together():
+    there = [(f"a{i}", f"b{i}") for i in range(5)]
+    found = codes(*there, *((b, a) for a, b in there))
+    assert (found.count, found.unit) == (5, "pairs of subjects in either direction")
+    assert found.codes.tolist() == [*range(5), *range(5)]
+
+
+def test_slices_in_both_directions_are_drawn_together():
+    there = [(i, i + 1) for i in range(9)]
+    found = codes(*there, *((b, a) for a, b in there))
+    assert (found.count, found.unit) == (9, "pairs of subjects in either direction")
+
+
 def test_slices_of_one_stack_are_drawn_by_the_moving_one():
     found = codes(*((i, i + 1) for i in range(9)))
     assert (found.count, found.unit) == (9, "moving subjects")

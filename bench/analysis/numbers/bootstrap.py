@@ -33,7 +33,8 @@ def cluster_pairs(moving: Sequence[Hashable], fixed: Sequence[Hashable]) -> Clus
 
     Pairs are joined if they share a subject, directly or through others; a subject that all pairs
     share, such as an atlas, joins none. If fewer than 6 clusters are left, as of the slices of one
-    stack, the moving subjects are drawn instead.
+    stack, the moving subjects are drawn instead; or pairs in both their directions, if those are
+    fewer.
 
     Args:
         moving: The moving subject of each pair.
@@ -58,7 +59,10 @@ def cluster_pairs(moving: Sequence[Hashable], fixed: Sequence[Hashable]) -> Clus
         return Clusters(codes, "test pairs")
     if len(set(codes)) >= FEWEST_CLUSTERS:
         return Clusters(codes, "groups of test pairs that share subjects")
-    return Clusters(_codes(list(moving)), "moving subjects")
+    by_moving = Clusters(_codes(list(moving)), "moving subjects")
+    both_ways = [frozenset(pair) for pair in zip(moving, fixed, strict=True)]
+    by_both = Clusters(_codes(both_ways), "pairs of subjects in either direction")
+    return by_both if by_both.count < by_moving.count else by_moving
 
 
 def _codes(values: Sequence[Hashable]) -> np.ndarray:

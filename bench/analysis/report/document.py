@@ -13,7 +13,7 @@ from bench.analysis.numbers.over_datasets import by_noise, count_wins
 from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.style import looks, styled
-from bench.analysis.report.export import EXPORTED
+from bench.analysis.report.collected import EXPORTED
 from bench.analysis.report.main_table import results_table
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
