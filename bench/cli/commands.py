@@ -127,7 +127,7 @@ def report(
     """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
     from bench.analysis.report.writing import write_report
-    from bench.cli.terminal import print_missing
+    from bench.cli.listing import print_missing
 
     if (project or entity) and not wandb:
         raise ConfigError("--project and --entity choose where --wandb logs. Pass --wandb, too.")

@@ -68,7 +68,7 @@ def perception(
 ) -> None:
     """Write what metrics see, and whether that agrees with registration, as a page of Markdown."""
     from bench.analysis.report.perceived import write_perceived
-    from bench.cli.terminal import print_missing
+    from bench.cli.listing import print_missing
 
     found = write_perceived(results, registrations, runs, out, images or out.parent / "images")
     print_missing(found.missing.to_dict("records"))

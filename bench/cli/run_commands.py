@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.terminal import print_run, print_runs, print_summary
+from bench.cli.listing import print_run, print_runs
+from bench.cli.terminal import print_summary
 from bench.config.commands import BENCH, RUN
 from bench.config.conditioning import weight_range
 from bench.errors import BenchError

@@ -1,27 +1,24 @@
-"""Tables on the terminal."""
+"""What a run found, on the terminal."""
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import HEAVY_HEAD
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 
-from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
 from bench.config.commands import BENCH, RUN, with_results
 from bench.config.identity import DEFAULT_MODEL
 from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
-from bench.scores.registry import OF_TASKS, SCORES, names_of, score_of
+from bench.scores.registry import SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE, PAIRS, REGISTRATION, SUMMARY, WARNINGS
+from bench.store.folder import FIGURE, PAIRS, SUMMARY, WARNINGS
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen
@@ -143,102 +140,6 @@ def _title(summary: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def print_runs(
-    rows: list[dict[str, Any]],
-    scores: Sequence[str],
-    summaries: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
-    """Prints a table for each task, one line per run: status, what was run, mean scores.
-
-    A table has the scores of short tables that one of its runs has; scores that the suite does not
-    know, such as those of a user's task, count as such. A heading has a unit if all runs agree.
-
-    Args:
-        rows: Of `bench.store.folder.describe`.
-        scores: Names, in their order.
-        summaries: Of finished runs, by id.
-    """
-    console = Console(highlight=False)
-    tasks = dict.fromkeys(row.get("task", REGISTRATION) for row in rows)
-    for task in tasks:
-        of_task = [row for row in rows if row.get("task", REGISTRATION) == task]
-        if len(tasks) > 1:
-            console.print(for_rich(f"task={task}"), soft_wrap=True)
-        shown = [name for name in scores if _is_listed(name, of_task)]
-        _print_runs(of_task, shown, console, summaries or {})
-    for row in rows:
-        if "error" in row:
-            line = f"{row['id']} {row['status']}: {row['error']}"
-            console.print(for_rich(line), soft_wrap=True)
-
-
-def _is_listed(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the list of some runs has a score."""
-    values = [row[name] for row in rows if row.get(name) is not None]
-    known = {**SCORES, **OF_TASKS}.get(name)
-    if known is None:
-        return bool(values)
-    return any(values) if known.hides_zero else bool(values) and known.in_short
-
-
-def _print_runs(
-    rows: list[dict[str, Any]],
-    scores: Sequence[str],
-    console: Console,
-    summaries: Mapping[str, Mapping[str, Any]],
-) -> None:
-    differing = ["settings"] if any("settings" in row for row in rows) else []
-    names = ["status", "dataset", "metric", "model", *differing, "weight", "seed", *scores]
-    names += ["written", "id"]
-    cells = [[_plain(row.get(name), name) for name in names] for row in rows]
-    finished = [summaries[row["id"]] for row in rows if row.get("id") in summaries]
-    headings = {name: score_of(name).directed(_unit(name, finished)) for name in scores}
-    headings["weight"] = " or ".join(sorted({weight_symbol(one) for one in finished})) or "λ"
-    for line in _lines([[headings.get(name, name) for name in names], *cells], console):
-        print(line)
-
-
-def _unit(score: str, summaries: Sequence[Mapping[str, Any]]) -> str | None:
-    """The unit of a score in some runs: empty if they differ, None for the usual one."""
-    usual = score_of(score).unit
-    known = {one.get("units", {}).get(score, usual) for one in summaries if score in one["scores"]}
-    return None if not known else known.pop() if len(known) == 1 else ""
-
-
-def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:
-    """The lines of a table whose first row is its head; rich would take ms a row."""
-    box = HEAVY_HEAD.substitute(console.options)
-    rows = [[" ".join(for_terminal(cell).split()) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    padded = [width + 2 for width in widths]
-    bars = [(box.head_left, box.head_vertical, box.head_right)]
-    bars += [(box.mid_left, box.mid_vertical, box.mid_right)] * (len(rows) - 1)
-    yield box.get_top(padded)
-    for row, (left, middle, right) in zip(rows, bars, strict=True):
-        cells = (f" {set_cell_size(cell, n)} " for cell, n in zip(row, widths, strict=True))
-        yield left + middle.join(cells) + right
-        if row is rows[0]:
-            yield box.get_row(padded, "head")
-    yield box.get_bottom(padded)
-
-
-def print_missing(rows: Iterable[Mapping[Any, Any]]) -> None:
-    """Prints what results lack, a line each.
-
-    Args:
-        rows: Of `bench.analysis.numbers.missing.find_missing`.
-    """
-    from bench.analysis.numbers.missing import NOTE
-
-    for row in rows:
-        if row["what"] == NOTE:
-            about = " ".join(filter(None, (row["dataset"], row["metric"])))
-            print(for_terminal(f"note: {about}: {row['reason']}"))
-            continue
-        values = (f"{v:g}" if isinstance(v, float) else str(v) for v in row.values())
-        print("missing:", *map(for_terminal, filter(None, values)))
-
-
 def print_robustness(tested: Mapping[str, Any]) -> None:
     """Prints mean scores of each run at each level of a corruption.
 
@@ -265,18 +166,6 @@ def _robust(row: Mapping[Any, float], shown: Sequence[str]) -> str:
     return f"{first} ({', '.join(others)})" if others else first
 
 
-def print_run(row: Mapping[str, Any], path: Path) -> None:
-    """Prints identity, status and files of one run."""
-    console = Console(highlight=False)
-    for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
-        console.print(for_rich(f"{name}: {row.get(name, '–')}"), soft_wrap=True)
-    console.print(f"last written: {ago(row['written'])}")
-    if "error" in row:
-        console.print(for_rich(f"error: {row['error']}"), soft_wrap=True)
-    files = ", ".join(sorted(file.name for file in path.iterdir()))
-    console.print(for_rich(f"{path}: {files}"), soft_wrap=True)
-
-
 def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
     if value is None:
         return ""
@@ -286,16 +175,6 @@ def _cell(value: Mapping[str, float | None] | None, digits: int) -> str:
         return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
     spread = "" if value["std"] is None else f" ± {value['std']:.{digits}f}"
     return f"{value['mean']:.{digits}f}{spread}"
-
-
-def _plain(value: Any, name: str) -> str:
-    if value is None:
-        return "" if name == "settings" else "–"
-    if name == "written":
-        return ago(value)
-    if name in SCORES or name in OF_TASKS:
-        return f"{value:.{score_of(name).digits}f}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def print_check(report: Any) -> None:

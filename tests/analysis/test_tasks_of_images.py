@@ -19,7 +19,7 @@ from bench.analysis.reading.records import Records
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.pages import figure
 from bench.analysis.report.synthesis import synthesis_tables
-from bench.cli.terminal import print_missing
+from bench.cli.listing import print_missing
 from bench.scores.of_images import DISTORTIONS
 from bench.store.folder import CONFIG, Folder
 

@@ -5,7 +5,8 @@ from synthetic_store import config, write_run
 from typer.testing import CliRunner
 
 from bench.cli import run_commands
-from bench.cli.terminal import print_runs, print_summary
+from bench.cli.listing import print_runs
+from bench.cli.terminal import print_summary
 from bench.scores.registry import SCORES
 
 

@@ -15,9 +15,10 @@ from bench.analysis.plots.style import styled
 from bench.analysis.reading.rows import read_rows
 from bench.analysis.report.markup import Cell, Table, html, markdown
 from bench.analysis.report.writing import write_report
+from bench.cli.listing import print_runs
 from bench.cli.messages import explain
 from bench.cli.run_commands import app
-from bench.cli.terminal import print_check, print_runs
+from bench.cli.terminal import print_check
 from bench.data.check_report import CheckReport, LabelReport, SplitReport
 from bench.errors import DataError
 from bench.store.escaping import for_csv, for_markdown, for_rich, for_terminal, from_csv
