@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from bench.store.folder import NETWORK, NETWORKS, PAIRS, RUNS, Status, list_fold
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant
+COLUMNS = (  # overrides that have a column in tables
+    *("dataset=", "dataset.name=", "metric=", "metric.name="),
+    *("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=", "seed="),
+)
 
 
 def print_plan(cells: Sequence[Cell]) -> None:
@@ -45,7 +49,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         "note",
     ):
         table.add_column(heading, overflow="fold")
-    shared = _told(cells)
+    told_of = _told(cells)
     seconds = [estimate(cell, known) for cell in cells]
     for cell, left in zip(cells, seconds, strict=True):
         names = cell.names
@@ -56,12 +60,14 @@ def print_plan(cells: Sequence[Cell]) -> None:
             cell.experiment["model"]["name"],
             "–" if names["weight"] is None else f"{names['weight']:g}",
             str(names["seed"]),
-            for_rich(_further(cell, shared)),
+            for_rich(_further(cell, told_of)),
             "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),
             for_rich(cell.reason.partition(". ")[0]),
         )
     console = _wide_console(table)
     console.print(table)
+    for line in _of_metrics(cells, told_of):
+        console.print(for_rich(line), soft_wrap=True)
     for line in dict.fromkeys(cell.reason for cell in cells if "prepare" in cell.reason):
         console.print(for_rich(line), soft_wrap=True)
     counts = Counter(cell.status for cell in cells)
@@ -82,7 +88,10 @@ def print_plan(cells: Sequence[Cell]) -> None:
         without = counted(len(waiting) - len(told), "run")
         line += f", without {without} on data that no finished run covers"
     if waiting and not told:
-        line = "time: unknown, as no run on these data has finished"
+        line = (
+            "time: unknown, as no run on these data has finished. Run one of each metric; the plan "
+            "then knows the time of the others."
+        )
     console.print(line, soft_wrap=True)
     memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
     if told_memory := [size for size in memory if size is not None]:
@@ -238,13 +247,13 @@ def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
     """Metric of each variant, with what else tells it from the others of the sweep."""
-    shared = _told(cells)
+    told = _told(cells)
     found = {}
     for cell in cells:
         summary = cell.folder.summary() if cell.folder else None
         if summary:
             key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))
-            found[key] = " ".join(filter(None, [method_of(summary), _further(cell, shared)]))
+            found[key] = " ".join(filter(None, [method_of(summary), _further(cell, told)]))
     return found
 
 
@@ -252,22 +261,38 @@ def _shared(cells: Sequence[Cell]) -> set[str]:
     return set.intersection(*(set(cell.overrides) for cell in cells))
 
 
-def _told(cells: Sequence[Cell]) -> set[str]:
-    """Overrides that all share, and the classes of metrics if each name stands for one class."""
-    classes: dict[str, set[str]] = {}
+def _told(cells: Sequence[Cell]) -> dict[str, set[str]]:
+    """By metric, the overrides that all its runs have: the metric's name tells them."""
+    found: dict[str, set[str]] = {}
     for cell in cells:
-        of_metric = {o for o in cell.overrides if o.startswith("metric._target_=")}
-        classes.setdefault(cell.names["metric"], set()).update(of_metric or {""})
+        overrides = set(cell.overrides)
+        found[cell.names["metric"]] = found.get(cell.names["metric"], overrides) & overrides
+    return found
+
+
+def _of_metrics(cells: Sequence[Cell], told: Mapping[str, set[str]]) -> Iterator[str]:
+    """A line for overrides that all runs of some metrics have, but not those of all metrics."""
     shared = _shared(cells)
-    return shared.union(*classes.values()) if all(len(c) == 1 for c in classes.values()) else shared
+    metrics: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        metric = cell.names["metric"]
+        own = " ".join(
+            o for o in cell.overrides if o in told[metric] - shared and _has_no_column(o)
+        )
+        if own:
+            metrics.setdefault(own, {})[metric] = None
+    for own, names in metrics.items():
+        yield f"all runs of {', '.join(names)}: {own}"
 
 
-def _further(cell: Cell, shared: set[str]) -> str:
+def _further(cell: Cell, told: Mapping[str, set[str]]) -> str:
     """Overrides that are neither told already nor shown in a column."""
-    tuned = ("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=")
-    names = ("dataset=", "dataset.name=", "metric=", "metric.name=")
-    columns = (*names, *tuned, "seed=")
-    return " ".join(o for o in cell.overrides if o not in shared and not o.startswith(columns))
+    known = told[cell.names["metric"]]
+    return " ".join(o for o in cell.overrides if o not in known and _has_no_column(o))
+
+
+def _has_no_column(override: str) -> bool:
+    return not override.startswith(COLUMNS)
 
 
 def _size(path: Any) -> int:

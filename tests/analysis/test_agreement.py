@@ -20,7 +20,7 @@ GEOMETRY = [0.5, 0.9, 0.7, 0.8, 0.6, 0.95]
 PAIRS = 12
 
 
-def comparisons(results, gains, noise=None):
+def comparisons(results, gains, noise=None, steps=None):
     """Registrations whose Dice at one smoothness is 0.6 and a gain, under two λ."""
     random = np.random.default_rng(0)
     for metric, gain in zip(METRICS, gains, strict=True):
@@ -28,11 +28,15 @@ def comparisons(results, gains, noise=None):
             settings = config(metric=metric, weight=weight)
             settings["dataset"]["added_noise"] = noise
             dice = 0.6 + gain + random.normal(0, 0.002, PAIRS)
-            write_run(results, settings, dice, sdlogj=np.full(PAIRS, rough), variant=metric)
+            more = {}
+            if steps is not None and metric == "deepsim_csr":
+                more["extractors"] = [{"name": "e", "task": "contrastive", "steps": steps}]
+            rough = np.full(PAIRS, rough)
+            write_run(results, settings, dice, sdlogj=rough, variant=metric, **more)
     return compare(read_records(results))
 
 
-def seen(values=GEOMETRY, dataset="demo", further=()):
+def seen(values=GEOMETRY, dataset="demo", further=(), steps=None):
     random = np.random.default_rng(1)
     variants = [
         Variant(
@@ -40,7 +44,7 @@ def seen(values=GEOMETRY, dataset="demo", further=()):
             metric,
             1,
             pd.DataFrame({"geometry": value + random.normal(0, 0.002, 8)}, index=range(8)),
-            False,
+            steps if metric == "deepsim_csr" else None,
         )
         for metric, value in zip(METRICS, values, strict=True)
     ]
@@ -94,13 +98,26 @@ def test_several_data_sets_are_taken_together(tmp_path) -> None:
     assert said[2].endswith(" Metrics with a better geometry score register better.")
 
 
+def test_other_extractors_than_those_that_registered_are_named(tmp_path) -> None:
+    compared = comparisons(tmp_path, np.array(GEOMETRY) / 10, steps=2000)
+    (same,) = agreements(compared, [seen(steps=2000)])
+    (said,) = agreement_sentences([same])
+    assert said.endswith(" register better.")
+    (other,) = agreements(compared, [seen(steps=150)])
+    (said,) = agreement_sentences([other])
+    assert said.endswith(
+        " Extractors trained less or more than those that registered: deepsim_csr (150 steps and "
+        "2000)."
+    )
+
+
 def test_what_cannot_be_compared_is_left_out(tmp_path) -> None:
     compared = comparisons(tmp_path, np.array(GEOMETRY) / 10)
     assert agreements(compared, [seen(dataset="other")]) == []
-    random = Variant("csr (steps 0)", "deepsim_csr", 1, seen().variants[0].images, True)
+    random = Variant("csr (steps 0)", "deepsim_csr", 1, seen().variants[0].images, 0)
     (found,) = agreements(compared, [seen(further=[random])])
     assert len(found.rows) == 6  # random features are no further metric
-    twice = [Variant(f"{m} again", m, 1, seen().variants[0].images, False) for m in METRICS[:2]]
+    twice = [Variant(f"{m} again", m, 1, seen().variants[0].images, None) for m in METRICS[:2]]
     (found,) = agreements(compared, [seen(further=twice)])
     assert set(found.rows["metric"]) == set(METRICS[2:])
     assert agreements(comparisons(tmp_path / "noisy", GEOMETRY, noise=0.1), [seen()]) == []

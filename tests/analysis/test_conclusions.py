@@ -8,6 +8,7 @@ from synthetic_store import config, write_run
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.findings import Request, find
 from bench.analysis.numbers.fronts import COMMON, Front, compare_fronts
+from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.over_datasets import OVER_ALL, count_wins
 from bench.analysis.reading.records import read_records
 from bench.analysis.report.tables import wins_table
@@ -23,7 +24,7 @@ PATHS = {  # by metric: λ, mean Dice, SD log J; the best validation Dice is at 
 }
 
 
-def write_path(results, metric, noise=None, lost=0.0, rougher=0.0):
+def write_path(results, metric, noise=None, lost=0.0, rougher=0.0, pairs=PAIRS, **more):
     for weight, dice, smoothness in PATHS[metric]:
         settings = config(metric=metric, weight=weight)
         if noise is not None:
@@ -31,23 +32,27 @@ def write_path(results, metric, noise=None, lost=0.0, rougher=0.0):
         write_run(
             results,
             settings,
-            dice + SCALES[metric] * SPREAD - lost * (1 + SPREAD),
+            (dice + SCALES[metric] * SPREAD - lost * (1 + SPREAD))[:pairs],
             val_dice=dice,
-            sdlogj=np.full(PAIRS, smoothness + rougher),
+            sdlogj=np.full(pairs, smoothness + rougher),
             variant=f"{metric}-{noise}",
             data=("f" if noise is None else "e") * 64,
+            **more,
         )
 
 
-def write_syn(results, dice, smoothness):
+def write_syn(results, dice, smoothness, noise=None):
     settings = config(metric="syn")
     settings["model"] = {"name": "syn", "uses": []}
+    if noise is not None:
+        settings["dataset"]["added_noise"] = noise
     write_run(
         results,
         settings,
         dice + SCALES["syn"] * SPREAD,
         sdlogj=np.full(PAIRS, smoothness),
-        variant="syn",
+        variant=f"syn-{noise}",
+        data=("f" if noise is None else "e") * 64,
     )
 
 
@@ -113,6 +118,57 @@ def test_noise_costs_what_was_planted(results):
     (said,) = (text for text in texts(results) if text.startswith("Noise of 0.2"))
     assert "ncc −0.100 (−0.103 to −0.097; SD log J +0.010), mse −0.300" in said
     assert said.endswith("Significantly larger losses than ncc: mse.")
+
+
+def test_losses_of_metrics_are_compared_apart_from_methods_without_one(results):
+    write_path(results, "ncc", noise=0.2, lost=0.1)
+    write_path(results, "mse", noise=0.2, lost=0.3)
+    write_syn(results, 0.65, 0.03)
+    write_syn(results, 0.65, 0.03, noise=0.2)
+    (said,) = (text for text in texts(results) if text.startswith("Noise of 0.2"))
+    assert said.startswith("Noise of 0.2 changes Dice: syn −0.000")
+    assert said.endswith("Significantly larger losses than ncc: mse.")
+    _, tests = noise_losses(compare(read_records(results)))
+    assert tests.set_index(["first", "second"])["tests"].to_dict() == {
+        ("mse", "ncc"): 1,
+        ("mse", "syn"): 2,
+        ("ncc", "syn"): 2,
+    }
+
+
+def test_losses_on_few_pairs_cannot_differ(tmp_path):
+    for metric, lost in (("ncc", 0.1), ("mse", 0.3)):
+        write_path(tmp_path, metric, pairs=5)
+        write_path(tmp_path, metric, noise=0.2, lost=lost, pairs=5)
+    (said,) = (text for text in texts(tmp_path) if text.startswith("Noise of 0.2"))
+    assert said.endswith("). With so few pairs no difference can be significant.")
+
+
+def test_tests_of_neighbouring_sections_are_said_to_be_dependent(tmp_path):
+    sections = {
+        "moving": [f"{i:03d}" for i in range(PAIRS)],
+        "fixed": [f"{i + 1:03d}" for i in range(PAIRS)],
+    }
+    for metric in PATHS:
+        write_path(tmp_path, metric, **sections)
+    *_, last = texts(tmp_path)
+    assert last.startswith("The test pairs share images, as neighbouring sections and frames do")
+
+
+def test_metrics_of_intensities_are_set_against_the_best_learned_features(results, monkeypatch):
+    monkeypatch.setitem(PATHS, "deepsim_ae", [(4.0, 0.45, 0.02), (1.0, 0.68, 0.09)])
+    monkeypatch.setitem(PATHS, "deepsim_seg", [(4.0, 0.4, 0.02), (1.0, 0.5, 0.09)])
+    monkeypatch.setitem(SCALES, "deepsim_ae", 1.3)
+    monkeypatch.setitem(SCALES, "deepsim_seg", 0.8)
+    write_path(results, "deepsim_ae")
+    write_path(results, "deepsim_seg")
+    (said,) = (text for text in texts(results) if "learned features" in text)
+    assert said.startswith(
+        "At equal smoothness deepsim_ae is the best metric with learned features: Dice 0.647. "
+        "Significantly higher: ncc (+0.053, "
+    )
+    assert "mse (+0.025, " in said
+    assert "deepsim_seg" not in said
 
 
 def test_sentences_say_who_is_best_and_by_how_much(results):

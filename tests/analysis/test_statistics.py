@@ -170,6 +170,7 @@ def test_pairs_in_both_directions_are_drawn_together():
     there = [(f"a{i}", f"b{i}") for i in range(6)]
     found = codes(*there, *((b, a) for a, b in there))
     assert found.unit == "groups of test pairs that share subjects"
+    assert not found.share
     assert found.codes.tolist() == [*range(6), *range(6)]
 
 
@@ -188,7 +189,7 @@ def test_slices_in_both_directions_are_drawn_together():
 
 def test_slices_of_one_stack_are_drawn_by_the_moving_one():
     found = codes(*((i, i + 1) for i in range(9)))
-    assert (found.count, found.unit) == (9, "moving subjects")
+    assert (found.count, found.unit, found.share) == (9, "moving subjects", True)
 
 
 def test_pairs_on_two_fixed_images_are_drawn_by_the_moving_one():

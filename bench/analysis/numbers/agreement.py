@@ -1,6 +1,6 @@
 """Whether metrics that see a deformation under changed appearance also register better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import factorial
@@ -13,7 +13,7 @@ from bench.analysis.numbers.bootstrap import LEVEL, Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import at_equal_smoothness
 from bench.analysis.numbers.paired import ALPHA, bootstrap_of
-from bench.analysis.numbers.perception import Perceived
+from bench.analysis.numbers.perception import Perceived, steps_of_extractors
 from bench.analysis.numbers.wording import interval, signed
 from bench.scores.registry import SCORES
 
@@ -36,6 +36,8 @@ class Agreement:
         low: Lower limit of its 95 % interval, by a bootstrap over images and over test pairs.
         high: Upper limit.
         null: (n,) correlations where metrics are permuted: all, or random ones of many.
+        steps: By metric whose extractors trained longer for one than for the other, for how many
+            steps: for perception, and for registration.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Agreement:
     low: float
     high: float
     null: np.ndarray
+    steps: Mapping[str, tuple[int | None, int | None]]
 
     @property
     def p(self) -> float:
@@ -83,15 +86,18 @@ def _agreement(comparison: Comparison, perceived: Perceived) -> Agreement | None
         entry.label: entry.metric for entry in comparison.entries if entry.label in registered
     }
     geometry = {
-        metric: variants[0][GEOMETRY]
+        metric: variants[0]
         for metric, variants in perceived.trained().items()
         if len(variants) == 1
     }
+    registering = {e.label: steps_of_extractors(e.choice.runs) for e in comparison.entries}
     unique = [label for label in metrics if list(metrics.values()).count(metrics[label]) == 1]
     labels = [label for label in unique if metrics[label] in geometry]
     if len(labels) < FEWEST:
         return None
-    images = pd.DataFrame({label: geometry[metrics[label]] for label in labels}).dropna()
+    images = pd.DataFrame(
+        {label: geometry[metrics[label]].images[GEOMETRY] for label in labels}
+    ).dropna()
     pairs = registered[labels].dropna()
     of_images, of_pairs = Bootstrap(np.arange(len(images))), bootstrap_of(comparison)
     kept = of_pairs.of(pairs.index.to_numpy())
@@ -124,6 +130,11 @@ def _agreement(comparison: Comparison, perceived: Perceived) -> Agreement | None
         float(low),
         float(high),
         _permuted(x, y),
+        {
+            metrics[label]: steps
+            for label in labels
+            if len(set(steps := (geometry[metrics[label]].steps, registering[label]))) > 1
+        },
     )
 
 
@@ -179,7 +190,17 @@ def _sentence(one: Agreement) -> str:
         f"score and {SCORES[one.score].title} at equal smoothness (SD log J "
         f"{one.smoothness:.3f}) is {_signed(one.correlation)} (95 % bootstrap "
         f"interval for these metrics {interval(one.low, one.high, 2)}; p = {one.p:.2g} if metrics "
-        f"are permuted). {_verdict(one.correlation, one.p)}."
+        f"are permuted). {_verdict(one.correlation, one.p)}.{_differing(one.steps)}"
+    )
+
+
+def _differing(steps: Mapping[str, tuple[int | None, int | None]]) -> str:
+    """A sentence on extractors that did not train as long for perception as for registration."""
+    listed = ", ".join(
+        f"{name} ({seen or 'no'} steps and {used or 'no'})" for name, (seen, used) in steps.items()
+    )
+    return (
+        f" Extractors trained less or more than those that registered: {listed}." if steps else ""
     )
 
 

@@ -17,10 +17,12 @@ class Clusters:
     Attributes:
         codes: (n,) number of the cluster of each test pair.
         unit: Name of a cluster, in words.
+        share: Whether clusters still share subjects, so that they are not independent.
     """
 
     codes: np.ndarray
     unit: str
+    share: bool = False
 
     @property
     def count(self) -> int:
@@ -59,9 +61,9 @@ def cluster_pairs(moving: Sequence[Hashable], fixed: Sequence[Hashable]) -> Clus
         return Clusters(codes, "test pairs")
     if len(set(codes)) >= FEWEST_CLUSTERS:
         return Clusters(codes, "groups of test pairs that share subjects")
-    by_moving = Clusters(_codes(list(moving)), "moving subjects")
+    by_moving = Clusters(_codes(list(moving)), "moving subjects", share=True)
     both_ways = [frozenset(pair) for pair in zip(moving, fixed, strict=True)]
-    by_both = Clusters(_codes(both_ways), "pairs of subjects in either direction")
+    by_both = Clusters(_codes(both_ways), "pairs of subjects in either direction", share=True)
     return by_both if by_both.count < by_moving.count else by_moving
 
 

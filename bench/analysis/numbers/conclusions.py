@@ -8,12 +8,17 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import COMMON
 from bench.analysis.numbers.measure import Measure
-from bench.analysis.numbers.over_datasets import by_noise, conclude_over
+from bench.analysis.numbers.over_datasets import by_noise, conclude_over, is_learned
+from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.numbers.results import UNREGISTERED
 from bench.analysis.numbers.standing import Difference, Standing, against, fewest_tests, too_few
 from bench.analysis.numbers.wording import pairs_in_groups, signed
 
 TOO_FEW = " With so few pairs no difference can be significant"
+NOT_INDEPENDENT = (
+    "The test pairs share images, as neighbouring sections and frames do, which the tests take as "
+    "independent: each p is somewhat too small."
+)
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,18 @@ def conclude(
     for one in comparisons:
         measure = Measure.leading(one)
         means, tests = _leading(one, rows, pairs)
+        of_fronts = [_of(frame, comparison=one.name) for frame in fronts]
         texts = [
             *_best("", measure, means, tests),
-            *_at_equal_smoothness(
-                one, measure, *(_of(frame, comparison=one.name) for frame in fronts)
-            ),
+            *_at_equal_smoothness(one, measure, *of_fronts),
+            *_of_learned(measure, *of_fronts),
             *_over_unregistered(measure, _of(rows, comparison=one.name)),
             *_at_borders(_of(rows, comparison=one.name)),
             *_over_references(one, measure, means, tests),
-            *_under_noise(measure, *(_of(frame, comparison=one.name) for frame in losses)),
+            *_under_noise(one, measure, *(_of(frame, comparison=one.name) for frame in losses)),
         ]
+        if any("Significantly" in text for text in texts) and clusters_of(one).share:
+            texts.append(NOT_INDEPENDENT)
         found += [Conclusion(one.name, text) for text in texts]
     for about, group in by_noise(comparisons).items():
         found += [Conclusion(about, text) for text in conclude_over(group, fronts[1])]
@@ -207,6 +214,25 @@ def _at_equal_smoothness(
         yield f"{text}{_sorted_out(measure, others)}{f'{TOO_FEW}.' if few else ''}"
 
 
+def _of_learned(measure: Measure, fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+    """How metrics of intensities compare with the best learned features at equal smoothness."""
+    means = _of(fronts, level=COMMON).sort_values(
+        "mean", ascending=measure.direction == "min", kind="stable"
+    )
+    learned = [label for label in map(str, means["label"]) if is_learned(label)]
+    if not learned or len(learned) == len(means):
+        return
+    best, own = learned[0], _of(tests, level=COMMON)
+    if too_few(means["units"].max(), fewest_tests(own, best)):
+        return
+    others = {n: against(own, n, best) for n in map(str, means["label"]) if not is_learned(n)}
+    mean = measure.value(dict(zip(means["label"], means["mean"], strict=True))[best])
+    yield (
+        f"At equal smoothness {best} is the best metric with learned features: {measure.title} "
+        f"{mean}. {_sorted_out(measure, others)}"
+    )
+
+
 def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     """Methods that are better than no registration."""
     gains = _gains(rows)
@@ -281,11 +307,16 @@ def _limits(measure: Measure, difference: Difference, name: str = "") -> list[st
     return [f"{name}{measure.change_limits(difference.low, difference.high)}"]
 
 
-def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+def _under_noise(
+    one: Comparison, measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame
+) -> Iterator[str]:
+    """What noise costs each method, and which lose more than the metric that loses least."""
     if len(losses) < 2:
         return
     ordered = losses.sort_values("loss", kind="stable").set_index("label")
-    least = str(ordered.index[0])
+    references = {entry.label for entry in one.entries if entry.is_reference}
+    metrics = [str(label) for label in ordered.index if label not in references]
+    least = metrics[0] if metrics else str(ordered.index[0])
     listed, more = [], []
     for label, row in ordered.iterrows():
         change, low, high = row["loss"], row["low"], row["high"]
@@ -300,7 +331,11 @@ def _under_noise(measure: Measure, losses: pd.DataFrame, tests: pd.DataFrame) ->
             if difference.significant and difference.mean > 0:
                 more.append(str(label))
     text = f"Noise of {ordered['noise'].iloc[0]:g} changes {measure.title}: {', '.join(listed)}."
-    yield text + (f" Significantly larger losses than {least}: {', '.join(more)}." if more else "")
+    if more:
+        text += f" Significantly larger losses than {least}: {', '.join(more)}."
+    elif too_few(tests["units"].max(), fewest_tests(tests, least)):
+        text += f"{TOO_FEW}."
+    yield text
 
 
 def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

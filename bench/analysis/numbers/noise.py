@@ -40,7 +40,8 @@ def noise_losses(comparisons: Sequence[Comparison]) -> tuple[pd.DataFrame, pd.Da
             low, high = bootstrap.interval(values.to_numpy())
             facts = [noisy.name, clean.lead, clean.name, level, label, int(values.notna().sum())]
             rows.append([*facts, values.mean(), low, high, rougher[label]])
-        table = pairwise(losses, bootstrap)
+        references = [entry.label for entry in noisy.entries if entry.is_reference]
+        table = pairwise(losses, bootstrap, references)
         table.insert(0, "comparison", noisy.name)
         tables.append(table)
     frame = pd.DataFrame(rows, columns=NOISE_COLUMNS)

@@ -17,6 +17,7 @@ from bench.scores.registry import SCORES
 OVER_ALL = "Over data sets"
 LEARNED = "deepsim"  # begins the names of metrics that compare learned features
 WINS = ["first", "second", "better", "worse", "datasets"]
+NO_OTHER = "no metric without learned features"
 
 
 def is_learned(label: str) -> bool:
@@ -148,6 +149,6 @@ def _wins(wins: pd.DataFrame) -> Iterator[str]:
         )
         yield (
             f"At equal smoothness, on data sets with enough pairs to tell, {first} is "
-            f"significantly better than {better or 'no other metric'}. It is significantly worse "
-            f"than {worse or 'no other metric'}."
+            f"significantly better than {better or NO_OTHER}. It is significantly worse than "
+            f"{worse or NO_OTHER}."
         )

@@ -34,14 +34,14 @@ class Variant:
         metric: Its name.
         seeds: How many runs.
         images: Scores by subject, means over seeds.
-        untrained: Whether it has an extractor of random features.
+        steps: That its extractor trained, 0 for random features; None without an extractor.
     """
 
     label: str
     metric: str
     seeds: int
     images: pd.DataFrame
-    untrained: bool
+    steps: int | None
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Perceived:
     reading: Mapping[str, Any]
     variants: Sequence[Variant]
 
-    def trained(self) -> dict[str, list[pd.DataFrame]]:
-        """By metric, the scores of its variants without random features."""
-        found: dict[str, list[pd.DataFrame]] = {}
+    def trained(self) -> dict[str, list[Variant]]:
+        """By metric, its variants without random features."""
+        found: dict[str, list[Variant]] = {}
         for variant in self.variants:
-            if not variant.untrained:
-                found.setdefault(variant.metric, []).append(variant.images)
+            if variant.steps != 0:
+                found.setdefault(variant.metric, []).append(variant)
         return found
 
 
@@ -173,10 +173,20 @@ def _variants(
             key[0],
             len(alike[key]),
             _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]])),
-            any(one.get("steps") == 0 for one in alike[key][0].get("extractors", [])),
+            steps_of_extractors(alike[key]),
         )
         for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key]))
     ]
+
+
+def steps_of_extractors(runs: Sequence[Mapping[str, Any]]) -> int | None:
+    """The fewest steps that an extractor of some runs trained; None without an extractor.
+
+    Args:
+        runs: Their summaries.
+    """
+    steps = [one["steps"] for run in runs for one in run.get("extractors", [])]
+    return int(min(steps)) if steps else None
 
 
 def _by_image(rows: pd.DataFrame) -> pd.DataFrame:
