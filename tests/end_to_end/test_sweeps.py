@@ -85,6 +85,18 @@ def test_plan_prints_every_run_and_does_none(empty_results: Path, run: Command) 
     assert_nothing_written(empty_results)
 
 
+def test_plan_says_once_what_all_runs_of_a_metric_have(empty_results: Path, run: Command) -> None:
+    sweep = [
+        "metric=mse,deepsim_ae,deepsim_csr",
+        "metric.extractor.steps=5",
+        "trainer.lr=1e-3,1e-4",
+    ]
+    planned = run("-m", *sweep, *DEMO, at(empty_results), "plan=true")
+    assert {row[6] for row in rows(planned.out)} == {"trainer.lr=0.001", "trainer.lr=0.0001"}
+    (said,) = [line for line in planned.out.splitlines() if line.startswith("all runs of")]
+    assert said == "all runs of deepsim_ae, deepsim_csr: metric.extractor.steps=5"
+
+
 def test_plan_of_a_single_run(empty_results: Path, run: Command) -> None:
     outcome = run("metric=deepsim_ae", "seed=3", *DEMO, at(empty_results), "plan=true")
     assert plan(outcome) == [["missing", "demo", "deepsim_ae", "pyramid", "0.03", "3"]]
