@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.data.cache.arrays import Collector
+from bench.data.cache.collector import Collector
 from bench.data.cache.prepared import PreparedDataset, check_axes
 from bench.data.cache.preparing import check_subjects
 from bench.data.check_report import CheckReport, LabelReport, MaskReport, SplitReport

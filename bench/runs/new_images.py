@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.cache.arrays import encode
+from bench.data.cache.collector import encode
 from bench.data.files.images import FileGrid, read_grid, read_raw, write_image
 from bench.data.files.kinds import stem_of
 from bench.data.lengths import listed

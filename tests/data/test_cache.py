@@ -14,7 +14,7 @@ from image_files import write_nifti
 
 from bench.data import NiftiTable, prepare
 from bench.data.batches.loading import read_images, read_segmentations
-from bench.data.cache import arrays
+from bench.data.cache import collecting
 from bench.data.files.volumes import read_volume
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Sample, Subject
@@ -394,15 +394,15 @@ def test_processes_that_start_at_once_build_once(tmp_path):
 def several_processes(monkeypatch):
     """Reads in processes even what is read in no time; tells how often."""
     calls = []
-    in_processes = arrays._in_processes
+    in_processes = collecting._in_processes
 
     def counted(*args):
         calls.append(args)
         return in_processes(*args)
 
     def start(on):
-        monkeypatch.setattr(arrays, "WORTH_PROCESSES", 0.0 if on else 1e9)
-        monkeypatch.setattr(arrays, "_in_processes", counted)
+        monkeypatch.setattr(collecting, "WORTH_PROCESSES", 0.0 if on else 1e9)
+        monkeypatch.setattr(collecting, "_in_processes", counted)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
         return calls
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import IMAGES, LABELS, LANDMARKS, checksum_of
+from bench.data.cache.collector import IMAGES, LABELS, LANDMARKS, checksum_of
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.preprocessing.insertion import Insertion

@@ -6,13 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.arrays import (
-    collect,
-    describe,
-    encode,
-    in_the_middle,
-    stacked_landmarks,
-)
+from bench.data.cache.arrays import describe, stacked_landmarks
+from bench.data.cache.collecting import collect
+from bench.data.cache.collector import encode, in_the_middle
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
