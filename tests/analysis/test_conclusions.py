@@ -162,13 +162,17 @@ def test_metrics_of_intensities_are_set_against_the_best_learned_features(result
     monkeypatch.setitem(SCALES, "deepsim_seg", 0.8)
     write_path(results, "deepsim_ae")
     write_path(results, "deepsim_seg")
-    (said,) = (text for text in texts(results) if "learned features" in text)
-    assert said.startswith(
+    chosen, equal = (text for text in texts(results) if "learned features" in text)
+    assert chosen.startswith(
+        "deepsim_ae is the best metric with learned features: Dice 0.680. Significantly higher: "
+        "mse (+0.040, "
+    )
+    assert equal.startswith(
         "At equal smoothness deepsim_ae is the best metric with learned features: Dice 0.647. "
         "Significantly higher: ncc (+0.053, "
     )
-    assert "mse (+0.025, " in said
-    assert "deepsim_seg" not in said
+    assert "mse (+0.025, " in equal
+    assert "deepsim_seg" not in equal + chosen
 
 
 def test_sentences_say_who_is_best_and_by_how_much(results):

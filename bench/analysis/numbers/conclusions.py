@@ -59,8 +59,8 @@ def conclude(
         of_fronts = [_of(frame, comparison=one.name) for frame in fronts]
         texts = [
             *_best("", measure, means, tests),
+            *_of_learned(one, measure, means, tests),
             *_at_equal_smoothness(one, measure, *of_fronts),
-            *_of_learned(measure, *of_fronts),
             *_over_unregistered(measure, _of(rows, comparison=one.name)),
             *_at_borders(_of(rows, comparison=one.name)),
             *_over_references(one, measure, means, tests),
@@ -206,6 +206,8 @@ def _at_equal_smoothness(
                 yield text + (
                     f" No λ of {_listed(lacking)} reaches this smoothness." if lacking else ""
                 )
+            for text in _of_learned(one, measure, means, own):
+                yield f"At equal smoothness {text}"
             continue
         others = {str(n): against(own, str(n), str(level)) for n in means.index if n != level}
         text = f"At the smoothness of {level} (SD log J {smoothness:.3f}), {level} has a "
@@ -214,22 +216,32 @@ def _at_equal_smoothness(
         yield f"{text}{_sorted_out(measure, others)}{f'{TOO_FEW}.' if few else ''}"
 
 
-def _of_learned(measure: Measure, fronts: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
-    """How metrics of intensities compare with the best learned features at equal smoothness."""
-    means = _of(fronts, level=COMMON).sort_values(
+def _of_learned(
+    one: Comparison, measure: Measure, means: pd.DataFrame, tests: pd.DataFrame
+) -> Iterator[str]:
+    """How metrics of intensities compare with the best learned features, if one can be said.
+
+    Args:
+        one: What is concluded on.
+        measure: What is compared.
+        means: By label: `mean` and `units`.
+        tests: Of `pairwise`.
+    """
+    references = {entry.label for entry in one.entries if entry.is_reference}
+    known = means.dropna(subset=["mean"]).sort_values(
         "mean", ascending=measure.direction == "min", kind="stable"
     )
-    learned = [label for label in map(str, means["label"]) if is_learned(label)]
-    if not learned or len(learned) == len(means):
+    metrics = [label for label in map(str, known.index) if label not in references]
+    learned = [label for label in metrics if is_learned(label)]
+    if not learned or len(learned) == len(metrics):
         return
-    best, own = learned[0], _of(tests, level=COMMON)
-    if too_few(means["units"].max(), fewest_tests(own, best)):
+    best = learned[0]
+    if too_few(known["units"].max(), fewest_tests(tests, best)):
         return
-    others = {n: against(own, n, best) for n in map(str, means["label"]) if not is_learned(n)}
-    mean = measure.value(dict(zip(means["label"], means["mean"], strict=True))[best])
+    others = {label: against(tests, label, best) for label in metrics if not is_learned(label)}
     yield (
-        f"At equal smoothness {best} is the best metric with learned features: {measure.title} "
-        f"{mean}. {_sorted_out(measure, others)}"
+        f"{best} is the best metric with learned features: {measure.title} "
+        f"{measure.value(known['mean'][best])}. {_sorted_out(measure, others)}"
     )
 
 
