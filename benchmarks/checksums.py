@@ -18,7 +18,7 @@ from measure import seconds
 from rich.markup import escape
 from rich.table import Table
 
-from bench.data.cache.arrays import IMAGES, LABELS, checksum_of
+from bench.data.cache.collector import IMAGES, LABELS, checksum_of
 from bench.data.cache.prepared import INDEX, PreparedDataset
 from bench.store.files import sealed, write_json
 

@@ -21,6 +21,7 @@ from bench.store.folder import NETWORK, NETWORKS, PAIRS, RUNS, Status, list_fold
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant
+CLASS = "metric._target_="  # goes with the metric's name
 COLUMNS = (  # overrides that have a column in tables
     *("dataset=", "dataset.name=", "metric=", "metric.name="),
     *("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=", "seed="),
@@ -277,7 +278,9 @@ def _of_metrics(cells: Sequence[Cell], told: Mapping[str, set[str]]) -> Iterator
     for cell in cells:
         metric = cell.names["metric"]
         own = " ".join(
-            o for o in cell.overrides if o in told[metric] - shared and _has_no_column(o)
+            override
+            for override in cell.overrides
+            if override in told[metric] - shared and not override.startswith((*COLUMNS, CLASS))
         )
         if own:
             metrics.setdefault(own, {})[metric] = None
