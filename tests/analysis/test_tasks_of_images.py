@@ -30,7 +30,7 @@ LISTED = ("task", "dataset", "metric", "model", "variant")
 @pytest.fixture
 def records() -> Records:
     """Runs of five metrics on one data set, as they were exported."""
-    return copy.deepcopy(read_results(STORED, "hippocampus-*"))
+    return copy.deepcopy(read_results(STORED, "hippocampus-[mn]*"))
 
 
 def test_tables_of_runs_are_named_by_their_files_and_compared_by_content(records: Records) -> None:
@@ -50,6 +50,14 @@ def test_tables_of_runs_are_named_by_their_files_and_compared_by_content(records
         "hippocampus (task judgements people.csv 22222222)": 1,
         "hippocampus (task judgements experts.csv)": 1,
     }
+
+
+def test_random_features_are_always_named(records: Records) -> None:
+    first, *_ = records.summaries
+    records.summaries[first]["extractors"] = [{"task": "autoencoder", "steps": 0}]
+    (one,) = perceived(records)
+    (random,) = (variant for variant in one.variants if variant.steps == 0)
+    assert random.label == f"{random.metric} extractor steps 0"
 
 
 def test_long_lists_are_named_in_few_words(records: Records) -> None:

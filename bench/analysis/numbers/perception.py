@@ -22,6 +22,7 @@ from bench.store.folder import IMAGES, TASK_TABLES
 TASK = "perception"
 LONGEST = 6  # numbers of a list that names state
 CHANCE = 0.5  # of 2AFC
+UNTRAINED = "extractor steps 0"  # in labels of random features
 COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
 
 
@@ -167,16 +168,14 @@ def _variants(
     alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for summary in summaries:
         alike.setdefault((summary["metric"], summary["variant"]), []).append(summary)
-    return [
-        Variant(
-            labels[key],
-            key[0],
-            len(alike[key]),
-            _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]])),
-            steps_of_extractors(alike[key]),
-        )
-        for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key]))
-    ]
+    found = []
+    for key in sorted(alike, key=lambda key: (metric_order(key[0]), labels[key])):
+        steps, label = steps_of_extractors(alike[key]), labels[key]
+        if steps == 0 and UNTRAINED not in label:
+            label = f"{label} {UNTRAINED}"
+        images = _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]]))
+        found.append(Variant(label, key[0], len(alike[key]), images, steps))
+    return found
 
 
 def steps_of_extractors(runs: Sequence[Mapping[str, Any]]) -> int | None:
