@@ -1,7 +1,7 @@
 """The rows of exported tables, collected from folders of results."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ EXPORTED = (  # the scores; the others stay with the runs
 )
 DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
 IN_ALL = [name for name, score in SCORES.items() if score.kind == "pooled"]
+KEYS = ("subject", "moving", "fixed")  # what names an image or a pair
 TOLERANCE = 1e-4  # relative, of means that tables hold with six digits
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
@@ -136,9 +137,10 @@ class Collected:
                 self.runs[name] = self._run(folder, records, row, by_run.get(name))
                 if row["task"] != REGISTRATION:
                     is_perceived = row["task"] == PERCEPTION
+                    kept_rows = self.images if is_perceived else self.changes
                     table = records.table(IMAGES if is_perceived else PAIRS)
-                    take = self._images if is_perceived else self._changes
-                    take(str(row["id"]), table[table["run"] == name])
+                    scores_of = [*PERCEIVED] if is_perceived else DETECTED
+                    self._cases(kept_rows, str(row["id"]), table[table["run"] == name], scores_of)
                 if row["task"] == CHANGES:
                     scores = records.summaries.get(name, {}).get("scores", {})
                     self._pooled(str(row["id"]), scores)
@@ -196,35 +198,24 @@ class Collected:
             first.append({"pair": str(number), **names, **scores})
             scores = {key: written(row[key]) for key in EXPORTED}
             after.append({"run": run, "pair": str(number), **scores})
-        if run in self.scores:
-            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
+        _refuse_twice(run, self.scores)
         identifier = digest(first)
         self.pairs[identifier] = [{"pairs": identifier, **row} for row in first]
         self.scores[run] = after
         return identifier
 
-    def _images(self, run: str, images: pd.DataFrame) -> None:
-        """Takes down the scores of a run's images, but those of one distortion in other words."""
-        if images.empty:
+    def _cases(
+        self, kept: dict[str, list[Row]], run: str, table: pd.DataFrame, names: Sequence[str]
+    ) -> None:
+        """Takes down the scores of a run's images or pairs, in the order of their subjects."""
+        if table.empty:
             return
-        if run in self.images:
-            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
-        self.images[run] = [
-            {"run": run, "subject": row["subject"]}
-            | {name: written(row.get(name)) for name in PERCEIVED}
-            for row in images.sort_values("subject", kind="stable").to_dict("records")
-        ]
-
-    def _changes(self, run: str, pairs: pd.DataFrame) -> None:
-        """Takes down how well a run's maps find the changes of its test pairs."""
-        if pairs.empty:
-            return
-        if run in self.changes:
-            raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
-        self.changes[run] = [
-            {"run": run, "moving": row["moving"], "fixed": row["fixed"]}
-            | {name: written(row.get(name)) for name in DETECTED}
-            for row in pairs.sort_values(["moving", "fixed"], kind="stable").to_dict("records")
+        _refuse_twice(run, kept)
+        keys = [key for key in KEYS if key in table]
+        kept[run] = [
+            {"run": run, **{key: row[key] for key in keys}}
+            | {name: written(row.get(name)) for name in names}
+            for row in table.sort_values(keys, kind="stable").to_dict("records")
         ]
 
     def _pooled(self, run: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
@@ -271,6 +262,11 @@ class Collected:
             if rows:
                 texts[table] = as_table(rows, columns)
         return texts
+
+
+def _refuse_twice(run: str, known: Mapping[str, Any]) -> None:
+    if run in known:
+        raise StoreError(f"Two runs have the id {run}. Leave one out with --runs.")
 
 
 def _means(summary: Mapping[str, Any]) -> dict[str, float]:
