@@ -10,9 +10,10 @@ import pandas as pd
 from bench.analysis.numbers.agreement import Agreement, agreements
 from bench.analysis.numbers.changes import Detection, detection
 from bench.analysis.numbers.comparisons import Comparison, compare
-from bench.analysis.numbers.conclusions import Conclusion, conclude, headlines
+from bench.analysis.numbers.conclusions import Conclusion, conclude
 from bench.analysis.numbers.extractors import extractor_rows
 from bench.analysis.numbers.fronts import FRONT_COLUMNS, compare_fronts
+from bench.analysis.numbers.headlines import headlines
 from bench.analysis.numbers.missing import COLUMNS, find_missing
 from bench.analysis.numbers.noise import noise_losses
 from bench.analysis.numbers.paired import compare_all, compare_pairwise
