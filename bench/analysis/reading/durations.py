@@ -8,7 +8,10 @@ from bench.store.folder import NETWORK
 
 
 def training_seconds(summaries: Iterable[Mapping[str, Any]]) -> float | None:
-    """What the trainings of runs took together; a network that several runs share counts once.
+    """What the trainings of runs took together; one that several runs share counts once.
+
+    Runs share a training if it took as long to the last digit: runs of a network for every λ, and
+    a run that refines the output of another's network.
 
     Args:
         summaries: The runs'.
@@ -16,11 +19,8 @@ def training_seconds(summaries: Iterable[Mapping[str, Any]]) -> float | None:
     Returns:
         Seconds; None where nothing was trained or its time is not known.
     """
-    found: dict[Any, float | None] = {}
-    for number, summary in enumerate(summaries):
-        network = summary.get(NETWORK, {**summary, "name": number})
-        found[network["name"]] = network.get("training_seconds")
-    known = [seconds for seconds in found.values() if seconds is not None]
+    trainings = (summary.get(NETWORK, summary) for summary in summaries)
+    known = {training.get("training_seconds") for training in trainings} - {None}
     return sum(known) if known else None
 
 
