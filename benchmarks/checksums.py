@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.data.cache.collector import IMAGES, LABELS, checksum_of
-from bench.data.cache.prepared import INDEX, PreparedDataset
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.stored import INDEX
 from bench.store.files import sealed, write_json
 
 CASES = {  # subjects, shape, batch

@@ -1,9 +1,6 @@
 """A data set ready for training: memory-mapped arrays with splits and pairs."""
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.cache.collector import IMAGES, LABELS, LANDMARKS, checksum_of
+from bench.data.cache.collector import IMAGES, LABELS, LANDMARKS
+from bench.data.cache.stored import StoredArrays, read_index
 from bench.data.landmarks.pairing import check_pairs
 from bench.data.lengths import readable
 from bench.data.preprocessing.insertion import Insertion
@@ -19,11 +17,8 @@ from bench.data.preprocessing.steps import LEAST, window
 from bench.data.sources.pairs import MIRRORED, Members, Pairs, make_policy
 from bench.data.sources.roles import FIXED, MOVING
 from bench.data.sources.subject import ATLAS, TEST
-from bench.errors import ConfigError, DamagedCache, DataError, Unsupported, counted
-from bench.store.files import ALTERED, is_as_sealed
+from bench.errors import ConfigError, DataError, Unsupported, counted
 
-INDEX = "index.json"
-NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 TRAINS_NOTHING = ", or use a method without training, such as model=direct metric=ncc"
 
 
@@ -32,24 +27,6 @@ def empty_split(name: str, split: str) -> DataError:
     return DataError(
         f"dataset {name}: split {split!r} has no subjects, but this run needs some. Add "
         f"subjects{'' if split == TEST else TRAINS_NOTHING}."
-    )
-
-
-def discarded(folder: Path, reason: str) -> DamagedCache:
-    """Deletes a damaged cache folder, its index first; returns what to raise."""
-    try:
-        if not (folder / INDEX).is_dir():
-            (folder / INDEX).unlink(missing_ok=True)
-        shutil.rmtree(folder)
-    except FileNotFoundError:  # another process was faster
-        pass
-    except OSError as error:
-        return DamagedCache(
-            f"{folder}: is damaged ({reason}) and cannot be deleted ({error.strerror}). Delete it, "
-            "or choose another folder with dataset.cache=DIR."
-        )
-    return DamagedCache(
-        f"{folder}: is damaged ({reason}) and has been deleted; the same command rebuilds it."
     )
 
 
@@ -88,14 +65,7 @@ class PreparedDataset:
         Raises:
             DamagedCache: If that has changed since it was written.
         """
-        try:
-            index = json.loads((folder / INDEX).read_text())
-            whole = is_as_sealed(index)
-        except (*NO_FILE, ValueError, AttributeError) as error:
-            raise discarded(folder, f"{INDEX} cannot be read: {type(error).__name__}") from error
-        if not whole:
-            raise discarded(folder, f"{INDEX} {ALTERED}")
-        return cls(folder, index, dict(pairing), insertion)
+        return cls(folder, read_index(folder), dict(pairing), insertion)
 
     @property
     def name(self) -> str:
@@ -211,10 +181,7 @@ class PreparedDataset:
         """(N, P, D) float64, voxels, NaN where a subject lacks a point; None without landmarks."""
         if not self.has_landmarks:
             return None
-        points = self._load(LANDMARKS, mmap_mode=None)
-        for i in range(len(self.ids)):
-            self._check(LANDMARKS, i, points[i])
-        return points
+        return self._stored.whole(LANDMARKS)
 
     def landmark_names(self, index: int) -> list[str]:
         """Names of a subject's points; numbers from 1 where its file has no names."""
@@ -229,13 +196,13 @@ class PreparedDataset:
 
         Subjects that are smaller lie in the middle, see `window`.
         """
-        return self._load(IMAGES)
+        return self._stored.mapped(IMAGES)
 
     @cached_property
     def labels(self) -> Any:
         """(N, 1, *S) uint8 (uint16 beyond 256 classes), positions in `class_names`,
         memory-mapped; None without labels."""
-        return self._load(LABELS) if self.has_labels else None
+        return self._stored.mapped(LABELS) if self.has_labels else None
 
     def images_of(self, members: Sequence[int]) -> np.ndarray:
         """Images of some subjects, as `images` has them.
@@ -243,7 +210,7 @@ class PreparedDataset:
         Raises:
             DamagedCache: If they have changed since they were written.
         """
-        return self._whole(IMAGES, self.images, members)
+        return self._of(IMAGES, self.images, members)
 
     def labels_of(self, members: Sequence[int]) -> np.ndarray:
         """Labels of some subjects, as `labels` has them; there must be some.
@@ -252,7 +219,7 @@ class PreparedDataset:
             DamagedCache: If they have changed since they were written.
         """
         assert self.labels is not None
-        return self._whole(LABELS, self.labels, members)
+        return self._of(LABELS, self.labels, members)
 
     def intensities(self, split: str) -> tuple[float, float] | None:
         """Least and greatest intensity of the images of a split; None without any.
@@ -275,48 +242,17 @@ class PreparedDataset:
             if self.has_labels:
                 self.labels_of([i])
 
-    def _whole(self, name: str, array: Any, members: Sequence[int]) -> np.ndarray:
-        """Some subjects of an array, each checked the first time that it is used."""
-        kept = array[list(members)]
-        if self.folder is not None:
-            for place, member in enumerate(members):
-                if (name, member) not in self._checked:
-                    self._check(name, member, kept[place])
-                    self._checked.add((name, member))
-        return kept
-
     @cached_property
-    def _checked(self) -> set[tuple[str, int]]:
-        return set()
-
-    def _check(self, name: str, i: int, block: np.ndarray) -> None:
+    def _stored(self) -> StoredArrays:
         assert self.folder is not None
-        if checksum_of(block) != self.index["checksums"][name][i]:
-            raise self._damaged(f"{name}: subject {self.ids[i]} {ALTERED}")
+        return StoredArrays(self.folder, self.index)
 
-    def _load(self, name: str, mmap_mode: Any = "r") -> np.ndarray:
-        assert self.folder is not None
-        try:
-            array = np.load(self.folder / name, mmap_mode=mmap_mode)
-        except Exception as error:  # NumPy raises all kinds for a damaged header
-            if isinstance(error, OSError) and not isinstance(error, NO_FILE):
-                raise  # the disk's fault
-            raise self._damaged(f"{name} cannot be read: {type(error).__name__}") from error
-        if len(array) != len(self.ids):
-            raise self._damaged(f"{name} has {len(array)} of {len(self.ids)} subjects")
-        return array
-
-    def _damaged(self, reason: str) -> DamagedCache:
-        """The error for arrays that do not match the index."""
-        assert self.folder is not None
-        with suppress(OSError, ValueError, KeyError):
-            now = json.loads((self.folder / INDEX).read_text())
-            if now["checksums"] != self.index["checksums"]:
-                return DamagedCache(
-                    f"{self.folder}: another process has rebuilt it, since the files have changed. "
-                    "Run the same command again to read it."
-                )
-        return discarded(self.folder, reason)
+    def _of(self, name: str, array: Any, members: Sequence[int]) -> np.ndarray:
+        """Some subjects of an array, checked if it is stored."""
+        blocks: np.ndarray = array[list(members)]
+        if self.folder is not None:
+            self._stored.check(name, members, blocks)
+        return blocks
 
     def members(self, split: str) -> list[int]:
         """Indices of the subjects of a split."""

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from bench.data.cache.arrays import build_arrays
-from bench.data.cache.prepared import INDEX, PreparedDataset
+from bench.data.cache.prepared import PreparedDataset
+from bench.data.cache.stored import INDEX
 from bench.data.sources.content import files_state, times_of_change
 from bench.data.sources.pairs import make_policy
 from bench.data.sources.source import Source
