@@ -114,7 +114,7 @@ def run_of(given: str, results: Path) -> Folder:
     folder = Folder(Path(given))
     if not folder.path.is_dir():
         return find_run(results, given)
-    if not folder.file(HEADER).exists():
+    if not folder.has_started():
         raise ConfigError(
             f"{given}: is not the folder of a run: it has no {HEADER}. Give the folder of a run, "
             f"such as {results / RUNS}/NAME, or an id that `{BENCH} runs` lists."

@@ -58,6 +58,14 @@ RUN_AGAIN = "Run the same command to repeat it."
 ANEW = "Pass force=true to rerun it."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
+OF_FOLDERS = {  # by which one is known that has lost its header
+    *(SUMMARY, FAILURE, TRACEBACK, CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, VALIDATION),
+    *(LANDMARKS, IMAGES, DISTANCES, JUDGEMENTS, CURVES, VOXELS, DATA, SHOWN, ROBUSTNESS),
+    *(BEST, LAST, PROGRESS),
+}
+NAMED = (  # entries of a header that the summary repeats
+    *("id", "variant", "task", "dataset", "model", "metric", "regularizer", "weight", "seed"),
+)
 
 
 class Status(StrEnum):
@@ -70,7 +78,7 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
     RESUMABLE = "resumable"  # of a sweep: interrupted, and goes on from where it was
     MISSING = "missing"
-    DAMAGED = "damaged"  # finished, and cannot be read
+    DAMAGED = "damaged"  # cannot be read
 
 
 class Standing(NamedTuple):
@@ -142,7 +150,21 @@ class Folder:
         failure = self.failure()
         if failure:
             return Standing(Status(failure["status"]), failure["error"])
+        if self.has_started() and read_json(self.file(HEADER)) is None:
+            there = "cannot be read" if self.file(HEADER).exists() else "is missing"
+            return Standing(Status.DAMAGED, f"{HEADER} {there}. {RUN_AGAIN}")
         return Standing(Status.INTERRUPTED)
+
+    def has_started(self) -> bool:
+        """Whether something was written here: its header, which comes first, or what follows it.
+
+        A folder that has lost its header has started; one that a process has only made has not.
+        """
+        if self.file(HEADER).exists():
+            return True
+        with suppress(OSError):  # no folder, or one that is removed at this moment
+            return any(entry.name in OF_FOLDERS for entry in self.path.iterdir())
+        return False
 
     def _read_summary(self) -> tuple[dict[str, Any] | None, str]:
         """The summary, or what is wrong with one that is there and what to do."""
@@ -348,14 +370,15 @@ def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
     base = results / kind
     if not base.is_dir():
         return []
-    names = [path for path in sorted(base.iterdir()) if path.name[0] != "."]
-    return [Folder(path) for path in names if (path / HEADER).exists()]
+    folders = [Folder(path) for path in sorted(base.iterdir()) if path.name[0] != "."]
+    return [folder for folder in folders if folder.has_started()]
 
 
 def describe(folder: Folder) -> dict[str, Any]:
     """One flat row on a run: status, header and mean scores; `error` says what is wrong."""
     found = folder.standing()
-    header = read_json(folder.file(HEADER)) or {}
+    known = found.summary or {}
+    header = read_json(folder.file(HEADER)) or {key: known[key] for key in NAMED if key in known}
     header.pop(TASK_TABLES, None)
     row = {"status": found.status, "id": folder.path.name.rpartition("-")[2], **header}
     row["written"] = round(folder.written())

@@ -82,6 +82,26 @@ def test_finished_run_with_damaged_weights_is_shown_so_and_its_network_not_used(
     assert numbers(read_summary(folder)) == numbers(before)
 
 
+def test_finished_run_without_its_header_is_named_by_every_command(
+    results: Path, run: Command, bench: Command
+) -> None:
+    command = [*DEMO[:3], "model=identity", "tracker=none", at(results)]
+    assert run(*command).code == 0
+    folder = only_run(results)
+    (folder / "run.json").unlink()
+    what = "run.json cannot be read (No such file or directory). Pass force=true to rerun it."
+    found = row(results, bench)
+    assert (found["status"], found["error"]) == ("damaged", what)
+    assert (found["dataset"], found["model"], found["seed"]) == ("demo", "identity", 0)
+    told = bench("report", "--results", str(results), "--out", str(results.parent / "report")).out
+    assert f"missing: damaged demo identity 0 run {found['id']}: {what}" in told
+    tables = results.parent / "tables"
+    line = bench("export", "--results", str(results), "--out", str(tables)).line
+    assert line.startswith(f"None of the runs in {results} has finished")
+    assert run(*command, "force=true").code == 0
+    assert row(results, bench)["status"] == "finished"
+
+
 @pytest.mark.parametrize("name", ["summary.json", "last.pt", "best.safetensors", "progress.json"])
 def test_folder_in_the_place_of_a_file_is_named(name: str, results: Path, run: Command) -> None:
     command = [*RUN, at(results)]

@@ -347,6 +347,52 @@ def test_listing_holds_what_was_started_by_name(folder, tmp_path):
     assert "dice" not in rows[0]
 
 
+@pytest.mark.parametrize("content", [None, ""])
+def test_finished_folder_without_its_header_is_listed_as_damaged(folder, tmp_path, content):
+    finish(folder)
+    folder.file("run.json").unlink()
+    said = "run.json cannot be read (No such file or directory). Pass force=true to rerun it."
+    if content is not None:
+        folder.file("run.json").write_text(content)
+        said = "run.json has changed since it was written. Pass force=true to rerun it."
+    (row,) = [describe(found) for found in list_folders(tmp_path)]
+    assert (row["status"], row["error"]) == ("damaged", said)
+    assert {name: row[name] for name in HEADER} == HEADER
+    with pytest.raises(StoreError, match=r"demo-ncc-abc: is damaged: run\.json "):
+        folder.finished()
+
+
+@pytest.mark.parametrize("kind", ["runs", "extractors", "networks"])
+@pytest.mark.parametrize("name", ["summary.json", "config.yaml", "pairs.csv", "best.safetensors"])
+def test_folder_with_one_file_of_a_run_is_listed_as_damaged(tmp_path, kind, name):
+    folder = Folder(tmp_path / kind / "demo-ncc-abc")
+    folder.path.mkdir(parents=True)
+    folder.file(name).write_text("")
+    (found,) = list_folders(tmp_path, kind)
+    assert found.status() == "damaged"
+    what = "summary.json cannot be read" if name == "summary.json" else "run.json is missing"
+    assert describe(found)["error"] == f"{what}. Run the same command to repeat it."
+    folder.start(HEADER, "", {})
+    assert folder.status() == "interrupted"
+
+
+def test_folder_that_a_process_has_only_made_is_not_listed(folder, tmp_path, monkeypatch):
+    listed = []
+
+    def write(path, content):
+        listed.append([(found.name, found.status()) for found in list_folders(tmp_path)])
+        write_atomically(path, content)
+
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("mine")
+    monkeypatch.setattr("bench.store.folder.write_atomically", write)
+    monkeypatch.setattr("bench.store.folder.write_json", lambda path, content: write(path, "{}"))
+    with folder.claim():
+        folder.start(HEADER, "seed: 0\n", {})
+    running = [("demo-ncc-abc", "running")]
+    assert listed == [[], running, running]  # before header, configuration, environment
+
+
 def test_files_are_readable_by_other_programs(folder):
     finish(folder)
     assert json.loads(folder.file(SUMMARY).read_text())["schema"] == SCHEMA
