@@ -106,7 +106,10 @@ def report(
         str | None, typer.Option(help="Only the runs of conf/experiment/NAME.yaml.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report; default: report, in the results.")
+        Path | None,
+        typer.Option(
+            help="Folder of the report; default: RESULTS/report, or beside tables TABLES-report."
+        ),
     ] = None,
     select: Annotated[
         str, typer.Option(help="Criterion that chooses λ: val_dice, val_loss, val_dice_bounded.")
@@ -126,12 +129,13 @@ def report(
 ) -> None:
     """Write a report: tables, figures and a page."""
     from bench.analysis.numbers.findings import Request
+    from bench.analysis.report.places import report_of
     from bench.analysis.report.writing import write_report
     from bench.cli.listing import print_missing
 
     if (project or entity) and not wandb:
         raise ConfigError("--project and --entity choose where --wandb logs. Pass --wandb, too.")
-    folder = out or results / "report"
+    folder = out or report_of(results)
     request = Request(results, runs, experiment, select, published)
     found = write_report(request, folder)
     if wandb:

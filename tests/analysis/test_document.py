@@ -161,8 +161,13 @@ def test_a_page_takes_the_place_of_a_former_one_and_of_nothing_else(page, tmp_pa
     assert not (tmp_path / "images").exists()
     export([page.parent / "results"], tmp_path / "tables")
     for name in ("runs.csv", "new.md"):
-        with pytest.raises(BenchError, match=r"^--out .*: lies among the tables of --results"):
-            write_document(Request(tmp_path / "tables"), tmp_path / "tables" / name, tmp_path)
+        with pytest.raises(BenchError, match=r"^--out .*: lies among the exported tables in "):
+            write_document(request, tmp_path / "tables" / name, tmp_path)
+    for name in ("tables", "tables/images"):
+        with pytest.raises(BenchError, match=r"^--images .*: lies among the exported tables in "):
+            write_document(request, tmp_path / "new.md", tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.md", "tables"]
+    export([page.parent / "results"], tmp_path / "tables")
     shutil.copy(page, mine)
     write_document(request, mine, tmp_path / "images")
     assert mine.read_text() != page.read_text()

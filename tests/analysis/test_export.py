@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,11 @@ from bench.analysis.reading.records import read_records
 from bench.analysis.report.collected import EXPORTED, LEFT_OUT
 from bench.analysis.report.export import export
 from bench.analysis.report.overview import extractors_table
+from bench.analysis.report.places import report_of
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
-from bench.errors import StoreError
+from bench.errors import BenchError, StoreError
 from bench.store.files import write_atomically
 
 PAIRS = 12
@@ -146,9 +148,32 @@ def test_skipped_runs_are_told_with_their_reason_and_unfinished_ones_left_out(ex
 
 
 def test_report_is_made_without_the_runs(exported, tmp_path):
+    assert report_of(exported) == exported.parent / "answer-report"
     write_report(Request(exported), tmp_path / "report")
     assert (tmp_path / "report" / "figures" / "smoothness.png").exists()
     assert "Dice 0.43 (poor)" in (tmp_path / "report" / "tables" / "results.md").read_text()
+
+
+def test_report_of_tables_lies_beside_them(store, tables, monkeypatch):
+    monkeypatch.chdir(tables)
+    monkeypatch.setattr("bench.analysis.report.writing._replace", lambda *_: None)
+    said = CliRunner().invoke(app, ["report", "--results", "."]).output.replace("\n", "")
+    assert f"{tables.parent / 'tables-report' / 'index.html'}: 13 finished runs" in said
+    assert report_of(Path("../tables")) == Path("../tables-report")
+    assert report_of(store) == store / "report"
+    assert report_of(Path("results")) == Path("results/report")
+
+
+def test_nothing_else_is_written_among_tables(store, tables):
+    (tables.parent / "link").symlink_to(tables)
+    line = f"lies among the exported tables in {tables}. Name a place outside that folder."
+    for place in (tables, tables / "report", tables.parent / "link" / "deep" / "report"):
+        with pytest.raises(BenchError, match=f"^--out {place}: {line}"):
+            write_report(Request(store), place)
+    with pytest.raises(BenchError, match=f"^--out {tables / 'more'}: {line}"):
+        export([store], tables / "more")
+    assert {path.name for path in tables.iterdir()} == TABLES
+    export([store], tables)
 
 
 def test_runs_are_chosen_by_a_pattern(exported):

@@ -66,7 +66,7 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
         StoreError: If there are no such runs, or tables are damaged.
         BenchError: If nothing has finished, or the page or its figures have no place.
     """
-    check_place(out, images, [request.results], BEGINNING)
+    check_place(out, images, BEGINNING)
     found = find(request)
     with styled():
         drawings = draw(found)

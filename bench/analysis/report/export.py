@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.analysis.reading.exported_tables import CHECKSUMS, OF_TASKS, TABLES, seal_tables
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.collected import Collected
+from bench.analysis.report.places import refuse_among_tables
 from bench.config.experiment import CACHE
 from bench.errors import StoreError
 from bench.store.files import replacing, write_atomically
@@ -34,6 +35,7 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     Raises:
         StoreError: If there are no such runs, two have one id, or `out` is a file, or holds results
             or other files.
+        BenchError: If it lies in a folder of exported tables.
     """
     if out.exists() and not out.is_dir():
         raise StoreError(f"--out {out}: is a file. Name a folder.")
@@ -42,6 +44,7 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             f"--out {out}: is a folder of results, or lies in its {', '.join(OF_RESULTS)}. Name "
             "another folder for the tables."
         )
+    refuse_among_tables("--out", out, replaces=True)
     others = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if others := others - {*TABLES, *OF_TASKS, CHECKSUMS}:
         raise StoreError(

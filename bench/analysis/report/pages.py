@@ -7,32 +7,27 @@ from pathlib import Path
 from bench.analysis.plots.drawings import Drawing
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import RESOLUTION
-from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.report.markup import Table, markdown
+from bench.analysis.report.places import refuse_among_tables
 from bench.errors import BenchError
 from bench.store.files import make_folder
 
 
-def check_place(out: Path, images: Path, results: Sequence[Path], beginning: str) -> None:
-    """Refuses a place where a page would replace something else.
+def check_place(out: Path, images: Path, beginning: str) -> None:
+    """Refuses a place where a page or its figures would replace something else.
 
     Args:
         out: The page.
         images: Folder of its figures.
-        results: Folders that it is made of.
         beginning: How such a page begins.
 
     Raises:
-        BenchError: If there is another file, or the page would lie among exported tables.
+        BenchError: If there is another file, or one would lie among exported tables.
     """
     if out.is_dir():
         raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
-    for folder in results:
-        if is_exported(folder) and out.resolve().is_relative_to(folder.resolve()):
-            raise BenchError(
-                f"--out {out}: lies among the tables of --results {folder}. Name a file outside "
-                "that folder."
-            )
+    refuse_among_tables("--out", out)
+    refuse_among_tables("--images", images)
     if out.exists() and not out.read_bytes().startswith(beginning.encode()):
         raise BenchError(
             f"--out {out}: exists, and this command did not write it. Name another file."

@@ -76,8 +76,7 @@ def write_perceived(
         StoreError: If there are no such runs, or tables are damaged.
         BenchError: If no run of perception has finished, or the page has no place.
     """
-    folders = [results, *([registrations] if registrations else [])]
-    check_place(out, images, folders, BEGINNING)
+    check_place(out, images, BEGINNING)
     records = read_results(results, runs)
     shown = perceived(records)
     if not shown:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.numbers.findings import Findings, Request
+from bench.analysis.reading.exported_tables import is_exported
 from bench.config.composition import compose
 from bench.config.identity import digest
 from bench.store.tracker import Tracked
@@ -47,7 +48,8 @@ def publish(
         job_type="report",
         config={"command": request.command, "runs": list(found.records.summaries)},
     )
-    tracker = open_tracker(settings, request.results, tracked)
+    beside = folder.parent if is_exported(request.results) else request.results
+    tracker = open_tracker(settings, beside, tracked)
     for name, frame in TABLES.items():
         tracker.table(name, getattr(found, frame))
     for path in sorted((folder / "figures").glob("*.png")):

@@ -35,6 +35,7 @@ from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
 from bench.analysis.report.perception import perception_tables
+from bench.analysis.report.places import refuse_among_tables
 from bench.analysis.report.reproduce import commands
 from bench.analysis.report.synthesis import synthesis_tables
 from bench.analysis.report.tables import (
@@ -83,7 +84,9 @@ def write_report(request: Request, out: Path) -> Findings:
     Raises:
         StoreError: If there are no such runs, or if the folder holds something else.
         ConfigError: If there is no such criterion or experiment.
+        BenchError: If the report would lie among exported tables.
     """
+    refuse_among_tables("--out", out)
     if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
             f"--out {out}: exists and is not a report, and a report replaces the whole folder. "
