@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from synthetic_store import config, fail_run, start_run, write_run
 from typer.testing import CliRunner
 
@@ -137,6 +138,31 @@ def test_folders_of_data_stay_where_they_are(exported):
     assert "/data" not in text
     assert "dataset,root,PATH" in text
     assert "{root: PATH, steps: 50}" in text
+
+
+def test_no_setting_tells_where_the_user_s_files_lie(tmp_path):
+    settings = config()
+    settings["dataset"] |= {"reference": "/home/me/grid.nii", "table_file": "subjects.csv"}
+    settings["dataset"]["splits"] = {"test": {"images": ["images/a.tif", "/home/me/b.tif"]}}
+    settings["metric"]["extractor"] = {"state_dict": "../me/vgg.pth", "root": "C:\\Users\\me"}
+    settings["model"] |= {"folder": "me/fields", "trained": {"folder": "/home/me/a", "on": "demo"}}
+    settings["task"] = {"name": "registration", "judgements": "me.csv"}
+    write_run(tmp_path / "results", settings, [0.5, 0.6])
+    for persons in ("/home/me/persons.csv", "persons.csv"):
+        (config_file,) = tmp_path.glob("results/runs/*/config.yaml")
+        settings["task"]["persons"] = persons
+        config_file.write_text(yaml.safe_dump(settings))
+        export([tmp_path / "results"], tmp_path / "tables")
+        text = (tmp_path / "tables" / "settings.csv").read_text()
+        assert "me/" not in text.replace("name/", "")
+        assert "\\" not in text
+        assert "me.csv" not in text
+        assert text.count("PATH") == (9 if persons.startswith("/") else 8)
+        (read,) = read_exported(tmp_path / "tables").configs.values()
+        assert read["task"]["persons"] == ("PATH" if persons.startswith("/") else persons)
+        assert read["dataset"]["splits"]["test"]["images"] == ["images/a.tif", "PATH"]
+        assert read["dataset"]["table_file"] == "subjects.csv"
+        assert read["model"]["trained"] == {"folder": "PATH", "on": "demo"}
 
 
 def test_skipped_runs_are_told_with_their_reason_and_unfinished_ones_left_out(exported):

@@ -69,7 +69,7 @@ RECORDED = ("schema", "data", "classes", "units")
 ALSO_RECORDED = (TASK_TABLES, NETWORK)  # where a run has them
 PERCEPTION, CHANGES = "perception", "changes"
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
-PLACE = "PATH"  # stands for a folder of data
+PLACE = "PATH"  # stands for a folder of data, and any other absolute path
 UNTRAINED = "untrained:"  # begins an extractor of 0 steps, before its task
 
 

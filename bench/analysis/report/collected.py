@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pandas as pd
@@ -80,7 +80,7 @@ TOLERANCE = 1e-4  # relative, of means that tables hold with six digits
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
-IN_PLACES = ("root", "judgements")
+IN_PLACES = ("root", "folder", "state_dict", "judgements")  # relative ones, too
 
 
 class Collected:
@@ -286,15 +286,19 @@ def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
     """A section without what has a column in the runs' table, and without the user's folders."""
     dropped = OF_PLACES.get(group, set())
 
-    def cleaned(content: Any) -> Any:
-        if not isinstance(content, Mapping):
-            return content
-        return {
-            key: PLACE if key in IN_PLACES and isinstance(value, str) else cleaned(value)
-            for key, value in content.items()
-        }
+    def cleaned(content: Any, key: str = "") -> Any:
+        if isinstance(content, Mapping):
+            return {name: cleaned(value, name) for name, value in content.items()}
+        if isinstance(content, list):
+            return [cleaned(value) for value in content]
+        is_place = isinstance(content, str) and (key in IN_PLACES or _is_absolute(content))
+        return PLACE if is_place else content
 
     return {key: value for key, value in cleaned(section).items() if key not in dropped}
+
+
+def _is_absolute(path: str) -> bool:
+    return any(system(path).is_absolute() for system in (PurePosixPath, PureWindowsPath))
 
 
 def _extractors(folder: Path) -> Iterator[Row]:
