@@ -1,6 +1,7 @@
 """What can go wrong in a way the user can mend."""
 
 import traceback
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -77,3 +78,8 @@ def place_of(error: BaseException) -> str:
     ours = (frame for frame in frames if "site-packages" not in frame.filename)
     raised = next(ours, frames[0]) if frames else None
     return f"{raised.filename}:{raised.lineno}" if raised else "unknown place"
+
+
+def no_folder(path: Path) -> str:
+    """Why a path is not that of a folder."""
+    return "is a file" if path.exists() else "no such folder"

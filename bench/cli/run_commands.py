@@ -13,7 +13,7 @@ from bench.cli.listing import print_run, print_runs
 from bench.cli.terminal import print_summary
 from bench.config.commands import BENCH, RUN
 from bench.config.conditioning import weight_range
-from bench.errors import BenchError
+from bench.errors import BenchError, no_folder
 from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
@@ -147,7 +147,7 @@ def _for_each(
 def _folders(results: Path) -> list[Folder]:
     if not results.is_dir():
         raise BenchError(
-            f"--results {results}: no such folder. `{RUN}` writes runs; name its results_dir."
+            f"--results {results}: {no_folder(results)}. `{RUN}` writes runs; name its results_dir."
         )
     return list_folders(results)
 

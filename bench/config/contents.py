@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, no_folder
 
 
 def table_digest(path: Path) -> str:
@@ -37,8 +37,9 @@ def folder_digest(folder: Any) -> str:
         ConfigError: If there is no such folder.
     """
     if not isinstance(folder, str) or not Path(folder).is_dir():
+        why = no_folder(Path(str(folder)))
         raise ConfigError(
-            f"model.folder={folder}: no such folder. Name the folder with the displacement fields."
+            f"model.folder={folder}: {why}. Name the folder with the displacement fields."
         )
     found = hashlib.sha256()
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):

@@ -23,12 +23,15 @@ from bench.analysis.report.collected import EXPORTED, LEFT_OUT
 from bench.analysis.report.export import export
 from bench.analysis.report.overview import extractors_table
 from bench.analysis.report.places import report_of
+from bench.analysis.report.publish import publish
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
 from bench.errors import BenchError, StoreError
 from bench.store.files import write_atomically
+from bench.store.tracker import Tracker
 
+PERCEPTION = Path(__file__).parents[2] / "docs" / "results" / "perception"
 PAIRS = 12
 SPREAD = np.linspace(-0.1, 0.1, PAIRS)
 TABLES = {"runs.csv", "pairs.csv", "scores.csv", "settings.csv", "extractors.csv", "checksums.json"}
@@ -154,7 +157,7 @@ def test_no_setting_tells_where_the_user_s_files_lie(tmp_path):
         config_file.write_text(yaml.safe_dump(settings))
         export([tmp_path / "results"], tmp_path / "tables")
         text = (tmp_path / "tables" / "settings.csv").read_text()
-        assert "me/" not in text.replace("name/", "")
+        assert "me/" not in text
         assert "\\" not in text
         assert "me.csv" not in text
         assert text.count("PATH") == (9 if persons.startswith("/") else 8)
@@ -188,6 +191,19 @@ def test_report_of_tables_lies_beside_them(store, tables, monkeypatch):
     assert report_of(Path("../tables")) == Path("../tables-report")
     assert report_of(store) == store / "report"
     assert report_of(Path("results")) == Path("results/report")
+
+
+def test_report_of_tables_is_tracked_beside_it(exported, tmp_path, monkeypatch):
+    places = []
+
+    def open_tracker(settings, place, tracked):
+        places.append(place)
+        return Tracker()
+
+    monkeypatch.setattr("bench.analysis.report.publish.open_tracker", open_tracker)
+    request = Request(exported, "demo-syn-*")
+    publish(request, find(request), tmp_path / "report")
+    assert places == [tmp_path]
 
 
 def test_nothing_else_is_written_among_tables(store, tables):
@@ -436,7 +452,7 @@ def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
             export([store], place)
         assert not (place / "runs.csv").exists()
     start_run(tmp_path / "begun", config())
-    with pytest.raises(StoreError, match="has finished; there is nothing to export"):
+    with pytest.raises(StoreError, match=r"begun: nothing to export, but 1 interrupted\. "):
         export([tmp_path / "begun"], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
@@ -481,6 +497,35 @@ def test_runs_of_tasks_without_tables_are_counted_apart(tmp_path):
     header.write_text(json.dumps(json.loads(header.read_text()) | {"task": "synthesis"}))
     counts = export([store], tmp_path / "tables")
     assert counts == {"finished": 1, LEFT_OUT: 1}
+    line = (
+        f"{store}: nothing to export, but 1 {LEFT_OUT}. `python -m bench export` writes finished "
+        "and skipped runs of registration, perception, changes."
+    )
+    with pytest.raises(StoreError, match=f"^{line}$"):
+        export([store], tmp_path / "none", header.parent.name)
+
+
+def test_images_without_a_score_that_all_have_are_named(tmp_path):
+    shutil.copytree(PERCEPTION, tmp_path / "tables")
+    path = tmp_path / "tables" / "images.csv"
+    pd.read_csv(path, dtype=str).drop(columns="geometry").to_csv(path, index=False)
+    seal_tables(tmp_path / "tables")
+    with pytest.raises(StoreError, match=r"images\.csv: is .* it lacks the column geometry\. Wri"):
+        read_exported(tmp_path / "tables")
+
+
+def test_option_and_file_in_the_place_of_a_folder_are_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name, why in (("file", "is a file"), ("none", "no such folder")):
+        place, page = str(tmp_path / name), str(tmp_path / "page.md")
+        options = {"export": ["--out", str(tmp_path / "tables")], "runs": []}
+        for command, further in options.items():
+            error = CliRunner().invoke(app, [command, "--results", place, *further]).exception
+            assert str(error).startswith(f"--results {place}: {why}. `python run.py` writes runs")
+        said = ["--results", str(PERCEPTION), "--registrations", place, "--out", page]
+        error = CliRunner().invoke(app, ["perception", *said]).exception
+        assert str(error).startswith(f"--registrations {place}: {why}. `python run.py` writes runs")
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
 
 
 def test_noise_of_more_digits_than_are_written_is_read(tmp_path):

@@ -97,7 +97,7 @@ def test_finished_run_without_its_header_is_named_by_every_command(
     assert f"missing: damaged demo identity 0 run {found['id']}: {what}" in told
     tables = results.parent / "tables"
     line = bench("export", "--results", str(results), "--out", str(tables)).line
-    assert line.startswith(f"None of the runs in {results} has finished")
+    assert line.startswith(f"{results}: nothing to export, but 1 damaged. `python -m bench export`")
     assert run(*command, "force=true").code == 0
     assert row(results, bench)["status"] == "finished"
 

@@ -22,6 +22,7 @@ CHANGE_TEXTS = ("run", "moving", "fixed")
 POOLED_TEXTS = ("run", "score")
 POOLED_NUMBERS = ("mean", "low", "high", "n", "voxels")
 PAIR_TEXTS = ("pairs", "moving", "fixed")
+ALWAYS = "geometry"  # a score that every run of perception has; others depend on its images
 
 
 def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -52,7 +53,12 @@ def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.Da
 
 def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
-    return _read_cases(folder / IMAGES_TABLE, "image", IMAGE_TEXTS, finished)
+    rows = _read_cases(folder / IMAGES_TABLE, "image", IMAGE_TEXTS, finished)
+    if finished and ALWAYS not in rows:
+        raise fault(
+            folder / IMAGES_TABLE, f"is not a table of results: it lacks the column {ALWAYS}"
+        )
+    return rows
 
 
 def read_changes(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from bench.config.conditioning import weight_range
 from bench.config.experiment import USES
 from bench.config.identity import ADDED, CONDITIONING, NOT_IDENTIFYING
 from bench.config.synthesis import FACTOR
-from bench.errors import StoreError
+from bench.errors import StoreError, no_folder
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
 from bench.store.folder import (
@@ -99,7 +99,7 @@ class Records:
         ]
 
 
-def read_records(results: Path, pattern: str = "*") -> Records:
+def read_records(results: Path, pattern: str = "*", option: str = "--results") -> Records:
     """Reads the runs of a folder of results.
 
     A finished run whose files cannot be read gets the status `damaged`.
@@ -107,13 +107,14 @@ def read_records(results: Path, pattern: str = "*") -> Records:
     Args:
         results: The folder.
         pattern: Which runs, by the names of their folders (`fnmatch`).
+        option: The option that names the folder.
 
     Raises:
         StoreError: If there is no such folder, or no such run.
     """
     if not results.is_dir():
         raise StoreError(
-            f"--results {results}: no such folder. `{RUN}` writes runs; name its results_dir."
+            f"{option} {results}: {no_folder(results)}. `{RUN}` writes runs; name its results_dir."
         )
     folders = list_folders(results, RUNS)
     if not folders:

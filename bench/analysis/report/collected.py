@@ -77,6 +77,7 @@ DETECTED = [name for name, score in SCORES.items() if score.kind == CHANGES]
 IN_ALL = [name for name, score in SCORES.items() if score.kind == "pooled"]
 KEYS = ("subject", "moving", "fixed")  # what names an image or a pair
 TOLERANCE = 1e-4  # relative, of means that tables hold with six digits
+TASKS = (REGISTRATION, PERCEPTION, CHANGES)  # whose runs are exported
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
 OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
@@ -129,7 +130,7 @@ class Collected:
                     print(f"{name}: {folder} has other scores than {first}, which are exported")
                 continue
             ends = row["status"] in (Status.FINISHED, Status.SKIPPED) and name in records.configs
-            kept = ends and row["task"] in (REGISTRATION, PERCEPTION, CHANGES)
+            kept = ends and row["task"] in TASKS
             counted = LEFT_OUT if ends and not kept else row["status"]
             self.counts[counted] = self.counts.get(counted, 0) + 1
             if kept:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from bench.analysis.reading.exported_tables import CHECKSUMS, OF_TASKS, TABLES, seal_tables
 from bench.analysis.reading.results import read_results
-from bench.analysis.report.collected import Collected
+from bench.analysis.report.collected import TASKS, Collected
 from bench.analysis.report.places import refuse_among_tables
+from bench.config.commands import BENCH
 from bench.config.experiment import CACHE
 from bench.errors import StoreError
 from bench.store.files import replacing, write_atomically
@@ -55,9 +56,10 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     for folder in folders:
         tables.add(folder, read_results(folder, pattern))
     if not tables.runs:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(tables.counts.items()))
         raise StoreError(
-            f"None of the runs in {', '.join(map(str, folders))} has finished; there is nothing "
-            "to export."
+            f"{', '.join(map(str, folders))}: nothing to export, but {counts}. `{BENCH} export` "
+            f"writes finished and skipped runs of {', '.join(TASKS)}."
         )
     with replacing(out) as partial:
         for name, text in tables.texts().items():

@@ -85,7 +85,9 @@ def write_perceived(
         if unfinished:
             remedy = f"`{BENCH} runs` says why of {counted(unfinished, 'run')}."
         raise BenchError(f"--results {results}: no run of perception has finished. {remedy}")
-    others = records if registrations is None else read_results(registrations)
+    others = (
+        records if registrations is None else read_results(registrations, option="--registrations")
+    )
     found = agreements(compare(others), shown)
     rows = perception_rows(shown)
     with styled():

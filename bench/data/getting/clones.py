@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data.files.images import read_page
 from bench.data.files.kinds import files_in
-from bench.errors import DataError
+from bench.errors import DataError, no_folder
 
 SECTIONS = {"train": (0, 12), "val": (12, 16), "test": (16, 20)}  # of em_vnc
 MERGED = {  # label values of em_vnc's source, and the classes that they become
@@ -35,7 +35,7 @@ def lay_out(how: str, clone: Path, folder: Path) -> None:
         DataError: If the clone lacks something.
     """
     if not clone.is_dir():
-        raise DataError(f"--clone {clone}: no such folder. Name the folder of the clone.")
+        raise DataError(f"--clone {clone}: {no_folder(clone)}. Name the folder of the clone.")
     LAYOUTS[how](clone, folder)
 
 
