@@ -1,5 +1,7 @@
 """Series of images in known order: distortions, their strengths, and the scores of their order."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,11 +14,14 @@ from bench.pair import Pair
 from bench.runs.execution import make_task
 from bench.scores.of_images import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
+from bench.store.folder import DISTANCES
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity
+from bench.tasks.perception.job import PerceptionJob
 from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import REPEATS, STEPS, Reference, Series
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
+from bench.tasks.task import TestCase
 
 LEVELS = [34, 30, 26]
 SHAPES = {2: (26, 33), 3: (12, 15, 14)}
@@ -361,3 +366,32 @@ def test_pair_has_the_intensities_of_the_data_set() -> None:
     assert pair.fixed.min().item() == pytest.approx(5, abs=1e-3)
     assert pair.fixed.max().item() == pytest.approx(45, abs=1e-3)
     assert abs(pair.moving.mean() - pair.fixed.mean()) < 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ([3, 3], None),
+        ([3, 2], "reaches 24 dB in 1 of 2 images and has fewer levels in 1"),
+        (
+            [3, 1],
+            "reaches 24 dB in 1 of 2 images and has fewer levels in 1. No 2AFC of motion in 1 "
+            "image with fewer than two levels",
+        ),
+        (
+            [0, 1, 2],
+            "reaches 24 dB in 0 of 3 images and has fewer levels in 3. No 2AFC of motion in 2 "
+            "images with fewer than two levels",
+        ),
+    ],
+)
+def test_images_with_fewer_levels_are_counted(levels: list[int], words: str | None) -> None:
+    shown = SimpleNamespace(levels=[40, 32, 24], distortions=["motion"])
+    job = SimpleNamespace(shown=shown, members=list(range(len(levels))), name="ncc on demo")
+    graded = {"test": "graded", "distortion": "motion"}
+    cases = [
+        TestCase({DISTANCES: [{**graded, "subject": str(number)}] * count}, {})
+        for number, count in enumerate(levels)
+    ]
+    lines = list(PerceptionJob._unreached(job, cases))  # type: ignore[arg-type]
+    assert lines == ([] if words is None else [f"ncc on demo: motion {words}"])

@@ -1,5 +1,6 @@
 """The work of one run of perception, and its figure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,14 +190,17 @@ class PerceptionJob:
     def _unreached(self, cases: Sequence[TestCase]) -> Iterator[str]:
         """A line for each distortion that does not reach the last level in all images."""
         rows = [row for row in _rows(cases, DISTANCES) if row["test"] == GRADED]
-        last = len(self.shown.levels)
+        last, count = len(self.shown.levels), len(self.members)
         for name in self.shown.distortions:
-            reached = sum(row["distortion"] == name and row["order"] == last for row in rows)
-            if reached < len(self.members):
+            reached = Counter(row["subject"] for row in rows if row["distortion"] == name)
+            strong = sum(levels == last for levels in reached.values())
+            if strong < count:
+                few = count - sum(levels > 1 for levels in reached.values())
+                none = f". No 2AFC of {name} in {counted(few, 'image')} with fewer than two levels"
                 yield (
-                    f"{self.name}: {name} gets as strong as {self.shown.levels[-1]:g} dB in "
-                    f"{reached} of {counted(len(self.members), 'image')}; the others have fewer "
-                    "levels"
+                    f"{self.name}: {name} reaches {self.shown.levels[-1]:g} dB in {strong} of "
+                    f"{counted(count, 'image')} and has fewer levels in {count - strong}"
+                    f"{none if few else ''}"
                 )
 
     def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:
