@@ -85,6 +85,7 @@ class PerceptionJob:
         self.name = f"{self.metric_name} on {dataset.name}"
         self.seed = derive_seed(experiment.seed, dataset.name, "perception")
         self.facts: Mapping[str, Any] = {}
+        self.warnings: list[str] = []
         self.device = single_device(experiment.settings)
         self.nature = Nature(dataset, shown.apart, person_of, self.device)
         self.members = evenly_spaced(dataset.some_members("test"), shown.images)
@@ -122,8 +123,8 @@ class PerceptionJob:
                 yield self._judged(subject, triplets)
         for line in self._unreached(cases):
             print(line)
-        if _is_blind(cases):
-            self.facts = {WARNINGS: [IGNORES]}
+        if warnings := [*self.warnings, *([IGNORES] if _is_blind(cases) else [])]:
+            self.facts = {WARNINGS: warnings}
 
     def _tested(self, member: int) -> TestCase:
         """A test subject under all tests; another one, with its person's other visits alone."""
