@@ -17,11 +17,11 @@ from bench.analysis.report.export import export
 from bench.analysis.report.markup import Table
 from bench.analysis.report.perceived import write_perceived
 from bench.analysis.report.perception import perception_tables
+from bench.scores.of_images import IGNORES as WARNING
 
 DOCS = Path(__file__).parents[2] / "docs"
 STORED = DOCS / "results" / "perception"
 SOME = "hippocampus-[mn]*"  # five metrics without extractors
-WARNING = "D is the same all along the path"
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +92,16 @@ def test_distrusted_metric_is_named_and_compared_with_none() -> None:
     assert [row[1].text for row in table.rows] == ["mse", "ncc", "odd (warned)"]
     assert marked(table)["Geometry ↑"] == ["ncc"]
     assert table.caption.endswith(
-        " (warned): a run of this metric warns; it takes no part in comparisons."
+        " (warned): this metric ignores the deformation and takes no part."
     )
 
 
 def test_warnings_of_runs_are_read_of_any_seed_and_exported(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, *_ = records.summaries
-    records.summaries[first]["warnings"] = [WARNING]
+    first, second, *_ = records.summaries
+    records.summaries[first]["warnings"] = ["images have other intensities", WARNING]
+    records.summaries[second]["warnings"] = ["images have other intensities"]
     (one,) = perceived(records)
     metric = records.summaries[first]["metric"]
     assert {v.metric: v.warning for v in one.variants if v.warning} == {metric: WARNING}

@@ -144,6 +144,9 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
     (folder,) = run_folders(results)
+    (warning,) = read_summary(folder)["warnings"]
+    assert "judged.csv: line 2: normalized intensities of r.tif run from 60 to 199" in warning
+    assert warning in outcome.out.replace("\n", " ")
     rows = read_rows(folder / "judgements.csv")
     assert [float(row["agreement"]) for row in rows] == [0.9, 0.6]
     assert float(rows[0]["distance_a"]) < float(rows[0]["distance_b"])
@@ -211,6 +214,7 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     [
         ("UndefinedForNoise", "is nan {}; it must return a finite number."),
         ("PerVoxelLater", "returns a tensor of shape (1, 1, 32, 40) {}; it must return a scalar"),
+        ("InPlaceLater", "changes its images in place {}, and whatever reads them next is wrong."),
         ("FailsLater", "fails {}: IndexError: no such window ("),
         ("NotANumber", "is nan on test000 beside itself, where both images are the same; it must"),
     ],

@@ -333,6 +333,11 @@ OPTIONS = {
         ("deformations", [0, 1], "task.deformations=[0,1]: must be at least two sizes in voxels"),
         ("levels", [160, 150], "task.levels=[160,150]: must be at most 80 dB and at least 0.1 dB"),
         ("levels", [40, 39.99], "task.levels=[40,39.99]: must be at most 80 dB and at least 0.1 d"),
+        (
+            "deformations",
+            [1, 1 + 1e-9],
+            "task.deformations=[1,1.000000001]: must be at least 0.01 voxels apart",
+        ),
         ("deformations", [1e-9, 2e-9], "task.deformations=[1e-09,2e-09]: must be at least 0.01 vo"),
         (
             "distortions",

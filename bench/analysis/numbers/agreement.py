@@ -63,8 +63,8 @@ def agreements(
 
     Both must add the same noise to the images; cropping may differ. Metrics are matched by name,
     learned ones however long they were trained. Metrics with several variants are left out, those
-    whose runs warn, and data sets on which fewer than four metrics have both scores; `not_compared`
-    names these.
+    that ignore the deformation, and data sets on which fewer than four metrics have both scores;
+    `not_compared` names these.
 
     Args:
         comparisons: Of registrations.

@@ -15,7 +15,7 @@ from bench.analysis.reading.exported import PLACE
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.config.identity import digest
-from bench.scores.of_images import DISTORTIONS
+from bench.scores.of_images import BLIND, DISTORTIONS
 from bench.store.folder import IMAGES, TASK_TABLES, WARNINGS
 
 TASK = "perception"
@@ -36,7 +36,7 @@ class Variant:
         seeds: Those of its runs, ascending.
         images: Scores by subject, means over seeds.
         steps: That its extractor trained, 0 for random features; None without an extractor.
-        warning: Why its scores should be distrusted, as its runs say; empty if they do not.
+        warning: What a run says of a metric that ignores the deformation; empty for others.
     """
 
     label: str
@@ -64,7 +64,7 @@ class Perceived:
     variants: Sequence[Variant]
 
     def trained(self) -> dict[str, list[Variant]]:
-        """By metric, its variants without random features, of runs that do not warn."""
+        """By metric, its variants without random features and those that ignore the deformation."""
         found: dict[str, list[Variant]] = {}
         for variant in self.variants:
             if variant.steps != 0 and not variant.warning:
@@ -181,7 +181,7 @@ def _variants(
         images = _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]]))
         seeds = sorted(int(summary["seed"]) for summary in alike[key])
         warnings = [text for summary in alike[key] for text in summary.get(WARNINGS, ())]
-        warning = ". ".join(dict.fromkeys(warnings))
+        warning = next((text for text in warnings if text.startswith(BLIND)), "")
         found.append(Variant(label, key[0], seeds, images, steps, warning))
     return found
 

@@ -18,7 +18,7 @@ def perception_sentences(rows: pd.DataFrame) -> list[str]:
 
     A score differs from chance if its interval leaves chance out and there are enough images for a
     sign test over them to be significant, see `too_few`; with fewer, the scores are listed. Metrics
-    whose runs warn take no part, and a sentence of their own names them.
+    that ignore the deformation take no part, and a sentence of their own names them.
 
     Args:
         rows: Of `perception_rows`.

@@ -93,7 +93,7 @@ def _notes(rows: pd.DataFrame, titles: Mapping[str, str]) -> str:
         "Scores of one image alone, which have no interval": alone,
     }
     said = "".join(f" {what}: {'; '.join(texts)}." for what, texts in notes.items() if texts)
-    warned = f"{WARNED.strip()}: a run of this metric warns; it takes no part in comparisons."
+    warned = f"{WARNED.strip()}: this metric ignores the deformation and takes no part."
     return f"{said} {warned}" if (rows["warning"] != "").any() else said
 
 

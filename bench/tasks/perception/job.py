@@ -17,6 +17,7 @@ from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED
 from bench.errors import counted
 from bench.pair import Pair
+from bench.scores.of_images import IGNORES
 from bench.scores.perception import agreement, are_same
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
@@ -28,11 +29,6 @@ from bench.tasks.perception.series import GRADED, PATH, REPEATS, Reference, Seri
 from bench.tasks.registration.assembly import value_of
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import single_device
-
-IGNORES = (
-    "D is the same all along the true path, in all images: the metric ignores the deformation, or "
-    "is constant. It must look at pair.warped, not pair.moving"
-)
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,7 @@ class PerceptionJob:
         self.name = f"{self.metric_name} on {dataset.name}"
         self.seed = derive_seed(experiment.seed, dataset.name, "perception")
         self.facts: Mapping[str, Any] = {}
+        self.warnings: list[str] = []
         self.device = single_device(experiment.settings)
         self.nature = Nature(dataset, shown.apart, person_of, self.device)
         self.members = evenly_spaced(dataset.some_members("test"), shown.images)
@@ -123,8 +120,8 @@ class PerceptionJob:
                 yield self._judged(subject, triplets)
         for line in self._unreached(cases):
             print(line)
-        if _is_blind(cases):
-            self.facts = {WARNINGS: [IGNORES]}
+        if warnings := [*self.warnings, *([IGNORES] if _is_blind(cases) else [])]:
+            self.facts = {WARNINGS: warnings}
 
     def _tested(self, member: int) -> TestCase:
         """A test subject under all tests; another one, with its person's other visits alone."""
