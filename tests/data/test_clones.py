@@ -161,6 +161,11 @@ def test_set_that_is_made_of_no_clone_says_so(em_vnc, tmp_path):
         prepared("ms_longitudinal", em_vnc, tmp_path / "set")
     with pytest.raises(DataError, match="--clone gone: no such folder"):
         prepared("em_vnc", Path("gone"), tmp_path / "set")
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DataError, match=r"--clone .*file: is a file\. Name the folder of the clone"
+    ):
+        prepared("em_vnc", tmp_path / "file", tmp_path / "set")
 
 
 def test_prepared_set_in_place_of_a_clone_is_named(em_vnc, tmp_path):

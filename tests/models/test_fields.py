@@ -209,6 +209,10 @@ def test_missing_fields_and_damaged_ones_are_named(root: Path, tmp_path: Path) -
         displacement(root, folder)
     with pytest.raises(ConfigError, match=f"model.folder={folder}/none: no such folder"):
         Run.of(setup_of(root, folder / "none"))
+    with pytest.raises(
+        ConfigError, match=r"model.folder=.*seconds\.csv: is a file\. Name the folder"
+    ):
+        Run.of(setup_of(root, folder / "seconds.csv"))
 
 
 def test_a_field_that_says_nothing_of_its_place_is_named(root: Path, tmp_path: Path) -> None:
