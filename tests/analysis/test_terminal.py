@@ -37,6 +37,18 @@ def test_summary_shows_before_after_and_the_figure(capsys):
     assert "results/runs/x/figure.png" in printed
 
 
+def test_poor_extractor_of_a_run_is_told_with_its_scores(capsys):
+    def extractor(task, **scores):
+        return {"task": task, "steps": 9, "name": task, "scores": scores}
+
+    learned = [extractor("segmenter", dice=0.067), extractor("contrastive", matched=0.5)]
+    learned += [extractor("autoencoder", reconstruction_error=3.0), {"task": "vgg", "steps": 0}]
+    print_summary(summary(dice=score(0.7)) | {"extractors": learned}, Path("x"))
+    printed = capsys.readouterr().out
+    assert "warning: the segmenter extractor learned poorly: Dice 0.07 on validation" in printed
+    assert printed.count("warning:") == 1
+
+
 def test_quantile_over_pairs_has_a_row_after_its_score(capsys):
     of_run = summary(tre=score(4.2) | {"p70": 4.63})
     of_run["scores_before"]["tre"] = score(7.0) | {"p70": 7.61}

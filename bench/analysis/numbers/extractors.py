@@ -1,19 +1,22 @@
 """How well extractors learned their task."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.analysis.numbers.grading import DAMAGED, grade
 from bench.analysis.reading.exported import read_extractors
 from bench.analysis.reading.exported_tables import is_exported
+from bench.config.extractors import extractor_sections
+from bench.config.synthesis import DISTANCE, JUDGES, SEGMENTER
 from bench.store.files import read_json
 from bench.store.folder import CONFIG, EXTRACTORS, HEADER, Status, list_folders
 
-WORDS = {"dice": "Dice", "reconstruction_error": "error", "matched": "matched"}
-FLOORS = {"dice": 0.7, "matched": 0.5}  # an extractor with less is called poor
-DAMAGED = "damaged"
+OF_THE_METRIC = "metric"
+JUDGED_BY = {"distance": DISTANCE, "dice": SEGMENTER}  # scores of a synthesis, and their judges
 COLUMNS = [
     *("extractor", "dataset", "task", "channels", "noise", "seed", "steps", "best_step"),
     *("training_seconds", "score", "value"),
@@ -61,14 +64,30 @@ def learned(runs: Iterable[Mapping[str, Any]]) -> str | None:
     return ", ".join(texts) or None
 
 
+def by_role(
+    config: Mapping[str, Any], summary: Mapping[str, Any]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The extractors of a run by what they are for: `OF_THE_METRIC`, or the key of a judge.
+
+    A run lists those of its metric first, then those of the judges whose scores it has.
+
+    Args:
+        config: Its configuration.
+        summary: Its summary.
+    """
+    judges = config.get("task", {}).get(JUDGES) or {}
+    judged = {judge for score, judge in JUDGED_BY.items() if score in summary["scores"]}
+    metrics = {OF_THE_METRIC: config["metric"]}
+    metrics |= {name: metric for name, metric in judges.items() if name in judged}
+    listed = iter(summary.get("extractors", []))
+    return {role: list(islice(listed, _learning(metric))) for role, metric in metrics.items()}
+
+
+def _learning(metric: Mapping[str, Any]) -> int:
+    """How many extractors of a metric learn, rather than come with their weights."""
+    return sum("steps" in section for _, section in extractor_sections(metric))
+
+
 def _means(scores: Sequence[Mapping[str, float]]) -> list[str]:
     means = pd.DataFrame(scores).mean()
     return [grade(str(name), value) for name, value in means.items()] or ["random"]
-
-
-def grade(score: str, value: float | None) -> str:
-    """A score in words, with a note if it is poor; only its name if it has no value."""
-    if value is None or value != value:
-        return score if score == DAMAGED else f"{WORDS.get(score, score)} unknown"
-    note = " (poor)" if value < FLOORS.get(score, value) else ""
-    return f"{WORDS.get(score, score)} {value:.2f}{note}"

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.analysis.numbers.paired import tied_with
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
-from bench.analysis.numbers.wording import signed
+from bench.analysis.numbers.wording import plain, signed
 from bench.analysis.reading.durations import duration
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import SCORES, compared_scores
@@ -180,8 +180,7 @@ def _text(row: dict[str, Any], column: str, value: Any) -> str:
 
 def spread(mean: float, std: float | None, digits: int) -> str:
     """Mean, and the standard deviation where it is known."""
-    known = std is not None and std == std
-    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if known else "")
+    return plain(mean, digits) + ("" if std is None or std != std else f" ± {plain(std, digits)}")
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.numbers.extractors import FLOORS, grade
+from bench.analysis.numbers.grading import FLOORS, grade
 from bench.analysis.numbers.missing import NOTE
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.durations import duration, training_seconds
