@@ -103,6 +103,19 @@ def test_list_of_runs_tells_settings_of_the_task_apart_over_all_metrics(
     assert said == ["levels 50 30", *["levels 40 32 24"] * (len(said) - 1)]
 
 
+def test_list_of_runs_counts_long_lists(records: Records, tmp_path: Path) -> None:
+    first, second, third, *_ = records.configs
+    records.configs[first]["task"]["distortions"] = [*DISTORTIONS]
+    records.configs[second]["task"]["distortions"] = ["blur"]
+    found = folders(records, tmp_path / "a")
+    assert differences(*found)[:2] == [f"{len(DISTORTIONS)} distortions", "distortions blur"]
+    records.configs[third]["task"]["distortions"] = [*DISTORTIONS][::-1]
+    said = differences(*folders(records, tmp_path / "b"))
+    assert said[0] != said[2]
+    assert all(text.startswith(f"distortions of {len(DISTORTIONS)} (") for text in said[::2][:2])
+    assert max(map(len, said)) < 40
+
+
 def test_list_of_runs_always_says_the_problem_of_a_synthesis(
     records: Records, tmp_path: Path
 ) -> None:

@@ -13,15 +13,18 @@ from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.errors import counted
+from bench.store.folder import Status
 
 SHORT = 8  # characters of a commit
 
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
-    notes = int((missing["what"] == NOTE).sum())
-    counts = {"missing result": len(missing) - notes, "note": notes}
-    caption = f"{' and '.join(counted(n, what) for what, n in counts.items() if n)}."
+    kinds = {"skipped run": Status.SKIPPED, "note": NOTE}
+    found = {words: int((missing["what"] == kind).sum()) for words, kind in kinds.items()}
+    counts = {"missing result": len(missing) - sum(found.values()), **found}
+    *first, last = [counted(n, what) for what, n in counts.items() if n] or ["nothing missing"]
+    caption = f"{' and '.join(filter(None, [', '.join(first), last]))}."
     headings = ["what", "data set", "method", "λ", "seed", "reason"]
     table = Table("missing", caption, headings, texts=6)
     table.sections.append(

@@ -30,7 +30,7 @@ from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.changes import change_tables
 from bench.analysis.report.examples import copy_change_maps, copy_panels
-from bench.analysis.report.main_table import results_table
+from bench.analysis.report.main_table import results_table, training_note
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
@@ -143,6 +143,7 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
         "choice": _choice(request, found),
         "total": len(runs),
         "finished": int((runs["status"] == Status.FINISHED).sum()),
+        "skipped": int((runs["status"] == Status.SKIPPED).sum()),
         "commands": _commands(found),
         "environments": _environments(found),
         "command": request.command,
@@ -171,6 +172,7 @@ def _choice(request: Request, found: Findings) -> str:
 def _tables(request: Request, found: Findings) -> dict[str, Any]:
     papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
+    note = training_note(found.comparisons)
     beside_papers = [] if request.published else ["published", "difference"]
     rows = found.rows.drop(columns=beside_papers, errors="ignore")
     classes = [
@@ -182,7 +184,12 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
         "main": [
-            results_table(of_score, found.pairs, named("results", str(score)), CAPTIONS[str(score)])
+            results_table(
+                of_score,
+                found.pairs,
+                named("results", str(score)),
+                " ".join(filter(None, [CAPTIONS[str(score)], note])),
+            )
             for score, of_score in rows.groupby("lead", sort=True)
         ],
         "headlines": {said.about: said.text for said in found.headlines},
