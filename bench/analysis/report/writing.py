@@ -139,6 +139,7 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
     _write_frames(request, found, folder / "tables")
     runs = found.records.runs
     content |= {
+        "title": _title(found),
         "results": request.results,
         "choice": _choice(request, found),
         "total": len(runs),
@@ -149,6 +150,18 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
         "command": request.command,
     }
     (folder / PAGE).write_text(render(content, folder / "figures"), encoding="utf-8")
+
+
+def _title(found: Findings) -> str:
+    """What the report is of: the tasks that have results."""
+    tasks = {
+        "registration": len(found.comparisons) > 0,
+        "perception": len(found.perception) > 0,
+        "changes": len(found.changes.rows) > 0,
+        "synthesis": len(found.synthesis) > 0,
+    }
+    *others, last = [task for task, is_there in tasks.items() if is_there] or ["registration"]
+    return f"{' and '.join(filter(None, [', '.join(others), last])).capitalize()} report"
 
 
 def _choice(request: Request, found: Findings) -> str:
@@ -281,7 +294,8 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "\n".join([f"**{for_markdown(about)}**", "", *map(_bullet, texts), ""])
         for about, texts in content["conclusions"].items()
     )
-    (folder / "conclusions.md").write_text(said, encoding="utf-8")
+    if said:
+        (folder / "conclusions.md").write_text(said, encoding="utf-8")
     files: dict[str, list[Table]] = {
         "results": content["main"],
         "classes": content["class_tables"],
@@ -331,9 +345,12 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     chosen = {
         name: found.records.configs[name] for one in found.comparisons for name in _chosen(one)
     }
-    text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
-    (folder / "configs.yaml").write_text(text, encoding="utf-8")
+    if chosen:
+        text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+        (folder / "configs.yaml").write_text(text, encoding="utf-8")
     for name, frame in frames.items():
+        if frame.empty and name != RUNS:  # by which a report is known
+            continue
         text = CsvText()
         frame.map(for_csv).to_csv(text, index=False, lineterminator=text.LINE_END)
         (folder / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
