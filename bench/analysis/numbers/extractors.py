@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.numbers.grading import DAMAGED, grade
+from bench.analysis.numbers.naming import tell_apart
 from bench.analysis.reading.exported import read_extractors
 from bench.analysis.reading.exported_tables import is_exported
+from bench.analysis.reading.records import flat
 from bench.config.extractors import extractor_sections
 from bench.config.synthesis import DISTANCE, JUDGES, SEGMENTER
 from bench.store.files import read_json
@@ -19,20 +21,27 @@ OF_THE_METRIC = "metric"
 JUDGED_BY = {"distance": DISTANCE, "dice": SEGMENTER}  # scores of a synthesis, and their judges
 COLUMNS = [
     *("extractor", "dataset", "task", "channels", "noise", "seed", "steps", "best_step"),
-    *("training_seconds", "score", "value"),
+    *("training_seconds", "score", "value", "settings"),
 ]
+SHOWN = {  # of an identity, in columns or not in words
+    *("schema", "seed", "extractor.channels", "extractor.steps", "trainer.steps"),
+    *("dataset.name", "dataset.fingerprint", "dataset.settings.added_noise"),
+}
 
 
 def extractor_rows(results: Path) -> pd.DataFrame:
     """The extractors of a folder of results, or of exported tables, that have been trained.
 
     Returns:
-        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images. One
-        that is damaged has the score `DAMAGED` and nothing else but what names it.
+        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images,
+        `settings` are further ones in which extractors of one data set and task differ; exported
+        tables do not have these. One that is damaged has the score `DAMAGED` and nothing else but
+        what names it.
     """
     if is_exported(results):
-        return read_extractors(results)[COLUMNS]
+        return read_extractors(results).reindex(columns=COLUMNS)
     rows: list[dict[str, Any]] = []
+    identities: dict[tuple[Any, Any], dict[str, dict[str, Any]]] = {}
     for folder in list_folders(results, EXTRACTORS):
         found = folder.standing()
         row: dict[str, Any] = {"extractor": folder.path.name}
@@ -42,12 +51,26 @@ def extractor_rows(results: Path) -> pd.DataFrame:
         if found.status is not Status.FINISHED or found.summary is None:
             continue
         identity = read_json(folder.file(CONFIG)) or {}
-        row |= {name: found.summary.get(name) for name in COLUMNS[1:-2]}
+        row |= {name: found.summary.get(name) for name in COLUMNS[1:-3]}
+        alike = identities.setdefault((row["dataset"], row["task"]), {})
+        alike[row["extractor"]] = _further(identity)
         row["channels"] = identity.get("extractor", {}).get("channels")
         row["noise"] = identity.get("dataset", {}).get("settings", {}).get("added_noise")
         for name, score in found.summary["scores"].items():
             rows.append({**row, "score": name, "value": score["mean"]})
+    told = {name: said for alike in identities.values() for name, said in tell_apart(alike).items()}
+    for row in rows:
+        row["settings"] = told.get(row["extractor"]) or None
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _further(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an extractor that no column shows, by their names without those of sections."""
+    kept = {name: value for name, value in flat(identity).items() if name not in SHOWN}
+    return {
+        name.removeprefix("dataset.").removeprefix("settings."): value
+        for name, value in kept.items()
+    }
 
 
 def learned(runs: Iterable[Mapping[str, Any]]) -> str | None:

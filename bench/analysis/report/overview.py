@@ -111,7 +111,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
         f"{FLOORS['matched']:g} counts as poor."
     )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
-    table = Table("extractors", caption, [*headings, "score"], texts=3)
+    told = ["settings"] if extractors["settings"].notna().any() else []
+    table = Table("extractors", caption, [*headings, "score", *told], texts=3)
     table.sections.append(
         [
             [
@@ -122,6 +123,7 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
                 *(_number(row[name]) for name in ("seed", "steps", "best_step")),
                 _time(row["training_seconds"]),
                 Cell(grade(row["score"], row["value"]), row["value"]),
+                *(Cell(row[name] or NONE, row[name]) for name in told),
             ]
             for row in extractors.astype(object).where(extractors.notna(), None).to_dict("records")
         ]
