@@ -50,6 +50,8 @@ def main() -> None:
     """Prints the table."""
     arguments = parse_arguments(__doc__, list(SUITES))
     suite, device = SUITES[arguments.suite], arguments.device
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device cuda: PyTorch finds no GPU here. Use --device cpu.")
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
     race = {}
     if suite is convergence:

@@ -30,15 +30,21 @@ repeats=${REPEATS:-5}
 seconds=${SECONDS_EACH:-120}
 python=${PYTHON:-python}
 
+refuse() { echo "$1" >&2; exit 2; }
+[ -n "${parts// /}" ] || refuse "PARTS is empty. Name some of $all."
 for part in $parts; do
-  [[ " $all " == *" $part "* ]] || { echo "PARTS=$parts: $part is none of $all." >&2; exit 2; }
+  [[ " $all " == *" $part "* ]] || refuse "PARTS=$parts: $part is none of $all."
 done
-[ -d "$data/hippocampus" ] || {
-  echo "$data: has no folder hippocampus. Name the folder that holds it." >&2; exit 2
-}
+for number in STEPS STEPS_EACH EXTRACTOR_STEPS REPEATS SECONDS_EACH JOBS; do
+  [[ ${!number:-1} =~ ^[1-9][0-9]*$ ]] \
+    || refuse "$number=${!number}: must be a whole number of at least 1."
+done
+[ -d "$data/hippocampus" ] || refuse "$data: has no folder hippocampus. Name the one that holds it."
 data=$(realpath "$data")
+known="hippocampus brain_slab em_vnc"
 for set in ${SETS:-}; do
-  [ -d "$data/$set" ] || { echo "SETS=$SETS: $data has no folder $set." >&2; exit 2; }
+  [[ " $known " == *" $set "* ]] || refuse "SETS=$SETS: $set is none of $known."
+  [ -d "$data/$set" ] || refuse "SETS=$SETS: $data has no folder $set."
 done
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -53,7 +59,6 @@ select_set() {
     hippocampus) selected=("${hippocampus[@]}") ;;
     brain_slab) selected=(dataset=brain dataset.name=brain_slab "dataset.root=$data/brain_slab") ;;
     em_vnc) selected=(dataset=em_vnc "dataset.root=$data/em_vnc" 'dataset.shape=[512,512]') ;;
-    *) echo "SETS: $1 is none of hippocampus brain_slab em_vnc." >&2; exit 2 ;;
   esac
 }
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 USUAL = (1 / 8, 8)  # of the tuned λ
 LEAST, MOST = 1e-30, 1e30  # of a range
+NARROWEST = 1.1  # of a range: its largest by its smallest
 TOLERANCE = 1e-5  # relative: λ of a grid are products that are rounded
 
 
@@ -52,25 +54,31 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
     """
     condition = model["conditioned"]
     if condition != "lambda":
-        raise ConfigError(f"model.conditioned={condition}: must be lambda or null.")
+        raise ConfigError(f"model.conditioned={quoted(condition)}: must be lambda or null.")
     given = model.get("lambda_range")
     ends = [factor * tuned for factor in USUAL] if given is None else given
     if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
         raise ConfigError(
-            f"model.lambda_range={given}: must be the smallest and the largest λ, such as "
+            f"model.lambda_range={quoted(given)}: must be the smallest and the largest λ, such as "
             "[0.02,1.6]."
         )
     low, high = ends
     if not 0 < low < high < math.inf:
         raise ConfigError(
-            f"model.lambda_range={given}: must ascend and be above 0, since the network learns λ "
-            "on a logarithmic scale. Give the smallest and the largest λ, such as [0.02,1.6]."
+            f"model.lambda_range={quoted(given)}: must ascend and be above 0, since the network "
+            "learns λ on a logarithmic scale. Give the smallest and the largest λ, such as "
+            "[0.02,1.6]."
         )
     if not LEAST <= low < high <= MOST:
         raise ConfigError(
-            f"model.lambda_range={given}: must lie between {LEAST:g} and {MOST:g}, since networks "
-            "compute λ in single precision. Give the smallest and the largest λ, such as "
+            f"model.lambda_range={quoted(given)}: must lie between {LEAST:g} and {MOST:g}, since "
+            "networks compute λ in single precision. Give the smallest and the largest λ, such as "
             "[0.02,1.6]."
+        )
+    if high < NARROWEST * low:
+        raise ConfigError(
+            f"model.lambda_range={quoted(given)}: its largest λ must be at least {NARROWEST:g} "
+            "times the smallest. Leave model.conditioned out for a single λ."
         )
     return {**model, "lambda_range": [float(low), float(high)]}
 

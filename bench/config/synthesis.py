@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 FACTOR, JUDGES, JUDGE_SEED = "factor", "judges", "judge_seed"  # keys of the section `task`
@@ -25,7 +26,7 @@ def with_factor(task: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str,
     alone = metric.get("_target_") == MSE and metric.get("mask") is None
     if not (is_number(factor) and factor >= 0) and not (alone and factor is None):
         raise ConfigError(
-            f"task.{FACTOR}={factor}: c, the factor of the metric in the loss, must be a "
+            f"task.{FACTOR}={quoted(factor)}: c, the factor of the metric in the loss, must be a "
             "finite number of at least 0. metric=mse is the mean squared error alone, whatever it "
             "is."
         )
@@ -47,18 +48,19 @@ def judging(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {}
     if not isinstance(judges, Mapping):
         raise ConfigError(
-            f"task.{JUDGES}={judges}: must be a section of judges, or null for none. "
+            f"task.{JUDGES}={quoted(judges)}: must be a section of judges, or null for none. "
             f"metric@task.{JUDGES}.{DISTANCE}=deepsim_csr chooses a judge."
         )
     seed = task.get(JUDGE_SEED)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"task.{JUDGE_SEED}={seed}: must be a whole number of at least 0.")
+        given = f"task.{JUDGE_SEED}={quoted(seed)}"
+        raise ConfigError(f"{given}: must be a whole number of at least 0.")
     plain = {key: value for key, value in task.items() if key not in (FACTOR, JUDGES)}
     found = {}
     for name, metric in judges.items():
         if not isinstance(metric, Mapping) or "name" not in metric:
             raise ConfigError(
-                f"task.{JUDGES}.{name}={metric}: must be a metric, such as "
+                f"task.{JUDGES}.{name}={quoted(metric)}: must be a metric, such as "
                 f"metric@task.{JUDGES}.{name}=deepsim_csr. '~task.{JUDGES}.{name}' leaves it out."
             )
         extractor = metric.get("extractor")

@@ -290,13 +290,13 @@ def recompute(network: nn.Module) -> None:
         print(f"trainer.recompute: {name} has no head at full resolution, continuing without")
 
 
-def check_channels(channels: Sequence[int]) -> None:
+def check_channels(channels: Sequence[int], option: str = "channels") -> None:
     """Raises ConfigError unless the widths are a non-empty list of whole numbers above 0."""
-    if not isinstance(channels, Sequence):
-        raise ConfigError(f"channels={channels}: must be a list of whole numbers above 0.")
+    if not isinstance(channels, Sequence) or isinstance(channels, str):
+        raise ConfigError(f"{option}={channels}: must be a list of whole numbers above 0.")
     counts = [c for c in channels if isinstance(c, int) and not isinstance(c, bool) and c > 0]
     if not channels or len(counts) != len(channels):
         raise ConfigError(
-            f"channels={list(channels)}: must be a list of whole numbers above 0, one per stage, "
+            f"{option}={list(channels)}: must be a list of whole numbers above 0, one per stage, "
             "such as [16,32,64]."
         )

@@ -45,7 +45,7 @@ class PairOfFiles:
         """Raises ConfigError if there is no such file, by the option that names it."""
         for name in ("moving", "fixed", "labels", "fixed_labels", "landmarks"):
             path = getattr(self, name)
-            if path is not None and not path.exists():
+            if path is not None and not os.path.exists(path):
                 raise ConfigError(f"--{name.replace('_', '-')} {path}: no such file.")
 
     @property
@@ -123,7 +123,7 @@ def listed_pairs(path: Path) -> list[PairOfFiles]:
         pairs.append(PairOfFiles(**files))
         lines.append(row.line)
         for name, file in files.items():
-            if not file.exists():
+            if not os.path.exists(file):  # which no name makes fail
                 raise DataError(f"{path}: line {row.line}: {name} {file}: no such file.")
     return _told_apart(path, pairs, lines)
 

@@ -1,6 +1,5 @@
 """New files as a finished run sees images: read, preprocessed, checked, and warped."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from bench.data.files.kinds import stem_of
 from bench.data.lengths import listed
 from bench.data.mapping import transformed, warp_file
 from bench.data.preprocessing.label_table import few
+from bench.data.preprocessing.ranges import as_text, is_foreign
 from bench.data.preprocessing.steps import crop_or_pad, padded, shift, window
 from bench.data.preprocessing.world import Grid
 from bench.data.setup import make_source
@@ -137,21 +137,17 @@ class Reader:
     def _notes_on_intensities(self, images: dict[str, NewImage]) -> list[str]:
         """A line for each image whose intensities, normalized, have another range than the run's.
 
-        That is one which exceeds the range of the run's test images by more than half of it, or
-        covers less than a quarter of it. Older runs recorded no range.
+        Older runs recorded no range.
         """
-        low, high = self.dataset.index.get("intensities") or (-math.inf, math.inf)
-        span, notes = high - low, []
-        for role, image in images.items():
-            least, most = float(image.image.min()), float(image.image.max())
-            exceeds = max(low - least, most - high) > span / 2
-            if exceeds or (math.isfinite(span) and most - least < span / 4):
-                notes.append(
-                    f"normalized intensities of the {role} image run from {least:.3g} to "
-                    f"{most:.3g}, those of the run's test images from {low:.3g} to {high:.3g}; "
-                    "rescale the file, or use a run whose dataset.intensity fits it"
-                )
-        return notes
+        limits, whose = self.dataset.index.get("intensities"), "the run's test images"
+        if limits is None:
+            return []
+        return [
+            f"normalized intensities of the {role} image {as_text(image.image, limits, whose)}; "
+            "rescale the file, or use a run whose dataset.intensity fits it"
+            for role, image in images.items()
+            if is_foreign(image.image, limits)
+        ]
 
     def _read(self, path: Path, labels: Path | None, role: str) -> NewImage:
         """Reads and preprocesses a file as the run's data were.

@@ -7,6 +7,11 @@ DISTORTIONS = (
     *("undersampling", "downsampling", "deformation", "lesions"),
 )
 APPEARANCES = ("noise", "bias", "gamma")  # of these, what a deformation is hidden under
+BLIND = "D is the same all along the true path"  # begins the warning of such a metric
+IGNORES = (
+    f"{BLIND}, in all images: the metric ignores the deformation, or is constant. It must look at "
+    "pair.warped, not pair.moving"
+)
 
 PERCEPTION: dict[str, Score] = {  # of the task perception, means over images
     score.name: score

@@ -45,7 +45,7 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         val_loss: Validation loss without the regularizer.
         folding: Folding on validation and test pairs.
         more: `schema`, `data`, `variant`, `moving`, `fixed`, `classes`, `extractors`,
-            `network`, and scores per test pair.
+            `network`, `training_seconds`, and scores per test pair.
 
     Returns:
         The run's folder.
@@ -83,6 +83,8 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
     if trained:
         write_rows(folder / "history.csv", history)
     validation = {"dice": val_dice, "similarity": val_loss, "folding": folding, "loss": val_loss}
+    others = len(list(folder.parent.iterdir()))  # no two trainings take equally long
+    seconds = more.get("training_seconds", 200 + others / 1e6)
     summary = {
         "schema": more.get("schema", SCHEMA),
         "status": "finished",
@@ -92,7 +94,7 @@ def write_run(results, settings, dice, val_dice=0.5, val_loss=0.2, folding=0.001
         "scores": {name: summarize(values) for name, values in after.items()},
         "scores_before": {n.removesuffix("_before"): summarize(v) for n, v in before.items()},
         "validation": validation,
-        **({"network": more["network"]} if "network" in more else {"training_seconds": 200.0}),
+        **({"network": more["network"]} if "network" in more else {"training_seconds": seconds}),
         "data": more.get("data", "f" * 64),
         "classes": CLASSES,
         "extractors": more.get("extractors", []),

@@ -1,12 +1,14 @@
 """Whether perception agrees with registration: planted scores come back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from synthetic_store import config, write_run
 
-from bench.analysis.numbers.agreement import agreement_sentences, agreements
+from bench.analysis.numbers.agreement import agreement_sentences, agreements, not_compared
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.fronts import at_equal_smoothness, compare_fronts
@@ -42,7 +44,7 @@ def seen(values=GEOMETRY, dataset="demo", further=(), steps=None):
         Variant(
             metric,
             metric,
-            1,
+            [0],
             pd.DataFrame({"geometry": value + random.normal(0, 0.002, 8)}, index=range(8)),
             steps if metric == "deepsim_csr" else None,
         )
@@ -114,10 +116,10 @@ def test_other_extractors_than_those_that_registered_are_named(tmp_path) -> None
 def test_what_cannot_be_compared_is_left_out(tmp_path) -> None:
     compared = comparisons(tmp_path, np.array(GEOMETRY) / 10)
     assert agreements(compared, [seen(dataset="other")]) == []
-    random = Variant("csr (steps 0)", "deepsim_csr", 1, seen().variants[0].images, 0)
+    random = Variant("csr (steps 0)", "deepsim_csr", [0], seen().variants[0].images, 0)
     (found,) = agreements(compared, [seen(further=[random])])
     assert len(found.rows) == 6  # random features are no further metric
-    twice = [Variant(f"{m} again", m, 1, seen().variants[0].images, None) for m in METRICS[:2]]
+    twice = [Variant(f"{m} again", m, [0], seen().variants[0].images, None) for m in METRICS[:2]]
     (found,) = agreements(compared, [seen(further=twice)])
     assert set(found.rows["metric"]) == set(METRICS[2:])
     assert agreements(comparisons(tmp_path / "noisy", GEOMETRY, noise=0.1), [seen()]) == []
@@ -142,3 +144,23 @@ def test_bootstrap_means_are_those_of_its_intervals() -> None:
     kept = bootstrap.of(np.array([2, 3, 8]))
     assert kept.count == 2
     assert list(kept.clusters) == [0, 0, 1]
+
+
+def test_what_is_not_compared_has_a_reason(tmp_path) -> None:
+    compared = comparisons(tmp_path, np.array(GEOMETRY) / 10)
+    said = "perception is not compared with registration:"
+    assert not_compared(compared, [seen()]) == []
+    none = f"{said} no registration of this data set, with the same noise, has finished"
+    assert not_compared(compared, [seen(dataset="other")]) == [("other", none)]
+    assert not_compared([], [seen()]) == [("demo", none)]
+    images = seen().variants[0].images
+    twice = [Variant(f"{m} again", m, [0], images, None) for m in METRICS[:3]]
+    needs = f"{said} that needs 4 metrics with both scores, and there are"
+    several = "; these have several variants and do not count: mse, ncc, nmi"
+    assert not_compared(compared, [seen(further=twice)]) == [
+        ("demo", f"{needs} 3 (mind, deepsim_csr, ssim){several}")
+    ]
+    distrusted = [replace(variant, warning="D is the same") for variant in seen().variants]
+    only = Perceived("demo", "demo", {}, distrusted)
+    assert agreements(compared, [only]) == []
+    assert not_compared(compared, [only]) == [("demo", f"{needs} none")]

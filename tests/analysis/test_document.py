@@ -18,7 +18,7 @@ from bench.cli.commands import app
 from bench.errors import BenchError
 
 ROOT = Path(__file__).parents[2]
-COMMAND = re.compile(r"^    python -m bench (document .*)$", re.MULTILINE)
+COMMAND = re.compile(r"^    python -m bench ((?:document|perception) .*)$", re.MULTILINE)
 PICTURE = re.compile(r"^!\[.+\]\((.+)\)$", re.MULTILINE)
 
 
@@ -35,11 +35,14 @@ def sections(text):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.mark.parametrize("name", ["results.md", "network_results.md"])
+@pytest.mark.parametrize("name", ["results.md", "network_results.md", "perception_results.md"])
 def test_results_are_what_their_command_writes(name, tmp_path, monkeypatch):
     committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
     (command,) = COMMAND.findall(committed)
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results")
+    for beside in ("perception.md", "results.md"):  # what pages link to
+        if beside != name:
+            shutil.copy(ROOT / "docs" / beside, tmp_path / "docs")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.exit_code == 0, result.output

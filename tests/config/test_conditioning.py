@@ -49,27 +49,31 @@ def test_a_network_of_one_weight_has_no_range():
         (["regularizer.weight=0"], "regularizer.weight=0: is outside the range"),
         (
             ["model.lambda_range=[0,1]"],
-            "model.lambda_range=[0, 1]: must ascend and be above 0, since the network learns λ on "
+            "model.lambda_range=[0,1]: must ascend and be above 0, since the network learns λ on "
             "a logarithmic scale. Give the smallest and the largest λ, such as [0.02,1.6].",
         ),
-        (["model.lambda_range=[-1,1]"], "model.lambda_range=[-1, 1]: must ascend"),
-        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend"),
-        (["model.lambda_range=[1,1]"], "model.lambda_range=[1, 1]: must ascend"),
-        (["model.lambda_range=[1,inf]"], "model.lambda_range=[1, inf]: must ascend"),
-        (["model.lambda_range=[1,nan]"], "model.lambda_range=[1, nan]: must ascend"),
+        (["model.lambda_range=[-1,1]"], "model.lambda_range=[-1,1]: must ascend"),
+        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1,0.1]: must ascend"),
+        (["model.lambda_range=[1,1]"], "model.lambda_range=[1,1]: must ascend"),
+        (
+            ["model.lambda_range=[0.1,0.1000000001]"],
+            "model.lambda_range=[0.1,0.1000000001]: its largest λ must be at least 1.1 times",
+        ),
+        (["model.lambda_range=[1,inf]"], "model.lambda_range=[1,inf]: must ascend"),
+        (["model.lambda_range=[1,nan]"], "model.lambda_range=[1,nan]: must ascend"),
         (
             ["model.lambda_range=[1e-320,1]"],
-            "model.lambda_range=[1e-320, 1]: must lie between 1e-30",
+            "model.lambda_range=[1e-320,1]: must lie between 1e-30",
         ),
-        (["model.lambda_range=[1,1e300]"], "model.lambda_range=[1, 1e+300]: must lie between"),
+        (["model.lambda_range=[1,1e300]"], "model.lambda_range=[1,1e+300]: must lie between"),
         (
             ["model.lambda_range=[1]"],
             "model.lambda_range=[1]: must be the smallest and the largest",
         ),
-        (["model.lambda_range=[a,b]"], "model.lambda_range=['a', 'b']: must be the smallest"),
+        (["model.lambda_range=[a,b]"], "model.lambda_range=[a,b]: must be the smallest"),
         (["model.lambda_range=3"], "model.lambda_range=3: must be the smallest and the largest"),
         (["model.conditioned=metric"], "model.conditioned=metric: must be lambda or null."),
-        (["model.conditioned=true"], "model.conditioned=True: must be lambda or null."),
+        (["model.conditioned=true"], "model.conditioned=true: must be lambda or null."),
     ],
 )
 def test_what_cannot_be_learned_is_refused(overrides, line):

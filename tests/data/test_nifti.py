@@ -118,7 +118,7 @@ def test_values_that_are_not_finite_are_counted(files, tmp_path):
     image = files[2].copy()
     image[0, 0, :2] = np.nan, np.inf
     path = save(tmp_path / "nan.nii.gz", image)
-    refused(r"nan.nii.gz: 2 voxels are not finite \(NaN or Inf\). Replace them, or remove", path)
+    refused(r"nan.nii.gz: 2 voxels are not finite \(NaN or Inf\). Replace them, or leave", path)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -245,8 +245,7 @@ def test_pair_of_an_image_with_itself_is_refused(root, tmp_path):
     [
         ("file,split\na.nii,train\n", "lacks the column image; it has file, split"),
         ("moving,split\na.nii,train\n", "lacks the column .*; it has moving, split. Sep"),
-        (table(comma=";"), "subjects.csv: lacks the column .*; it has image;labels;split. Separate "
-         "columns by commas"),
+        (table(comma=";"), "subjects.csv: has the heading 'image;labels;split', separated by semi"),
         ("", "lacks the column image; it has none"),
         ("image,split\n", "subjects.csv: has no rows below its header. Add at least one"),
         ("image,split\n\n\n", "has no rows below its header."),

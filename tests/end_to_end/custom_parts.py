@@ -202,6 +202,25 @@ class PerVoxel:
         return (pair.warped - pair.fixed).square()
 
 
+class InPlace(L1):
+    """L1 that leaves another image behind."""
+
+    def __call__(self, pair) -> Tensor:
+        value = super().__call__(pair)
+        pair.fixed.add_(1)
+        return value
+
+
+class InPlaceLater(L1):
+    """L1 that leaves another image behind, for images that differ."""
+
+    def __call__(self, pair) -> Tensor:
+        value = super().__call__(pair)
+        if value > 0:
+            pair.fixed.add_(1)
+        return value
+
+
 class PerVoxelLater(L1):
     """L1 that forgets the mean for images that differ."""
 

@@ -201,6 +201,10 @@ def test_bad_value_is_refused_before_anything_is_written(
             "metric=mse is nan on the first training pair; it must return a finite number.",
         ),
         (
+            ["metric._target_=custom_parts.InPlace"],
+            "metric=mse changes its images in place on the first training pair, and whatever reads",
+        ),
+        (
             ["metric._target_=custom_parts.PerVoxel"],
             "metric=mse returns a tensor of shape (1, 1, 32, 40) on the first training pair; it "
             "must return a scalar tensor.",
@@ -561,7 +565,7 @@ DAMAGES: dict[Damage, tuple[str, str]] = {
     ),
     not_finite: (
         "image",
-        "2 voxels are not finite (NaN or Inf). Replace them, or remove the subject from the list.",
+        "2 voxels are not finite (NaN or Inf). Replace them, or leave the image out.",
     ),
 }
 
@@ -617,7 +621,10 @@ def test_different_shapes_ask_for_batches_of_one(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("subject_id;SPLIT\na;train\n", "lacks the column SPLIT; it has subject_id;SPLIT."),
+        (
+            "subject_id;SPLIT\na;train\n",
+            "has the heading 'subject_id;SPLIT', separated by semicolons. Separate",
+        ),
         ("", "lacks the column SPLIT; it has none. Separate columns by commas."),
         (
             "subject_id,SPLIT\nperson0,training\n",

@@ -74,11 +74,8 @@ def test_metric_is_judged_recorded_and_reported(
     report = tmp_path / "report"
     assert bench("report", "--results", str(results), "--out", str(report)).code == 0
     page = (report / "index.html").read_text()
-    assert (
-        "demo: of two deformed images with the same MSE, the less deformed one is nearer acc"
-        in page
-    )
-    assert "does not differ from chance according to mse (0.500, 0.500 to 0.500)" in page
+    assert "demo, 2 test images: share of pairs in which the less deformed of two images" in page
+    assert "mse (0.500). So few images cannot show a difference from chance, 0.5." in page
     assert (report / "figures" / "perception-demo.png").stat().st_size > 1000
     table = (report / "tables" / "perception.md").read_text()
     assert "| demo | mse | 2 | 2 |" in table  # seeds and images
@@ -95,7 +92,7 @@ def test_metric_is_judged_recorded_and_reported(
     assert "4 finished runs of perception" in written.out
     assert written.out.count("skipped: demo dice: metric=dice cannot be used") == 1
     text = page.read_text()
-    assert "the less deformed one is nearer according to ncc" in text
+    assert "the less deformed of two images with the same MSE is nearer: ncc" in text
     assert "images/perception-demo.png" in text
     assert (tmp_path / "images" / "perception-demo.png").stat().st_size > 1000
     (tables / "images.csv").unlink()
@@ -147,6 +144,9 @@ def test_judgements_of_people_are_judged_by_the_same_command(
     outcome = run(*command)
     assert outcome.code == 0, outcome.err
     (folder,) = run_folders(results)
+    (warning,) = read_summary(folder)["warnings"]
+    assert "judged.csv: line 2: normalized intensities of r.tif run from 60 to 199" in warning
+    assert warning in outcome.out.replace("\n", " ")
     rows = read_rows(folder / "judgements.csv")
     assert [float(row["agreement"]) for row in rows] == [0.9, 0.6]
     assert float(rows[0]["distance_a"]) < float(rows[0]["distance_b"])
@@ -214,6 +214,7 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     [
         ("UndefinedForNoise", "is nan {}; it must return a finite number."),
         ("PerVoxelLater", "returns a tensor of shape (1, 1, 32, 40) {}; it must return a scalar"),
+        ("InPlaceLater", "changes its images in place {}, and whatever reads them next is wrong."),
         ("FailsLater", "fails {}: IndexError: no such window ("),
         ("NotANumber", "is nan on test000 beside itself, where both images are the same; it must"),
     ],
@@ -227,7 +228,9 @@ def test_metric_that_fails_for_an_image_is_named_with_image_and_test(
     assert line.startswith(f"metric=odd {words.format(where)}")
 
 
-def test_metric_that_ignores_the_deformation_is_told(results: Path, run: Command) -> None:
+def test_metric_that_ignores_the_deformation_is_told(
+    results: Path, run: Command, bench: Command, tmp_path: Path
+) -> None:
     named = ["metric=custom", "metric.name=odd", "metric._target_=custom_parts.Unmoved"]
     outcome = run(*TASK, *named, "task.images=1", at(results))
     assert outcome.code == 0, outcome.err
@@ -235,6 +238,12 @@ def test_metric_that_ignores_the_deformation_is_told(results: Path, run: Command
     assert warning.startswith("D is the same all along the true path, in all images")
     assert f"warning: {warning}" in outcome.out
     assert "warning" not in run(*TASK, "metric=mse", "task.images=1", at(results)).out
+    tables, page = tmp_path / "tables", tmp_path / "page.md"
+    assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
+    for place in (results, tables):
+        written = bench("perception", "--results", str(place), "--out", str(page))
+        assert f"note: demo odd: {warning}" in written.out
+        assert "demo: odd is left out of these sentences, of bold marks" in page.read_text()
 
 
 def test_volumes_are_distorted_and_drawn(

@@ -220,7 +220,7 @@ def test_without_labels_there_is_no_dice_and_a_line_says_so(
         (["metric@task.judges.distance=nothing"], "Unknown metric 'nothing'. Known: "),
         (
             ["task.judges.segmenter=null"],
-            "task.judges.segmenter=None: must be a metric, such as metric@task.judges.segmenter=",
+            "task.judges.segmenter=null: must be a metric, such as metric@task.judges.segmenter=",
         ),
     ],
 )

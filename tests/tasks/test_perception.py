@@ -1,5 +1,7 @@
 """Series of images in known order: distortions, their strengths, and the scores of their order."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,11 +14,14 @@ from bench.pair import Pair
 from bench.runs.execution import make_task
 from bench.scores.of_images import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
+from bench.store.folder import DISTANCES
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity
+from bench.tasks.perception.job import PerceptionJob
 from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import REPEATS, STEPS, Reference, Series
 from bench.tasks.perception.strengths import error, of_error, squared_error, strengths
+from bench.tasks.task import TestCase
 
 LEVELS = [34, 30, 26]
 SHAPES = {2: (26, 33), 3: (12, 15, 14)}
@@ -121,12 +126,13 @@ def test_downsampling_keeps_what_is_linear_and_blurs_the_rest() -> None:
 
 def test_change_of_exact_error() -> None:
     x = smooth_image((20, 20))
-    image, change = x + 0.01, x + 0.03 * torch.randn(x.shape)
+    drawn = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    image, change = x + 0.01, x + 0.03 * drawn
     changed = of_error(image, change, x, 0.02)
     assert error(changed, x) == pytest.approx(0.02, rel=1e-5)
     difference, direction = (changed - image).flatten(), (change - image).flatten()
     assert torch.allclose(
-        difference, direction * (difference @ direction) / direction.square().sum()
+        difference, direction * (difference @ direction) / direction.square().sum(), atol=1e-6
     )
 
 
@@ -328,6 +334,11 @@ OPTIONS = {
         ("deformations", [0, 1], "task.deformations=[0,1]: must be at least two sizes in voxels"),
         ("levels", [160, 150], "task.levels=[160,150]: must be at most 80 dB and at least 0.1 dB"),
         ("levels", [40, 39.99], "task.levels=[40,39.99]: must be at most 80 dB and at least 0.1 d"),
+        (
+            "deformations",
+            [1, 1 + 1e-9],
+            "task.deformations=[1,1.000000001]: must be at least 0.01 voxels apart",
+        ),
         ("deformations", [1e-9, 2e-9], "task.deformations=[1e-09,2e-09]: must be at least 0.01 vo"),
         (
             "distortions",
@@ -361,3 +372,32 @@ def test_pair_has_the_intensities_of_the_data_set() -> None:
     assert pair.fixed.min().item() == pytest.approx(5, abs=1e-3)
     assert pair.fixed.max().item() == pytest.approx(45, abs=1e-3)
     assert abs(pair.moving.mean() - pair.fixed.mean()) < 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ([3, 3], None),
+        ([3, 2], "reaches 24 dB in 1 of 2 images and has fewer levels in 1"),
+        (
+            [3, 1],
+            "reaches 24 dB in 1 of 2 images and has fewer levels in 1. No 2AFC of motion in 1 "
+            "image with fewer than two levels",
+        ),
+        (
+            [0, 1, 2],
+            "reaches 24 dB in 0 of 3 images and has fewer levels in 3. No 2AFC of motion in 2 "
+            "images with fewer than two levels",
+        ),
+    ],
+)
+def test_images_with_fewer_levels_are_counted(levels: list[int], words: str | None) -> None:
+    shown = SimpleNamespace(levels=[40, 32, 24], distortions=["motion"])
+    job = SimpleNamespace(shown=shown, members=list(range(len(levels))), name="ncc on demo")
+    graded = {"test": "graded", "distortion": "motion"}
+    cases = [
+        TestCase({DISTANCES: [{**graded, "subject": str(number)}] * count}, {})
+        for number, count in enumerate(levels)
+    ]
+    lines = list(PerceptionJob._unreached(job, cases))  # type: ignore[arg-type]
+    assert lines == ([] if words is None else [f"ncc on demo: motion {words}"])

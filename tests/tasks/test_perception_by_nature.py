@@ -115,6 +115,14 @@ def test_same_anatomy_in_another_contrast_comes_before_others(tmp_path) -> None:
             "subject_id,person_id\ntrain000,p\ntest000,p\ntest001,q\n",
             "no person has two visits among the validation and test subjects of dataset demo",
         ),
+        (
+            "subject_id,person_id\ntest000,p\ntest001,p\nelsewhere,q\n",
+            "all validation and test subjects of dataset demo that it lists are of one person",
+        ),
+        (
+            "subject_id,person_id\nnobody,p\nnobody2,p\n",
+            "lists no subject of dataset demo, but nobody, nobody2. Its subjects are train000, ",
+        ),
     ],
 )
 def test_persons_that_cannot_be_used_are_refused(text, words, tmp_path, tiny_datasets) -> None:
@@ -139,6 +147,7 @@ def judged(tmp_path) -> Path:
     write_tiff(tmp_path / "small.tif", random.integers(0, 255, (9, 9)).astype(np.uint8))
     colors = random.integers(0, 255, (17, 22, 3)).astype(np.uint8)
     write_tiff(tmp_path / "colors.tif", colors, photometric="rgb")
+    write_tiff(tmp_path / "flat.tif", np.full((17, 22), 7, np.uint8))
     (tmp_path / "table.csv").write_text(HEAD + "r.tif,near.tif,far.tif,0.25\n")
     return tmp_path
 
@@ -159,9 +168,14 @@ def test_folder_in_the_place_of_a_table_is_named(tmp_path, tiny_datasets) -> Non
         (HEAD + "r.tif,near.tif,far.tif,most\n", "line 2 has most for preferring_b"),
         (HEAD + "r.tif,near.tif,far.tif,\n", "line 2 has nothing for preferring_b"),
         (HEAD + "r.tif,gone.tif,far.tif,1\n", "gone.tif: no such file. Paths are relative to the"),
+        (HEAD + f"r.tif,{'x' * 5000}.tif,far.tif,1\n", "x.tif: no such file. Paths are relative"),
         (HEAD + "r.tif,,far.tif,1\n", "line 2 has no image for a. Fill it in."),
         ("reference,a,b\nr.tif,near.tif,far.tif\n", "lacks the column preferring_b"),
         (HEAD, "has no rows below its header"),
+        (
+            "reference;a;b;preferring_b\nr.tif;near.tif;far.tif;0,5\n",
+            "has the heading 'reference;a;b;preferring_b', separated by semicolons. Separate",
+        ),
         (None, "task.judgements="),
     ],
 )
@@ -179,6 +193,7 @@ def test_judgements_that_cannot_be_used_are_refused(text, words, judged: Path) -
     [
         ("colors.tif", "colors.tif: has 3 channel(s), and images of demo show 1. Give files like"),
         ("table.csv", "table.csv"),
+        ("flat.tif", "flat.tif: has the same intensity everywhere"),
     ],
 )
 def test_judged_images_unlike_those_of_the_data_set_are_refused(image, words, judged) -> None:
@@ -189,6 +204,18 @@ def test_judged_images_unlike_those_of_the_data_set_are_refused(image, words, ju
     with pytest.raises(DataError) as refused:
         files.check(read_judgements(judged / "table.csv"))
     assert words in str(refused.value)
+    assert str(refused.value).startswith(f"{judged / 'table.csv'}: line 2: ")
+
+
+def test_judged_images_of_other_intensities_are_named(judged: Path) -> None:
+    triplets = read_judgements(judged / "table.csv")
+    source = make_source(tiny_experiment(2))
+    (note,) = JudgedImages(source, prepare(source, None), CPU).check(triplets)
+    assert "table.csv: line 2: normalized intensities of r.tif run from 0 to 254, those of " in note
+    assert "the test images of demo from" in note
+    assert "(2 further images alike); rescale the files, or choose another" in note
+    source = make_source(tiny_experiment(2, "+dataset.intensity={policy:bits}"))
+    assert JudgedImages(source, prepare(source, None), CPU).check(triplets) == []
 
 
 def test_judged_images_are_preprocessed_as_those_of_the_data_set(judged: Path) -> None:
@@ -202,6 +229,13 @@ def test_judged_images_are_preprocessed_as_those_of_the_data_set(judged: Path) -
     assert float(pair.fixed.min()) == pytest.approx(0, abs=1e-6)
     assert float(pair.fixed.max()) == pytest.approx(1)
     assert not torch.equal(pair.moving, files.pair(triplet, "a").moving)
+
+
+def test_one_reference_written_in_two_ways_is_one(judged: Path) -> None:
+    rows = "r.tif,near.tif,far.tif,0.5\n./r.tif,far.tif,near.tif,0.5\n"
+    (judged / "table.csv").write_text(HEAD + rows)
+    triplets = read_judgements(judged / "table.csv")
+    assert {triplet.subject for triplet in triplets} == {"judged/r.tif"}
 
 
 def test_content_of_tables_and_images_counts_for_the_identity(judged: Path) -> None:

@@ -9,6 +9,8 @@ from torch import nn
 
 from bench.config.composition import register_resolvers
 from bench.data.batches.augmentation import Augmentation
+from bench.data.cache.preparing import prepare
+from bench.data.setup import make_source
 from bench.errors import BenchError, ConfigError, Unsupported
 from bench.runs.execution import make_task
 from bench.scores.synthesis import psnr
@@ -76,6 +78,10 @@ def test_contrast_is_made_from_the_moving_channels(datasets_of_channels):
     assert Problem("contrast", 0.1, 4).input(source, target, [0]) is source
     with pytest.raises(Unsupported, match="moving and fixed images of dataset=demo show the same"):
         job_on(datasets_of_channels[2, 2], "task.problem=contrast", *in_contrasts(2))
+    same = [*in_contrasts(2), "dataset.moving=0", "dataset.fixed=0"]
+    dataset = prepare(make_source(tiny_experiment(2, *same)), None)
+    with pytest.raises(Unsupported, match=r"the same 1 channel\(s\), and one contrast is made"):
+        job_on(dataset, "task.problem=contrast", *same)
     with pytest.raises(Unsupported, match=r"the same 1 channel\(s\), and one contrast is made"):
         job_on(datasets_of_channels[2, 1], "task.problem=contrast")
 
@@ -87,7 +93,9 @@ def test_contrast_is_made_from_the_moving_channels(datasets_of_channels):
         ("task.noise=0", "task.noise=0: must be a finite number above 0"),
         ("task.coarsening=1.5", "task.coarsening=1.5: must be a whole number of at least 2."),
         ("task.patch=0", "task.patch=0: must be a whole number of at least 1, or null."),
-        ("task.channels=[4,x]", "must be a list of whole numbers above 0"),
+        ("task.problem=null", "task.problem=null: must be one of denoise, upsample, contrast."),
+        ("task.channels=null", "task.channels=None: must be a list of whole numbers above 0"),
+        ("task.channels=[4,x]", "task.channels=[4, 'x']: must be a list of whole numbers above 0"),
         ("metric@task.judges.segmenter=mse", "metric@task.judges.segmenter=mse: has no segmenter."),
     ],
 )
@@ -161,7 +169,7 @@ def test_judges_may_be_left_out(left_out, judges, tiny_datasets, tmp_path, capsy
         (["task.judges=abc"], r"^task.judges=abc: must be a section of judges, or null for none\."),
         (
             ["task.judges.distance=null"],
-            r"^task.judges.distance=None: must be a metric.* leaves it",
+            r"^task.judges.distance=null: must be a metric.* leaves it",
         ),
         (
             ["task.judges.distance.extractor=abc"],
@@ -275,13 +283,15 @@ def test_dice_is_of_the_segmenters_labels():
     assert judges.scores(image, shown)["dice"] == pytest.approx(2 * 16 / (16 + 32))
 
 
-def with_metric(metric: str, problem: str, dataset, vgg_weights):
-    """The job of a metric; to make contrasts, both roles are of the one channel."""
+def with_metric(metric: str, problem: str, datasets, vgg_weights):
+    """The job of a metric; of two contrasts, the first is moving and the second fixed."""
+    dataset = datasets[2, 2 if problem == "contrast" else 1]
     overrides = ["task=synthesis", "task.channels=[4,8]", EXTRACTOR, f"metric={metric}"]
     overrides += [f"task.problem={problem}", "task.coarsening=2"]
     overrides += [f"metric.extractor.state_dict={vgg_weights}"] if metric == "vgg" else []
     if problem == "contrast":
-        index = {**dataset.index, "roles": {"moving": [0], "fixed": [0]}}
+        roles = {"moving": [0], "fixed": [1]}
+        index = {**dataset.index, "roles": roles, "channels": 1, "stored_channels": 2}
         dataset = type(dataset)(dataset.folder, index, dataset.pairing)
     setup = setup_of(tiny_experiment(2, *overrides), dataset)
     return make_task(setup).assemble(setup)
@@ -289,8 +299,8 @@ def with_metric(metric: str, problem: str, dataset, vgg_weights):
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("metric", [name for name in names("metric") if name not in OF_LABELS])
-def test_every_metric_of_images_is_a_loss(problem, metric, tiny_datasets, vgg_weights):
-    job = with_metric(metric, problem, tiny_datasets[2], vgg_weights)
+def test_every_metric_of_images_is_a_loss(problem, metric, datasets_of_channels, vgg_weights):
+    job = with_metric(metric, problem, datasets_of_channels, vgg_weights)
     losses = job.trainable.loss(job.network, range(2), CPU)
     losses["loss"].backward()
     size = float(job.network.network.head[-1].weight.grad.abs().sum())
@@ -298,9 +308,9 @@ def test_every_metric_of_images_is_a_loss(problem, metric, tiny_datasets, vgg_we
 
 
 @pytest.mark.parametrize("metric", OF_LABELS)
-def test_metrics_of_labels_are_refused(metric, tiny_datasets, vgg_weights):
+def test_metrics_of_labels_are_refused(metric, datasets_of_channels, vgg_weights):
     with pytest.raises(Unsupported, match=f"metric={metric} cannot be used with task=synthesis"):
-        with_metric(metric, "denoise", tiny_datasets[2], vgg_weights)
+        with_metric(metric, "denoise", datasets_of_channels, vgg_weights)
 
 
 def test_images_of_several_sizes_do_not_fit_into_one_batch(tiny_datasets):

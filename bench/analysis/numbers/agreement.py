@@ -13,7 +13,7 @@ from bench.analysis.numbers.bootstrap import LEVEL, Bootstrap
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.fronts import at_equal_smoothness
 from bench.analysis.numbers.paired import ALPHA, bootstrap_of
-from bench.analysis.numbers.perception import Perceived, steps_of_extractors
+from bench.analysis.numbers.perception import Perceived, Variant, steps_of_extractors
 from bench.analysis.numbers.wording import interval, signed
 from bench.scores.registry import SCORES
 
@@ -62,42 +62,96 @@ def agreements(
     """Agreement on each data set that has both registrations and runs of perception.
 
     Both must add the same noise to the images; cropping may differ. Metrics are matched by name,
-    learned ones however long they were trained. Metrics with several variants are left out, and
-    data sets on which fewer than four metrics have both scores.
+    learned ones however long they were trained. Metrics with several variants are left out, those
+    that ignore the deformation, and data sets on which fewer than four metrics have both scores;
+    `not_compared` names these.
 
     Args:
         comparisons: Of registrations.
         perceived: Of `bench.analysis.numbers.perception.perceived`.
     """
+    return [
+        _agreement(comparison, judged)
+        for comparison in comparisons
+        for other in perceived
+        if _of_one_kind(comparison, other)
+        and len(judged := _with_both(comparison, other)) >= FEWEST
+    ]
+
+
+def not_compared(
+    comparisons: Sequence[Comparison], perceived: Sequence[Perceived]
+) -> list[tuple[str, str]]:
+    """Data sets of which `agreements` has nothing to say, each with the reason.
+
+    Args:
+        comparisons: Of registrations.
+        perceived: Of `bench.analysis.numbers.perception.perceived`.
+    """
+    said = "perception is not compared with registration:"
+    none = f"{said} no registration of this data set, with the same noise, has finished"
     found = []
-    for comparison in comparisons:
-        noise = comparison.reading.get("added_noise")
-        for other in perceived:
-            same = (other.dataset, other.reading.get("added_noise")) == (comparison.dataset, noise)
-            one = _agreement(comparison, other) if same else None
-            if one is not None:
-                found.append(one)
+    for other in perceived:
+        alike = [one for one in comparisons if _of_one_kind(one, other)]
+        if not alike:
+            found.append((other.name, none))
+        for comparison in alike:
+            names = [v.metric for v in _with_both(comparison, other).values()]
+            if len(names) < FEWEST:
+                has = f"{len(names)} ({', '.join(names)})" if names else "none"
+                reason = f"that needs {FEWEST} metrics with both scores, and there are {has}"
+                found.append((other.name, f"{said} {reason}{_several(comparison, other)}"))
     return found
 
 
-def _agreement(comparison: Comparison, perceived: Perceived) -> Agreement | None:
-    smoothness, registered = at_equal_smoothness(comparison)
-    metrics = {
-        entry.label: entry.metric for entry in comparison.entries if entry.label in registered
-    }
+def with_registrations(
+    perceived: Sequence[Perceived], comparisons: Sequence[Comparison]
+) -> list[Perceived]:
+    """Those on data sets that were registered, too."""
+    return [one for one in perceived if one.dataset in {other.dataset for other in comparisons}]
+
+
+def _of_one_kind(comparison: Comparison, perceived: Perceived) -> bool:
+    """Whether both are of one data set with the same noise."""
+    noises = (one.reading.get("added_noise") for one in (comparison, perceived))
+    return comparison.dataset == perceived.dataset and len(set(noises)) == 1
+
+
+def _with_both(comparison: Comparison, perceived: Perceived) -> dict[str, Variant]:
+    """By label of the registrations, what has both scores, in one variant each."""
+    metrics = _metrics(comparison)
     geometry = {
         metric: variants[0]
         for metric, variants in perceived.trained().items()
-        if len(variants) == 1
+        if len(variants) == 1 and GEOMETRY in variants[0].images
     }
-    registering = {e.label: steps_of_extractors(e.choice.runs) for e in comparison.entries}
     unique = [label for label in metrics if list(metrics.values()).count(metrics[label]) == 1]
-    labels = [label for label in unique if metrics[label] in geometry]
-    if len(labels) < FEWEST:
-        return None
-    images = pd.DataFrame(
-        {label: geometry[metrics[label]].images[GEOMETRY] for label in labels}
-    ).dropna()
+    return {label: geometry[metrics[label]] for label in unique if metrics[label] in geometry}
+
+
+def _metrics(comparison: Comparison) -> dict[str, str]:
+    """By label, the metric of what is compared at equal smoothness."""
+    _, registered = at_equal_smoothness(comparison)
+    return {entry.label: entry.metric for entry in comparison.entries if entry.label in registered}
+
+
+def _several(comparison: Comparison, perceived: Perceived) -> str:
+    """Metrics that do not count, since it is not clear which of their variants should."""
+    registering = list(_metrics(comparison).values())
+    names = [
+        metric
+        for metric, variants in perceived.trained().items()
+        if metric in registering and (len(variants) > 1 or registering.count(metric) > 1)
+    ]
+    return f"; these have several variants and do not count: {', '.join(names)}" if names else ""
+
+
+def _agreement(comparison: Comparison, judged: Mapping[str, Variant]) -> Agreement:
+    smoothness, registered = at_equal_smoothness(comparison)
+    metrics = {label: variant.metric for label, variant in judged.items()}
+    registering = {e.label: steps_of_extractors(e.choice.runs) for e in comparison.entries}
+    labels = list(judged)
+    images = pd.DataFrame({label: judged[label].images[GEOMETRY] for label in labels}).dropna()
     pairs = registered[labels].dropna()
     of_images, of_pairs = Bootstrap(np.arange(len(images))), bootstrap_of(comparison)
     kept = of_pairs.of(pairs.index.to_numpy())
@@ -133,7 +187,7 @@ def _agreement(comparison: Comparison, perceived: Perceived) -> Agreement | None
         {
             metrics[label]: steps
             for label in labels
-            if len(set(steps := (geometry[metrics[label]].steps, registering[label]))) > 1
+            if len(set(steps := (judged[label].steps, registering[label]))) > 1
         },
     )
 

@@ -29,8 +29,12 @@ SHOWN = {  # of an identity, in columns or not in words
 }
 
 
-def extractor_rows(results: Path) -> pd.DataFrame:
+def extractor_rows(results: Path, runs: Iterable[Mapping[str, Any]] | None = None) -> pd.DataFrame:
     """The extractors of a folder of results, or of exported tables, that have been trained.
+
+    Args:
+        results: The folder.
+        runs: Summaries of runs that used them; None for all.
 
     Returns:
         `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images,
@@ -38,8 +42,19 @@ def extractor_rows(results: Path) -> pd.DataFrame:
         tables do not have these. One that is damaged has the score `DAMAGED` and nothing else but
         what names it.
     """
-    if is_exported(results):
-        return read_extractors(results).reindex(columns=COLUMNS)
+    rows = (
+        read_extractors(results).reindex(columns=COLUMNS)
+        if is_exported(results)
+        else _trained(results)
+    )
+    if runs is None:
+        return rows
+    used = {one.get("name") for run in runs for one in run.get("extractors", [])}
+    return rows[rows["extractor"].isin(used)]
+
+
+def _trained(results: Path) -> pd.DataFrame:
+    """The rows of the extractors of a folder of results."""
     rows: list[dict[str, Any]] = []
     identities: dict[tuple[Any, Any], dict[str, dict[str, Any]]] = {}
     for folder in list_folders(results, EXTRACTORS):

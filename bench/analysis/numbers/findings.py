@@ -78,7 +78,7 @@ class Findings:
         losses: Of `noise_losses`, means.
         headlines: Of `headlines`.
         conclusions: Of `conclude`.
-        extractors: Of `extractor_rows`.
+        extractors: Of `extractor_rows`, those of the runs if not all are shown.
         perception: Of `perception_rows`.
         changes: Of `detection`.
         synthesis: Of `synthesis_rows`.
@@ -133,10 +133,11 @@ def find(request: Request) -> Findings:
     fronts = stack([means for means, _ in at_equal_smoothness], FRONT_COLUMNS)
     front_pairs = stack([tests for _, tests in at_equal_smoothness], ["comparison", "level"])
     losses, loss_pairs = noise_losses(comparisons)
+    selects = request.runs != "*" or request.experiment is not None
     return Findings(
         records,
         comparisons,
-        stack([find_missing(records, comparisons, asked), lacking], COLUMNS),
+        stack([find_missing(records, comparisons, asked, shown), lacking], COLUMNS),
         rows,
         stack([without_result(records, one) for one in comparisons], [*columns, "state"]),
         [frame for one in comparisons if len(frame := class_rows(one))],
@@ -147,7 +148,7 @@ def find(request: Request) -> Findings:
         losses,
         headlines(comparisons, rows, pairs),
         conclude(comparisons, rows, pairs, (fronts, front_pairs), (losses, loss_pairs)),
-        extractor_rows(request.results),
+        extractor_rows(request.results, records.summaries.values() if selects else None),
         perception_rows(shown),
         detection(records),
         synthesis_rows(records, request.select),

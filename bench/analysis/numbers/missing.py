@@ -1,11 +1,14 @@
 """What a report lacks: unfinished runs, missing seeds and metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from bench.analysis.numbers.agreement import not_compared, with_registrations
 from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.noise import without_noise
+from bench.analysis.numbers.perception import TASK as PERCEPTION
+from bench.analysis.numbers.perception import Perceived
 from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.errors import counted
@@ -23,7 +26,10 @@ NAMED = (Status.DAMAGED, Status.FAILED)  # whose ids readers need, to look at or
 
 
 def find_missing(
-    records: Records, comparisons: list[Comparison], swept: Iterable[tuple[str, str]] = ()
+    records: Records,
+    comparisons: list[Comparison],
+    swept: Iterable[tuple[str, str]] = (),
+    perceived: Sequence[Perceived] = (),
 ) -> pd.DataFrame:
     """Everything missing that a reader of the report must know.
 
@@ -31,6 +37,7 @@ def find_missing(
         records: From `read_records`.
         comparisons: From `compare`.
         swept: Of `swept`, data sets and metrics that a sweep had.
+        perceived: Of `bench.analysis.numbers.perception.perceived`.
 
     Returns:
         Rows of `COLUMNS`; `what` is a run's status, `no seed`, `no run`, `no value`, or
@@ -38,13 +45,36 @@ def find_missing(
     """
     rows = [*_split(comparisons), *_unfinished(records.runs), *_seeds(comparisons)]
     rows += [*_never_run(records, swept), *_values(comparisons), *_warned(records)]
-    return _table(rows)
+    rows += [*_seeds_of_images(perceived)]
+    return _table([*rows, *_apart(comparisons, with_registrations(perceived, comparisons))])
 
 
 def missing_of(records: Records, task: str) -> pd.DataFrame:
     """The runs of a task that have not finished or warn, as rows of `find_missing`."""
-    warned = _warned(records, task)
-    return _table([*_unfinished(records.runs[records.runs["task"] == task]), *warned])
+    return _table(_of_task(records, task))
+
+
+def missing_of_perception(
+    records: Records,
+    perceived: Sequence[Perceived],
+    comparisons: Sequence[Comparison],
+    compared: Sequence[Perceived],
+) -> pd.DataFrame:
+    """What a reader of perception must know, as rows of `find_missing`.
+
+    Args:
+        records: From `read_records`.
+        perceived: Of `bench.analysis.numbers.perception.perceived`.
+        comparisons: Of registrations.
+        compared: What of `perceived` is to be compared with these.
+    """
+    rows = [*_of_task(records, PERCEPTION), *_seeds_of_images(perceived)]
+    return _table([*rows, *_apart(comparisons, compared)])
+
+
+def _of_task(records: Records, task: str) -> list[dict]:
+    unfinished = _unfinished(records.runs[records.runs["task"] == task])
+    return [*unfinished, *_warned(records, task)]
 
 
 def _table(rows: list[dict]) -> pd.DataFrame:
@@ -114,6 +144,35 @@ def _seeds(comparisons: list[Comparison]) -> list[dict]:
                 reason = f"of {counted(int(most), 'seed')}, {', '.join(counts)}"
                 rows.append({**row, "reason": reason})
     return rows
+
+
+def _seeds_of_images(perceived: Sequence[Perceived]) -> list[dict]:
+    """Metrics that lack seeds of others; a seed draws the distortions, so each metric needs it."""
+    rows = []
+    for one in perceived:
+        every = sorted({seed for variant in one.variants for seed in variant.seeds})
+        for variant in one.variants:
+            lacking = [seed for seed in every if seed not in variant.seeds]
+            if lacking:
+                reason = (
+                    f"of seeds {_listed(every)}, not {_listed(lacking)}; a seed draws the "
+                    "distortions, so other metrics saw other images"
+                )
+                row = {"what": "no seed", "dataset": one.name, "metric": variant.label}
+                rows.append({**row, "reason": reason})
+    return rows
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _apart(comparisons: Sequence[Comparison], perceived: Sequence[Perceived]) -> list[dict]:
+    """Data sets on which perception is not compared with registration."""
+    return [
+        {"what": NOTE, "dataset": name, "reason": reason}
+        for name, reason in not_compared(comparisons, perceived)
+    ]
 
 
 def _never_run(records: Records, swept: Iterable[tuple[str, str]]) -> list[dict]:

@@ -11,19 +11,19 @@ import pandas as pd
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import comparable, described
 from bench.analysis.numbers.naming import variant_labels
-from bench.analysis.numbers.wording import interval
 from bench.analysis.reading.exported import PLACE
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.config.identity import digest
-from bench.scores.of_images import DISTORTIONS
-from bench.store.folder import IMAGES, TASK_TABLES
+from bench.scores.of_images import BLIND, DISTORTIONS
+from bench.store.folder import IMAGES, TASK_TABLES, WARNINGS
 
 TASK = "perception"
 LONGEST = 6  # numbers of a list that names state
 CHANCE = 0.5  # of 2AFC
+COUNT = "_n"  # of a score's column: over how many images, or references, its mean is
 UNTRAINED = "extractor steps 0"  # in labels of random features
-COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "images"]
+COLUMNS = ["comparison", "dataset", "label", "metric", "seeds", "seed_numbers", "warning", "images"]
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,18 @@ class Variant:
     Attributes:
         label: The metric, with what else tells it from others.
         metric: Its name.
-        seeds: How many runs.
+        seeds: Those of its runs, ascending.
         images: Scores by subject, means over seeds.
         steps: That its extractor trained, 0 for random features; None without an extractor.
+        warning: What a run says of a metric that ignores the deformation; empty for others.
     """
 
     label: str
     metric: str
-    seeds: int
+    seeds: Sequence[int]
     images: pd.DataFrame
     steps: int | None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Perceived:
     variants: Sequence[Variant]
 
     def trained(self) -> dict[str, list[Variant]]:
-        """By metric, its variants without random features."""
+        """By metric, its variants without random features and those that ignore the deformation."""
         found: dict[str, list[Variant]] = {}
         for variant in self.variants:
-            if variant.steps != 0:
+            if variant.steps != 0 and not variant.warning:
                 found.setdefault(variant.metric, []).append(variant)
         return found
 
@@ -99,8 +101,9 @@ def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
         found: Of `perceived`; seeds are averaged for each image first.
 
     Returns:
-        `COLUMNS`, and for each score of images.csv its mean as NAME, and NAME_low and NAME_high, a
-        95 % bootstrap interval over images; metrics in the order of figures. Empty without a run.
+        `COLUMNS`, and for each score of images.csv its mean as NAME, NAME_low and NAME_high, a 95 %
+        bootstrap interval over images, and NAME_n, how many images have it: for `persons` and
+        `judged` how many references. Metrics in the order of figures. Empty without a run.
     """
     rows = [
         {
@@ -108,7 +111,9 @@ def perception_rows(found: Sequence[Perceived]) -> pd.DataFrame:
             "dataset": one.dataset,
             "label": variant.label,
             "metric": variant.metric,
-            "seeds": variant.seeds,
+            "seeds": len(variant.seeds),
+            "seed_numbers": " ".join(map(str, variant.seeds)),
+            "warning": variant.warning,
             **_means(variant.images),
         }
         for one in found
@@ -174,7 +179,10 @@ def _variants(
         if steps == 0 and UNTRAINED not in label:
             label = f"{label} {UNTRAINED}"
         images = _by_image(pd.concat([tables[summary["run"]] for summary in alike[key]]))
-        found.append(Variant(label, key[0], len(alike[key]), images, steps))
+        seeds = sorted(int(summary["seed"]) for summary in alike[key])
+        warnings = [text for summary in alike[key] for text in summary.get(WARNINGS, ())]
+        warning = next((text for text in warnings if text.startswith(BLIND)), "")
+        found.append(Variant(label, key[0], seeds, images, steps, warning))
     return found
 
 
@@ -200,40 +208,5 @@ def _means(images: pd.DataFrame) -> dict[str, float]:
     for name in images:
         low, high = bootstrap.interval(images[name].to_numpy(float))
         found |= {str(name): float(images[name].mean()), f"{name}_low": low, f"{name}_high": high}
+        found[f"{name}{COUNT}"] = int(images[name].count())
     return found
-
-
-def perception_sentences(rows: pd.DataFrame) -> list[str]:
-    """Which metrics order deformations correctly under changed appearance, by data set.
-
-    Args:
-        rows: Of `perception_rows`; data sets of one image have no interval, and no sentence.
-    """
-    several = rows[rows["images"] > 1]
-    return [_sentence(str(name), one) for name, one in several.groupby("comparison", sort=False)]
-
-
-def _sentence(comparison: str, rows: pd.DataFrame) -> str:
-    known = rows.sort_values("geometry", ascending=False, kind="stable")
-    right, wrong = known["geometry_low"] > CHANCE, known["geometry_high"] < CHANCE
-    said = [
-        f"{what} {_listed(known[chosen])}."
-        for what, chosen in (
-            ("the less deformed one is nearer according to", right),
-            ("the more deformed one, whose appearance differs less, is nearer according to", wrong),
-            ("the order does not differ from chance according to", ~(right | wrong)),
-        )
-        if chosen.any()
-    ]
-    first, *others = said
-    further = "".join(f" {text[0].upper()}{text[1:]}" for text in others)
-    return f"{comparison}: of two deformed images with the same MSE, {first}{further}"
-
-
-def _listed(rows: pd.DataFrame) -> str:
-    columns = (rows[name] for name in ("label", "geometry", "geometry_low", "geometry_high"))
-    texts = [
-        f"{label} ({mean:.3f}, {interval(low, high)})"
-        for label, mean, low, high in zip(*columns, strict=True)
-    ]
-    return ", ".join(texts)

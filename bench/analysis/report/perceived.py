@@ -7,24 +7,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.numbers.agreement import Agreement, agreement_sentences, agreements
+from bench.analysis.numbers.agreement import (
+    Agreement,
+    agreement_sentences,
+    agreements,
+    with_registrations,
+)
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.extractors import extractor_rows
-from bench.analysis.numbers.missing import missing_of
+from bench.analysis.numbers.missing import missing_of, missing_of_perception
 from bench.analysis.numbers.perception import (
     TASK,
     perceived,
     perception_rows,
     perception_runs,
-    perception_sentences,
 )
+from bench.analysis.numbers.perception_sentences import perception_sentences
 from bench.analysis.numbers.wording import interval
 from bench.analysis.plots.drawings import Drawing
 from bench.analysis.plots.perception import draw_agreement, draw_perception
 from bench.analysis.plots.style import styled
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.markup import Cell, Table, markdown
-from bench.analysis.report.overview import extractors_table, provenance_table
+from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
 from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.perception import perception_tables
 from bench.config.commands import BENCH, RUN
@@ -36,11 +41,11 @@ from bench.store.files import write_atomically
 
 BEGINNING = "# Perception: results\n\nThis page is computed from the runs in ["
 READING = (
-    "[perception.md](perception.md) describes the tests and defines the scores. Scores are means "
+    "{documentation} describes the tests and defines the scores. Scores are means "
     "over images, seeds averaged first. Intervals are 95 % bootstrap intervals over images."
 )
 WITH_REGISTRATION = (
-    "Registrations are compared at equal smoothness, see [results.md](results.md). The interval of "
+    "Registrations are compared at equal smoothness, see {results}. The interval of "
     "a rank correlation is a bootstrap over images and test pairs for this set of metrics. Its p "
     "is the share of permutations of the metrics whose correlation is at least as far from 0."
 )
@@ -52,7 +57,7 @@ class Written:
 
     Attributes:
         runs: How many finished runs of perception.
-        missing: Those that have not finished, rows of `find_missing`.
+        missing: Of `missing_of_perception`.
     """
 
     runs: int
@@ -87,27 +92,32 @@ def write_perceived(
             remedy = f"`{BENCH} runs` says why of {counted(unfinished, 'run')}."
         raise BenchError(f"--results {results}: no run of perception has finished. {remedy}")
     others = records if registrations is None else read_results(registrations)
-    found = agreements(compare(others), shown)
+    comparisons = compare(others)
+    found = agreements(comparisons, shown)
+    asked = with_registrations(shown, comparisons) if registrations is None else shown
+    missing = missing_of_perception(records, shown, comparisons, asked)
     rows = perception_rows(shown)
     with styled():
         heat_maps, agreed = list(draw_perception(rows)), list(draw_agreement(found))
         write_figures([*heat_maps, *agreed], images)
-    provenance = provenance_table(records, perception_runs(records))
+    runs_shown = perception_runs(records)
+    provenance = provenance_table(records, runs_shown)
+    used = [records.summaries[run] for run in runs_shown]
     said = [*perception_sentences(rows), *agreement_sentences(found)]
     parts = [
         _origin(results, registrations, runs, out, images),
-        READING,
+        READING.format(documentation=_linked("perception.md", out)),
         "## In short",
         "\n".join(f"- {for_markdown(text)}" for text in said),
         *_figures(heat_maps, out, images),
         *section("Scores", *perception_tables(rows)),
         *_agreement(found, agreed, out, images),
-        *section("Extractors", extractors_table(extractor_rows(results))),
+        *section("Extractors", extractors_table(extractor_rows(results, used))),
+        *section("What is missing", missing_table(missing)),
         *section("Where the numbers come from", provenance),
     ]
     write_atomically(out, "\n\n".join(part.strip("\n") for part in parts) + "\n")
-    count = sum(variant.seeds for one in shown for variant in one.variants)
-    return Written(count, missing_of(records, TASK))
+    return Written(len(used), missing)
 
 
 def _origin(results: Path, registrations: Path | None, runs: str, out: Path, images: Path) -> str:
@@ -124,6 +134,17 @@ def _origin(results: Path, registrations: Path | None, runs: str, out: Path, ima
     )
 
 
+def _linked(name: str, out: Path) -> str:
+    """A page of the documentation, linked where it lies beside the page that is written.
+
+    Where this command wrote a page of that name, it is not the documentation.
+    """
+    beside = out.parent / name
+    written = beside.is_file() and beside.read_bytes().startswith(BEGINNING.encode())
+    is_there = beside.is_file() and not written and beside.resolve() != out.resolve()
+    return f"[{name}]({name})" if is_there else f"docs/{name} of the suite"
+
+
 def _figures(drawings: Sequence[Drawing], out: Path, images: Path) -> Iterator[str]:
     for drawing in drawings:
         yield figure(drawing, drawing.caption, out, images)
@@ -134,7 +155,7 @@ def _agreement(
 ) -> Iterator[str]:
     if found:
         yield "## With registration"
-        yield WITH_REGISTRATION
+        yield WITH_REGISTRATION.format(results=_linked("results.md", out))
         yield from _figures(drawings, out, images)
         for score in dict.fromkeys(one.score for one in found):
             yield markdown(_table([one for one in found if one.score == score], score))

@@ -16,7 +16,7 @@ from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.conclusions import Conclusion
 from bench.analysis.numbers.detected import change_sentences, unjudged_sentences
 from bench.analysis.numbers.findings import Findings, Request, find, stack
-from bench.analysis.numbers.perception import perception_sentences
+from bench.analysis.numbers.perception_sentences import perception_sentences
 from bench.analysis.numbers.synthesis import synthesis_sentences
 from bench.analysis.numbers.wording import pairs_in_groups
 from bench.analysis.plots.change_curves import SECTION as CHANGES

@@ -109,13 +109,13 @@ def check_intensities(image: np.ndarray, where: str) -> None:
         count = int((~np.isfinite(image)).sum())
         voxels = "voxel is" if count == 1 else "voxels are"
         raise DataError(
-            f"{where}: {count} {voxels} not finite (NaN or Inf). Replace them, or remove the "
-            "subject from the list."
+            f"{where}: {count} {voxels} not finite (NaN or Inf). Replace them, or leave the "
+            "image out."
         )
     if image.size == 0 or image.min() == image.max():
         raise DataError(
             f"{where}: has the same intensity everywhere, so there is nothing to align. Copy or "
-            "download it again, or remove the subject from the list."
+            "download it again, or leave it out."
         )
 
 

@@ -16,6 +16,9 @@ SYNONYMS = {  # other words for columns, without a plural's s
 }
 
 
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
 class Row(dict[str, str]):
     """Cells by column; `line` is where the row stands in the file, as an editor counts."""
 
@@ -44,6 +47,7 @@ def read_table(
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             columns = [column.strip() for column in next(reader, [])]
+            _check_separator(path, columns)
             rows = [
                 Row(reader.line_num, _cells(columns, cells, path, reader.line_num))
                 for cells in reader
@@ -76,6 +80,16 @@ def read_table(
     if not rows:
         raise DataError(f"{path}: has no rows below its header. Add at least one.")
     return rows
+
+
+def _check_separator(path: Path, columns: list[str]) -> None:
+    """Refuses a header that other characters than commas separate."""
+    for character, name in SEPARATORS.items():
+        if len(columns) == 1 and character in columns[0]:
+            raise DataError(
+                f"{path}: has the heading {columns[0]!r}, separated by {name}. Separate columns by "
+                "commas, and write decimal points as points."
+            )
 
 
 def _alike(column: str, name: str) -> bool:

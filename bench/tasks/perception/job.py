@@ -1,5 +1,6 @@
 """The work of one run of perception, and its figure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED
 from bench.errors import counted
 from bench.pair import Pair
+from bench.scores.of_images import IGNORES
 from bench.scores.perception import agreement, are_same
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
@@ -27,11 +29,6 @@ from bench.tasks.perception.series import GRADED, PATH, REPEATS, Reference, Seri
 from bench.tasks.registration.assembly import value_of
 from bench.tasks.task import Row, TestCase
 from bench.training.devices import single_device
-
-IGNORES = (
-    "D is the same all along the true path, in all images: the metric ignores the deformation, or "
-    "is constant. It must look at pair.warped, not pair.moving"
-)
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ class PerceptionJob:
         self.name = f"{self.metric_name} on {dataset.name}"
         self.seed = derive_seed(experiment.seed, dataset.name, "perception")
         self.facts: Mapping[str, Any] = {}
+        self.warnings: list[str] = []
         self.device = single_device(experiment.settings)
         self.nature = Nature(dataset, shown.apart, person_of, self.device)
         self.members = evenly_spaced(dataset.some_members("test"), shown.images)
@@ -122,8 +120,8 @@ class PerceptionJob:
                 yield self._judged(subject, triplets)
         for line in self._unreached(cases):
             print(line)
-        if _is_blind(cases):
-            self.facts = {WARNINGS: [IGNORES]}
+        if warnings := [*self.warnings, *([IGNORES] if _is_blind(cases) else [])]:
+            self.facts = {WARNINGS: warnings}
 
     def _tested(self, member: int) -> TestCase:
         """A test subject under all tests; another one, with its person's other visits alone."""
@@ -189,14 +187,17 @@ class PerceptionJob:
     def _unreached(self, cases: Sequence[TestCase]) -> Iterator[str]:
         """A line for each distortion that does not reach the last level in all images."""
         rows = [row for row in _rows(cases, DISTANCES) if row["test"] == GRADED]
-        last = len(self.shown.levels)
+        last, count = len(self.shown.levels), len(self.members)
         for name in self.shown.distortions:
-            reached = sum(row["distortion"] == name and row["order"] == last for row in rows)
-            if reached < len(self.members):
+            reached = Counter(row["subject"] for row in rows if row["distortion"] == name)
+            strong = sum(levels == last for levels in reached.values())
+            if strong < count:
+                few = count - sum(levels > 1 for levels in reached.values())
+                none = f". No 2AFC of {name} in {counted(few, 'image')} with fewer than two levels"
                 yield (
-                    f"{self.name}: {name} gets as strong as {self.shown.levels[-1]:g} dB in "
-                    f"{reached} of {counted(len(self.members), 'image')}; the others have fewer "
-                    "levels"
+                    f"{self.name}: {name} reaches {self.shown.levels[-1]:g} dB in {strong} of "
+                    f"{counted(count, 'image')} and has fewer levels in {count - strong}"
+                    f"{none if few else ''}"
                 )
 
     def over_cases(self, cases: Sequence[TestCase]) -> Mapping[str, Mapping[str, Any]]:

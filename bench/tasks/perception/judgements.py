@@ -1,6 +1,7 @@
 """What people said: which of two images is nearer to a third."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.files.images import read_raw
+from bench.data.preprocessing.ranges import as_text, is_foreign
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.roles import FIXED
 from bench.data.sources.source import Source
-from bench.data.sources.subject import Subject
-from bench.errors import DataError
+from bench.data.sources.subject import TEST, Subject
+from bench.errors import DataError, counted
 from bench.pair import Pair
 
 IMAGES = ("reference", "a", "b")
@@ -30,16 +32,18 @@ class Triplet:
         files: The images, by `IMAGES`.
         names: As the table writes them.
         preferring_b: Share of people to whom b is nearer, from 0 to 1.
+        place: Where it stands, table and line.
     """
 
     files: Mapping[str, Path]
     names: Mapping[str, str]
     preferring_b: float
+    place: str
 
     @property
     def subject(self) -> str:
         """The reference, as images.csv names it."""
-        return JUDGED + self.names["reference"]
+        return JUDGED + Path(os.path.normpath(self.names["reference"])).as_posix()
 
 
 def read_judgements(path: Path) -> list[Triplet]:
@@ -58,28 +62,29 @@ def read_judgements(path: Path) -> list[Triplet]:
         raise DataError(f"task.judgements={path}: no such file. Write {columns} there.")
     found = []
     for row in read_table(path, (*IMAGES, SHARE)):
+        place = f"{path}: line {row.line}"
         for name in IMAGES:
             if not row[name]:
-                raise DataError(f"{path}: line {row.line} has no image for {name}. Fill it in.")
-            if not (path.parent / row[name]).exists():
+                raise DataError(f"{place} has no image for {name}. Fill it in.")
+            if not os.path.exists(path.parent / row[name]):  # which no name makes fail
                 raise DataError(
-                    f"{path}: line {row.line}: {name} {path.parent / row[name]}: no such file. "
+                    f"{place}: {name} {path.parent / row[name]}: no such file. "
                     "Paths are relative to the table."
                 )
         names = {name: row[name] for name in IMAGES}
         files = {name: path.parent / row[name] for name in IMAGES}
-        found.append(Triplet(files, names, _share(path, row.line, row[SHARE])))
+        found.append(Triplet(files, names, _share(place, row[SHARE]), place))
     return found
 
 
-def _share(path: Path, line: int, cell: str) -> float:
+def _share(place: str, cell: str) -> float:
     try:
         share = float(cell)
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
         raise DataError(
-            f"{path}: line {line} has {cell or 'nothing'} for {SHARE}: must be the share of people "
+            f"{place} has {cell or 'nothing'} for {SHARE}: must be the share of people "
             "to whom b is nearer, from 0 to 1."
         )
     return share
@@ -107,21 +112,44 @@ class JudgedImages:
             DataError: If one cannot be read, is not like those of the data set, or they differ in
                 size.
         """
-        image, reference = (self._read(triplet.files[which]) for which in (name, "reference"))
+        image, reference = (self._image_of(triplet, which) for which in (name, "reference"))
         if image.shape != reference.shape:
             raise DataError(
-                f"{triplet.files[name]}: has shape {tuple(image.shape[2:])} and its reference "
-                f"{triplet.names['reference']} {tuple(reference.shape[2:])}. Crop or pad them to "
-                "one, or set dataset.shape."
+                f"{triplet.place}: {triplet.files[name]}: has shape {tuple(image.shape[2:])} and "
+                f"its reference {triplet.names['reference']} {tuple(reference.shape[2:])}. Crop or "
+                "pad them to one, or set dataset.shape."
             )
         return Pair(image, reference)
 
-    def check(self, triplets: Sequence[Triplet]) -> None:
-        """Reads all images once, so that a fault is found before extractors are trained."""
+    def check(self, triplets: Sequence[Triplet]) -> list[str]:
+        """Reads all images once, so that a fault is found before extractors are trained.
+
+        Returns:
+            A line if images have other intensities than those of the data set.
+        """
+        limits = self.dataset.intensities(TEST)
+        whose = f"the test images of {self.dataset.name}"
+        foreign: dict[Path, str] = {}
         for triplet in triplets:
             for name in ("a", "b"):
                 self.pair(triplet, name)
+            for name, file in triplet.files.items():
+                if limits and is_foreign(self._known[file], limits):
+                    said = as_text(self._known[file], limits, whose)
+                    said = f"normalized intensities of {triplet.names[name]} {said}"
+                    foreign.setdefault(file, f"{triplet.place}: {said}")
             self._known.clear()
+        if not foreign:
+            return []
+        first, *others = foreign.values()
+        also = f" ({counted(len(others), 'further image')} alike)" if others else ""
+        return [f"{first}{also}; rescale the files, or choose another dataset.intensity.policy"]
+
+    def _image_of(self, triplet: Triplet, name: str) -> Tensor:
+        try:
+            return self._read(triplet.files[name])
+        except DataError as error:
+            raise DataError(f"{triplet.place}: {error}") from error
 
     def _read(self, path: Path) -> Tensor:
         """(1, C, *S), preprocessed as the data set's."""

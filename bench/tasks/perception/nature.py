@@ -8,6 +8,7 @@ import torch
 
 from bench.data.batches.loading import read_images
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.preprocessing.label_table import few
 from bench.data.sources.csv_table import read_table
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.roles import FIXED, MOVING
@@ -120,8 +121,8 @@ def read_persons(path: Path, dataset: PreparedDataset) -> dict[str, str]:
         dataset: Whose subjects it lists; it may list others, too.
 
     Raises:
-        DataError: If it cannot be read, gives a subject two persons, or no person two visits among
-            the validation and test subjects.
+        DataError: If it cannot be read, lists none of the subjects, gives one two persons, or
+            among the validation and test subjects no person two visits, or all one person.
     """
     if path.is_dir():
         raise DataError(
@@ -142,10 +143,22 @@ def read_persons(path: Path, dataset: PreparedDataset) -> dict[str, str]:
                 f"{path}: line {row.line}: {subject} is of {found[subject]} and of {person}. "
                 "Give each subject one person."
             )
+    if not set(found) & set(dataset.ids):
+        raise DataError(
+            f"{path}: lists no subject of dataset {dataset.name}, but {few(list(found), 3)}. Its "
+            f"subjects are {few(dataset.ids, 3)}."
+        )
     if not Nature(dataset, (), found, torch.device("cpu")).visited():
         raise DataError(
             f"{path}: no person has two visits among the validation and test subjects of dataset "
             f"{dataset.name}, which no extractor learns on. Move some there, or leave "
+            "task.persons out."
+        )
+    pool = [i for split in UNTRAINED for i in dataset.members(split) if dataset.ids[i] in found]
+    if len({found[dataset.ids[i]] for i in pool}) < 2:
+        raise DataError(
+            f"{path}: all validation and test subjects of dataset {dataset.name} that it lists are "
+            "of one person, so nobody is another. List visits of other persons, or leave "
             "task.persons out."
         )
     return found

@@ -83,6 +83,11 @@ class Perception:
                 f"task.deformations={quoted(deformations)}: must be at least {SMALLEST} voxels; "
                 "smaller ones drown in rounding."
             )
+        if min(b - a for a, b in pairwise(deformations)) < SMALLEST:
+            raise ConfigError(
+                f"task.deformations={quoted(deformations)}: must be at least {SMALLEST} voxels "
+                "apart; nearer ones drown in rounding."
+            )
         _check_distortions(distortions)
         if apart is not None and not (_rises(apart) and all(map(_is_count, apart))):
             raise ConfigError(
@@ -130,7 +135,7 @@ class Perception:
             persons = read_persons(root / self.persons, dataset)
         triplets = [] if self.judgements is None else read_judgements(Path(self.judgements))
         job = PerceptionJob(setup, metric, learners, self.shown, persons, triplets)
-        job.files.check(triplets)
+        job.warnings += job.files.check(triplets)
         return job
 
     def _check_sizes(self, dataset: PreparedDataset) -> None:

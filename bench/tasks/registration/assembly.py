@@ -262,10 +262,11 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: st
         where: What that is, for messages, such as `on the first training pair`.
 
     Raises:
-        ConfigError: If it is none, or fails.
+        ConfigError: If it is none, or fails, or changes what it looks at.
     """
     if not callable(function):
         raise ConfigError(f"{what}: {type(function).__name__} has no __call__; it must have one.")
+    before = _versions(argument)
     try:
         value = function(argument)
     except BenchError:
@@ -281,7 +282,19 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: st
         raise ConfigError(f"{what} returns {given} {where}; it must return a scalar tensor.")
     if not value.isfinite():
         raise ConfigError(f"{what} is {value.item()} {where}; it must return a finite number.")
+    if _versions(argument) != before:
+        raise ConfigError(
+            f"{what} changes its images in place {where}, and whatever reads them next is wrong. "
+            "Use operations that return new tensors, such as add instead of add_."
+        )
     return value
+
+
+def _versions(argument: Any) -> list[int]:
+    """How often what a metric or regularizer looks at has been changed in place."""
+    pair = isinstance(argument, Pair)
+    tensors = (argument.moving, argument.fixed, argument.u) if pair else (argument,)
+    return [tensor._version for tensor in tensors]
 
 
 def describe(experiment: Experiment) -> str:

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.data.cache.prepared import PreparedDataset
+from bench.data.sources.roles import FIXED, MOVING
 from bench.errors import ConfigError, Unsupported
 from bench.spatial import coarsen, crop_to
 
@@ -31,16 +33,18 @@ class Problem:
 
     def __post_init__(self) -> None:
         if self.name not in PROBLEMS:
-            raise ConfigError(f"task.problem={self.name}: must be one of {', '.join(PROBLEMS)}.")
+            raise ConfigError(
+                f"task.problem={quoted(self.name)}: must be one of {', '.join(PROBLEMS)}."
+            )
         if not (is_number(self.noise) and self.noise > 0):
             raise ConfigError(
-                f"task.noise={self.noise}: must be a finite number above 0, in normalized "
+                f"task.noise={quoted(self.noise)}: must be a finite number above 0, in normalized "
                 "intensities."
             )
         whole = isinstance(self.coarsening, int) and not isinstance(self.coarsening, bool)
         if not (whole and self.coarsening >= 2):
             raise ConfigError(
-                f"task.coarsening={self.coarsening}: must be a whole number of at least 2."
+                f"task.coarsening={quoted(self.coarsening)}: must be a whole number of at least 2."
             )
 
     @property
@@ -54,7 +58,8 @@ class Problem:
         Raises:
             Unsupported: Naming what is lacking.
         """
-        if self.name == CONTRAST and dataset.roles is None:
+        roles = dataset.roles
+        if self.name == CONTRAST and (roles is None or roles[MOVING] == roles[FIXED]):
             raise Unsupported(
                 f"task.problem=contrast: moving and fixed images of dataset={dataset.name} show "
                 f"the same {dataset.channels} channel(s), and one contrast is made from another. "

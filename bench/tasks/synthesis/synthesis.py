@@ -8,10 +8,12 @@ import torch
 
 from bench.analysis.plots.registered import plane_to_show
 from bench.analysis.plots.synthesis import Planes, draw_synthesized
+from bench.config.overrides import quoted
 from bench.config.synthesis import DISTANCE
 from bench.data.batches.augmentation import Augmentation
 from bench.data.setup import Setup
 from bench.errors import ConfigError, DataError
+from bench.models.unet import check_channels
 from bench.pair import Pair
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
@@ -66,6 +68,7 @@ class Synthesis:
             raise _bad_patch(patch)
         if patch is not None and patch < 1:
             raise _bad_patch(patch)
+        check_channels(channels, "task.channels")
         self.problem = Problem(problem, noise, coarsening)
         self.factor = factor
         self.channels = channels
@@ -94,7 +97,9 @@ class Synthesis:
 
 
 def _bad_patch(patch: Any) -> ConfigError:
-    return ConfigError(f"task.patch={patch}: must be a whole number of at least 1, or null.")
+    return ConfigError(
+        f"task.patch={quoted(patch)}: must be a whole number of at least 1, or null."
+    )
 
 
 class SynthesisJob:
