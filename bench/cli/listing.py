@@ -14,6 +14,8 @@ from bench.scores.registry import OF_TASKS, SCORES, score_of
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import REGISTRATION
 
+NONE = "–"
+
 
 def print_runs(
     rows: list[dict[str, Any]],
@@ -95,27 +97,35 @@ def _lines(rows: Sequence[Sequence[str]], console: Console) -> Iterator[str]:
 
 
 def print_missing(rows: Iterable[Mapping[Any, Any]]) -> None:
-    """Prints what results lack, a line each.
+    """Prints what results lack, a line each; runs that were skipped alike have one.
 
     Args:
         rows: Of `bench.analysis.numbers.missing.find_missing`.
     """
-    from bench.analysis.numbers.missing import NOTE
+    from bench.analysis.numbers.missing import APART
 
+    lines: dict[str, None] = {}
     for row in rows:
-        if row["what"] == NOTE:
-            about = " ".join(filter(None, (row["dataset"], row["metric"])))
-            print(for_terminal(f"note: {about}: {row['reason']}"))
-            continue
-        values = (f"{v:g}" if isinstance(v, float) else str(v) for v in row.values())
-        print("missing:", *map(for_terminal, filter(None, values)))
+        what, about = row["what"], " ".join(filter(None, (row["dataset"], row["metric"])))
+        if what not in APART:
+            numbers = ((name, row[name]) for name in ("weight", "seed"))
+            said = (f"{name} {value:g}" for name, value in numbers if value not in (None, ""))
+            what, about = "missing", ", ".join([about, *said, what])
+        lines[f"{what}: {about}: {row['reason']}"] = None
+    for line in lines:
+        print(for_terminal(line))
 
 
 def print_run(row: Mapping[str, Any], path: Path) -> None:
-    """Prints identity, status and files of one run."""
+    """Prints identity, status and files of one run, without what it does not have."""
     console = Console(highlight=False)
-    for name in ("id", "status", "dataset", "metric", "model", "regularizer", "weight", "seed"):
-        console.print(for_rich(f"{name}: {row.get(name, '–')}"), soft_wrap=True)
+    task = row.get("task", REGISTRATION)
+    names = ["id", "status", *["task"] * (task != REGISTRATION), "dataset", "metric"]
+    names += [*["model"] * (row.get("model") != task), "regularizer", "weight", "seed"]
+    for name in names:
+        if row.get(name, NONE) is not None:
+            called = "factor" if (name, task) == ("weight", "synthesis") else name
+            console.print(for_rich(f"{called}: {row.get(name, NONE)}"), soft_wrap=True)
     console.print(f"last written: {ago(row['written'])}")
     if "error" in row:
         console.print(for_rich(f"error: {row['error']}"), soft_wrap=True)

@@ -19,6 +19,7 @@ from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
 from bench.store.folder import (
     CONFIG,
+    NETWORK,
     NETWORKS,
     TRACEBACK,
     Folder,
@@ -56,11 +57,15 @@ def runs(
     if context.invoked_subcommand is not None:
         return
     from bench.analysis.numbers.differences import differences
+    from bench.analysis.numbers.naming import FOR_ALL, ONE_NETWORK
 
     folders = _folders(results)
     rows = [describe(folder) for folder in folders]
-    for row, settings in zip(rows, differences(folders, rows), strict=True):
-        if settings:
+    for row, folder, told in zip(rows, folders, differences(folders, rows), strict=True):
+        shared = (
+            [FOR_ALL] if NETWORK in (folder.summary() or {}) and ONE_NETWORK not in told else []
+        )
+        if settings := ", ".join([*shared, *filter(None, [told])]):
             row["settings"] = settings
     if format is Format.json:
         print(json.dumps(rows, indent=1))

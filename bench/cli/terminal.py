@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.analysis.numbers.grading import poor_extractors
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
 from bench.config.commands import BENCH, RUN, with_results
 from bench.config.identity import DEFAULT_MODEL
@@ -105,7 +106,7 @@ def print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     console.print(table)
     for voxels in {value["voxels"] for value in of_after.values() if "voxels" in value}:
         console.print(f"pooled: over {voxels} voxels of all test {noun}", soft_wrap=True)
-    for warning in summary.get(WARNINGS, ()):
+    for warning in (*summary.get(WARNINGS, ()), *poor_extractors(summary)):
         console.print(for_rich(f"warning: {warning}"), soft_wrap=True)
     if not all(score.is_printed for score in scores):
         console.print(for_rich(f"further scores: {folder / SUMMARY}"), soft_wrap=True)

@@ -101,6 +101,14 @@ class Command:
         return True
 
 
+def without_repeats(runs: Sequence[list[str]]) -> list[list[str]]:
+    """Combinations of the command's sweep but those that are the run of an earlier one."""
+    given = _COMMAND.get(None)
+    known = given.cells if given else None
+    repeated = {tuple(overrides) for cell in known or () for overrides in cell.repeats}
+    return [run for run in runs if tuple(run) not in repeated]
+
+
 _COMMAND: ContextVar[Command] = ContextVar("command")
 
 

@@ -1,6 +1,7 @@
 """A sweep: its runs, their statuses, and their cost."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 
 from bench.config.experiment import Experiment
 from bench.config.extractors import extractor_sections
-from bench.config.identity import digest
+from bench.config.identity import digest, run_identity
 from bench.config.instantiation import build
 from bench.config.multirun import experiments, fit_to_options, of_the_file, product
 from bench.data.cache.prepared import PreparedDataset
@@ -18,6 +19,7 @@ from bench.data.setup import Look, Setup
 from bench.data.sources.source import Source
 from bench.errors import BenchError
 from bench.runs.run import Run
+from bench.store.escaping import for_terminal
 from bench.store.folder import EXTRACTORS, Folder, Status, list_folders
 
 EXTRACTOR = "metric.extractor"
@@ -38,6 +40,7 @@ class Cell:
         surrogates: Extractors that it waits for, by name; they are trained once for all.
         network: Where the network for all λ is or will be, if it shares one and its data are known.
         waits: Whether that network is trained by an earlier run of the sweep, or was before.
+        repeats: Overrides of the further combinations of the sweep that are this run.
     """
 
     overrides: list[str]
@@ -48,6 +51,7 @@ class Cell:
     surrogates: list[str] = field(default_factory=list)
     network: Folder | None = None
     waits: bool = False
+    repeats: list[list[str]] = field(default_factory=list)
 
     @property
     def names(self) -> dict[str, Any]:
@@ -57,9 +61,10 @@ class Cell:
 
 
 def cells(config: DictConfig) -> list[Cell]:
-    """The runs of a multirun, with their statuses; prints overrides that do not apply to some.
+    """The runs of a multirun, with their statuses.
 
-    Overrides that make the same run, such as metrics of a method that uses none, are one cell.
+    Overrides that make the same run, such as metrics of a method that uses none, are one cell, that
+    of the first. Prints these, and overrides that do not apply to some runs.
 
     Raises:
         ConfigError: If one of them is not valid: nothing has been run then.
@@ -69,12 +74,38 @@ def cells(config: DictConfig) -> list[Cell]:
         print(line)
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
-    return list({_same(cell): cell for cell in found}.values())
+    kept: dict[Any, Cell] = {}
+    for cell in found:
+        first = kept.setdefault(_same(cell), cell)
+        if first is not cell:
+            first.repeats.append(cell.overrides)
+    shared = set.intersection(*(set(cell.overrides) for cell in found))
+    for cell in kept.values():
+        if cell.repeats:
+            print(for_terminal(_repeated(cell, shared)))
+    return list(kept.values())
+
+
+def _repeated(cell: Cell, shared: Collection[str]) -> str:
+    """Which combinations of a sweep are the run of a cell."""
+    first, told = (
+        " ".join(o for o in overrides if o not in shared)
+        for overrides in (cell.overrides, cell.repeats[0])
+    )
+    more = len(cell.repeats) - 1
+    are = f"and {more} more are" if more else "is"
+    return f"{told} {are} the same run as {first}, which runs once."
 
 
 def _same(cell: Cell) -> Any:
-    """What cells of one run have in common."""
-    return _whole(cell.folder, cell.experiment, "scale")
+    """What cells of one run have in common: the folder, or without data what identifies it."""
+    experiment = cell.experiment
+    if cell.folder is None:
+        data = {"section": experiment["dataset"]}
+        with suppress(BenchError):  # of a file that is missing, as the run will say
+            learning = {"trainer": experiment["trainer"]} if _learning(experiment) else {}
+            return digest([run_identity(experiment, data, {}), learning])
+    return _whole(cell.folder, experiment, "scale")
 
 
 def _whole(folder: Folder | None, experiment: Experiment, *besides: str) -> Any:

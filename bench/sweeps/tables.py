@@ -71,8 +71,7 @@ def print_plan(cells: Sequence[Cell]) -> None:
         console.print(for_rich(line), soft_wrap=True)
     for line in dict.fromkeys(cell.reason for cell in cells if "prepare" in cell.reason):
         console.print(for_rich(line), soft_wrap=True)
-    counts = Counter(cell.status for cell in cells)
-    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    console.print(_counts(cells), soft_wrap=True)
     surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
     if surrogates:
         line = f"extractors to train first: {', '.join(surrogates)}"
@@ -136,8 +135,7 @@ def print_sweep(cells: Sequence[Cell]) -> None:
             if len(by_task) > 1:
                 console.print(f"task={for_rich(task)}", soft_wrap=True)
             console.print(table)
-    counts = Counter(cell.status for cell in cells)
-    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    print(_counts(cells))
     shared = _shared(cells) if len(cells) > 1 else set()
     for cell in cells:
         if cell.status not in NOTHING_LEFT:
@@ -146,6 +144,15 @@ def print_sweep(cells: Sequence[Cell]) -> None:
             print(for_terminal(line), file=sys.stderr)
     if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
         print("The same command runs only these.", file=sys.stderr)
+
+
+def _counts(cells: Sequence[Cell]) -> str:
+    """How many runs have which status, and how many combinations are one of them again."""
+    counts = Counter(cell.status for cell in cells)
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    repeats = sum(len(cell.repeats) for cell in cells)
+    all_of = f"{repeats} of {repeats + len(cells)} combinations {'is' if repeats == 1 else 'are'}"
+    return f"{said}; {all_of} the same run as another" if repeats else said
 
 
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
@@ -194,12 +201,16 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
 
 
 def _note(choice: Choice) -> str:
-    """What a reader must know of a chosen λ."""
+    """What a reader must know of a chosen λ or c."""
     if choice.blind:
         return "the smallest λ tried: there are no validation subjects"
-    if choice.at_border and all(NETWORK in run for run in choice.runs):
-        return "at the border of the weights tried; model.lambda_range limits them"
-    return "at the border of the weights tried" if choice.at_border else ""
+    if not choice.at_border:
+        return ""
+    kind = "factors" if weight_symbol(choice.runs[0]) == "c" else "weights"
+    tried = f"at the border of the {kind} tried"
+    if all(NETWORK in run for run in choice.runs):
+        return f"{tried}; model.lambda_range limits them"
+    return tried
 
 
 def _cases(choices: Iterable[Choice]) -> str:

@@ -40,8 +40,28 @@ def test_rows_are_those_of_trained_extractors(results):
     assert row == {
         **{"extractor": SEGMENTER, "dataset": "demo", "task": "segmenter", "channels": [4, 8]},
         **{"noise": 0.1, "seed": 0, "steps": 50, "best_step": 40, "training_seconds": 61.0},
-        **{"score": "dice", "value": 0.4321},
+        **{"score": "dice", "value": 0.4321, "settings": None},
     }
+
+
+def test_extractors_that_differ_in_another_setting_are_told_apart(results):
+    folder = results / "extractors" / SEGMENTER
+    for number, further in ((3, {"contrast": ["t1", "t2"]}), (4, {"moving": "t1"})):
+        other = folder.with_name(f"demo-segmenter-seed0-{number}")
+        shutil.copytree(folder, other)
+        identity = json.loads((other / "config.yaml").read_text())
+        identity["dataset"]["settings"] |= further
+        identity["trainer"] = {"lr": 0.01}
+        (other / "config.yaml").write_text(json.dumps(identity))
+    assert extractor_rows(results)["settings"].fillna("").tolist() == [
+        "",
+        "contrast t1 t2, …",
+        "moving t1, …",
+    ]
+    write_report(Request(results), results.parent / "report")
+    table = (results.parent / "report" / "tables" / "extractors.md").read_text()
+    assert "| score | settings |" in table
+    assert "| Dice 0.43 (poor) | contrast t1 t2, … |" in table
 
 
 def test_report_says_beside_each_method_and_in_a_table_how_well_its_extractor_learned(results):

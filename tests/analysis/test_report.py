@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from golden_store import BEST_WEIGHTS, DATASETS, GAINS, PAIRS, SEEDS, TIE, write_golden_store
-from synthetic_store import config, start_run, write_run
+from synthetic_store import config, fail_run, start_run, write_run
 from typer.testing import CliRunner
 
 from bench.analysis.numbers.findings import Request, find
@@ -130,9 +131,7 @@ def test_every_table_and_figure_is_written(written):
     } | {
         "runs.csv",
         "friedman.csv",
-        "noise.csv",
         "conclusions.md",
-        "extractors.csv",
         "configs.yaml",
     }
     statistics = pd.read_csv(written[1] / "tables" / "statistics.csv")
@@ -379,9 +378,48 @@ def test_command_writes_the_report_and_says_what_is_missing(tmp_path):
     start_run(tmp_path, config(seed=1))
     done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "missing: interrupted demo ncc 1 1 stopped before" in done.output
+    assert "missing: demo ncc, weight 1, seed 1, interrupted: stopped before" in done.output
     assert f"{tmp_path / 'report' / 'index.html'}: 1 finished run" in done.output
     assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_report_of_perception_alone_is_called_so_and_has_no_empty_parts(tmp_path):
+    stored = Path(__file__).parents[2] / "docs" / "results" / "perception"
+    write_report(Request(stored, "hippocampus-[mn]*"), tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<title>Perception report</title>" in page
+    assert "<h1>Perception report</h1>" in page
+    assert "Statistics" not in page
+    tables = {path.name for path in (tmp_path / "report" / "tables").iterdir()}
+    assert {"runs.csv", "perception.csv", "perception.md"} <= tables
+    for name in ("results.csv", "statistics.csv", "equal_smoothness.csv", "conclusions.md"):
+        assert name not in tables
+    write_report(Request(stored, "hippocampus-[mn]*"), tmp_path / "report")  # takes its place
+
+
+def test_skipped_runs_are_no_missing_results(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6])
+    for seed in (0, 1):
+        settings = config(metric="dice", seed=seed)
+        fail_run(tmp_path, settings, "skipped", "metric=dice cannot be used")
+    fail_run(tmp_path, config(metric="mse"), "failed")
+    done = CliRunner().invoke(app, ["report", "--results", str(tmp_path)])
+    lines = done.output.splitlines()
+    assert "skipped: demo dice: metric=dice cannot be used" in lines
+    assert len([line for line in lines if line.startswith("skipped")]) == 1
+    assert any(x.startswith("missing: demo mse, weight 1, seed 0, failed: run ") for x in lines)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<p>1 finished run of 2, and 2 skipped, from" in page
+    assert re.search(r'<p class="warning">\d missing results? and 2 skipped runs\. ', page)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_training_of_a_network_for_every_weight_is_said_to_be_for_all(shared, tmp_path):
+    network = {"network": {"name": "n", "training_seconds": 60.0}} if shared else {}
+    write_run(tmp_path, config(), [0.5, 0.6], **network)
+    write_report(Request(tmp_path), tmp_path / "report")
+    table = (tmp_path / "report" / "tables" / "results.md").read_text()
+    assert ("is that network's, for all λ together." in table) == shared
 
 
 def test_report_imports_no_torch(tmp_path):

@@ -9,6 +9,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from bench.analysis.numbers.differences import differences
+from bench.analysis.numbers.extractors import by_role
 from bench.analysis.numbers.missing import find_missing, missing_of
 from bench.analysis.numbers.perception import perceived
 from bench.analysis.numbers.synthesis import synthesis_sentences
@@ -17,6 +18,8 @@ from bench.analysis.plots.perception import _draw_scores
 from bench.analysis.plots.synthesis import _title
 from bench.analysis.reading.records import Records
 from bench.analysis.reading.results import read_results
+from bench.analysis.report.main_table import spread
+from bench.analysis.report.markup import latex, markdown
 from bench.analysis.report.pages import figure
 from bench.analysis.report.synthesis import synthesis_tables
 from bench.cli.listing import print_missing
@@ -98,6 +101,19 @@ def test_list_of_runs_tells_settings_of_the_task_apart_over_all_metrics(
     records.configs[first]["task"]["levels"] = [50, 30]
     said = differences(*folders(records, tmp_path))
     assert said == ["levels 50 30", *["levels 40 32 24"] * (len(said) - 1)]
+
+
+def test_list_of_runs_counts_long_lists(records: Records, tmp_path: Path) -> None:
+    first, second, third, *_ = records.configs
+    records.configs[first]["task"]["distortions"] = [*DISTORTIONS]
+    records.configs[second]["task"]["distortions"] = ["blur"]
+    found = folders(records, tmp_path / "a")
+    assert differences(*found)[:2] == [f"{len(DISTORTIONS)} distortions", "distortions blur"]
+    records.configs[third]["task"]["distortions"] = [*DISTORTIONS][::-1]
+    said = differences(*folders(records, tmp_path / "b"))
+    assert said[0] != said[2]
+    assert all(text.startswith(f"distortions of {len(DISTORTIONS)} (") for text in said[::2][:2])
+    assert max(map(len, said)) < 40
 
 
 def test_list_of_runs_always_says_the_problem_of_a_synthesis(
@@ -193,6 +209,58 @@ def test_gains_count_in_the_digits_that_are_shown(low, high, verdict, mark) -> N
     means, gains = synthesis_tables(rows)
     assert [row[-1].mark for row in means.rows] == ["best", "best"]  # both are 0.800
     assert gains.rows[0][-1].mark == mark
+
+
+def test_scores_of_a_poor_judge_are_marked_and_none_of_them_is_best() -> None:
+    common = {"comparison": "demo", "judge": "deepsim_csr", "seeds": 1, "images": 4}
+    common |= {"dice_judge": "Dice 0.07 (poor)", "distance_judge": "matched 0.60"}
+    rows = []
+    for label, dice in (("mse", 0.1), ("deepsim_csr", 0.2)):
+        ends = {"_low": dice - 0.3, "_high": dice + 0.3}
+        row = {**common, "label": label, "metric": label, "weight": 1, "extractor": None}
+        for name in ("dice", "distance"):
+            row |= {name: dice, **{name + end: value for end, value in ends.items()}}
+        rows.append(row)
+    rows[1] |= {"extractor": "matched 0.06 (poor)"}
+    for name, gain in (("dice", 0.1), ("distance", -0.1)):
+        rows[1] |= {f"{name}_gain{end}": gain for end in ("", "_low", "_high")}
+    means, gains = synthesis_tables(pd.DataFrame(rows))
+    assert means.headings[-3:] == ["loss's extractor", "judge of Dice", "judge of distance"]
+    assert [[cell.text for cell in row[-3:]] for row in means.rows] == [
+        ["–", "Dice 0.07 (poor)", "matched 0.60"],
+        ["matched 0.06 (poor)", "Dice 0.07 (poor)", "matched 0.60"],
+    ]
+    marks = {
+        heading: [row[i].mark for row in means.rows] for i, heading in enumerate(means.headings)
+    }
+    assert marks["Dice ↑"] == ["", ""]
+    assert marks["Distance [deepsim_csr] ↓"] == ["best", ""]
+    assert [cell.mark for cell in gains.rows[0][-2:]] == ["best", ""]  # distance, Dice
+    (said,) = synthesis_sentences(pd.DataFrame(rows))
+    assert said.endswith(" Dice means little, as its judge learned poorly: Dice 0.07 (poor).")
+
+
+def test_extractors_of_a_synthesis_are_known_by_what_they_are_for() -> None:
+    learning = {"extractor": {"steps": 9}}
+    judges = {"distance": learning, "segmenter": learning}
+    config = {"metric": {"terms": {"a": learning, "b": {"extractor": {"state_dict": "w"}}}}}
+    config["task"] = {"judges": judges}
+    listed = [{"task": name} for name in "abc"]
+    scores = {"dice": {}, "distance": {}}
+    found = by_role(config, {"scores": scores, "extractors": listed})
+    assert found == {"metric": listed[:1], "distance": listed[1:2], "segmenter": listed[2:]}
+    found = by_role(config, {"scores": {"dice": {}}, "extractors": listed[:2]})
+    assert found == {"metric": listed[:1], "segmenter": listed[1:2]}  # the distance is the loss
+
+
+@pytest.mark.parametrize("write", [markdown, latex])
+def test_a_cell_has_one_kind_of_minus(write) -> None:
+    row = {"comparison": "demo", "label": "mse", "judge": None, "seeds": 1, "images": 4}
+    row |= {"weight": 1, "ssim": -0.027, "ssim_low": -0.032, "ssim_high": -0.022}
+    (table,) = synthesis_tables(pd.DataFrame([row]))
+    minus = {markdown: "−", latex: "$-$"}[write]
+    assert f"{minus}0.027 ({minus}0.032 to {minus}0.022)" in write(table)
+    assert spread(-0.5, 0.1, 2) == "−0.50 ± 0.10"
 
 
 def test_titles_of_outputs_have_c() -> None:

@@ -5,7 +5,7 @@ from synthetic_store import config, write_run
 from typer.testing import CliRunner
 
 from bench.cli import run_commands
-from bench.cli.listing import print_runs
+from bench.cli.listing import print_run, print_runs
 from bench.cli.terminal import print_summary
 from bench.scores.registry import SCORES
 
@@ -35,6 +35,18 @@ def test_summary_shows_before_after_and_the_figure(capsys):
     assert "0.712 ± 0.100" in lines["Dice ↑"]
     assert lines["HD95 [mm] ↓"].split("│")[3].strip() == "–"
     assert "results/runs/x/figure.png" in printed
+
+
+def test_poor_extractor_of_a_run_is_told_with_its_scores(capsys):
+    def extractor(task, **scores):
+        return {"task": task, "steps": 9, "name": task, "scores": scores}
+
+    learned = [extractor("segmenter", dice=0.067), extractor("contrastive", matched=0.5)]
+    learned += [extractor("autoencoder", reconstruction_error=3.0), {"task": "vgg", "steps": 0}]
+    print_summary(summary(dice=score(0.7)) | {"extractors": learned}, Path("x"))
+    printed = capsys.readouterr().out
+    assert "warning: the segmenter extractor learned poorly: Dice 0.07 on validation" in printed
+    assert printed.count("warning:") == 1
 
 
 def test_quantile_over_pairs_has_a_row_after_its_score(capsys):
@@ -74,6 +86,26 @@ def test_runs_are_listed_whole_however_narrow_the_terminal(capsys, monkeypatch):
     for cell in ("deepsim_seg", "hippocampus", "0.25", "0.679", "0123abcd"):
         assert cell in printed
     assert "cafe failed: loss is nan at step 7" in printed
+
+
+def test_list_says_which_runs_share_one_network_for_every_weight(tmp_path):
+    write_run(tmp_path, config(), [0.5, 0.6], network={"name": "n"})
+    done = CliRunner().invoke(run_commands.app, ["--results", str(tmp_path)])
+    assert done.output.count("one network for every λ") == 1
+    write_run(tmp_path / "b", config(), [0.5, 0.6])
+    done = CliRunner().invoke(run_commands.app, ["--results", str(tmp_path / "b")])
+    assert "network" not in done.output
+
+
+def test_shown_run_has_no_lines_for_what_it_does_not_have(tmp_path, capsys):
+    row = {"id": "a", "status": "finished", "dataset": "demo", "metric": "mse", "seed": 0}
+    row |= {"written": 0, "regularizer": None, "weight": None}
+    print_run(row | {"task": "perception", "model": "perception"}, tmp_path)
+    printed = capsys.readouterr().out
+    assert "task: perception" in printed
+    assert not any(word in printed for word in ("None", "model", "regularizer", "weight"))
+    print_run(row | {"task": "synthesis", "model": "synthesis", "weight": 0.1}, tmp_path)
+    assert "factor: 0.1" in capsys.readouterr().out
 
 
 def test_runs_of_each_task_have_a_table_with_their_scores(capsys):

@@ -90,7 +90,7 @@ def test_metric_is_judged_recorded_and_reported(
     pd.testing.assert_frame_equal(kept, known, check_dtype=False, atol=1e-5)
     written = bench("perception", "--results", str(tables), "--out", str(page))
     assert "4 finished runs of perception" in written.out
-    assert written.out.count("missing: skipped demo dice") == 2
+    assert written.out.count("skipped: demo dice: metric=dice cannot be used") == 1
     text = page.read_text()
     assert "the less deformed of two images with the same MSE is nearer: ncc" in text
     assert "images/perception-demo.png" in text

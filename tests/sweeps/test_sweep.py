@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 import bench.config.multirun
+from bench.analysis.numbers.selection import Choice
 from bench.config.composition import compose, register_resolvers
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
@@ -20,6 +21,7 @@ from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
 from bench.runs.run import Run
 from bench.store.folder import LAST, Folder
+from bench.sweeps.callback import command, without_repeats
 from bench.sweeps.cells import (
     Cell,
     cells,
@@ -30,7 +32,7 @@ from bench.sweeps.cells import (
     summaries_of,
 )
 from bench.sweeps.refinement import beyond
-from bench.sweeps.tables import _left_out
+from bench.sweeps.tables import _left_out, _note, print_sweep
 
 FILES = {path.stem: path for path in sorted((CONF / "experiment").glob("*.yaml"))}
 
@@ -521,6 +523,39 @@ def test_what_is_said_twice_runs_once(tmp_path):
     assert len(combinations(multirun("seed=0,0,1", *places))) == 2
 
 
+@pytest.mark.parametrize("cache", ["none", "unread"])
+@pytest.mark.parametrize(
+    ("overrides", "repeated"),
+    [
+        (["task=synthesis", "metric=mse,ncc", "task.factor=0.01,0.1"], {"mse": 1, "ncc": 0}),
+        (["model=identity", "metric=mse,ncc", "regularizer.weight=1,2"], {"mse": 3}),
+        (["model=direct", "metric=mse,deepsim_ae", "trainer.lr=1e-3,1e-4"], {"mse": 1}),
+    ],
+)
+def test_combinations_that_are_one_run_are_said_once_and_run_once(
+    overrides, repeated, cache, tmp_path, capsys
+):
+    cache = "none" if cache == "none" else tmp_path / cache
+    places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", f"dataset.cache={cache}"]
+    config = multirun(*overrides, *places)
+    with command([]) as given:
+        given.take_in(config)
+        kept = without_repeats(combinations(config))
+    said = [line for line in capsys.readouterr().out.splitlines() if "same run" in line]
+    assert [c.overrides for c in given.cells] == kept
+    known = {"mse": 0, "ncc": 0, "deepsim_ae": 0}
+    for own in given.cells:
+        known[own.names["metric"]] += len(own.repeats)
+    assert known == {**dict.fromkeys(known, 0), **repeated}
+    (line,) = said
+    many = "and 2 more are" if sum(repeated.values()) == 3 else "is"
+    assert f" {many} the same run as metric=mse " in line
+    print_sweep(given.cells)
+    repeats, are = sum(repeated.values()), "are" if many != "is" else "is"
+    counts = f"{len(kept)} missing; {repeats} of {repeats + len(kept)} combinations {are} the same"
+    assert f"{counts} run as another\n" in capsys.readouterr().out
+
+
 def test_unread_runs_of_one_configuration_are_one(tmp_path):
     places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", "metric=mse"]
     assert len(cells(multirun("regularizer.scale=1,1.0,2", *places))) == 2
@@ -545,6 +580,15 @@ def test_time_of_a_synthesis_is_told_by_syntheses(cell):
     assert estimate(own, [took(20)]) is None
     assert estimate(own, [took(20), made]) == pytest.approx(200)
     assert estimate(cell(*given), [took(20), made]) == pytest.approx(100)
+
+
+def test_border_is_one_of_factors_in_a_synthesis():
+    def note(run, border=True):
+        return _note(Choice(0.1, [0.1, 1] if border else [0.1], [run], []))
+
+    assert note({"problem": "denoise"}) == "at the border of the factors tried"
+    assert note({}) == "at the border of the weights tried"
+    assert note({}, border=False) == ""
 
 
 def test_further_factors_of_a_synthesis_are_tried_beyond_the_best(cell):

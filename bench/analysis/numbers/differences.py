@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from bench.analysis.numbers.naming import tell_apart
+from bench.analysis.numbers.naming import LONGEST, tell_apart
+from bench.config.identity import digest
 from bench.store.folder import CONFIG, REGISTRATION, Folder
 
 Family = tuple[str, ...]
@@ -44,10 +45,22 @@ def differences(folders: Sequence[Folder], rows: Sequence[Mapping[str, Any]]) ->
             of_task.setdefault(key[0][0], {})[key] = taken
         of_family.setdefault(key[0], {})[key] = found
     for alike in (*of_task.values(), *of_family.values()):
+        _tell_long_lists_apart(list(alike.values()))
         names = {" ".join([*family, variant]): (family, variant) for family, variant in alike}
         for name, text in tell_apart({name: alike[key] for name, key in names.items()}).items():
             said[names[name]].append(text)
     return [", ".join(filter(None, said.get(_key(row), []))) for row in rows]
+
+
+def _tell_long_lists_apart(alike: Sequence[dict[str, Any]]) -> None:
+    """Replaces long lists of as many elements, which would be called the same, by their hashes."""
+    for name in {name for settings in alike for name in settings}:
+        lists = [one[name] for one in alike if isinstance(one.get(name), list)]
+        long = {str(one): len(one) for one in lists if len(one) > LONGEST}
+        if len(set(long.values())) < len(long):
+            for settings in alike:
+                if str(value := settings.get(name, "")) in long:
+                    settings[name] = f"of {len(value)} ({digest(value)})"
 
 
 def _key(row: Mapping[str, Any]) -> Key:

@@ -1,23 +1,32 @@
 """How well extractors learned their task."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.analysis.numbers.grading import DAMAGED, grade
+from bench.analysis.numbers.naming import tell_apart
 from bench.analysis.reading.exported import read_extractors
 from bench.analysis.reading.exported_tables import is_exported
+from bench.analysis.reading.records import flat
+from bench.config.extractors import extractor_sections
+from bench.config.synthesis import DISTANCE, JUDGES, SEGMENTER
 from bench.store.files import read_json
 from bench.store.folder import CONFIG, EXTRACTORS, HEADER, Status, list_folders
 
-WORDS = {"dice": "Dice", "reconstruction_error": "error", "matched": "matched"}
-FLOORS = {"dice": 0.7, "matched": 0.5}  # an extractor with less is called poor
-DAMAGED = "damaged"
+OF_THE_METRIC = "metric"
+JUDGED_BY = {"distance": DISTANCE, "dice": SEGMENTER}  # scores of a synthesis, and their judges
 COLUMNS = [
     *("extractor", "dataset", "task", "channels", "noise", "seed", "steps", "best_step"),
-    *("training_seconds", "score", "value"),
+    *("training_seconds", "score", "value", "settings"),
 ]
+SHOWN = {  # of an identity, in columns or not in words
+    *("schema", "seed", "extractor.channels", "extractor.steps", "trainer.steps"),
+    *("dataset.name", "dataset.fingerprint", "dataset.settings.added_noise"),
+}
 
 
 def extractor_rows(results: Path, runs: Iterable[Mapping[str, Any]] | None = None) -> pd.DataFrame:
@@ -28,10 +37,16 @@ def extractor_rows(results: Path, runs: Iterable[Mapping[str, Any]] | None = Non
         runs: Summaries of runs that used them; None for all.
 
     Returns:
-        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images. One
-        that is damaged has the score `DAMAGED` and nothing else but what names it.
+        `COLUMNS`: `score` and `value` are of validation images, `noise` is that of the images,
+        `settings` are further ones in which extractors of one data set and task differ; exported
+        tables do not have these. One that is damaged has the score `DAMAGED` and nothing else but
+        what names it.
     """
-    rows = read_extractors(results)[COLUMNS] if is_exported(results) else _trained(results)
+    rows = (
+        read_extractors(results).reindex(columns=COLUMNS)
+        if is_exported(results)
+        else _trained(results)
+    )
     if runs is None:
         return rows
     used = {one.get("name") for run in runs for one in run.get("extractors", [])}
@@ -41,6 +56,7 @@ def extractor_rows(results: Path, runs: Iterable[Mapping[str, Any]] | None = Non
 def _trained(results: Path) -> pd.DataFrame:
     """The rows of the extractors of a folder of results."""
     rows: list[dict[str, Any]] = []
+    identities: dict[tuple[Any, Any], dict[str, dict[str, Any]]] = {}
     for folder in list_folders(results, EXTRACTORS):
         found = folder.standing()
         row: dict[str, Any] = {"extractor": folder.path.name}
@@ -50,12 +66,26 @@ def _trained(results: Path) -> pd.DataFrame:
         if found.status is not Status.FINISHED or found.summary is None:
             continue
         identity = read_json(folder.file(CONFIG)) or {}
-        row |= {name: found.summary.get(name) for name in COLUMNS[1:-2]}
+        row |= {name: found.summary.get(name) for name in COLUMNS[1:-3]}
+        alike = identities.setdefault((row["dataset"], row["task"]), {})
+        alike[row["extractor"]] = _further(identity)
         row["channels"] = identity.get("extractor", {}).get("channels")
         row["noise"] = identity.get("dataset", {}).get("settings", {}).get("added_noise")
         for name, score in found.summary["scores"].items():
             rows.append({**row, "score": name, "value": score["mean"]})
+    told = {name: said for alike in identities.values() for name, said in tell_apart(alike).items()}
+    for row in rows:
+        row["settings"] = told.get(row["extractor"]) or None
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _further(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an extractor that no column shows, by their names without those of sections."""
+    kept = {name: value for name, value in flat(identity).items() if name not in SHOWN}
+    return {
+        name.removeprefix("dataset.").removeprefix("settings."): value
+        for name, value in kept.items()
+    }
 
 
 def learned(runs: Iterable[Mapping[str, Any]]) -> str | None:
@@ -72,14 +102,30 @@ def learned(runs: Iterable[Mapping[str, Any]]) -> str | None:
     return ", ".join(texts) or None
 
 
+def by_role(
+    config: Mapping[str, Any], summary: Mapping[str, Any]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The extractors of a run by what they are for: `OF_THE_METRIC`, or the key of a judge.
+
+    A run lists those of its metric first, then those of the judges whose scores it has.
+
+    Args:
+        config: Its configuration.
+        summary: Its summary.
+    """
+    judges = config.get("task", {}).get(JUDGES) or {}
+    judged = {judge for score, judge in JUDGED_BY.items() if score in summary["scores"]}
+    metrics = {OF_THE_METRIC: config["metric"]}
+    metrics |= {name: metric for name, metric in judges.items() if name in judged}
+    listed = iter(summary.get("extractors", []))
+    return {role: list(islice(listed, _learning(metric))) for role, metric in metrics.items()}
+
+
+def _learning(metric: Mapping[str, Any]) -> int:
+    """How many extractors of a metric learn, rather than come with their weights."""
+    return sum("steps" in section for _, section in extractor_sections(metric))
+
+
 def _means(scores: Sequence[Mapping[str, float]]) -> list[str]:
     means = pd.DataFrame(scores).mean()
     return [grade(str(name), value) for name, value in means.items()] or ["random"]
-
-
-def grade(score: str, value: float | None) -> str:
-    """A score in words, with a note if it is poor; only its name if it has no value."""
-    if value is None or value != value:
-        return score if score == DAMAGED else f"{WORDS.get(score, score)} unknown"
-    note = " (poor)" if value < FLOORS.get(score, value) else ""
-    return f"{WORDS.get(score, score)} {value:.2f}{note}"

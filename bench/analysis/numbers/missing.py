@@ -16,6 +16,7 @@ from bench.scores.registry import SCORES
 from bench.store.folder import WARNINGS, Status
 
 NOTE = "note"  # on what is there
+APART = (NOTE, Status.SKIPPED)  # what is no result that should be there
 COLUMNS = ["what", "dataset", "metric", "weight", "seed", "reason"]
 UNFINISHED = {
     Status.INTERRUPTED: "stopped before it finished; the same command continues it",

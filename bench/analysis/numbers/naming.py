@@ -10,13 +10,16 @@ from bench.config.identity import digest
 from bench.errors import counted
 
 SHOWN_SETTINGS = 2
+ONE_NETWORK = "one network for λ"
+FOR_ALL = "one network for every λ"
 WORDS = {  # of settings, where their names are not
     "added_noise": "noise",
     "_target_": "class",
-    "conditioned": "one network for λ",
-    "model.conditioned": "one network for λ",
+    "conditioned": ONE_NETWORK,
+    "model.conditioned": ONE_NETWORK,
 }
 ABSENT = {"conditioned": "a network per λ", "model.conditioned": "a network per λ"}
+LONGEST = 6  # elements of a list that are said; of more, how many
 COUNTS = "subjects_per_split"  # settings that choose how many subjects are read
 LENGTHS = {"shape", "spacing", "crop", "size"}  # settings that are a number along each axis
 
@@ -161,6 +164,8 @@ def telling(settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], bool]
 def worded(setting: str, value: Any) -> str:
     """A setting and its value in words: `added_noise` of 0.2 is `noise 0.2`."""
     name = WORDS.get(setting) or " ".join(setting.replace(".", " ").replace("_", " ").split())
+    if isinstance(value, list) and len(value) > LONGEST:
+        return f"{len(value)} {name}"
     if isinstance(value, list):
         between = "x" if setting.rpartition(".")[2] in LENGTHS else " "
         return f"{name} {between.join(map(str, value))}"

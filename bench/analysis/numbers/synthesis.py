@@ -8,6 +8,8 @@ import pandas as pd
 
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import comparable, described
+from bench.analysis.numbers.extractors import JUDGED_BY, OF_THE_METRIC, by_role, learned
+from bench.analysis.numbers.grading import is_called_poor
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.numbers.wording import signed, signed_interval
@@ -26,6 +28,7 @@ from bench.store.folder import IMAGES
 TASK = "synthesis"
 INPUT = "input"  # label of what the network saw
 ALONE = "mse"  # the metric whose loss is the mean squared error alone
+JUDGE = "_judge"  # of a score's column: how well the network that judges it learned
 GAIN = "_gain"  # of a score's column: its difference from that of MSE alone
 JUDGED = ("psnr", "ssim", "distance", "dice")
 COLUMNS = [
@@ -50,8 +53,9 @@ def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
     Returns:
         `COLUMNS`; of each score NAME_low and NAME_high, a 95 % bootstrap interval over images; and
         NAME_gain, the mean difference from MSE alone on the same images, with NAME_gain_low and
-        NAME_gain_high. The first row of a comparison is the input. `run` is the first run. Empty
-        without a run.
+        NAME_gain_high; NAME_judge and `extractor`, how well the network that judges a score and
+        that of the loss learned. The first row of a comparison is the input. `run` is the first
+        run. Empty without a run.
     """
     runs = [run for run, summary in records.summaries.items() if summary.get("task") == TASK]
     if not runs:
@@ -68,6 +72,7 @@ def synthesis_rows(records: Records, select: str) -> pd.DataFrame:
                 "comparison": f"{name}, {problem}",
                 "dataset": _dataset(records, alike),
                 "judge": _judge(records.configs[alike[0]]),
+                **{f"{score}{JUDGE}": grade for score, grade in _graded(records, alike).items()},
             }
             found += [{**row_of, **row} for row in _of_comparison(records, alike, tables, select)]
     return pd.DataFrame(found)
@@ -81,6 +86,17 @@ def _judge(config: Mapping[str, Any]) -> str | None:
     """The metric whose distance is a score."""
     judge = (config["task"].get("judges") or {}).get("distance")
     return None if judge is None else str(judge["name"])
+
+
+def _graded(records: Records, runs: Sequence[str]) -> dict[str, str | None]:
+    """By the score that they judge, how well the judges of some runs learned."""
+    return {score: _learned(records, runs, judge) for score, judge in JUDGED_BY.items()}
+
+
+def _learned(records: Records, runs: Sequence[str], role: str) -> str | None:
+    """How well the extractors in one role learned; None where no run has some."""
+    roles = [by_role(records.configs[run], records.summaries[run]) for run in runs]
+    return learned({"extractors": of_one[role]} for of_one in roles if of_one.get(role))
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,6 +140,7 @@ def _of_comparison(
             "label": labels[key],
             "metric": key[0],
             **_facts(chosen[key]),
+            "extractor": _learned(records, [run["run"] for run in chosen[key].runs], OF_THE_METRIC),
             "images": len(images),
             **_intervals(images),
             **({} if gains is None else _intervals(gains, GAIN)),
@@ -171,7 +188,15 @@ def _sentence(comparison: str, rows: pd.DataFrame) -> str:
         known = [n for n in JUDGED if np.isfinite(row.get(f"{n}{GAIN}_low", np.nan))]
         if known:
             said.append(f"{row['label']} (c = {row['weight']:g}) {_verdict(row, known)}")
-    return f"{comparison}: against MSE alone {'; '.join(said)}." if said else ""
+    if not said:
+        return ""
+    grades = {name: rows.iloc[0].get(f"{name}{JUDGE}") for name in JUDGED_BY}
+    doubts = "".join(
+        f" {score_of(name).title} means little, as its judge learned poorly: {of_one}."
+        for name, of_one in grades.items()
+        if is_called_poor(of_one)
+    )
+    return f"{comparison}: against MSE alone {'; '.join(said)}.{doubts}"
 
 
 def _verdict(row: Mapping[Any, Any], names: Sequence[str]) -> str:

@@ -5,6 +5,11 @@ from bench.errors import counted
 MINUS = "−"
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """A number, with the minus of print if it has one."""
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
 def signed(value: float, digits: int = 3) -> str:
     """A difference, with its sign."""
     return f"{value:+.{digits}f}".replace("-", MINUS)
@@ -12,7 +17,7 @@ def signed(value: float, digits: int = 3) -> str:
 
 def interval(low: float, high: float, digits: int = 3) -> str:
     """The limits of a mean."""
-    return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", MINUS)
+    return f"{plain(low, digits)} to {plain(high, digits)}"
 
 
 def signed_interval(low: float, high: float, digits: int = 3) -> str:

@@ -240,7 +240,7 @@ def reading_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     What is null is as if it were not there, since options come with null as their default, and so
     is what runs did before there was the option.
     """
-    read = _flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
+    read = flat({k: v for k, v in config["dataset"].items() if k not in NOT_TESTED_WITH})
     if config.get("task", {}).get("within_mask"):
         read["task.within_mask"] = True
     return {
@@ -256,7 +256,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for section in ("model", *used_sections(config)):
         dropped = NOT_IDENTIFYING.get(section, set()) | NOT_A_SETTING.get(section, set())
         kept = {k: v for k, v in config[section].items() if k not in dropped}
-        found |= _flat(kept, section)
+        found |= flat(kept, section)
     trained = config["model"].get("trained")
     if trained:
         found["model.trained"] = trained["on"]
@@ -264,7 +264,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if learned is not None:
         found["model.conditioned"] = str(learned)
     for part in ("augmentation", "pairs"):
-        found |= _flat(config["dataset"][part], f"dataset.{part}")
+        found |= flat(config["dataset"][part], f"dataset.{part}")
     return found
 
 
@@ -274,7 +274,7 @@ def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     defaults = ADDED["task"]  # the configuration of an older run lacks them
     dropped = NOT_A_SETTING["task"]
     kept = {k: v for k, v in task.items() if k not in dropped and v != defaults.get(k)}
-    return _flat(kept, "task") if kept else {}
+    return flat(kept, "task") if kept else {}
 
 
 def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
@@ -282,10 +282,11 @@ def used_sections(config: Mapping[str, Any]) -> Sequence[str]:
     return config["model"].get("uses", USES)
 
 
-def _flat(content: Any, place: str = "") -> dict[str, Any]:
+def flat(content: Any, place: str = "") -> dict[str, Any]:
+    """Nested settings by their paths, such as `trainer.steps`."""
     if not isinstance(content, Mapping):
         return {place: content}
     found: dict[str, Any] = {}
     for key, value in content.items():
-        found |= _flat(value, f"{place}.{key}".lstrip("."))
+        found |= flat(value, f"{place}.{key}".lstrip("."))
     return found

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.analysis.numbers.changes import Detection
-from bench.analysis.numbers.wording import interval, signed, signed_interval
+from bench.analysis.numbers.wording import interval, plain, signed, signed_interval
 from bench.analysis.reading.published_values import published_changes
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.of_changes import MAIN, MAPS, POOLED
@@ -148,4 +148,4 @@ def _cell(row: dict, column: str, best: float | None, count: int) -> Cell:
         return Cell(NONE)
     limits = row[f"{column}_low"], row[f"{column}_high"]
     said = "" if pd.isna(limits[0]) else f" ({interval(*limits)})"
-    return Cell(f"{value:.3f}{said}", value, "best" if value == best and count > 1 else "")
+    return Cell(f"{plain(value)}{said}", value, "best" if value == best and count > 1 else "")

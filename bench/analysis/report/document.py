@@ -14,7 +14,7 @@ from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.style import looks, styled
 from bench.analysis.report.collected import EXPORTED
-from bench.analysis.report.main_table import results_table
+from bench.analysis.report.main_table import results_table, training_note
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
 from bench.analysis.report.pages import check_place, figure, link, section, write_figures
@@ -95,7 +95,9 @@ def compose(
         raise BenchError(f"--results {request.results}: no registration has finished.")
     parts = [
         _origin(request, out, images),
-        READING.format(criterion=CRITERIA[request.select]),
+        " ".join(
+            [READING.format(criterion=CRITERIA[request.select]), training_note(found.comparisons)]
+        ),
         *([PAPERS] if request.published else []),
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),

@@ -1,16 +1,19 @@
 """The main table: what is best is bold, the second underlined, significant ties marked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from bench.analysis.numbers.comparisons import Comparison
 from bench.analysis.numbers.paired import tied_with
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
-from bench.analysis.numbers.wording import signed
+from bench.analysis.numbers.wording import plain, signed
 from bench.analysis.reading.durations import duration
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import SCORES, compared_scores
+from bench.store.folder import NETWORK
 
 HEADINGS = {
     "comparison": "data set",
@@ -29,6 +32,17 @@ ON_DEMAND = ("cost", "consistency")  # kinds of scores of the main table besides
 QUANTILES = {  # columns of quantiles over pairs, and their scores
     f"{name}_{score.quantile_name}": name for name, score in SCORES.items() if score.quantile
 }
+
+
+def training_note(comparisons: Sequence[Comparison]) -> str:
+    """What the column of trainings means where networks learned all λ; else empty."""
+    runs = (run for one in comparisons for entry in one.entries for run in entry.choice.runs)
+    if not any(NETWORK in run for run in runs):
+        return ""
+    return (
+        "The training of a method with one network for every λ is that network's, for all λ "
+        "together."
+    )
 
 
 def _columns(rows: pd.DataFrame) -> list[str]:
@@ -180,8 +194,7 @@ def _text(row: dict[str, Any], column: str, value: Any) -> str:
 
 def spread(mean: float, std: float | None, digits: int) -> str:
     """Mean, and the standard deviation where it is known."""
-    known = std is not None and std == std
-    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if known else "")
+    return plain(mean, digits) + ("" if std is None or std != std else f" ± {plain(std, digits)}")
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

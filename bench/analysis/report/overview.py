@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from bench.analysis.numbers.comparisons import Comparison
-from bench.analysis.numbers.extractors import FLOORS, grade
+from bench.analysis.numbers.grading import FLOORS, grade
 from bench.analysis.numbers.missing import NOTE
 from bench.analysis.numbers.paired import clusters_of
 from bench.analysis.reading.durations import duration, training_seconds
@@ -13,15 +13,18 @@ from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.errors import counted
+from bench.store.folder import Status
 
 SHORT = 8  # characters of a commit
 
 
 def missing_table(missing: pd.DataFrame) -> Table:
     """What the report lacks, of `find_missing`."""
-    notes = int((missing["what"] == NOTE).sum())
-    counts = {"missing result": len(missing) - notes, "note": notes}
-    caption = f"{' and '.join(counted(n, what) for what, n in counts.items() if n)}."
+    kinds = {"skipped run": Status.SKIPPED, "note": NOTE}
+    found = {words: int((missing["what"] == kind).sum()) for words, kind in kinds.items()}
+    counts = {"missing result": len(missing) - sum(found.values()), **found}
+    *first, last = [counted(n, what) for what, n in counts.items() if n] or ["nothing missing"]
+    caption = f"{' and '.join(filter(None, [', '.join(first), last]))}."
     headings = ["what", "data set", "method", "λ", "seed", "reason"]
     table = Table("missing", caption, headings, texts=6)
     table.sections.append(
@@ -108,7 +111,8 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
         f"{FLOORS['matched']:g} counts as poor."
     )
     headings = ["data set", "task", "channels", "noise", "seed", "steps", "best at", "training"]
-    table = Table("extractors", caption, [*headings, "score"], texts=3)
+    told = ["settings"] if extractors["settings"].notna().any() else []
+    table = Table("extractors", caption, [*headings, "score", *told], texts=3)
     table.sections.append(
         [
             [
@@ -119,6 +123,7 @@ def extractors_table(extractors: pd.DataFrame) -> Table:
                 *(_number(row[name]) for name in ("seed", "steps", "best_step")),
                 _time(row["training_seconds"]),
                 Cell(grade(row["score"], row["value"]), row["value"]),
+                *(Cell(row[name] or NONE, row[name]) for name in told),
             ]
             for row in extractors.astype(object).where(extractors.notna(), None).to_dict("records")
         ]

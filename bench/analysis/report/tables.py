@@ -8,7 +8,7 @@ import pandas as pd
 from bench.analysis.numbers.comparisons import LEADING
 from bench.analysis.numbers.ranking import rank
 from bench.analysis.numbers.results import UNREGISTERED
-from bench.analysis.numbers.wording import MINUS, interval, signed, signed_interval
+from bench.analysis.numbers.wording import interval, signed, signed_interval
 from bench.analysis.reading.metrics import metric_order
 from bench.analysis.report.main_table import spread
 from bench.analysis.report.markup import NONE, Cell, Table
@@ -109,7 +109,7 @@ def losses_table(losses: pd.DataFrame) -> Table:
                     Cell(f"{row['noise']:g}", row["noise"]),
                     Cell(str(row["n"]), row["n"]),
                     Cell(
-                        spread(row["loss"], None, score.digits).replace("-", MINUS),
+                        spread(row["loss"], None, score.digits),
                         row["loss"],
                         marks.get(row["label"], ""),
                     ),

@@ -30,7 +30,7 @@ from bench.analysis.reading.published_values import published_results
 from bench.analysis.report import markup
 from bench.analysis.report.changes import change_tables
 from bench.analysis.report.examples import copy_change_maps, copy_panels
-from bench.analysis.report.main_table import results_table
+from bench.analysis.report.main_table import results_table, training_note
 from bench.analysis.report.markup import Table
 from bench.analysis.report.overview import extractors_table, missing_table, overview_table
 from bench.analysis.report.page import Picture, render
@@ -142,15 +142,29 @@ def _write(request: Request, found: Findings, folder: Path) -> None:
     _write_frames(request, found, folder / "tables")
     runs = found.records.runs
     content |= {
+        "title": _title(found),
         "results": request.results,
         "choice": _choice(request, found),
         "total": len(runs),
         "finished": int((runs["status"] == Status.FINISHED).sum()),
+        "skipped": int((runs["status"] == Status.SKIPPED).sum()),
         "commands": _commands(found),
         "environments": _environments(found),
         "command": request.command,
     }
     (folder / PAGE).write_text(render(content, folder / "figures"), encoding="utf-8")
+
+
+def _title(found: Findings) -> str:
+    """What the report is of: the tasks that have results."""
+    tasks = {
+        "registration": len(found.comparisons) > 0,
+        "perception": len(found.perception) > 0,
+        "changes": len(found.changes.rows) > 0,
+        "synthesis": len(found.synthesis) > 0,
+    }
+    *others, last = [task for task, is_there in tasks.items() if is_there] or ["registration"]
+    return f"{' and '.join(filter(None, [', '.join(others), last])).capitalize()} report"
 
 
 def _choice(request: Request, found: Findings) -> str:
@@ -174,6 +188,7 @@ def _choice(request: Request, found: Findings) -> str:
 def _tables(request: Request, found: Findings) -> dict[str, Any]:
     papers = "The papers' test means (Czolbe et al., MIA 2023), by their definitions."
     published = results_table(published_results(), NO_TESTS, "published", papers)
+    note = training_note(found.comparisons)
     beside_papers = [] if request.published else ["published", "difference"]
     rows = found.rows.drop(columns=beside_papers, errors="ignore")
     classes = [
@@ -185,7 +200,12 @@ def _tables(request: Request, found: Findings) -> dict[str, Any]:
         "overview": overview_table(found.records, found.comparisons),
         "extractors": extractors_table(found.extractors),
         "main": [
-            results_table(of_score, found.pairs, named("results", str(score)), CAPTIONS[str(score)])
+            results_table(
+                of_score,
+                found.pairs,
+                named("results", str(score)),
+                " ".join(filter(None, [CAPTIONS[str(score)], note])),
+            )
             for score, of_score in rows.groupby("lead", sort=True)
         ],
         "headlines": {said.about: said.text for said in found.headlines},
@@ -277,7 +297,8 @@ def _write_tables(content: dict[str, Any], folder: Path) -> None:
         "\n".join([f"**{for_markdown(about)}**", "", *map(_bullet, texts), ""])
         for about, texts in content["conclusions"].items()
     )
-    (folder / "conclusions.md").write_text(said, encoding="utf-8")
+    if said:
+        (folder / "conclusions.md").write_text(said, encoding="utf-8")
     files: dict[str, list[Table]] = {
         "results": content["main"],
         "classes": content["class_tables"],
@@ -327,9 +348,12 @@ def _write_frames(request: Request, found: Findings, folder: Path) -> None:
     chosen = {
         name: found.records.configs[name] for one in found.comparisons for name in _chosen(one)
     }
-    text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
-    (folder / "configs.yaml").write_text(text, encoding="utf-8")
+    if chosen:
+        text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+        (folder / "configs.yaml").write_text(text, encoding="utf-8")
     for name, frame in frames.items():
+        if frame.empty and name != RUNS:  # by which a report is known
+            continue
         text = CsvText()
         frame.map(for_csv).to_csv(text, index=False, lineterminator=text.LINE_END)
         (folder / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
