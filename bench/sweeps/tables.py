@@ -89,8 +89,8 @@ def print_plan(cells: Sequence[Cell]) -> None:
         line += f", without {without} on data that no finished run covers"
     if waiting and not told:
         line = (
-            "time: unknown, as no run on these data has finished. Run one of each metric; the plan "
-            "then knows the time of the others."
+            "time: unknown, as no such run on these data has finished. Run one of each metric; the "
+            "plan then knows the time of the others."
         )
     console.print(line, soft_wrap=True)
     memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]

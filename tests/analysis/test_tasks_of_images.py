@@ -264,7 +264,9 @@ def test_a_cell_has_one_kind_of_minus(write) -> None:
 
 
 def test_titles_of_outputs_have_c() -> None:
-    assert _title({"label": "ncc", "weight": 0.1}) == "ncc, c = 0.1"
+    assert (
+        _title({"label": "ncc", "weight": 0.1}) == "ncc, c\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.1"
+    )
     assert _title({"label": "mse", "weight": float("nan")}) == "mse"
 
 

@@ -135,9 +135,11 @@ def draw_synthesis(rows: pd.DataFrame, runs: Path) -> Iterator[Drawing]:
 
 
 def _title(row: Mapping[Any, Any]) -> str:
-    """A loss with its c."""
-    known = not pd.isna(row["weight"])
-    return f"{row['label']}, c = {row['weight']:g}" if known else str(row["label"])
+    """A loss with its c, which stays in one line."""
+    if pd.isna(row["weight"]):
+        return str(row["label"])
+    factor = f"c = {row['weight']:g}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{row['label']}, {factor}"
 
 
 def _window(truth: np.ndarray) -> tuple[float, float]:

@@ -95,9 +95,7 @@ def compose(
         raise BenchError(f"--results {request.results}: no registration has finished.")
     parts = [
         _origin(request, out, images),
-        " ".join(
-            [READING.format(criterion=CRITERIA[request.select]), training_note(found.comparisons)]
-        ),
+        f"{READING.format(criterion=CRITERIA[request.select])} {training_note(found.comparisons)}",
         *([PAPERS] if request.published else []),
         *_answers(found),
         *(_figure(drawing, out, images) for drawing in drawings),
@@ -110,7 +108,7 @@ def compose(
         *section("Where the numbers come from", provenance_table(found.records)),
         *_commands(found),
     ]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _origin(request: Request, out: Path, images: Path) -> str:
