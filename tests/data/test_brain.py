@@ -59,7 +59,7 @@ def test_listing_saved_by_a_spreadsheet_is_read(root):
 @pytest.mark.parametrize(
     ("listing", "words"),
     [
-        (LISTING.replace(",", ";"), "lacks the column SPLIT; it has subject_id;SPLIT. Separate"),
+        (LISTING.replace(",", ";"), "has the heading 'subject_id;SPLIT', separated by semicolons"),
         (LISTING.replace("c,val", "c,valid"), "subject c has SPLIT 'valid'; known: train, val"),
         ("", "lacks the column SPLIT; it has none"),
         (LISTING + "a,test\n", "subject a is listed in test and in train. List it once"),

@@ -301,8 +301,8 @@ def test_weight_that_was_not_learned_is_refused(
     ("overrides", "line"),
     [
         (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
-        (["model.lambda_range=[0,1]"], "model.lambda_range=[0, 1]: must ascend and be above 0"),
-        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1, 0.1]: must ascend and be above 0"),
+        (["model.lambda_range=[0,1]"], "model.lambda_range=[0,1]: must ascend and be above 0"),
+        (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1,0.1]: must ascend and be above 0"),
         (["model=segresnet"], "model.conditioned=lambda: model=segresnet cannot take λ"),
     ],
 )

@@ -94,7 +94,7 @@ def test_finished_run_without_its_header_is_named_by_every_command(
     assert (found["status"], found["error"]) == ("damaged", what)
     assert (found["dataset"], found["model"], found["seed"]) == ("demo", "identity", 0)
     told = bench("report", "--results", str(results), "--out", str(results.parent / "report")).out
-    assert f"missing: damaged demo identity 0 run {found['id']}: {what}" in told
+    assert f"missing: demo identity, seed 0, damaged: run {found['id']}: {what}" in told
     tables = results.parent / "tables"
     line = bench("export", "--results", str(results), "--out", str(tables)).line
     assert line.startswith(f"{results}: nothing to export, but 1 damaged. `python -m bench export`")

@@ -106,7 +106,7 @@ def test_sweep_over_metrics_is_one_run(results: Path, run: Command) -> None:
 def test_plan_shows_a_run_once_however_many_overrides_make_it(results: Path, run: Command) -> None:
     outcome = run("-m", *STILL, "metric=mse,ncc", at(results), "plan=true")
     assert outcome.code == 0, outcome.err
-    assert "1 missing" in outcome.out.splitlines()
+    assert "1 missing; 1 of 2 combinations is the same run as another" in outcome.out.splitlines()
 
 
 def test_method_whose_needs_are_taken_away_says_so(results: Path, run: Command) -> None:

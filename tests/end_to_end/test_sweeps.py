@@ -101,7 +101,7 @@ def test_plan_of_a_single_run(empty_results: Path, run: Command) -> None:
     outcome = run("metric=deepsim_ae", "seed=3", *DEMO, at(empty_results), "plan=true")
     assert plan(outcome) == [["missing", "demo", "deepsim_ae", "pyramid", "0.03", "3"]]
     assert "extractors to train first: demo Autoencoder" in outcome.out
-    assert "no run on these data has finished" in outcome.out
+    assert "no such run on these data has finished" in outcome.out
     assert_nothing_written(empty_results)
 
 
