@@ -218,6 +218,24 @@ def test_judged_images_of_other_intensities_are_named(judged: Path) -> None:
     assert JudgedImages(source, prepare(source, None), CPU).check(triplets) == []
 
 
+def test_judged_images_of_two_sizes_are_refused_with_their_line(judged: Path) -> None:
+    (judged / "table.csv").write_text(HEAD + "r.tif,small.tif,far.tif,1\n")
+    source = make_source(tiny_experiment(2, "dataset.shape=null"))
+    files = JudgedImages(source, prepare(source, None), CPU)
+    with pytest.raises(DataError) as refused:
+        files.check(read_judgements(judged / "table.csv"))
+    said = str(refused.value)
+    assert said.startswith(f"{judged / 'table.csv'}: line 2: ")
+    assert "small.tif: has shape (9, 9) and its reference r.tif (17, 22). Crop or pad" in said
+
+
+def test_without_judgements_no_image_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_source(tiny_experiment(2))
+    files = JudgedImages(source, prepare(source, None), CPU)
+    monkeypatch.setattr(PreparedDataset, "images_of", None)
+    assert files.check([]) == []
+
+
 def test_judged_images_are_preprocessed_as_those_of_the_data_set(judged: Path) -> None:
     intensity = "+dataset.intensity={policy:quantile,low:0,high:1}"
     source = make_source(tiny_experiment(2, intensity))

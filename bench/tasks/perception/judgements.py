@@ -127,6 +127,8 @@ class JudgedImages:
         Returns:
             A line if images have other intensities than those of the data set.
         """
+        if not triplets:
+            return []
         limits = self.dataset.intensities(TEST)
         whose = f"the test images of {self.dataset.name}"
         foreign: dict[Path, str] = {}
