@@ -23,7 +23,7 @@ from bench.config.multirun import set_in_each_run
 from bench.config.trained import refuse_contradiction
 from bench.errors import Unwritable
 from bench.store.escaping import for_terminal
-from bench.store.folder import list_folders
+from bench.store.listing import list_folders
 from bench.sweeps.callback import Failed, Planned, check_sweep, command, refuse_chdir
 from bench.sweeps.gpus import deal_gpu
 from bench.training.interrupts import sigterm_interrupts

@@ -21,7 +21,8 @@ from bench.cli.run_commands import app as runs
 from bench.cli.surroundings import prepare_surroundings
 from bench.errors import BenchError, ConfigError, Interrupted, counted
 from bench.store.escaping import for_terminal
-from bench.store.folder import PANELS, Folder
+from bench.store.folder import Folder
+from bench.store.layout import PANELS
 
 PLACES = {"out": "--out", "images": "--images"}  # parameters that say where a command writes
 KEPT = {  # what replaces the former only when it is complete

@@ -20,7 +20,8 @@ from bench.data.setup import make_source
 from bench.errors import ConfigError, counted
 from bench.store.environment import environment
 from bench.store.escaping import for_terminal
-from bench.store.folder import RUNS, list_folders
+from bench.store.layout import RUNS
+from bench.store.listing import list_folders
 from bench.store.weights_and_biases import chosen_mode, has_credentials
 
 GIB = 2**30

@@ -12,7 +12,7 @@ from bench.analysis.reading.durations import ago
 from bench.analysis.reading.metrics import weight_symbol
 from bench.scores.registry import OF_TASKS, SCORES, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import REGISTRATION
+from bench.store.layout import REGISTRATION
 
 NONE = "–"
 
@@ -28,7 +28,7 @@ def print_runs(
     know, such as those of a user's task, count as such. A heading has a unit if all runs agree.
 
     Args:
-        rows: Of `bench.store.folder.describe`.
+        rows: Of `bench.store.listing.describe`.
         scores: Names, in their order.
         summaries: Of finished runs, by id.
     """

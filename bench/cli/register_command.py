@@ -9,7 +9,8 @@ import typer
 from bench.config.commands import BENCH, RUN
 from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
-from bench.store.folder import HEADER, PAIRS, RUNS, Folder
+from bench.store.folder import Folder
+from bench.store.layout import HEADER, PAIRS, RUNS
 
 if TYPE_CHECKING:
     from bench.runs.file_pairs import PairOfFiles

@@ -19,7 +19,7 @@ from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, names_of, score_of
 from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import FIGURE, PAIRS, SUMMARY, WARNINGS
+from bench.store.layout import FIGURE, PAIRS, SUMMARY, WARNINGS
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen

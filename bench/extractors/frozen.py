@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.extractors.pretrained import Pretrained
 from bench.extractors.protocol import feature_network
 from bench.models.layout import to_channels_last
-from bench.store.folder import WEIGHTS
+from bench.store.layout import WEIGHTS
 
 
 class Extractor:

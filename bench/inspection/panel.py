@@ -18,7 +18,8 @@ from bench.pair import Pair
 from bench.runs.trained import finished_summary, load_run
 from bench.spatial import jacobian_determinant, warp
 from bench.store.files import make_folder
-from bench.store.folder import PAIRS, Folder
+from bench.store.folder import Folder
+from bench.store.layout import PAIRS
 from bench.tasks.registration.figure import landmarks_of
 
 UNREGISTERED = "unregistered"

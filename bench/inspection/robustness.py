@@ -10,7 +10,8 @@ from bench.analysis.reading.rows import read_rows
 from bench.inspection.corruptions import check_corruption, corrupt
 from bench.runs.trained import finished_config, load_run
 from bench.store.files import ALTERED, is_as_written, write_checked_csv
-from bench.store.folder import PAIRS, ROBUSTNESS, Folder
+from bench.store.folder import Folder
+from bench.store.layout import PAIRS, ROBUSTNESS
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import score_pairs
 

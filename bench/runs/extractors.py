@@ -18,7 +18,8 @@ from bench.seeding import derive_seed
 from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network
 from bench.store.environment import environment
-from bench.store.folder import BEST, EXTRACTORS, Folder
+from bench.store.folder import Folder
+from bench.store.layout import BEST, EXTRACTORS
 from bench.store.tracker import Tracker
 from bench.training.devices import device_name
 

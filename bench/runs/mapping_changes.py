@@ -16,7 +16,8 @@ from bench.runs.outputs import Origin, claimed, written_aside
 from bench.runs.registering import Registered, Registrar
 from bench.runs.trained import load_method
 from bench.scores.of_changes import MAIN
-from bench.store.folder import REGISTRATION, Folder
+from bench.store.folder import Folder
+from bench.store.layout import REGISTRATION
 from bench.tasks.changes import ChangesJob, untested_job
 
 TASKS = (REGISTRATION, "changes")  # whose methods can map changes

@@ -8,7 +8,8 @@ from bench.runs.run import Run
 from bench.runs.shared import obtain, trained
 from bench.store.environment import environment
 from bench.store.files import write_atomically
-from bench.store.folder import BEST, HISTORY, Folder
+from bench.store.folder import Folder
+from bench.store.layout import BEST, HISTORY
 from bench.store.tracker import Tracker
 from bench.tasks.task import Job
 from bench.training.devices import device_name, single_device

@@ -7,7 +7,8 @@ from typing import Any
 from bench.analysis.reading.rows import read_rows
 from bench.config.experiment import Experiment
 from bench.scores.registry import SCORES
-from bench.store.folder import BEST, CONFIG, Folder
+from bench.store.folder import Folder
+from bench.store.layout import BEST, CONFIG
 from bench.store.tracker import Tracked, Tracker
 from bench.store.tracking import open_tracker
 

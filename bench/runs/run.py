@@ -16,7 +16,8 @@ from bench.config.identity import (
 )
 from bench.data.setup import Setup
 from bench.store.files import write_json
-from bench.store.folder import DATA, NETWORKS, RUNS, TASK_TABLES, Folder
+from bench.store.folder import Folder
+from bench.store.layout import DATA, NETWORKS, RUNS, TASK_TABLES
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.store.checkpoints import damage
-from bench.store.folder import BEST, Folder
+from bench.store.folder import Folder
+from bench.store.layout import BEST
 from bench.training.trainee import Fitted
 
 

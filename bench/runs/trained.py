@@ -16,13 +16,8 @@ from bench.errors import ConfigError, StoreError
 from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
 from bench.store.files import read_json
-from bench.store.folder import (
-    BEST,
-    CONFIG,
-    DATA,
-    REGISTRATION,
-    Folder,
-)
+from bench.store.folder import Folder
+from bench.store.layout import BEST, CONFIG, DATA, REGISTRATION
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.registration import RegistrationJob

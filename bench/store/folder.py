@@ -26,46 +26,28 @@ from bench.store.files import (
     write_atomically,
     write_json,
 )
+from bench.store.layout import (
+    BEST,
+    CONFIG,
+    ENVIRONMENT,
+    FAILURE,
+    FILES,
+    HEADER,
+    HISTORY,
+    LAST,
+    OF_FOLDERS,
+    PROGRESS,
+    ROBUSTNESS,
+    SUMMARY,
+    TRACEBACK,
+)
 from bench.store.locks import held, is_held
 
-RUNS, EXTRACTORS, NETWORKS, WEIGHTS = "runs", "extractors", "networks", "weights"
-HEADER, SUMMARY, FAILURE, TRACEBACK = "run.json", "summary.json", "failure.json", "traceback.txt"
-CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, FIGURE = (
-    "config.yaml",
-    "environment.json",
-    "history.csv",
-    "pairs.csv",
-    "classes.csv",
-    "figure.png",
-)
-VALIDATION = "validation.csv"
-LANDMARKS = "landmarks.csv"
-IMAGES, DISTANCES = "images.csv", "distances.csv"  # of tasks of single images
-JUDGEMENTS = "judgements.csv"  # of the task perception
-CURVES, VOXELS = "curves.csv", "voxels.csv"  # of the task changes
-DATA = "data.json"  # what a run needs to be used without its data
-SHOWN = "shown.npz"  # what the figure of a synthesis shows, for the panel of a report
-ROBUSTNESS = "robustness.csv"  # written after the run, with its checksum beside it
-PANELS = "panels"  # folder of figures of one pair under several runs
-REGISTRATION = "registration"  # the task of runs whose record names none
-FILES = "files"  # of a summary: CRC-32 by name
-NETWORK = "network"  # of a summary: the network that its run shares, and how it was trained
-WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
-TASK_TABLES = "task_tables"  # of a summary: SHA-256 of tables that the task reads, by option
 NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
 UPDATE = "Update the suite, or choose another folder with results_dir=DIR."
 RUN_AGAIN = "Run the same command to repeat it."
 ANEW = "Pass force=true to rerun it."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
-BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
-OF_FOLDERS = {  # by which one is known that has lost its header
-    *(SUMMARY, FAILURE, TRACEBACK, CONFIG, ENVIRONMENT, HISTORY, PAIRS, CLASSES, VALIDATION),
-    *(LANDMARKS, IMAGES, DISTANCES, JUDGEMENTS, CURVES, VOXELS, DATA, SHOWN, ROBUSTNESS),
-    *(BEST, LAST, PROGRESS),
-}
-NAMED = (  # entries of a header that the summary repeats
-    *("id", "variant", "task", "dataset", "model", "metric", "regularizer", "weight", "seed"),
-)
 
 
 class Status(StrEnum):
@@ -363,27 +345,3 @@ def _fault_of(content: Mapping[str, Any]) -> str | None:
 def _is_score(content: Any) -> bool:
     mean = content.get("mean", "") if isinstance(content, dict) else ""
     return mean is None or isinstance(mean, int | float)
-
-
-def list_folders(results: Path, kind: str = RUNS) -> list[Folder]:
-    """The folders of all runs (or extractors, or networks) under a results folder, by name."""
-    base = results / kind
-    if not base.is_dir():
-        return []
-    folders = [Folder(path) for path in sorted(base.iterdir()) if path.name[0] != "."]
-    return [folder for folder in folders if folder.has_started()]
-
-
-def describe(folder: Folder) -> dict[str, Any]:
-    """One flat row on a run: status, header and mean scores; `error` says what is wrong."""
-    found = folder.standing()
-    known = found.summary or {}
-    header = read_json(folder.file(HEADER)) or {key: known[key] for key in NAMED if key in known}
-    header.pop(TASK_TABLES, None)
-    row = {"status": found.status, "id": folder.path.name.rpartition("-")[2], **header}
-    row["written"] = round(folder.written())
-    if found.status is Status.FINISHED and found.summary:
-        row |= {name: score["mean"] for name, score in found.summary["scores"].items()}
-    if found.reason:
-        row["error"] = found.reason
-    return row

@@ -17,7 +17,9 @@ from bench.config.synthesis import FACTOR
 from bench.errors import counted
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import NETWORK, NETWORKS, PAIRS, RUNS, Status, list_folders
+from bench.store.folder import Status
+from bench.store.layout import NETWORK, NETWORKS, PAIRS, RUNS
+from bench.store.listing import list_folders
 from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
 
 Key = tuple[str, str | None, str]  # data set, metric and variant

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.errors import Diverged
 from bench.store.checkpoints import damage, load_state, save_state
-from bench.store.folder import BEST, LAST
+from bench.store.layout import BEST, LAST
 from bench.training.schedule import Schedule
 
 

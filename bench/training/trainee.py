@@ -15,7 +15,7 @@ from bench.models.layout import to_channels_last
 from bench.models.unet import recompute
 from bench.store.checkpoints import save_network
 from bench.store.files import write_csv
-from bench.store.folder import BEST, HISTORY
+from bench.store.layout import BEST, HISTORY
 from bench.training.compilation import compile_network
 from bench.training.schedule import Schedule
 from bench.training.state import TrainingState

@@ -6,9 +6,8 @@ import json
 import numpy as np
 import yaml
 
-from bench.config.identity import digest
+from bench.config.identity import SCHEMA, digest
 from bench.scores.registry import SCORES
-from bench.store.folder import SCHEMA
 
 CLASSES = ["background", "large", "small", "ghost"]
 

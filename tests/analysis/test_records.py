@@ -13,7 +13,8 @@ from bench.errors import StoreError
 from bench.inspection.panel import _test_pairs
 from bench.scores.registry import SCORES
 from bench.store.files import write_checked_csv, write_csv, write_json
-from bench.store.folder import CLASSES, HISTORY, Folder
+from bench.store.folder import Folder
+from bench.store.layout import CLASSES, HISTORY
 
 
 def test_rows_of_pairs_classes_and_histories_name_their_run(tmp_path):

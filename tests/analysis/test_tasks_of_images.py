@@ -24,7 +24,8 @@ from bench.analysis.report.pages import figure
 from bench.analysis.report.synthesis import synthesis_tables
 from bench.cli.listing import print_missing
 from bench.scores.of_images import DISTORTIONS
-from bench.store.folder import CONFIG, Folder
+from bench.store.folder import Folder
+from bench.store.layout import CONFIG
 
 STORED = Path(__file__).parents[2] / "docs" / "results" / "perception"
 LISTED = ("task", "dataset", "metric", "model", "variant")

@@ -12,7 +12,7 @@ import torch
 from bench import __version__
 from bench.cli import doctor
 from bench.store.files import write_json
-from bench.store.folder import HEADER
+from bench.store.layout import HEADER
 
 
 def found(results: Path, last: str = "") -> dict[str, str]:

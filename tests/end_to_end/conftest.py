@@ -19,7 +19,7 @@ import pytest
 from image_files import write_sequence
 
 from bench.store.files import sealed, write_json
-from bench.store.folder import FILES
+from bench.store.layout import FILES
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.store.files import CHECKSUM
-from bench.store.folder import RUNS as RUNS_FOLDER
-from bench.store.folder import SUMMARY, Folder, Status, list_folders
+from bench.store.folder import Folder, Status
+from bench.store.layout import RUNS as RUNS_FOLDER
+from bench.store.layout import SUMMARY
+from bench.store.listing import list_folders
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [

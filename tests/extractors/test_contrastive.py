@@ -15,7 +15,8 @@ from bench.errors import ConfigError
 from bench.extractors.contrastive import Contrastive
 from bench.runs.extractors import obtain_extractor
 from bench.similarity.building import Learner, build_extractor
-from bench.store.folder import EXTRACTORS, HISTORY, list_folders
+from bench.store.layout import EXTRACTORS, HISTORY
+from bench.store.listing import list_folders
 
 SHAPES = [(17, 22), (10, 13, 15)]
 CHANNELS = [4, 6, 8]

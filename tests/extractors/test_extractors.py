@@ -23,7 +23,8 @@ from bench.extractors.segmenter import Segmenter
 from bench.extractors.vgg import VGG16
 from bench.runs.extractors import obtain_extractor
 from bench.similarity.building import Learner, build_extractor
-from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.store.layout import BEST, EXTRACTORS
+from bench.store.listing import list_folders
 from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15)]

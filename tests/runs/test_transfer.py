@@ -15,7 +15,8 @@ from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.runs.extractors import obtain_extractors
 from bench.runs.run import Run
-from bench.store.folder import BEST, EXTRACTORS, list_folders
+from bench.store.layout import BEST, EXTRACTORS
+from bench.store.listing import list_folders
 from bench.tasks.registration.assembly import build_parts
 
 METRICS = {

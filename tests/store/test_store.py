@@ -12,19 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.config.identity import SCHEMA
 from bench.errors import Busy, Diverged, StoreError, Unsupported
 from bench.store import locks
 from bench.store.files import read_json, write_atomically, write_csv, write_json
-from bench.store.folder import (
-    FAILURE,
-    LAST,
-    SCHEMA,
-    SUMMARY,
-    TRACEBACK,
-    Folder,
-    describe,
-    list_folders,
-)
+from bench.store.folder import Folder
+from bench.store.layout import FAILURE, LAST, SUMMARY, TRACEBACK
+from bench.store.listing import describe, list_folders
 
 HEADER = {"id": "abc", "dataset": "demo", "metric": "ncc", "weight": 0.5, "seed": 0}
 SCORES = {"dice": {"mean": 0.75, "std": 0.01, "n": 4}}

@@ -20,7 +20,8 @@ from bench.data import prepare
 from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
 from bench.runs.run import Run
-from bench.store.folder import LAST, Folder
+from bench.store.folder import Folder
+from bench.store.layout import LAST
 from bench.sweeps.callback import command, without_repeats
 from bench.sweeps.cells import (
     Cell,

@@ -14,7 +14,7 @@ from bench.pair import Pair
 from bench.runs.execution import make_task
 from bench.scores.of_images import APPEARANCES, DISTORTIONS
 from bench.similarity import MSE, NCC
-from bench.store.folder import DISTANCES
+from bench.store.layout import DISTANCES
 from bench.tasks.perception import Perception
 from bench.tasks.perception.distortions import ALL, displacement, smooth_velocity
 from bench.tasks.perception.job import PerceptionJob

@@ -14,7 +14,7 @@ from torch import nn
 from bench.config.settings import TrainerSettings
 from bench.errors import Diverged, Interrupted, OutOfMemory, StoreError
 from bench.store.checkpoints import load_network, load_state, save_network, save_state
-from bench.store.folder import BEST, HISTORY, LAST
+from bench.store.layout import BEST, HISTORY, LAST
 from bench.training.loop import fit
 
 SETTINGS = TrainerSettings(

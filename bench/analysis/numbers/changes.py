@@ -19,7 +19,7 @@ from bench.config.identity import digest
 from bench.errors import counted
 from bench.scores.of_changes import MAIN, MAPS, POOLED
 from bench.scores.registry import SCORES
-from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
+from bench.store.layout import CLASSES, CURVES, PAIRS, VOXELS
 
 TASK = "changes"
 OF_TRUTH = ("within", "change", "components", "smallest")  # settings of the task

@@ -27,7 +27,7 @@ from bench.config.identity import digest
 from bench.errors import StoreError
 from bench.scores.registry import SCORES
 from bench.scores.summary import batch_of
-from bench.store.folder import CLASSES, HISTORY, ROBUSTNESS
+from bench.store.layout import CLASSES, HISTORY, ROBUSTNESS
 
 KEY = ["moving", "fixed"]
 LEADING = ("dice", "tre")  # the first of them that test pairs have is what methods are judged by

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.analysis.numbers.naming import LONGEST, tell_apart
 from bench.config.identity import digest
-from bench.store.folder import CONFIG, REGISTRATION, Folder
+from bench.store.folder import Folder
+from bench.store.layout import CONFIG, REGISTRATION
 
 Family = tuple[str, ...]
 Key = tuple[Family, str]

@@ -25,7 +25,7 @@ from bench.analysis.reading.exported_tables import is_exported
 from bench.analysis.reading.records import Records, collect
 from bench.analysis.reading.results import read_results
 from bench.config.commands import BENCH
-from bench.store.folder import list_folders
+from bench.store.listing import list_folders
 
 
 @dataclass(frozen=True)

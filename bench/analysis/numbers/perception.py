@@ -16,7 +16,7 @@ from bench.analysis.reading.metrics import metric_order
 from bench.analysis.reading.records import Records, reading_settings, training_settings
 from bench.config.identity import digest
 from bench.scores.of_images import BLIND, DISTORTIONS
-from bench.store.folder import IMAGES, TASK_TABLES, WARNINGS
+from bench.store.layout import IMAGES, TASK_TABLES, WARNINGS
 
 TASK = "perception"
 LONGEST = 6  # numbers of a list that names state

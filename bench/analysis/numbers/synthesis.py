@@ -23,7 +23,7 @@ from bench.analysis.reading.records import (
 from bench.config.identity import digest
 from bench.scores.of_images import SYNTHESIS
 from bench.scores.registry import SCORES, score_of
-from bench.store.folder import IMAGES
+from bench.store.layout import IMAGES
 
 TASK = "synthesis"
 INPUT = "input"  # label of what the network saw

@@ -15,7 +15,7 @@ from bench.analysis.plots.registered import draw_image
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import new_figure
 from bench.store.files import write_atomically
-from bench.store.folder import SHOWN
+from bench.store.layout import SHOWN
 
 SECTION = "Synthesis"
 TITLE = 20  # characters a line of a column's title

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.store.folder import NETWORK
+from bench.store.layout import NETWORK
 
 
 def training_seconds(summaries: Iterable[Mapping[str, Any]]) -> float | None:

@@ -48,7 +48,8 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import IMAGES, NETWORK, PAIRS, REGISTRATION, TASK_TABLES, WARNINGS, Status
+from bench.store.folder import Status
+from bench.store.layout import IMAGES, NETWORK, PAIRS, REGISTRATION, TASK_TABLES, WARNINGS
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),

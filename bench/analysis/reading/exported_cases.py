@@ -26,7 +26,7 @@ ALWAYS = "geometry"  # a score that every run of perception has; others depend o
 
 
 def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.PAIRS`, of all finished runs."""
+    """Rows as those of `bench.store.layout.PAIRS`, of all finished runs."""
     before = read_table(folder / PAIRS_TABLE, PAIR_TEXTS, None)
     after = read_table(folder / SCORES_TABLE, ("run",), None).rename(columns={"run": "id"})
     for table, file in ((before, PAIRS_TABLE), (after, SCORES_TABLE)):
@@ -52,7 +52,7 @@ def read_pairs(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.Da
 
 
 def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.IMAGES`, of finished runs of the task perception."""
+    """Rows as those of `bench.store.layout.IMAGES`, of finished runs of the task perception."""
     rows = _read_cases(folder / IMAGES_TABLE, "image", IMAGE_TEXTS, finished)
     if finished and ALWAYS not in rows:
         raise fault(
@@ -62,7 +62,7 @@ def read_images(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.D
 
 
 def read_changes(folder: Path, finished: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as those of `bench.store.folder.PAIRS`, of finished runs of the task changes."""
+    """Rows as those of `bench.store.layout.PAIRS`, of finished runs of the task changes."""
     return _read_cases(folder / CHANGES_TABLE, "test pair", CHANGE_TEXTS, finished)
 
 

@@ -9,7 +9,7 @@ from bench.analysis.reading.rows import read_rows
 from bench.config.commands import BENCH
 from bench.errors import StoreError
 from bench.store.files import checksum, is_as_sealed, read_json, sealed, write_json
-from bench.store.folder import RUNS
+from bench.store.layout import RUNS
 
 RUNS_TABLE, PAIRS_TABLE, SCORES_TABLE = "runs.csv", "pairs.csv", "scores.csv"
 SETTINGS_TABLE, EXTRACTORS_TABLE = "settings.csv", "extractors.csv"

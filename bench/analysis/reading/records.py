@@ -19,8 +19,8 @@ from bench.config.synthesis import FACTOR
 from bench.errors import StoreError, no_folder
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
-from bench.store.folder import (
-    ANEW,
+from bench.store.folder import ANEW, Folder, Status
+from bench.store.layout import (
     CLASSES,
     CONFIG,
     ENVIRONMENT,
@@ -30,11 +30,8 @@ from bench.store.folder import (
     REGISTRATION,
     ROBUSTNESS,
     RUNS,
-    Folder,
-    Status,
-    describe,
-    list_folders,
 )
+from bench.store.listing import describe, list_folders
 
 BEFORE = "_before"
 RUN_COLUMNS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.analysis.numbers.findings import Findings, Request
 from bench.analysis.plots.drawings import file_name
 from bench.analysis.report.page import Picture
-from bench.store.folder import FIGURE, PANELS, RUNS
+from bench.store.layout import FIGURE, PANELS, RUNS
 
 PANEL_CAPTIONS = {  # by the command that draws it
     "panel": "One test pair of {dataset} as each network registers it: the warped image, contours "

@@ -11,7 +11,8 @@ from bench.config.commands import BENCH
 from bench.config.experiment import CACHE
 from bench.errors import StoreError
 from bench.store.files import replacing, write_atomically
-from bench.store.folder import EXTRACTORS, NETWORKS, RUNS, list_folders
+from bench.store.layout import EXTRACTORS, NETWORKS, RUNS
+from bench.store.listing import list_folders
 
 OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 

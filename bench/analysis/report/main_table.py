@@ -13,7 +13,7 @@ from bench.analysis.numbers.wording import plain, signed
 from bench.analysis.reading.durations import duration
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.scores.registry import SCORES, compared_scores
-from bench.store.folder import NETWORK
+from bench.store.layout import NETWORK
 
 HEADINGS = {
     "comparison": "data set",

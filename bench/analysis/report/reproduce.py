@@ -16,7 +16,7 @@ from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS, option_files
 from bench.config.identity import NOT_IDENTIFYING, digest
 from bench.config.overrides import quoted
-from bench.store.folder import REGISTRATION
+from bench.store.layout import REGISTRATION
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
 SAID_ALREADY = {"regularizer.weight", "seed"}

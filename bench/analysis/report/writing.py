@@ -49,7 +49,8 @@ from bench.errors import StoreError, counted
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_csv, for_markdown
 from bench.store.files import CsvText, replacing
-from bench.store.folder import RUNS, Status
+from bench.store.folder import Status
+from bench.store.layout import RUNS
 from bench.store.locks import held
 
 PAGE = "index.html"

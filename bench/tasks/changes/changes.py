@@ -11,7 +11,7 @@ from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.models.change_networks import ChangeNetwork
 from bench.similarity.masks import MASKS
-from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
+from bench.store.layout import CLASSES, CURVES, PAIRS, VOXELS
 from bench.tasks.changes.job import ChangesJob
 from bench.tasks.changes.maps import metric_map
 from bench.tasks.changes.truth import KINDS as COMPONENTS

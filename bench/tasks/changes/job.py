@@ -26,7 +26,7 @@ from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
 from bench.spatial import warp
-from bench.store.folder import CLASSES, CURVES, PAIRS, VOXELS
+from bench.store.layout import CLASSES, CURVES, PAIRS, VOXELS
 from bench.tasks.changes.curves import curve_points
 from bench.tasks.changes.maps import (
     INTENSITY,

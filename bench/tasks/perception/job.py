@@ -21,7 +21,7 @@ from bench.scores.of_images import IGNORES
 from bench.scores.perception import agreement, are_same
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
-from bench.store.folder import DISTANCES, IMAGES, JUDGEMENTS, WARNINGS
+from bench.store.layout import DISTANCES, IMAGES, JUDGEMENTS, WARNINGS
 from bench.tasks.perception.judgements import SHARE, JudgedImages, Triplet
 from bench.tasks.perception.nature import Nature
 from bench.tasks.perception.scoring import scores_of

@@ -18,7 +18,7 @@ from bench.models.method import reason_against
 from bench.pair import Pair
 from bench.scores.of_images import DISTORTIONS
 from bench.similarity.keypoints import reason_without_landmarks
-from bench.store.folder import DISTANCES, IMAGES, JUDGEMENTS
+from bench.store.layout import DISTANCES, IMAGES, JUDGEMENTS
 from bench.tasks.perception.job import PerceptionJob, Shown
 from bench.tasks.perception.judgements import read_judgements
 from bench.tasks.perception.nature import read_persons

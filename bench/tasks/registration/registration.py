@@ -23,7 +23,7 @@ from bench.scores.registry import units
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner, move_metric
 from bench.store.checkpoints import load_network
-from bench.store.folder import CLASSES, LANDMARKS, PAIRS
+from bench.store.layout import CLASSES, LANDMARKS, PAIRS
 from bench.tasks.registration.assembly import Parts, build_parts, describe, require_images
 from bench.tasks.registration.conditioned import ConditionedTraining
 from bench.tasks.registration.figure import draw_pair

@@ -18,7 +18,7 @@ from bench.pair import Pair
 from bench.seeding import derive_seed
 from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network
-from bench.store.folder import IMAGES, SHOWN
+from bench.store.layout import IMAGES, SHOWN
 from bench.tasks.registration.assembly import (
     make_metric,
     refuse_batches,
