@@ -14,13 +14,13 @@ from bench.analysis.plots.drawings import Drawing, Shown
 from bench.analysis.plots.gallery import FRONT, boxes, ranks, smoothness
 from bench.analysis.plots.style import looks, styled
 from bench.analysis.report.collected import EXPORTED
+from bench.analysis.report.contents import CRITERIA
 from bench.analysis.report.main_table import results_table, training_note
 from bench.analysis.report.markup import Table, markdown
 from bench.analysis.report.overview import extractors_table, missing_table, provenance_table
 from bench.analysis.report.pages import check_place, figure, link, section, write_figures
 from bench.analysis.report.reproduce import sweeps
 from bench.analysis.report.tables import fronts_table, losses_table, wins_table
-from bench.analysis.report.writing import CRITERIA
 from bench.errors import BenchError
 from bench.scores.registry import SCORES
 from bench.store.escaping import for_markdown
