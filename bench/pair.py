@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import DataError
-from bench.spatial import displacement_at, inside_grid, warp
+from bench.spatial.displacement import displacement_at, inside_grid, warp
 
 T = TypeVar("T")
 

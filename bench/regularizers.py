@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.config.numbers import is_number
 from bench.config.terms import check_terms
 from bench.errors import ConfigError
-from bench.spatial import forward_differences, forward_jacobian, jacobian_determinant
+from bench.spatial.jacobian import forward_differences, forward_jacobian, jacobian_determinant
 
 Regularizer = Callable[[Tensor], Tensor]
 

@@ -16,7 +16,7 @@ from bench.models.layout import to_channels_last
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, NCC, NMI, DeepSim, Pair
 from bench.similarity.deepsim import mean_cosine
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 
 SIZES = {
     "160x192x16": (1, (160, 192, 16)),

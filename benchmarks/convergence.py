@@ -45,7 +45,7 @@ from bench.runs.extractors import obtain_extractors
 from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import sdlogj
 from bench.seeding import derive_seed
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.tasks.registration.assembly import Parts, build_parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.training.devices import make_fabric

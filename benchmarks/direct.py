@@ -31,7 +31,7 @@ from bench.regularizers import Diffusion
 from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import folding, sdlogj
 from bench.similarity import MIND, NCC
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 
 METRICS = {
     "ncc": NCC(),

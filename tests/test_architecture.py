@@ -35,7 +35,7 @@ def test_contracts_are_kept(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "words"),
     [
-        ("spatial.py", "import bench.data.setup", "bench.spatial is not allowed to import"),
+        ("seeding.py", "import bench.data.setup", "bench.seeding is not allowed to import"),
         (
             "analysis/numbers/ranking.py",
             "import bench.analysis.plots.boxes",

@@ -13,7 +13,8 @@ from bench.data.batches.loading import TrainingPairs
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
 from bench.similarity.building import extractors_of
-from bench.spatial import integrate, jacobian_determinant, warp
+from bench.spatial.displacement import integrate, warp
+from bench.spatial.jacobian import jacobian_determinant
 from bench.tasks.registration.assembly import build_parts
 from bench.tasks.registration.testing import score_pairs
 from bench.tasks.registration.training import NetworkTraining

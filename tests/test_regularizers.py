@@ -13,7 +13,7 @@ from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.errors import ConfigError
 from bench.regularizers import Bending, Diffusion, Elastic, Folding, WeightedSum
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 from bench.tasks.registration.assembly import build_parts
 from bench.tasks.registration.training import NetworkTraining
 

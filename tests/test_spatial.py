@@ -5,18 +5,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from bench.spatial import (
+from bench.spatial.displacement import compose, integrate, warp
+from bench.spatial.jacobian import (
     central_jacobian_determinant,
-    coarsen,
-    compose,
-    crop_to,
     forward_jacobian,
-    integrate,
     jacobian_determinant,
-    pad_to_multiple,
-    warp,
-    warp_level,
 )
+from bench.spatial.resolution import coarsen, crop_to, pad_to_multiple, warp_level
 
 SHAPES = [(17, 22), (10, 13, 15)]
 

@@ -73,7 +73,7 @@ def run_job(config: DictConfig) -> None:
         check_sweep(config)
         refuse_contradiction(launched.overrides.task)
         if config.plan:
-            from bench.sweeps.tables import print_plan
+            from bench.sweeps.plan import print_plan
 
             print_plan(_single_cell(config))
             return

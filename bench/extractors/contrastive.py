@@ -11,7 +11,8 @@ from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIn
 from bench.errors import ConfigError
 from bench.extractors.surrogate import EncoderFeatures
 from bench.models.unet import Encoder
-from bench.spatial import coarsen, warp, warp_level
+from bench.spatial.displacement import warp
+from bench.spatial.resolution import coarsen, warp_level
 
 VIEWS: dict[str, Any] = {
     "affine": {"rotation": 15, "scale": (0.8, 1.25), "shear": 0.1, "translation": 4},

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.unet import Encoder, FullResolution, Head, UNet
-from bench.spatial import crop_to, pad_to_multiple
+from bench.spatial.resolution import crop_to, pad_to_multiple
 
 
 class EncoderFeatures(nn.Module, ABC):

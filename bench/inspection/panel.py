@@ -16,7 +16,8 @@ from bench.errors import StoreError
 from bench.models.method import displacement_by
 from bench.pair import Pair
 from bench.runs.trained import finished_summary, load_run
-from bench.spatial import jacobian_determinant, warp
+from bench.spatial.displacement import warp
+from bench.spatial.jacobian import jacobian_determinant
 from bench.store.files import make_folder
 from bench.store.folder import Folder
 from bench.store.layout import PAIRS

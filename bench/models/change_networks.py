@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.errors import ConfigError
 from bench.models.flow import Suspected
 from bench.models.unet import FullResolution, Head, UNet, convolution
-from bench.spatial import crop_to, pad_to_multiple
+from bench.spatial.resolution import crop_to, pad_to_multiple
 
 
 class ChangeNetwork(nn.Module, ABC):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.models.levels import SMALLEST_AXIS, block_centres, pooled
 from bench.pair import Pair
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 
 BLOCK = 4  # voxels, along each axis, that share a displacement
 REACH = 4  # blocks, in which a displacement is looked for

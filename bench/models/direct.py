@@ -20,7 +20,7 @@ from bench.models.levels import (
 )
 from bench.models.method import Objective
 from bench.pair import Pair
-from bench.spatial import compose, integrate
+from bench.spatial.displacement import compose, integrate
 
 GRIDS = ("bspline", "dense", "velocity")
 STARTS = ("identity", "convex")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.config.numbers import is_number
 from bench.errors import ConfigError
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 
 MOST_SQUARINGS = 20
 

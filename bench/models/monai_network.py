@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bench.errors import ConfigError
 from bench.models.checks import is_count, require
 from bench.models.unet import convolution
-from bench.spatial import crop_to, pad_to_multiple
+from bench.spatial.resolution import crop_to, pad_to_multiple
 
 
 class MonaiNetwork(nn.Module):

@@ -9,7 +9,7 @@ from bench.models.conditioned import Conditioned, at_weight
 from bench.models.flow import Integration, displacement_of
 from bench.models.method import Objective
 from bench.pair import Pair
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 
 
 class NetworkMethod:

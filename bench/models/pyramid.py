@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from bench.models.checks import is_count, require
 from bench.models.convolution import CHANNELS_LAST, double
 from bench.models.unet import Encoder, convolution, stage
-from bench.spatial import crop_to, pad_to_multiple, warp
+from bench.spatial.displacement import warp
+from bench.spatial.resolution import crop_to, pad_to_multiple
 
 FARTHEST = 16  # shift, in voxels of a level
 FLOW_STD = 1e-5  # of the initial weights of each level's last convolution

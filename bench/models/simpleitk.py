@@ -19,7 +19,7 @@ from bench.errors import DataError
 from bench.models.checks import is_count, is_list, require
 from bench.models.method import Method, Objective, reason_against, reason_against_objective
 from bench.pair import Pair
-from bench.spatial import affine_origins, compose, warp
+from bench.spatial.displacement import affine_origins, compose, warp
 
 SMALLEST_AXIS = 8  # voxels that shrinking leaves of an axis
 ENOUGH = 30_000  # voxels for the 6 or 12 numbers of an affine transform

@@ -15,7 +15,7 @@ from bench.errors import ConfigError, DataError
 from bench.models.checks import is_count, is_list, require
 from bench.models.method import Objective
 from bench.pair import Pair
-from bench.spatial import crop_to
+from bench.spatial.resolution import crop_to
 
 LINEAR = {2: "bilinear", 3: "trilinear"}
 

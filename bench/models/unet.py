@@ -20,7 +20,7 @@ from bench.models.convolution import (
     double,
     run,
 )
-from bench.spatial import crop_to, pad_to_multiple
+from bench.spatial.resolution import crop_to, pad_to_multiple
 
 NEGATIVE_SLOPE = 0.2
 SLABS = 4  # of a head that recomputes

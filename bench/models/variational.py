@@ -12,7 +12,7 @@ from bench.models.prior import Strength, fitted_strength, kl_map
 from bench.models.published_prior import published_kl_map, published_strength
 from bench.models.pyramid import Pyramid
 from bench.models.unet import FullResolution, Head, UNet, convolution
-from bench.spatial import crop_to
+from bench.spatial.resolution import crop_to
 
 MEAN_STD, VARIANCE_STD = 1e-5, 1e-2  # of the initial weights of either half of the last convolution
 FIRST_LOG_VARIANCE = -3.0  # of the posterior, squared voxels

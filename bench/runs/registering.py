@@ -23,7 +23,7 @@ from bench.scores.overlap import dice_per_class, foreground_dice
 from bench.scores.smoothness import folding, sdlogj
 from bench.seeding import derive_seed
 from bench.similarity.keypoints import reason_without_landmarks
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.store.folder import Folder
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.testing import register

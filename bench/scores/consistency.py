@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from bench.scores.case import Case, within
-from bench.spatial import compose
+from bench.spatial.displacement import compose
 
 
 def inverse_consistency_error(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.scores.case import Case
-from bench.spatial import displacement_at, inside_grid
+from bench.spatial.displacement import displacement_at, inside_grid
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.scores.case import Case, within
-from bench.spatial import (
+from bench.spatial.jacobian import (
     central_jacobian_determinant,
     jacobian_determinant,
     simplex_determinants,

@@ -12,7 +12,7 @@ from bench.extractors.frozen import Extractor
 from bench.pair import Pair
 from bench.similarity.base import Similarity
 from bench.similarity.masks import check_mask, mask_shares, mask_supports, normalized
-from bench.spatial import coarsen, warp_level
+from bench.spatial.resolution import coarsen, warp_level
 
 SMALLEST_SQUARED_NORM = 1e-6
 CHUNK = 1 << 20  # feature values that are looked at at a time

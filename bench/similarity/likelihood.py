@@ -11,7 +11,7 @@ from bench.extractors.frozen import Extractor
 from bench.pair import Pair
 from bench.similarity.deepsim import DeepSim, at_full_size
 from bench.similarity.mse import MSE
-from bench.spatial import warp_level
+from bench.spatial.resolution import warp_level
 
 
 class Likelihood:

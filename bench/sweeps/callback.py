@@ -72,7 +72,7 @@ class Command:
             os.environ[GROUP] = sweep_name(config, found)
             self.named = True
         if config.plan:
-            from bench.sweeps.tables import print_plan
+            from bench.sweeps.plan import print_plan
 
             print_plan(found)
             raise Planned

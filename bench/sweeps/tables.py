@@ -1,124 +1,28 @@
-"""A sweep on the terminal: its plan and its results."""
+"""The results of a sweep on the terminal."""
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
-from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
-from bench.config.synthesis import FACTOR
-from bench.errors import counted
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import Status
-from bench.store.layout import NETWORK, NETWORKS, PAIRS, RUNS
-from bench.store.listing import list_folders
-from bench.sweeps.cells import NOTHING_LEFT, Cell, estimate, estimate_memory, summaries_of
-
-Key = tuple[str, str | None, str]  # data set, metric and variant
-CLASS = "metric._target_="  # goes with the metric's name
-COLUMNS = (  # overrides that have a column in tables
-    *("dataset=", "dataset.name=", "metric=", "metric.name="),
-    *("regularizer.scale=", "regularizer.weight=", f"task.{FACTOR}=", "seed="),
+from bench.store.layout import NETWORK, PAIRS
+from bench.sweeps.cells import NOTHING_LEFT, Cell, summaries_of
+from bench.sweeps.telling_apart import (
+    counts,
+    further,
+    shared_overrides,
+    told_by_metric,
+    wide_console,
 )
 
-
-def print_plan(cells: Sequence[Cell]) -> None:
-    """Prints every run with its status, the extractors to train, and an estimate of the time."""
-    results = cells[0].experiment.results
-    known = [
-        summary
-        for kind in (RUNS, NETWORKS)
-        for folder in list_folders(results, kind)
-        if (summary := folder.summary())
-    ]
-    table = Table(title=f"{len(cells)} run{'s' * (len(cells) > 1)}", title_justify="left")
-    for heading in (
-        "status",
-        "dataset",
-        "metric",
-        "model",
-        _symbol(cells),
-        "seed",
-        "further",
-        "time",
-        "note",
-    ):
-        table.add_column(heading, overflow="fold")
-    told_of = _told(cells)
-    seconds = [estimate(cell, known) for cell in cells]
-    for cell, left in zip(cells, seconds, strict=True):
-        names = cell.names
-        table.add_row(
-            cell.status,
-            names["dataset"],
-            names["metric"] if "metric" in cell.experiment.shaped_by else "–",
-            cell.experiment["model"]["name"],
-            "–" if names["weight"] is None else f"{names['weight']:g}",
-            str(names["seed"]),
-            for_rich(_further(cell, told_of)),
-            "" if cell.status is Status.FINISHED else "?" if left is None else duration(left),
-            for_rich(cell.reason.partition(". ")[0]),
-        )
-    console = _wide_console(table)
-    console.print(table)
-    for line in _of_metrics(cells, told_of):
-        console.print(for_rich(line), soft_wrap=True)
-    for line in dict.fromkeys(cell.reason for cell in cells if "prepare" in cell.reason):
-        console.print(for_rich(line), soft_wrap=True)
-    console.print(_counts(cells), soft_wrap=True)
-    surrogates = list(dict.fromkeys(name for cell in cells for name in cell.surrogates))
-    if surrogates:
-        line = f"extractors to train first: {', '.join(surrogates)}"
-        console.print(for_rich(line), soft_wrap=True)
-    networks = Counter(_network(c) for c in cells if _trains_for_all(c))
-    if networks:
-        named = (name if n == 1 else f"{name} ({n})" for name, n in networks.items())
-        line = f"networks to train first, each once for all λ: {', '.join(named)}"
-        console.print(for_rich(line), soft_wrap=True)
-    waiting = [time for time, c in zip(seconds, cells, strict=True) if c.status not in NOTHING_LEFT]
-    told = [time for time in waiting if time is not None]
-    line = f"time: about {duration(sum(told))} on one device, judging by earlier runs"
-    if len(told) < len(waiting):
-        without = counted(len(waiting) - len(told), "run")
-        line += f", without {without} on data that no finished run covers"
-    if waiting and not told:
-        line = (
-            "time: unknown, as no such run on these data has finished. Run one of each metric; the "
-            "plan then knows the time of the others."
-        )
-    console.print(line, soft_wrap=True)
-    memory = [estimate_memory(c, known) for c in cells if c.status not in NOTHING_LEFT]
-    if told_memory := [size for size in memory if size is not None]:
-        console.print(f"memory: up to {max(told_memory) / 1e9:.1f} GB, judging by earlier runs")
-    sizes = [_size(folder.path) for folder in list_folders(results, RUNS) if folder.summary()]
-    if sizes:
-        megabytes = len(waiting) * sum(sizes) / len(sizes) / 1e6
-        console.print(f"disk: about {megabytes:.0f} MB, judging by earlier runs")
-
-
-def _symbol(cells: Sequence[Cell]) -> str:
-    """What the weights of some runs are called."""
-    tasks = [cell.experiment["task"] for cell in cells if cell.names["weight"] is not None]
-    return " or ".join(sorted(set(map(weight_symbol, tasks)))) or "λ"
-
-
-def _trains_for_all(cell: Cell) -> bool:
-    """Whether a run will train a network that other runs share."""
-    return bool(cell.experiment.conditioned) and not cell.waits and cell.status not in NOTHING_LEFT
-
-
-def _network(cell: Cell) -> str:
-    """What a shared network is called: by its folder, or as long as that is not known its data."""
-    names = cell.names
-    return cell.network.name if cell.network else f"{names['metric']} on {names['dataset']}"
+Key = tuple[str, str | None, str]  # data set, metric and variant
 
 
 def print_sweep(cells: Sequence[Cell]) -> None:
@@ -133,12 +37,12 @@ def print_sweep(cells: Sequence[Cell]) -> None:
         chosen = choose(summaries_of(of_task), of_task[0].experiment["select"])
         if len(cells) > 1 and chosen:
             table = _table(of_task, chosen)
-            console = _wide_console(table)
+            console = wide_console(table)
             if len(by_task) > 1:
                 console.print(f"task={for_rich(task)}", soft_wrap=True)
             console.print(table)
-    print(_counts(cells))
-    shared = _shared(cells) if len(cells) > 1 else set()
+    print(counts(cells))
+    shared = shared_overrides(cells) if len(cells) > 1 else set()
     for cell in cells:
         if cell.status not in NOTHING_LEFT:
             differing = " ".join(o for o in cell.overrides if o not in shared)
@@ -146,15 +50,6 @@ def print_sweep(cells: Sequence[Cell]) -> None:
             print(for_terminal(line), file=sys.stderr)
     if any(cell.status not in (*NOTHING_LEFT, Status.DAMAGED) for cell in cells):
         print("The same command runs only these.", file=sys.stderr)
-
-
-def _counts(cells: Sequence[Cell]) -> str:
-    """How many runs have which status, and how many combinations are one of them again."""
-    counts = Counter(cell.status for cell in cells)
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    repeats = sum(len(cell.repeats) for cell in cells)
-    all_of = f"{repeats} of {repeats + len(cells)} combinations {'is' if repeats == 1 else 'are'}"
-    return f"{said}; {all_of} the same run as another" if repeats else said
 
 
 def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
@@ -261,64 +156,11 @@ def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
 
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
     """Metric of each variant, with what else tells it from the others of the sweep."""
-    told = _told(cells)
+    told = told_by_metric(cells)
     found = {}
     for cell in cells:
         summary = cell.folder.summary() if cell.folder else None
         if summary:
             key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))
-            found[key] = " ".join(filter(None, [method_of(summary), _further(cell, told)]))
+            found[key] = " ".join(filter(None, [method_of(summary), further(cell, told)]))
     return found
-
-
-def _shared(cells: Sequence[Cell]) -> set[str]:
-    return set.intersection(*(set(cell.overrides) for cell in cells))
-
-
-def _told(cells: Sequence[Cell]) -> dict[str, set[str]]:
-    """By metric, the overrides that all its runs have: the metric's name tells them."""
-    found: dict[str, set[str]] = {}
-    for cell in cells:
-        overrides = set(cell.overrides)
-        found[cell.names["metric"]] = found.get(cell.names["metric"], overrides) & overrides
-    return found
-
-
-def _of_metrics(cells: Sequence[Cell], told: Mapping[str, set[str]]) -> Iterator[str]:
-    """A line for overrides that all runs of some metrics have, but not those of all metrics."""
-    shared = _shared(cells)
-    metrics: dict[str, dict[str, None]] = {}
-    for cell in cells:
-        metric = cell.names["metric"]
-        own = " ".join(
-            override
-            for override in cell.overrides
-            if override in told[metric] - shared and not override.startswith((*COLUMNS, CLASS))
-        )
-        if own:
-            metrics.setdefault(own, {})[metric] = None
-    for own, names in metrics.items():
-        yield f"all runs of {', '.join(names)}: {own}"
-
-
-def _further(cell: Cell, told: Mapping[str, set[str]]) -> str:
-    """Overrides that are neither told already nor shown in a column."""
-    known = told[cell.names["metric"]]
-    return " ".join(o for o in cell.overrides if o not in known and _has_no_column(o))
-
-
-def _has_no_column(override: str) -> bool:
-    return not override.startswith(COLUMNS)
-
-
-def _size(path: Any) -> int:
-    size = 0
-    for file in path.rglob("*"):
-        with suppress(FileNotFoundError):  # it was renamed since it was listed
-            size += file.stat().st_size if file.is_file() else 0
-    return size
-
-
-def _wide_console(table: Table) -> Console:
-    wide = Console(highlight=False, width=1000)
-    return Console(highlight=False, width=wide.measure(table).maximum)

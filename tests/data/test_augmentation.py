@@ -10,7 +10,8 @@ import torch
 from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
 from bench.data.batches.loading import TrainingImages, TrainingPairs, read_images
 from bench.errors import ConfigError
-from bench.spatial import jacobian_determinant, warp
+from bench.spatial.displacement import warp
+from bench.spatial.jacobian import jacobian_determinant
 
 CPU = torch.device("cpu")
 SHAPES = [(17, 23), (11, 13, 15)]

@@ -11,7 +11,7 @@ from bench.data import Demo
 from bench.data.sources.roles import roles_of
 from bench.data.sources.subject import Subject
 from bench.errors import ConfigError
-from bench.spatial import displacement_at, integrate
+from bench.spatial.displacement import displacement_at, integrate
 
 CLASSES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
 PAIRS = {"train": "cross", "val": "mirrored", "test": "mirrored"}

@@ -214,8 +214,8 @@ def test_bad_value_is_refused_before_anything_is_written(
             "metric=mse returns float on the first training pair; it must return a scalar tensor.",
         ),
         (
-            ["regularizer._target_=bench.spatial.forward_differences"],
-            "regularizer._target_=bench.spatial.forward_differences: cannot be built",
+            ["regularizer._target_=bench.spatial.jacobian.forward_differences"],
+            "regularizer._target_=bench.spatial.jacobian.forward_differences: cannot be built",
         ),
         (["+task.uses=[metric]"], "task.uses=['metric']: is for tasks that register nothing, but"),
         (["~dataset.pairs.val"], "has no policy for split 'val'. Add one, such as +dataset."),

@@ -16,7 +16,7 @@ from bench.models.flow import displacement_of
 from bench.models.method import Objective
 from bench.models.network import NetworkMethod
 from bench.pair import Pair
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 
 CONDITIONED = "model.conditioned=lambda"
 WEIGHT = torch.tensor([0.01, 0.1])

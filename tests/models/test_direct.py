@@ -13,7 +13,8 @@ from bench.models.method import Objective
 from bench.pair import Pair
 from bench.regularizers import Diffusion
 from bench.similarity import MIND, MSE, NCC, Keypoints, WeightedSum
-from bench.spatial import compose, displacement_at, jacobian_determinant, warp
+from bench.spatial.displacement import compose, displacement_at, warp
+from bench.spatial.jacobian import jacobian_determinant
 
 SHAPES = {2: (37, 52), 3: (21, 26, 33)}
 FAST = {"spacing": [8, 4], "pooling": [2, 1], "steps": [30, 40], "rate": [0.5, 0.2]}

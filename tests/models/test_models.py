@@ -11,7 +11,7 @@ from bench.models import MonaiNetwork, VoxelMorph
 from bench.models.building import OF_THE_SUITE
 from bench.models.flow import displacement_of, finish_network
 from bench.models.unet import FullResolution, Head, UNet, convolution, recompute, stage
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 from bench.tasks.registration.assembly import build_parts
 
 SHAPES = [(17, 22), (10, 13, 15), (16, 24)]

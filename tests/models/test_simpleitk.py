@@ -11,7 +11,7 @@ from bench.models.identity import Identity
 from bench.models.method import Objective
 from bench.models.simpleitk import Affine, AffineFirst, Demons
 from bench.pair import Pair
-from bench.spatial import displacement_at, warp
+from bench.spatial.displacement import displacement_at, warp
 
 SHAPES = [(50, 61), (26, 31, 23)]
 NOTHING = Objective(None, None, 0.0)

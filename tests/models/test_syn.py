@@ -12,7 +12,7 @@ from bench.models.method import Objective
 from bench.models.simpleitk import Affine, AffineFirst
 from bench.models.syn import FeatureSyN, SyN, at_full_size, principal_components
 from bench.pair import Pair
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 
 SHAPES = [(41, 52), (26, 31, 37)]
 NOTHING = Objective(None, None, 0.0)

@@ -14,7 +14,7 @@ from bench.scores.landmarks import nearer, rtre, tre, tre_median
 from bench.scores.scoring import score_case
 from bench.scores.summary import summarize
 from bench.similarity import MSE
-from bench.spatial import affine_origins, displacement_at
+from bench.spatial.displacement import affine_origins, displacement_at
 from bench.tasks.registration.testing import score_pairs
 
 NAMES = {"tre", "tre_median", "rtre", "nearer"}

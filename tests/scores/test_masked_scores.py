@@ -18,7 +18,7 @@ from bench.runs.lookup import run
 from bench.runs.trained import load_run
 from bench.scores.case import Case
 from bench.scores.scoring import class_scores, score_case
-from bench.spatial import jacobian_determinant
+from bench.spatial.jacobian import jacobian_determinant
 from bench.tasks.registration.masks import Masks
 
 SHAPES = [(17, 22), (10, 13, 15)]

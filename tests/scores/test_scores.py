@@ -26,7 +26,7 @@ from bench.scores.smoothness import (
     sdlogj_positive,
 )
 from bench.scores.summary import batch_of, summarize, validation_means
-from bench.spatial import integrate
+from bench.spatial.displacement import integrate
 from bench.tasks.registration.testing import label_maps
 
 SHAPES = [(17, 22), (10, 13, 15)]

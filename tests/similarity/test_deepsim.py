@@ -29,7 +29,7 @@ from bench.extractors.frozen import Extractor
 from bench.similarity import DeepSim, Pair
 from bench.similarity import deepsim as module
 from bench.similarity.deepsim import mean_cosine, plain_mean_cosine
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.tasks.registration.assembly import build_parts
 
 OPTIONS = [

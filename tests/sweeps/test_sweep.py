@@ -23,15 +23,8 @@ from bench.runs.run import Run
 from bench.store.folder import Folder
 from bench.store.layout import LAST
 from bench.sweeps.callback import command, without_repeats
-from bench.sweeps.cells import (
-    Cell,
-    cells,
-    estimate,
-    estimate_memory,
-    experiments,
-    look_up,
-    summaries_of,
-)
+from bench.sweeps.cells import Cell, cells, experiments, look_up, summaries_of
+from bench.sweeps.estimates import estimate, estimate_memory
 from bench.sweeps.refinement import beyond
 from bench.sweeps.tables import _left_out, _note, print_sweep
 

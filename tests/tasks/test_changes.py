@@ -18,7 +18,7 @@ from bench.pair import Pair
 from bench.scores.case import Case
 from bench.similarity import MIND, MSE, NCC, NMI
 from bench.similarity.building import build_metric
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.tasks.changes import Changes
 from bench.tasks.changes.maps import (
     baseline_maps,

@@ -167,7 +167,7 @@ def test_path_ends_where_the_images_agree() -> None:
 
 
 def test_velocity_is_of_unit_size_and_does_not_fold() -> None:
-    from bench.spatial import jacobian_determinant
+    from bench.spatial.jacobian import jacobian_determinant
 
     velocity = smooth_velocity(np.random.default_rng(0), (40, 48))
     assert velocity.square().sum(0).mean().sqrt().item() == pytest.approx(1)

@@ -15,7 +15,7 @@ from bench.errors import BenchError, ConfigError, Unsupported
 from bench.runs.execution import make_task
 from bench.scores.synthesis import psnr
 from bench.similarity import MSE, SSIM
-from bench.spatial import coarsen
+from bench.spatial.resolution import coarsen
 from bench.store.checkpoints import save_network
 from bench.tasks.synthesis.judging import Judges, Shown, make_judges
 from bench.tasks.synthesis.network import Synthesizer, synthesize

@@ -9,7 +9,8 @@ from torch.distributions import Normal
 from bench.errors import ConfigError, Unsupported
 from bench.models.prior import Strength, fitted_strength, kl_map
 from bench.models.variational import Variational
-from bench.spatial import warp, warp_level
+from bench.spatial.displacement import warp
+from bench.spatial.resolution import warp_level
 from bench.tasks.registration.assembly import build_parts
 from bench.tasks.registration.registration import RegistrationJob
 from bench.tasks.registration.variational import VariationalTraining

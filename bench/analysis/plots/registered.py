@@ -194,6 +194,6 @@ def _draw_jacobian(axis: Any, determinant: np.ndarray) -> Any:
 def _signed_jacobian(displacement: np.ndarray) -> np.ndarray:
     import torch
 
-    from bench.spatial import jacobian_determinant
+    from bench.spatial.jacobian import jacobian_determinant
 
     return jacobian_determinant(torch.from_numpy(displacement)[None])[0].numpy()

@@ -19,7 +19,7 @@ from bench.data.sources.pairs import Pairs
 from bench.data.sources.roles import FIXED, MOVING
 from bench.pair import Pair
 from bench.seeding import derive_seed
-from bench.spatial import affine_origins, warp
+from bench.spatial.displacement import affine_origins, warp
 
 
 class Sampler:

@@ -122,7 +122,7 @@ class Demo(Source):
     def load(self, subject: Subject) -> Sample:
         import torch
 
-        from bench.spatial import integrate, warp
+        from bench.spatial.displacement import integrate, warp
 
         template, tissue = self._template
         velocity = torch.from_numpy(self._velocity(subject))[None]
@@ -232,7 +232,7 @@ def _origins(u: "Tensor", inverse: "Tensor", points: np.ndarray) -> np.ndarray:
     """
     import torch
 
-    from bench.spatial import displacement_at
+    from bench.spatial.displacement import displacement_at
 
     def moved(field: "Tensor", at: "Tensor") -> "Tensor":
         return at + displacement_at(field.double(), at)

@@ -25,7 +25,7 @@ from bench.scores.of_changes import MAIN, MAPS
 from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case
 from bench.seeding import derive_seed
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.store.layout import CLASSES, CURVES, PAIRS, VOXELS
 from bench.tasks.changes.curves import curve_points
 from bench.tasks.changes.maps import (

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from bench.pair import Pair
-from bench.spatial import jacobian_determinant, warp
+from bench.spatial.displacement import warp
+from bench.spatial.jacobian import jacobian_determinant
 
 ONE_DIRECTION, RELATIVE = "one_direction", "relative"
 INTENSITY, LI_WYATT, JACOBIAN = "intensity", "li_wyatt", "jacobian"

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from bench.data.preprocessing.insertion import Insertion
-from bench.spatial import integrate, warp
+from bench.spatial.displacement import integrate, warp
 
 Distort = Callable[[Tensor, float], Tensor]
 DEGREES, VOXELS = 10.0, 10.0  # the most by which a subject moves at strength 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.analysis.plots.registered import Points, draw_registration
 from bench.pair import Pair
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 
 
 def draw_pair(path: Path, pair: Pair, title: str, names: Sequence[str]) -> None:

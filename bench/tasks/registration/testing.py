@@ -21,7 +21,7 @@ from bench.scores.registry import SCORES
 from bench.scores.scoring import score_case, score_labels
 from bench.scores.workers import MOST, workers
 from bench.seeding import derive_seed
-from bench.spatial import warp
+from bench.spatial.displacement import warp
 from bench.store.layout import CLASSES, LANDMARKS, PAIRS
 from bench.tasks.registration.masks import Masks
 from bench.tasks.task import Row, TestCase

@@ -12,7 +12,7 @@ from bench.config.overrides import quoted
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.sources.roles import FIXED, MOVING
 from bench.errors import ConfigError, Unsupported
-from bench.spatial import coarsen, crop_to
+from bench.spatial.resolution import coarsen, crop_to
 
 DENOISE, UPSAMPLE, CONTRAST = PROBLEMS = ("denoise", "upsample", "contrast")
 
