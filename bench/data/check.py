@@ -10,6 +10,13 @@ import numpy as np
 from bench.data.cache.collector import Collector
 from bench.data.cache.prepared import PreparedDataset, check_axes
 from bench.data.cache.preparing import check_subjects
+from bench.data.check_notes import (
+    note_files,
+    note_landmarks,
+    note_of_channels,
+    note_shapes,
+    note_window,
+)
 from bench.data.check_report import CheckReport, LabelReport, MaskReport, SplitReport
 from bench.data.files.kinds import NIFTI, kind_in
 from bench.data.files.nifti import disagreement
@@ -17,7 +24,6 @@ from bench.data.headers import distance_note
 from bench.data.landmarks.pairing import describe
 from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
-from bench.data.preprocessing.label_table import few
 from bench.data.sources.content import files, where
 from bench.data.sources.pairs import evenly_spaced
 from bench.data.sources.source import Source, index_pairs
@@ -28,7 +34,6 @@ T = TypeVar("T")
 
 ORDER = (*SPLITS, ATLAS)
 SHOWN = 6  # subjects per split on the contact sheet
-DARK = 0.1  # normalized intensity that some voxel should reach
 SOME = 2000  # pairs of a split whose headers are compared
 
 
@@ -84,13 +89,8 @@ def check(source: Source, window: int | None = None) -> CheckReport:
             collector.take(0, subject, sample)
         except BenchError as error:
             refused.append(str(error))
-    if len({len(shape) for shape in trained}) == 1 and len(trained) > 1:
-        report.notes.append(
-            f"shapes differ: {_listed(trained)}; each pair is padded to its larger image and "
-            "batches hold one pair. Set dataset.shape to crop or pad all images to one shape."
-        )
-    if window is not None and shortest and min(shortest) < window:
-        report.notes.append(_narrow(shortest[min(shortest)], min(shortest), window))
+    note_shapes(report, trained)
+    note_window(report, shortest, window)
     if len(sized) > 1:
         report.faults.append(
             f"dataset {source.name}: {sized['mm']} files state the size of their voxels, "
@@ -103,7 +103,7 @@ def check(source: Source, window: int | None = None) -> CheckReport:
             "every image the same channels; dataset.color=grey turns colours into one channel."
         )
     elif [*channels] not in ([], [1]):
-        report.notes.append(_channels(source, *channels))
+        report.notes.append(note_of_channels(source, *channels))
     if len(labelled) > 1:
         report.faults.append(
             f"dataset {source.name}: {labelled[True]} subjects have labels, {labelled[False]} have "
@@ -117,10 +117,10 @@ def check(source: Source, window: int | None = None) -> CheckReport:
     if not report.faults:
         report.faults += refused[:1]  # what a run says of files that are sound by themselves
     _look_at_pairs(report, source, subjects, grids, shape, landmarks)
-    _note_landmarks(report, landmarks, shape)
+    note_landmarks(report, landmarks, shape)
     if masks.shares:
         report.notes.append(masks.note(len(subjects)))
-    _note(report, source)
+    note_files(report, source)
     return report
 
 
@@ -239,79 +239,6 @@ def _look_at_pairs(
             )
 
 
-def _note_landmarks(
-    report: CheckReport, landmarks: dict[str, Landmarks | None], shape: tuple[int, ...]
-) -> None:
-    given = [one.points for one in landmarks.values() if one is not None]
-    if not given or not shape:
-        return
-    points = np.concatenate(given)
-    missing = int(np.isnan(points).any(axis=1).sum())
-    inside = int(Landmarks(points).inside(shape).sum())
-    line = f"{len(given)} of {len(landmarks)} subjects have landmarks, {len(points)} in all"
-    if missing:
-        line += f"; {missing} are missing"
-    if inside < len(points) - missing:
-        line += f"; {len(points) - missing - inside} lie outside the images and are not counted"
-    report.notes.append(line)
-
-
-def _note(report: CheckReport, source: Source) -> None:
-    total: dict[str, Counter] = {name: Counter() for name in ("spacings", "orientations")}
-    for split in report.splits.values():
-        for name, counter in total.items():
-            counter.update(getattr(split, name))
-    if len(total["spacings"]) > 1 and source.spacing is None:
-        report.notes.append(
-            f"spacings differ: {_listed(total['spacings'])}. Set dataset.spacing to resample all "
-            "subjects to one spacing."
-        )
-    if len(total["orientations"]) > 1:
-        report.notes.append(
-            f"files are stored as {_listed(total['orientations'])}; the suite turns all to RAS."
-        )
-    for name, split in report.splits.items():
-        if split.normalized and split.normalized[1] < DARK:
-            report.notes.append(
-                f"{name}: normalized intensities only reach {split.normalized[1]:.3g}, as 12 bits "
-                "stored in 16 would. See dataset.intensity."
-            )
-    for label in report.labels:
-        if label.rest:
-            report.notes.append(_rest(label, sum(one.voxels for one in report.labels)))
-    count = sum(split.subjects for split in report.splits.values())
-    background = source.table.names[0]
-    for label in report.labels:
-        if label.subjects < count and label.name not in ("not declared", background):
-            report.notes.append(f"{label.name} occurs in {label.subjects} of {count} subjects")
-
-
-def _channels(source: Source, count: int) -> str:
-    """How many channels all images have, and what they are called where the data set says that."""
-    names = source.channel_names() or []
-    called = f": {', '.join(names)}" if len(names) == count else ""
-    return f"images have {count} channels{called}"
-
-
-def _narrow(image: str, size: int, window: int) -> str:
-    """The shortest axis of the data in voxels, where that is less than the edge of a window."""
-    smaller = size if size % 2 else size - 1
-    return (
-        f"{image}: the shortest axis has {size} voxels of data, fewer than the {window} of a "
-        "window of metric=ncc. Every window reaches beyond the data, and a run refuses images "
-        f"that are not padded to {window}. Set metric.window={smaller} or less with metric=ncc."
-    )
-
-
-def _rest(label: LabelReport, total: int) -> str:
-    """Which ids that the label table does not name a class took in, with their shares of voxels."""
-    shares = [f"{number} ({n / total:.2%})" for number, n in sorted(label.rest.items())]
-    return (
-        f"{sum(label.rest.values()) / total:.2%} of all voxels have ids that dataset.labels does "
-        f"not name; they count as {label.name}: {few(shares)}"
-    )
-
-
 def _guard(report: CheckReport, function: Callable[..., T], *args: Any) -> T | None:
     try:
         return function(*args)
@@ -323,10 +250,6 @@ def _guard(report: CheckReport, function: Callable[..., T], *args: Any) -> T | N
 def _wider(known: tuple[float, float] | None, image: np.ndarray) -> tuple[float, float]:
     low, high = float(image.min()), float(image.max())
     return (low, high) if known is None else (min(known[0], low), max(known[1], high))
-
-
-def _listed(counter: Counter) -> str:
-    return ", ".join(f"{value} ({count})" for value, count in counter.most_common(4))
 
 
 def _progress(items: list[Subject], description: str) -> Iterable[Subject]:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from image_files import write_nifti, write_tiff
 
 from bench.data.files.images import read_raw
-from bench.data.files.tiff import count_pages, read_labels
+from bench.data.files.tiff import read_labels
+from bench.data.files.tiff_stack import count_pages
 from bench.data.files.volumes import read_volume
 
 HEADER = 348  # bytes of a NIfTI-1 header

@@ -9,12 +9,12 @@ import tifffile
 from image_files import write_tiff
 
 from bench.data.files.tiff import (
-    count_pages,
     read_channels,
     read_label_slices,
     read_labels,
     read_slices,
 )
+from bench.data.files.tiff_stack import count_pages
 from bench.errors import DataError
 
 GREY_PALETTE = np.tile(np.arange(256, dtype=np.uint16)[::-1] * 257, (3, 1))  # 0 is white

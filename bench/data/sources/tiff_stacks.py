@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.data.files.images import read_page
 from bench.data.files.kinds import PICTURES, TIFF, files_in, kind_in, kind_of
-from bench.data.files.tiff import count_pages, planes_are_colours
+from bench.data.files.tiff_stack import count_pages, planes_are_colours
 from bench.data.sources.subject import Raw, Subject
 from bench.data.sources.tiff_pages import TiffPages
 from bench.errors import ConfigError, DataError, counted
