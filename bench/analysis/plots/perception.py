@@ -73,11 +73,7 @@ def _draw_scores(panel: Any, images: pd.DataFrame) -> None:
     adjacent = [ADJACENT + name.removeprefix("2afc_") for name in known]
     places = [place for place, name in enumerate(adjacent) if name in means]
     values = means[[adjacent[place] for place in places]]
-    hollow = {
-        "markerfacecolor": "none",
-        "markersize": 9,
-        "markeredgewidth": 1.5,
-    }  # may lie on others
+    hollow = {"markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1.5}
     panel.plot(values, places, "d", color="#f88d3c", label="adjacent levels", **hollow)
     panel.axvline(CHANCE, color="0.7", linewidth=0.8)
     panel.set_yticks(range(len(known)), [COLUMNS[name] for name in known])
