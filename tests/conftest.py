@@ -13,7 +13,9 @@ from bench.data import PreparedDataset, prepare
 from bench.data.setup import make_source
 from bench.extractors.vgg import VGG16
 
-torch.set_num_threads(1)  # as many processes test as there are cores, and sums do not vary
+# As many processes test as there are cores, and sums vary with the number of threads.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_bad_folders_are_named_and_the_others_shown(store):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(writing, "_draw", lambda *_: {"pictures": {}})
+    monkeypatch.setattr(writing, "draw", lambda *_: {})
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -87,18 +87,18 @@ def test_killed_report_leaves_the_former_one_and_the_next_clears_up(store, monke
     write_report(request, out)
     before = (out / "index.html").read_bytes()
 
-    whole = writing._write_frames
+    whole = writing.write_frames
 
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(writing, "_write_frames", killed)
+    monkeypatch.setattr(writing, "write_frames", killed)
     process = PROCESSES.Process(target=write_report, args=(request, out))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert (out / "index.html").read_bytes() == before
-    monkeypatch.setattr(writing, "_write_frames", whole)
+    monkeypatch.setattr(writing, "write_frames", whole)
     write_report(request, out)
     assert (out / "index.html").read_bytes() == before
     assert {path.name for path in store.iterdir()} == {"runs", "report", ".report.lock"}

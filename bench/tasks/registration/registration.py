@@ -15,6 +15,7 @@ from bench.errors import ConfigError, Unsupported, counted
 from bench.models.building import finish_method
 from bench.models.change_networks import ChangeNetwork
 from bench.models.conditioned import Conditioned
+from bench.models.layout import to_channels_last
 from bench.models.method import Method, displacement_by
 from bench.models.network import NetworkMethod
 from bench.models.variational import Variational
@@ -157,6 +158,7 @@ class RegistrationJob:
         move_metric(self.objective.similarity, self.device)
         if isinstance(self.model, nn.Module):
             load_network(best, self.model)
+            to_channels_last(self.model)  # as trained: sums of other layouts round otherwise
             precision = network_precision(self.setup.experiment.settings)
             network = NetworkMethod(self.model.to(self.device), precision)
             section = self.setup.experiment["model"]

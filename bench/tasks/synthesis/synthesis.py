@@ -13,6 +13,7 @@ from bench.config.synthesis import DISTANCE
 from bench.data.batches.augmentation import Augmentation
 from bench.data.setup import Setup
 from bench.errors import ConfigError, DataError
+from bench.models.layout import to_channels_last
 from bench.models.unet import check_channels
 from bench.pair import Pair
 from bench.seeding import derive_seed
@@ -176,6 +177,7 @@ class SynthesisJob:
     def make_ready(self, best: Path) -> None:
         """Reads the best weights; moves network, metric and judges to the device."""
         load_network(best, self.network)
+        to_channels_last(self.network)  # as trained: sums of other layouts round otherwise
         self.network.to(self.device).eval()
         self.trainable.prepare(self.device)
         self.precision = network_precision(self.setup.experiment.settings)
