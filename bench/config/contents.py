@@ -2,32 +2,45 @@
 
 import csv
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ConfigError, no_folder
+from bench.config.image_parts import parts_of
+from bench.errors import ConfigError, DataError, no_folder
 
 
-def table_digest(path: Path) -> str:
-    """SHA-256 of a CSV table and of the files that its cells name, relative to it.
+def table_digest(path: Path, images: bool) -> str:
+    """SHA-256 of a CSV table.
 
-    Of a table that is not there, which its reader refuses, the path.
+    Args:
+        path: The table.
+        images: Whether its cells name images relative to it, whose content counts, too. An image
+            may be several files.
+
+    Returns:
+        The digest; the path if the table is not there, which its reader refuses.
     """
     if not path.is_file():
         return str(path)
     content = path.read_bytes()
     found = hashlib.sha256(content)
+    for part in _named_by(content, path.parent) if images else ():
+        found.update(part.read_bytes())
+    return found.hexdigest()
+
+
+def _named_by(table: bytes, folder: Path) -> Iterator[Path]:
+    """The files of the images that a table names."""
     cells: set[str] = set()
     with suppress(csv.Error):  # which its reader refuses
-        for line in csv.reader(content.decode("utf-8", "replace").splitlines()):
+        for line in csv.reader(StringIO(table.decode("utf-8", "replace"), newline="")):
             cells.update(cell.strip() for cell in line)
-    for cell in sorted(cells):
-        named = path.parent / cell
-        with suppress(OSError, ValueError):  # what is no name of a file
-            if named.is_file():
-                found.update(named.read_bytes())
-    return found.hexdigest()
+    for cell in sorted(cells - {""}):
+        with suppress(OSError, ValueError, DataError):  # what is no name of an image
+            yield from (part for part in parts_of(folder / cell) if part.is_file())
 
 
 def folder_digest(folder: Any) -> str:

@@ -186,11 +186,11 @@ def _task_identity(experiment: Experiment) -> dict[str, Any]:
 def task_tables(experiment: Experiment) -> dict[str, str]:
     """SHA-256 of the tables that the section `task` names, by option; empty if it names none."""
     root = Path(experiment["dataset"].get("root") or "")
-    named = {"persons": root, "judgements": Path()}
+    named = {"persons": (root, False), "judgements": (Path(), True)}
     section = experiment["task"]
     return {
-        name: table_digest(folder / section[name])
-        for name, folder in named.items()
+        name: table_digest(folder / section[name], images)
+        for name, (folder, images) in named.items()
         if isinstance(section.get(name), str)
     }
 

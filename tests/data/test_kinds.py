@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from image_files import write_nifti, write_tiff
 from PIL import Image
 
-from bench.data.files.kinds import files_in, kind_of, parts_of, stem_of
+from bench.config.image_parts import files_in, parts_of
+from bench.data.files.kinds import kind_of, stem_of
 from bench.data.files.volumes import read_volume
 from bench.data.sources.paired_folders import rows_of_folders
 from bench.data.sources.subject import Subject

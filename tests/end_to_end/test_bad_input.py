@@ -202,7 +202,7 @@ def test_bad_value_is_refused_before_anything_is_written(
         ),
         (
             ["metric._target_=custom_parts.InPlace"],
-            "metric=mse changes its images in place on the first training pair, and whatever reads",
+            "metric=mse changes pair.fixed in place on the first training pair, and whatever",
         ),
         (
             ["metric._target_=custom_parts.PerVoxel"],

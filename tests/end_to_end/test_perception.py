@@ -214,7 +214,7 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     [
         ("UndefinedForNoise", "is nan {}; it must return a finite number."),
         ("PerVoxelLater", "returns a tensor of shape (1, 1, 32, 40) {}; it must return a scalar"),
-        ("InPlaceLater", "changes its images in place {}, and whatever reads them next is wrong."),
+        ("InPlaceLater", "changes pair.fixed in place {}, and whatever reads it next is wrong."),
         ("FailsLater", "fails {}: IndexError: no such window ("),
         ("NotANumber", "is nan on test000 beside itself, where both images are the same; it must"),
     ],

@@ -11,7 +11,6 @@ from bench.inspection import robustness
 
 from .conftest import DEMO, Command, at, only_run, with_cache, write_summary
 
-
 FLOAT32 = ["dataset.noise=0", "trainer.precision=float32"]  # in which layouts round differently
 
 

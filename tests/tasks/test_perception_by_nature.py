@@ -251,27 +251,47 @@ def test_judged_images_are_preprocessed_as_those_of_the_data_set(judged: Path) -
 
 def test_one_reference_written_in_two_ways_is_one(judged: Path) -> None:
     rows = "r.tif,near.tif,far.tif,0.5\n./r.tif,far.tif,near.tif,0.5\n"
+    rows += f"{judged / 'r.tif'},near.tif,far.tif,0.5\n"
     (judged / "table.csv").write_text(HEAD + rows)
     triplets = read_judgements(judged / "table.csv")
     assert {triplet.subject for triplet in triplets} == {"judged/r.tif"}
 
 
 def test_content_of_tables_and_images_counts_for_the_identity(judged: Path) -> None:
-    known = table_digest(judged / "table.csv")
-    assert table_digest(judged / "table.csv") == known
+    known = table_digest(judged / "table.csv", images=True)
+    assert table_digest(judged / "table.csv", images=True) == known
     image = (judged / "near.tif").read_bytes()
     (judged / "near.tif").write_bytes(image + b"0")
-    assert table_digest(judged / "table.csv") != known
+    assert table_digest(judged / "table.csv", images=True) != known
     (judged / "near.tif").write_bytes(image)
-    assert table_digest(judged / "table.csv") == known
+    assert table_digest(judged / "table.csv", images=True) == known
     (judged / "table.csv").write_text(HEAD + "r.tif,near.tif,far.tif,0.5\n")
-    assert table_digest(judged / "table.csv") != known
-    assert table_digest(judged / "none.csv") == str(judged / "none.csv")
+    assert table_digest(judged / "table.csv", images=True) != known
+    assert table_digest(judged / "none.csv", images=True) == str(judged / "none.csv")
 
 
 def test_content_of_an_image_with_a_comma_in_its_name_counts(judged: Path) -> None:
     (judged / "table.csv").write_text(HEAD + 'r.tif,near.tif,"far, later.tif",0.5\n')
     (judged / "far, later.tif").write_bytes((judged / "far.tif").read_bytes())
-    known = table_digest(judged / "table.csv")
+    known = table_digest(judged / "table.csv", images=True)
     (judged / "far, later.tif").write_bytes((judged / "near.tif").read_bytes())
-    assert table_digest(judged / "table.csv") != known
+    assert table_digest(judged / "table.csv", images=True) != known
+
+
+def test_content_of_all_files_of_an_image_counts(judged: Path) -> None:
+    (judged / "slices").mkdir()
+    for name in ("m.mhd", "m.raw", "h.hdr", "h.img", "slices/1.dcm", "in two\nlines.tif"):
+        (judged / name).write_text("ElementDataFile = m.raw")
+    rows = 'm.mhd,h.hdr,slices,0.5\n"in two\nlines.tif",m.mhd,h.hdr,0.5\n'
+    (judged / "table.csv").write_text(HEAD + rows)
+    known = {table_digest(judged / "table.csv", images=True)}
+    for number, name in enumerate(("m.raw", "h.img", "slices/1.dcm", "in two\nlines.tif"), 2):
+        (judged / name).write_text("other content")
+        known.add(table_digest(judged / "table.csv", images=True))
+        assert len(known) == number, name
+
+
+def test_of_other_tables_only_their_text_counts(judged: Path) -> None:
+    known = table_digest(judged / "table.csv", images=False)
+    (judged / "near.tif").write_bytes(b"other content")
+    assert table_digest(judged / "table.csv", images=False) == known

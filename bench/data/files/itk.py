@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.files.kinds import DICOM, METAIMAGE, NRRD, files_in, kind_in
+from bench.config.image_parts import files_in
+from bench.data.files.kinds import DICOM, METAIMAGE, NRRD, kind_in
 from bench.errors import DataError
 
 READERS = {NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO", DICOM: "GDCMImageIO"}

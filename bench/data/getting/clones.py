@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.config.image_parts import files_in
 from bench.data.files.images import read_page
-from bench.data.files.kinds import files_in
 from bench.errors import DataError, no_folder
 
 SECTIONS = {"train": (0, 12), "val": (12, 16), "test": (16, 20)}  # of em_vnc

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.data.files.kinds import parts_of
+from bench.config.image_parts import parts_of
 from bench.data.sources.subject import Subject
 from bench.errors import DataError
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.data.files.kinds import check_name, stem_of
+from bench.config.image_parts import check_name
+from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row
 from bench.data.sources.roles import FIXED, MOVING
 from bench.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.files.kinds import check_name
+from bench.config.image_parts import check_name
 from bench.data.landmarks.points import Landmarks
 
 TEST = "test"

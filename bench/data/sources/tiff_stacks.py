@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.image_parts import files_in
 from bench.data.files.images import read_page
-from bench.data.files.kinds import PICTURES, TIFF, files_in, kind_in, kind_of
+from bench.data.files.kinds import PICTURES, TIFF, kind_in, kind_of
 from bench.data.files.tiff_stack import count_pages, planes_are_colours
 from bench.data.sources.subject import Raw, Subject
 from bench.data.sources.tiff_pages import TiffPages

@@ -181,6 +181,7 @@ class PerceptionJob:
             share = {SHARE: triplet.preferring_b}
             found = {"distance_a": a, "distance_b": b, "agreement": agreed}
             rows.append({**triplet.names, **share, **found})
+        self.files.forget()
         mean = sum(row["agreement"] for row in rows) / len(rows)
         return _case(subject, {"judged": mean}, {JUDGEMENTS: rows})
 

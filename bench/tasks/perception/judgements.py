@@ -32,18 +32,26 @@ class Triplet:
         files: The images, by `IMAGES`.
         names: As the table writes them.
         preferring_b: Share of people to whom b is nearer, from 0 to 1.
-        place: Where it stands, table and line.
+        table: Where it stands.
+        line: Its line there.
     """
 
     files: Mapping[str, Path]
     names: Mapping[str, str]
     preferring_b: float
-    place: str
+    table: Path
+    line: int
+
+    @property
+    def place(self) -> str:
+        """Table and line."""
+        return f"{self.table}: line {self.line}"
 
     @property
     def subject(self) -> str:
-        """The reference, as images.csv names it."""
-        return JUDGED + Path(os.path.normpath(self.names["reference"])).as_posix()
+        """The reference relative to the table, as images.csv names it."""
+        reference, folder = map(os.path.abspath, (self.files["reference"], self.table.parent))
+        return JUDGED + Path(os.path.relpath(reference, folder)).as_posix()
 
 
 def read_judgements(path: Path) -> list[Triplet]:
@@ -73,7 +81,7 @@ def read_judgements(path: Path) -> list[Triplet]:
                 )
         names = {name: row[name] for name in IMAGES}
         files = {name: path.parent / row[name] for name in IMAGES}
-        found.append(Triplet(files, names, _share(place, row[SHARE]), place))
+        found.append(Triplet(files, names, _share(place, row[SHARE]), path, row.line))
     return found
 
 
@@ -139,13 +147,17 @@ class JudgedImages:
                 if limits and is_foreign(self._known[file], limits):
                     said = as_text(self._known[file], limits, whose)
                     said = f"normalized intensities of {triplet.names[name]} {said}"
-                    foreign.setdefault(file, f"{triplet.place}: {said}")
-            self._known.clear()
+                    foreign.setdefault(file, f"{triplet.table.name}: line {triplet.line}: {said}")
+            self.forget()
         if not foreign:
             return []
         first, *others = foreign.values()
         also = f" ({counted(len(others), 'further image')} alike)" if others else ""
         return [f"{first}{also}; rescale the files, or choose another dataset.intensity.policy"]
+
+    def forget(self) -> None:
+        """Frees the images that have been read."""
+        self._known.clear()
 
     def _image_of(self, triplet: Triplet, name: str) -> Tensor:
         try:

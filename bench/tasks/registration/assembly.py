@@ -266,7 +266,7 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: st
     """
     if not callable(function):
         raise ConfigError(f"{what}: {type(function).__name__} has no __call__; it must have one.")
-    before = _versions(argument)
+    before = {name: value.detach().clone() for name, value in _looked_at(argument).items()}
     try:
         value = function(argument)
     except BenchError:
@@ -282,19 +282,37 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: st
         raise ConfigError(f"{what} returns {given} {where}; it must return a scalar tensor.")
     if not value.isfinite():
         raise ConfigError(f"{what} is {value.item()} {where}; it must return a finite number.")
-    if _versions(argument) != before:
+    after = _looked_at(argument)
+    changed = [name for name in before if not _is_same(before[name], after[name])]
+    if changed:
         raise ConfigError(
-            f"{what} changes its images in place {where}, and whatever reads them next is wrong. "
-            "Use operations that return new tensors, such as add instead of add_."
+            f"{what} changes {changed[0]} in place {where}, and whatever reads it next is wrong. "
+            "Use operations that return new tensors, such as add instead of add_, and clone() "
+            "what comes from numpy()."
         )
     return value
 
 
-def _versions(argument: Any) -> list[int]:
-    """How often what a metric or regularizer looks at has been changed in place."""
-    pair = isinstance(argument, Pair)
-    tensors = (argument.moving, argument.fixed, argument.u) if pair else (argument,)
-    return [tensor._version for tensor in tensors]
+def _looked_at(argument: Any) -> dict[str, Tensor]:
+    """What a metric or regularizer may look at and is shared with others, by name."""
+    if not isinstance(argument, Pair):
+        return {"its argument": argument}
+    names = ["moving", "fixed", "u", "warped"] + ["change"] * (argument.change is not None)
+    found = {f"pair.{name}": getattr(argument, name) for name in names}
+    for name, is_there in (
+        ("segmentations", argument.has_labels),
+        ("landmarks", argument.has_landmarks),
+    ):
+        for index, value in enumerate(getattr(argument, name) if is_there else ()):
+            found[f"pair.{name}[{index}]"] = value
+    return found
+
+
+def _is_same(before: Tensor, after: Any) -> bool:
+    """Whether a tensor has kept its shape and values, NaN included."""
+    if not isinstance(after, Tensor) or after.shape != before.shape:
+        return False
+    return bool(((before == after) | ((before != before) & (after != after))).all())
 
 
 def describe(experiment: Experiment) -> str:
