@@ -93,6 +93,8 @@ def explain_missing(error: MissingConfigException) -> str:
             )
         line = f"Unknown {group} {option!r}. Known: {', '.join(options(group))}. {file}"
         return line + (" or pass metric._target_=CLASS." if group == "metric" else ".")
+    if group == "experiment" and option:
+        return f"Unknown experiment {option!r}. Known: {', '.join(options(group))}."
     if group == "hydra" and option.startswith("launcher/"):
         extra = PLUGINS.get(option.removeprefix("launcher/"))
         if extra is not None:

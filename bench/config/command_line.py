@@ -15,7 +15,9 @@ from bench.config.groups import GROUPS, options
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
-PLACE = re.compile(r"(?:.*\.)?(?:results_dir|root|cache|folder|trained|state_dict)")
+PLACE = re.compile(
+    r"(?:.*\.)?(?:results_dir|root|cache|folder|trained|state_dict|judgements|persons)"
+)
 RANGE = re.compile(r"\d+:\d+(:\d+)?")
 TAKES_A_WORD = re.compile(r"-(c|i|p|sc|cp|cn|cd|-cfg|-info|-package|-(shell|config-|experim).*)")
 BOTH = ("regularizer.weight", "regularizer.scale")
@@ -68,6 +70,8 @@ def _place(key: str, text: str) -> str:
     """Where files lie, in Hydra's grammar."""
     if not text.strip("'\" "):
         raise ConfigError(f"{key}={text}: is empty. Name a file or folder.")
+    if key == "results_dir" and text == "null":
+        raise ConfigError("results_dir=null: must be a folder, such as results.")
     home = text.strip("'\"") if re.match(r"['\"]?~", text) else ""
     if home:
         return quoted(os.path.expanduser(home))
@@ -96,6 +100,11 @@ def _check(argument: str, override: Override, in_sweep: bool, sweeps: bool) -> N
     several = "-m " if sweeps else ""
     if key == "experiment":
         raise ConfigError(f"{argument}: an experiment is a sweep; add it with -m +{argument}")
+    if key == "+experiment" and override.is_sweep_override():
+        raise ConfigError(
+            f"{argument}: a sweep takes one experiment, whose file says what it sweeps. Run one "
+            "after the other."
+        )
     if RANGE.fullmatch(text):
         raise ConfigError(
             f"{argument}: is not a number. For a range of values write "

@@ -290,7 +290,7 @@ def recompute(network: nn.Module) -> None:
         print(f"trainer.recompute: {name} has no head at full resolution, continuing without")
 
 
-def check_channels(channels: Sequence[int], option: str = "channels") -> None:
+def check_channels(channels: Sequence[int], option: str = "model.channels") -> None:
     """Raises ConfigError unless the widths are a non-empty list of whole numbers above 0."""
     if not isinstance(channels, Sequence) or isinstance(channels, str):
         raise ConfigError(f"{option}={channels}: must be a list of whole numbers above 0.")

@@ -132,7 +132,8 @@ class Folder:
         failure = self.failure()
         if failure:
             return Standing(Status(failure["status"]), failure["error"])
-        if self.has_started() and read_json(self.file(HEADER)) is None:
+        header = read_json(self.file(HEADER)) or {}
+        if self.has_started() and not {"id", "dataset"} <= header.keys():
             there = "cannot be read" if self.file(HEADER).exists() else "is missing"
             return Standing(Status.DAMAGED, f"{HEADER} {there}. {RUN_AGAIN}")
         return Standing(Status.INTERRUPTED)

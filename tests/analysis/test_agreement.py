@@ -8,7 +8,13 @@ import pytest
 from scipy.stats import spearmanr
 from synthetic_store import config, write_run
 
-from bench.analysis.numbers.agreement import agreement_sentences, agreements, not_compared
+from bench.analysis.numbers.agreement import (
+    DRAWS,
+    _permuted,
+    agreement_sentences,
+    agreements,
+    not_compared,
+)
 from bench.analysis.numbers.bootstrap import Bootstrap
 from bench.analysis.numbers.comparisons import compare
 from bench.analysis.numbers.fronts import at_equal_smoothness, compare_fronts
@@ -164,3 +170,13 @@ def test_what_is_not_compared_has_a_reason(tmp_path) -> None:
     only = Perceived("demo", "demo", {}, distrusted)
     assert agreements(compared, [only]) == []
     assert not_compared(compared, [only]) == [("demo", f"{needs} none")]
+    assert not_compared([*compared, *compared], [only]) == [("demo", f"{needs} none")]
+
+
+def test_what_was_seen_is_one_of_the_orders_drawn() -> None:
+    """Else p could be 0; 10! orders are too many for all of them."""
+    values = np.arange(10.0)
+    for other in (values, -values):
+        null = _permuted(values, other)
+        assert len(null) == DRAWS
+        assert np.abs(null).max() == pytest.approx(1)

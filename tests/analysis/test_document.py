@@ -169,11 +169,31 @@ def test_a_page_takes_the_place_of_a_former_one_and_of_nothing_else(page, tmp_pa
     for name in ("tables", "tables/images"):
         with pytest.raises(BenchError, match=r"^--images .*: lies among the exported tables in "):
             write_document(request, tmp_path / "new.md", tmp_path / name)
+    for name in ("runs/page.md", "cache/page.md"):
+        place = page.parent / "results" / name
+        with pytest.raises(BenchError, match=r"^--out .*: lies in the (runs|cache) of the results"):
+            write_document(request, place, tmp_path)
+        assert not place.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.md", "tables"]
     export([page.parent / "results"], tmp_path / "tables")
     shutil.copy(page, mine)
     write_document(request, mine, tmp_path / "images")
     assert mine.read_text() != page.read_text()
+
+
+def test_figures_of_a_page_replace_no_others(page, tmp_path):
+    request, images = Request(page.parent / "results"), tmp_path / "images"
+    images.mkdir()
+    (images / "dice.png").write_bytes(b"mine")
+    said = r"^--images .*images: holds dice\.png, which .*new\.md does not show and a figure would"
+    with pytest.raises(BenchError, match=said):
+        write_document(request, tmp_path / "new.md", images)
+    assert [path.name for path in images.iterdir()] == ["dice.png"]
+    assert (images / "dice.png").read_bytes() == b"mine"
+    assert not (tmp_path / "new.md").exists()
+    (images / "dice.png").unlink()
+    for _ in range(2):  # a page replaces its own
+        write_document(request, tmp_path / "new.md", images)
 
 
 def test_readme_says_what_the_page_says():

@@ -445,10 +445,14 @@ def test_a_cut_in_the_last_number_is_noticed(tables):
 
 def test_nothing_is_written_over_results_or_of_nothing(store, tmp_path):
     deep = store / "runs" / "one" / "two" / "three"
-    for place in (store, store / "runs", store / "extractors", store / "cache" / "new", deep):
-        with pytest.raises(
-            StoreError, match="is a folder of results, or lies in its runs, extractors"
-        ):
+    for place, said in (
+        (store, "is a folder of results"),
+        (store / "runs", "lies in the runs of the results in"),
+        (store / "extractors", "lies in the extractors of the results in"),
+        (store / "cache" / "new", "lies in the cache of the results in"),
+        (deep, "lies in the runs of the results in"),
+    ):
+        with pytest.raises(BenchError, match=said):
             export([store], place)
         assert not (place / "runs.csv").exists()
     start_run(tmp_path / "begun", config())

@@ -19,7 +19,7 @@ from bench.analysis.numbers.findings import Request, find
 from bench.analysis.report import page
 from bench.analysis.report.writing import write_report
 from bench.cli.commands import app
-from bench.errors import ConfigError, StoreError
+from bench.errors import BenchError, ConfigError, StoreError
 from bench.scores.registry import compared_scores
 
 RANKING = sorted(GAINS, key=lambda metric: -GAINS[metric])
@@ -307,6 +307,17 @@ def test_folder_that_is_no_report_is_not_replaced(tmp_path):
     with pytest.raises(StoreError, match=r"^--out .*mine: exists and is not a rep.*Name another"):
         write_report(Request(tmp_path), precious)
     assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_report_does_not_lie_in_parts_of_results(tmp_path):
+    write_run(tmp_path / "results", config(), [0.5])
+    for name in ("runs/new", "cache", "networks/deep/new"):
+        out = tmp_path / "results" / name
+        with pytest.raises(
+            BenchError, match=rf"^--out .*: lies in the {name.split('/')[0]} of the"
+        ):
+            write_report(Request(tmp_path / "results"), out)
+        assert not out.exists()
 
 
 def test_report_replaces_neither_its_own_results_nor_foreign_files(tmp_path):

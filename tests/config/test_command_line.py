@@ -110,6 +110,13 @@ def test_words_of_options_and_usual_settings_stay():
             "experiment=demo: an experiment is a sweep; add it with -m +experiment=demo",
         ),
         (
+            ["-m", "+experiment=perception,synthesis"],
+            "+experiment=perception,synthesis: a sweep takes one experiment, whose file says what "
+            "it sweeps. Run one after the other.",
+        ),
+        (["results_dir=null"], "results_dir=null: must be a folder, such as results."),
+        (["task.judgements="], "task.judgements=: is empty. Name a file or folder."),
+        (
             ["dataset=/data/mine"],
             "dataset=/data/mine: must name a kind of data set; give its folder separately: "
             "dataset=nifti dataset.root=/data/mine, or tiff_stack, nnunet, brain, …",

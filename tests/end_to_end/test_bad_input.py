@@ -141,12 +141,12 @@ def test_bad_value_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["model.channels=[]"], "channels=[]: must be a list of whole numbers above 0"),
-        (["model.channels=[0]"], "channels=[0]: must be a list of whole numbers above 0"),
-        (["model.channels=[a]"], "channels=['a']: must be a list of whole numbers above 0"),
+        (["model.channels=[]"], "model.channels=[]: must be a list of whole numbers above 0"),
+        (["model.channels=[0]"], "model.channels=[0]: must be a list of whole numbers above 0"),
+        (["model.channels=[a]"], "model.channels=['a']: must be a list of whole numbers above 0"),
         (["model.norm=yes please"], "norm=yes please: must be true or false"),
         (["dataset.pairs.val=3"], "Unknown pairing 3 in dataset.pairs. Known: atlas, "),
-        (["model.channels=7"], "channels=7: must be a list of whole numbers above 0"),
+        (["model.channels=7"], "model.channels=7: must be a list of whole numbers above 0"),
         (
             ["model._target_=custom_parts.L1"],
             "model._target_=custom_parts.L1: cannot be built",

@@ -370,6 +370,14 @@ def test_folder_with_one_file_of_a_run_is_listed_as_damaged(tmp_path, kind, name
     assert folder.status() == "interrupted"
 
 
+def test_header_without_what_every_run_has_is_damaged(folder):
+    folder.path.mkdir(parents=True)
+    folder.file("run.json").write_text('{"id": "zz"}')
+    assert folder.standing() == (
+        "damaged", "run.json cannot be read. Run the same command to repeat it.", None
+    )  # fmt: skip
+
+
 def test_folder_that_a_process_has_only_made_is_not_listed(folder, tmp_path, monkeypatch):
     listed = []
 

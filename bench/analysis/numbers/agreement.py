@@ -101,7 +101,7 @@ def not_compared(
                 has = f"{len(names)} ({', '.join(names)})" if names else "none"
                 reason = f"that needs {FEWEST} metrics with both scores, and there are {has}"
                 found.append((other.name, f"{said} {reason}{_several(comparison, other)}"))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def with_registrations(
@@ -216,6 +216,7 @@ def _permuted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     else:
         random = np.random.default_rng(0)
         orders = random.permuted(np.tile(np.arange(len(y)), (DRAWS, 1)), axis=1)
+        orders[0] = np.arange(len(y))  # the order that was seen is one of them
     return _correlations(_ranks(x)[None], _ranks(y)[orders])
 
 
@@ -230,6 +231,7 @@ def agreement_sentences(found: Sequence[Agreement]) -> list[str]:
         random = np.random.default_rng(0)
         null = np.mean([random.choice(one.null, DRAWS) for one in found], axis=0)
         mean = float(np.mean([one.correlation for one in found]))
+        null[0] = mean  # what was seen is one of them
         said.append(
             f"Across {len(found)} data sets, the mean rank correlation is {_signed(mean)} (p = "
             f"{_share_as_far(null, mean):.2g}, metrics permuted within each data set). "

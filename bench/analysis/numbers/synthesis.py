@@ -129,9 +129,14 @@ def _of_comparison(
     keys = sorted(chosen, key=lambda key: (metric_order(key[0]), labels[key]))
     by_image = {key: _means([tables[run["run"]] for run in chosen[key].runs]) for key in keys}
     alone = next((by_image[key] for key in keys if key[0] == ALONE), None)
-    before = by_image[keys[0]]
-    names = [name for name in JUDGED if f"{name}{BEFORE}" in before]
-    inputs = before[[f"{name}{BEFORE}" for name in names]].set_axis(names, axis=1)
+    judged = {name: f"{name}{BEFORE}" for name in JUDGED}
+    inputs = pd.DataFrame(
+        {  # of the first loss that this judge has judged
+            name: next(images[column] for images in by_image.values() if column in images)
+            for name, column in judged.items()
+            if any(column in images for images in by_image.values())
+        }
+    )
     yield {"label": INPUT, "metric": INPUT, "images": len(inputs), **_intervals(inputs)}
     for key in keys:
         images = by_image[key]

@@ -71,7 +71,7 @@ def write_document(request: Request, out: Path, images: Path) -> Findings:
     with styled():
         drawings = draw(found)
         text = compose(request, found, drawings, out, images)
-        write_figures(drawings, images)
+        write_figures(drawings, images, out)
     write_atomically(out, text)
     return found
 

@@ -6,15 +6,11 @@ from pathlib import Path
 from bench.analysis.reading.exported_tables import CHECKSUMS, OF_TASKS, TABLES, seal_tables
 from bench.analysis.reading.results import read_results
 from bench.analysis.report.collected import TASKS, Collected
-from bench.analysis.report.places import refuse_among_tables
+from bench.analysis.report.places import refuse_among_tables, refuse_in_results
 from bench.config.commands import BENCH
-from bench.config.experiment import CACHE
 from bench.errors import StoreError
 from bench.store.files import replacing, write_atomically
-from bench.store.layout import EXTRACTORS, NETWORKS, RUNS
-from bench.store.listing import list_folders
-
-OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
+from bench.store.layout import RUNS
 
 
 def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, int]:
@@ -37,15 +33,15 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
     Raises:
         StoreError: If there are no such runs, two have one id, or `out` is a file, or holds results
             or other files.
-        BenchError: If it lies in a folder of exported tables.
+        BenchError: If it lies in a folder of exported tables, or in a part of results.
     """
     if out.exists() and not out.is_dir():
         raise StoreError(f"--out {out}: is a file. Name a folder.")
-    if _holds_results(out):
+    if (out / RUNS).exists():
         raise StoreError(
-            f"--out {out}: is a folder of results, or lies in its {', '.join(OF_RESULTS)}. Name "
-            "another folder for the tables."
+            f"--out {out}: is a folder of results. Name another folder for the tables."
         )
+    refuse_in_results("--out", out)
     refuse_among_tables("--out", out, replaces=True)
     others = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if others := others - {*TABLES, *OF_TASKS, CHECKSUMS}:
@@ -67,11 +63,3 @@ def export(folders: Sequence[Path], out: Path, pattern: str = "*") -> dict[str, 
             write_atomically(partial / name, text)
         seal_tables(partial)
     return tables.counts
-
-
-def _holds_results(out: Path) -> bool:
-    """Whether a place is a folder of results, or lies in a folder that holds parts of some."""
-    place = out.resolve()
-    return (place / RUNS).exists() or any(
-        inner.name in OF_RESULTS and list_folders(inner.parent) for inner in (place, *place.parents)
-    )

@@ -8,7 +8,7 @@ from bench.analysis.plots.drawings import Drawing
 from bench.analysis.plots.saving import write_figure
 from bench.analysis.plots.style import RESOLUTION
 from bench.analysis.report.markup import Table, markdown
-from bench.analysis.report.places import refuse_among_tables
+from bench.analysis.report.places import refuse_among_tables, refuse_in_results
 from bench.errors import BenchError
 from bench.store.files import make_folder
 
@@ -22,12 +22,14 @@ def check_place(out: Path, images: Path, beginning: str) -> None:
         beginning: How such a page begins.
 
     Raises:
-        BenchError: If there is another file, or one would lie among exported tables.
+        BenchError: If there is another file, or one would lie among exported tables or results.
     """
     if out.is_dir():
         raise BenchError(f"--out {out}: is a folder. Name the page, such as {out / 'results.md'}.")
     refuse_among_tables("--out", out)
     refuse_among_tables("--images", images)
+    refuse_in_results("--out", out)
+    refuse_in_results("--images", images)
     if out.exists() and not out.read_bytes().startswith(beginning.encode()):
         raise BenchError(
             f"--out {out}: exists, and this command did not write it. Name another file."
@@ -36,11 +38,28 @@ def check_place(out: Path, images: Path, beginning: str) -> None:
         raise BenchError(f"--images {images}: is a file. Name a folder.")
 
 
-def write_figures(drawings: Sequence[Drawing], images: Path) -> None:
-    """Writes figures as PNG."""
+def write_figures(drawings: Sequence[Drawing], images: Path, out: Path) -> None:
+    """Writes figures as PNG.
+
+    Args:
+        drawings: The figures.
+        images: Their folder.
+        out: The page, which may be there from before.
+
+    Raises:
+        BenchError: If a figure would replace a file that the page does not show.
+    """
+    former = out.read_text(encoding="utf-8") if out.exists() else ""
+    files = [images / f"{drawing.name}.png" for drawing in drawings]
+    for file in files:
+        if file.exists() and f"]({link(file, out)})" not in former:
+            raise BenchError(
+                f"--images {images}: holds {file.name}, which {out} does not show and a figure "
+                "would replace. Move it away, or name another folder."
+            )
     make_folder(images)
-    for drawing in drawings:
-        write_figure(drawing.figure, images / f"{drawing.name}.png", dpi=RESOLUTION)
+    for drawing, file in zip(drawings, files, strict=True):
+        write_figure(drawing.figure, file, dpi=RESOLUTION)
 
 
 def link(target: Path, out: Path) -> str:

@@ -100,7 +100,7 @@ def write_perceived(
     rows = perception_rows(shown)
     with styled():
         heat_maps, agreed = list(draw_perception(rows)), list(draw_agreement(found))
-        write_figures([*heat_maps, *agreed], images)
+        write_figures([*heat_maps, *agreed], images, out)
     runs_shown = perception_runs(records)
     provenance = provenance_table(records, runs_shown)
     used = [records.summaries[run] for run in runs_shown]

@@ -1,9 +1,14 @@
-"""Where reports, pages and tables may lie: not among the tables of an export."""
+"""Where reports, pages and tables may lie: not among exported tables, nor in parts of results."""
 
 from pathlib import Path
 
 from bench.analysis.reading.exported_tables import CHECKSUMS, is_exported
+from bench.config.experiment import CACHE
 from bench.errors import BenchError
+from bench.store.layout import EXTRACTORS, NETWORKS, RUNS
+from bench.store.listing import list_folders
+
+OF_RESULTS = (RUNS, EXTRACTORS, NETWORKS, CACHE)  # folders in one of results
 
 
 def report_of(results: Path) -> Path:
@@ -31,4 +36,23 @@ def refuse_among_tables(option: str, place: Path, replaces: bool = False) -> Non
             raise BenchError(
                 f"{option} {place}: lies among the exported tables in {folder}. Name a place "
                 "outside that folder."
+            )
+
+
+def refuse_in_results(option: str, place: Path) -> None:
+    """Refuses a place in the parts of a folder of results.
+
+    Args:
+        option: The option that names the place.
+        place: A file or folder that is to be written.
+
+    Raises:
+        BenchError: If it is such a part, or lies in one.
+    """
+    inside = place.resolve()
+    for folder in (inside, *inside.parents):
+        if folder.name in OF_RESULTS and list_folders(folder.parent):
+            raise BenchError(
+                f"{option} {place}: lies in the {folder.name} of the results in {folder.parent}. "
+                "Name a place outside that folder."
             )

@@ -9,7 +9,7 @@ from bench.analysis.numbers.findings import Findings, Request, find
 from bench.analysis.report.contents import contents
 from bench.analysis.report.page import render
 from bench.analysis.report.pictures import draw
-from bench.analysis.report.places import refuse_among_tables
+from bench.analysis.report.places import refuse_among_tables, refuse_in_results
 from bench.analysis.report.table_files import write_frames, write_tables
 from bench.errors import StoreError
 from bench.store.files import replacing
@@ -36,9 +36,10 @@ def write_report(request: Request, out: Path) -> Findings:
     Raises:
         StoreError: If there are no such runs, or if the folder holds something else.
         ConfigError: If there is no such criterion or experiment.
-        BenchError: If the report would lie among exported tables.
+        BenchError: If the report would lie among exported tables, or in a part of results.
     """
     refuse_among_tables("--out", out)
+    refuse_in_results("--out", out)
     if out.exists() and not all((out / mark).is_file() for mark in MARKS):
         raise StoreError(
             f"--out {out}: exists and is not a report, and a report replaces the whole folder. "
