@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bench.config.groups import CONF
-from bench.config.numbers import is_number
+from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
 from bench.errors import ConfigError
 
 UNTUNED_WEIGHT = 1.0
@@ -19,8 +19,10 @@ def register_resolvers() -> None:
 
 def _tuned_weight(scale: float, *, _root_: DictConfig) -> Any:
     tuned = tabulated_weight(_root_) or UNTUNED_WEIGHT
-    if not (is_number(scale) and scale >= 0 and is_number(scale * tuned)):
-        raise ConfigError(f"regularizer.scale={scale}: must be a finite number of at least 0.")
+    if not (is_number(scale) and is_weight(scale * tuned)):
+        raise ConfigError(
+            f"regularizer.scale={scale}: must be a number from 0 to {LARGEST_WEIGHT / tuned:g}."
+        )
     return scale * tuned
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.config.numbers import LARGEST_WEIGHT
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 USUAL = (1 / 8, 8)  # of the tuned λ
-LEAST, MOST = 1e-30, 1e30  # of a range
+LEAST = 1e-30  # of a range
 NARROWEST = 1.1  # of a range: its largest by its smallest
 TOLERANCE = 1e-5  # relative: λ of a grid are products that are rounded
 
@@ -69,11 +70,11 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
             "learns λ on a logarithmic scale. Give the smallest and the largest λ, such as "
             "[0.02,1.6]."
         )
-    if not LEAST <= low < high <= MOST:
+    if not LEAST <= low < high <= LARGEST_WEIGHT:
         raise ConfigError(
-            f"model.lambda_range={quoted(given)}: must lie between {LEAST:g} and {MOST:g}, since "
-            "networks compute λ in single precision. Give the smallest and the largest λ, such as "
-            "[0.02,1.6]."
+            f"model.lambda_range={quoted(given)}: must lie between {LEAST:g} and "
+            f"{LARGEST_WEIGHT:g}, since networks compute λ in single precision. Give the smallest "
+            "and the largest λ, such as [0.02,1.6]."
         )
     if high < NARROWEST * low:
         raise ConfigError(

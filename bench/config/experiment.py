@@ -14,7 +14,7 @@ from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
 from bench.config.conditioning import WeightRange, weight_range, with_range
 from bench.config.extractors import check_metric, extractor_trainer
 from bench.config.groups import CONF, GROUPS, options
-from bench.config.numbers import is_number
+from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
 from bench.config.overrides import quoted
 from bench.config.settings import TrainerSettings
 from bench.config.synthesis import FACTOR, JUDGES, judging, with_factor
@@ -83,10 +83,10 @@ class Experiment:
             sections = with_trained_network(sections)
         _check_names(sections)
         weight = sections["regularizer"]["weight"]
-        if not (is_number(weight) and weight >= 0):
+        if not is_weight(weight):
             raise ConfigError(
-                f"regularizer.weight={weight}: must be a finite number of at least 0. The papers "
-                "use values from 0.005 to 2."
+                f"regularizer.weight={weight}: must be a number from 0 to {LARGEST_WEIGHT:g}. The "
+                "papers use values from 0.005 to 2."
             )
         if sections["model"].get("conditioned") is not None:
             sections["model"] = with_range(sections["model"], _tuned_weight(config))

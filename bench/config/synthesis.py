@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.config.numbers import is_number
+from bench.config.numbers import LARGEST_WEIGHT, is_weight
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -24,11 +24,11 @@ def with_factor(task: Mapping[str, Any], metric: Mapping[str, Any]) -> dict[str,
         return dict(task)
     factor = task[FACTOR]
     alone = metric.get("_target_") == MSE and metric.get("mask") is None
-    if not (is_number(factor) and factor >= 0) and not (alone and factor is None):
+    if not is_weight(factor) and not (alone and factor is None):
         raise ConfigError(
             f"task.{FACTOR}={quoted(factor)}: c, the factor of the metric in the loss, must be a "
-            "finite number of at least 0. metric=mse is the mean squared error alone, whatever it "
-            "is."
+            f"number from 0 to {LARGEST_WEIGHT:g}. metric=mse is the mean squared error alone, "
+            "whatever it is."
         )
     return {**task, FACTOR: None if alone else factor}
 

@@ -202,7 +202,7 @@ def test_without_labels_there_is_no_dice_and_a_line_says_so(
         ),
         (
             ["metric=ncc", "task.factor=-1"],
-            "task.factor=-1: c, the factor of the metric in the loss, must be a finite number",
+            "task.factor=-1: c, the factor of the metric in the loss, must be a number from",
         ),
         (
             ["task.problem=contrast"],

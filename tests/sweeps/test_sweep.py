@@ -190,7 +190,7 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
     ("override", "error", "words"),
     [
         ("trainer.steps=0", BenchError, r"trainer\.steps=0: must be a whole number"),
-        ("regularizer.weight=-1", BenchError, r"regularizer\.weight=-1: must be a finite number"),
+        ("regularizer.weight=-1", BenchError, r"regularizer\.weight=-1: must be a number from 0"),
         ("seed=one", BenchError, "seed=one: must be a whole number"),
         ("metric=nothing", HydraException, "nothing"),
         ("trainer.nothing=3", HydraException, "trainer.nothing"),
