@@ -1,7 +1,8 @@
 """The results of a sweep on the terminal."""
 
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from rich.table import Table
 
 from bench.analysis.numbers.selection import Choice, choose
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
+from bench.config.conditioning import WeightRange
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.folder import Status
-from bench.store.layout import NETWORK, PAIRS
+from bench.store.layout import PAIRS
 from bench.sweeps.cells import NOTHING_LEFT, Cell, summaries_of
 from bench.sweeps.telling_apart import (
     counts,
@@ -64,7 +66,8 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     table = Table(title=title, title_justify="left")
     shown = [name for name in names_of(*measured) if score_of(name).in_short]
     headings = {name: _heading(name, chosen.values()) for name in shown}
-    notes = {key: _note(choice) for key, choice in chosen.items()}
+    learned = {key: cell.experiment.conditioned for key, cell, _ in _finished(cells)}
+    notes = {key: _note(choice, learned.get(key)) for key, choice in chosen.items()}
     noted = ["note"] if any(notes.values()) else []
     for heading in ("dataset", "method", symbol, "seeds", *headings.values(), *noted):
         left = heading in ("dataset", "method", "note")
@@ -97,17 +100,24 @@ def _table(cells: Sequence[Cell], chosen: dict[Key, Choice]) -> Table:
     return table
 
 
-def _note(choice: Choice) -> str:
-    """What a reader must know of a chosen λ or c."""
+def _note(choice: Choice, learned: WeightRange | None = None) -> str:
+    """What a reader must know of a chosen λ or c.
+
+    Args:
+        choice: What was chosen.
+        learned: Every λ that its network knows, if it is one for all λ.
+    """
     if choice.blind:
         return "the smallest λ tried: there are no validation subjects"
     if not choice.at_border:
         return ""
     kind = "factors" if weight_symbol(choice.runs[0]) == "c" else "weights"
     tried = f"at the border of the {kind} tried"
-    if all(NETWORK in run for run in choice.runs):
-        return f"{tried}; model.lambda_range limits them"
-    return tried
+    if learned is None or choice.weight is None:
+        return tried
+    if any(math.isclose(choice.weight, end, rel_tol=1e-5) for end in (learned.low, learned.high)):
+        return f"{tried}, where model.lambda_range ends"
+    return f"{tried}; the network knows those from {learned} without training"
 
 
 def _cases(choices: Iterable[Choice]) -> str:
@@ -157,10 +167,16 @@ def _left_out(name: str, scores: Sequence[dict[str, Any]]) -> str:
 def _labels(cells: Sequence[Cell]) -> dict[Key, str]:
     """Metric of each variant, with what else tells it from the others of the sweep."""
     told = told_by_metric(cells)
-    found = {}
+    return {
+        key: " ".join(filter(None, [method_of(summary), further(cell, told)]))
+        for key, cell, summary in _finished(cells)
+    }
+
+
+def _finished(cells: Sequence[Cell]) -> Iterator[tuple[Key, Cell, Mapping[str, Any]]]:
+    """Cells whose runs have finished, with data set, metric and variant, and their summaries."""
     for cell in cells:
         summary = cell.folder.summary() if cell.folder else None
         if summary:
             key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))
-            found[key] = " ".join(filter(None, [method_of(summary), further(cell, told)]))
-    return found
+            yield key, cell, summary

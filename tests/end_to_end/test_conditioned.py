@@ -221,7 +221,7 @@ def test_further_weights_of_a_sweep_stay_within_the_range(results: Path, run: Co
     assert outcome.code == 0, outcome.err
     tried = [float(folder.name.split("-")[2]) for folder in run_folders(results)]
     assert min(tried) == 0.014 or max(tried) == 0.021
-    assert "border of the weights tried; model.lambda_range limits them" in outcome.out
+    assert "at the border of the weights tried, where model.lambda_range ends" in outcome.out
     assert all(0.014 <= weight <= 0.021 for weight in tried)
 
 

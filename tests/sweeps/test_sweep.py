@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 import bench.config.multirun
 from bench.analysis.numbers.selection import Choice
 from bench.config.composition import compose, register_resolvers
+from bench.config.conditioning import WeightRange
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
 from bench.config.multirun import combinations, fit_to_options
@@ -577,12 +578,15 @@ def test_time_of_a_synthesis_is_told_by_syntheses(cell):
 
 
 def test_border_is_one_of_factors_in_a_synthesis():
-    def note(run, border=True):
-        return _note(Choice(0.1, [0.1, 1] if border else [0.1], [run], []))
+    def note(run, border=True, learned=None):
+        return _note(Choice(0.1, [0.1, 1] if border else [0.1], [run], []), learned)
 
     assert note({"problem": "denoise"}) == "at the border of the factors tried"
     assert note({}) == "at the border of the weights tried"
     assert note({}, border=False) == ""
+    known = note({}, learned=WeightRange(0.01, 2))
+    assert known.endswith("tried; the network knows those from 0.01 to 2 without training")
+    assert note({}, learned=WeightRange(0.1, 2)).endswith("tried, where model.lambda_range ends")
 
 
 def test_further_factors_of_a_synthesis_are_tried_beyond_the_best(cell):
