@@ -197,8 +197,8 @@ def test_page_names_what_is_not_compared_and_links_what_lies_beside_it(tmp_path:
     assert "## Extractors" not in text  # these runs used none
     assert "docs/perception.md of the suite describes the tests" in text
     other = tmp_path / "other.md"
-    write_perceived(STORED, answer, "hippocampus-m[is]*", other, tmp_path / "images")
+    write_perceived(STORED, answer, "hippocampus-m[is]*", other, tmp_path / "figures")
     assert "docs/perception.md of the suite describes" in other.read_text()  # that is a page, too
     out.write_text("# Perception: does a metric see what matters?\n")
-    write_perceived(STORED, answer, "hippocampus-m[is]*", other, tmp_path / "images")
+    write_perceived(STORED, answer, "hippocampus-m[is]*", other, tmp_path / "figures")
     assert "[perception.md](perception.md) describes the tests" in other.read_text()
