@@ -7,7 +7,7 @@ import torch
 
 from bench.errors import ConfigError
 from bench.pair import Pair
-from bench.tasks.registration.assembly import value_of
+from bench.tasks.values import value_of
 
 
 def a_pair() -> Pair:

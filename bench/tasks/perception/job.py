@@ -26,8 +26,8 @@ from bench.tasks.perception.judgements import SHARE, JudgedImages, Triplet
 from bench.tasks.perception.nature import Nature
 from bench.tasks.perception.scoring import scores_of
 from bench.tasks.perception.series import GRADED, PATH, REPEATS, Reference, Series
-from bench.tasks.registration.assembly import value_of
 from bench.tasks.task import Row, TestCase
+from bench.tasks.values import value_of
 from bench.training.devices import single_device
 
 

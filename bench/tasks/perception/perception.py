@@ -22,7 +22,8 @@ from bench.store.layout import DISTANCES, IMAGES, JUDGEMENTS
 from bench.tasks.perception.job import PerceptionJob, Shown
 from bench.tasks.perception.judgements import read_judgements
 from bench.tasks.perception.nature import read_persons
-from bench.tasks.registration.assembly import make_metric, require_images, value_of
+from bench.tasks.registration.assembly import make_metric, require_images
+from bench.tasks.values import value_of
 
 FAINTEST, STEP = 80, 0.1  # dB: how finely the search for strengths and float32 tell levels apart
 SMALLEST, LARGEST = 0.01, 0.25  # of deformations: in voxels, and as a share of the shortest axis

@@ -20,12 +20,7 @@ from bench.seeding import derive_seed
 from bench.similarity.building import Learner
 from bench.store.checkpoints import load_network
 from bench.store.layout import IMAGES, SHOWN
-from bench.tasks.registration.assembly import (
-    make_metric,
-    refuse_batches,
-    require_images,
-    value_of,
-)
+from bench.tasks.registration.assembly import make_metric, refuse_batches, require_images
 from bench.tasks.registration.testing import earlier
 from bench.tasks.synthesis.judging import (
     Judges,
@@ -39,6 +34,7 @@ from bench.tasks.synthesis.network import Synthesizer, synthesize
 from bench.tasks.synthesis.problems import Problem
 from bench.tasks.synthesis.training import Loss, SynthesisTraining, TrainingSubjects
 from bench.tasks.task import Row, TestCase
+from bench.tasks.values import value_of
 from bench.training.devices import network_precision, single_device
 
 
