@@ -40,7 +40,7 @@ def value_of(what: str, function: Callable[[Any], Any], argument: Any, where: st
     if not value.isfinite():
         raise ConfigError(f"{what} is {value.item()} {where}; it must return a finite number.")
     after = _looked_at(argument)
-    changed = [name for name in before if not _is_same(before[name], after[name])]
+    changed = [name for name in before if not _is_same(before[name], after.get(name))]
     if changed:
         raise ConfigError(
             f"{what} changes {changed[0]} in place {where}, and whatever reads it next is wrong. "

@@ -12,7 +12,7 @@ from bench.analysis.numbers.differences import differences
 from bench.analysis.numbers.extractors import by_role
 from bench.analysis.numbers.missing import find_missing, missing_of
 from bench.analysis.numbers.perception import perceived
-from bench.analysis.numbers.synthesis import synthesis_sentences
+from bench.analysis.numbers.synthesis import _inputs, synthesis_sentences
 from bench.analysis.plots.drawings import LONGEST, Drawing, file_name
 from bench.analysis.plots.perception import _draw_scores
 from bench.analysis.plots.synthesis import _title
@@ -239,6 +239,13 @@ def test_scores_of_a_poor_judge_are_marked_and_none_of_them_is_best() -> None:
     assert [cell.mark for cell in gains.rows[0][-2:]] == ["best", ""]  # distance, Dice
     (said,) = synthesis_sentences(pd.DataFrame(rows))
     assert said.endswith(" Dice means little, as its judge learned poorly: Dice 0.07 (poor).")
+
+
+def test_input_has_a_score_that_the_first_loss_left_out() -> None:
+    first = pd.DataFrame({"psnr_before": [30.0, 31.0]}, index=["a", "b"])
+    second = pd.DataFrame({"psnr_before": [0.0, 0.0], "distance_before": [0.4, 0.5]}, ["a", "b"])
+    expected = pd.DataFrame({"psnr": [30.0, 31.0], "distance": [0.4, 0.5]}, ["a", "b"])
+    pd.testing.assert_frame_equal(_inputs([first, second]), expected)
 
 
 def test_extractors_of_a_synthesis_are_known_by_what_they_are_for() -> None:

@@ -165,7 +165,10 @@ def test_combination_that_cannot_work_is_planned_and_ends_as_skipped(
     [
         (["metric=mse,msee,ncc"], "Unknown metric 'msee'. Known: "),
         (["dataset=demo,dmeo,demo3d"], "Unknown dataset 'dmeo'. Known: "),
-        (["+experiment=midl2020"], "midl2020"),
+        (
+            ["+experiment=midl2020"],
+            "Unknown experiment 'midl2020'. Known: answer, answer_networks, ",
+        ),
         (["trainer.steps=6,0,7"], "trainer.steps=0: must be a whole number of at least 1."),
         (["trainer.precision=auto,half,float32"], "must be one of auto, float32, bfloat16."),
         (

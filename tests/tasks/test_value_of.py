@@ -39,6 +39,10 @@ def replaced(pair: Pair) -> None:
     pair.moving = pair.moving * 2
 
 
+def forgot(pair: Pair) -> None:
+    pair.change = None
+
+
 def cropped(pair: Pair) -> None:
     pair.fixed = pair.fixed[..., :4]
 
@@ -60,6 +64,7 @@ def centred_warped(pair: Pair) -> None:
         (merged_labels, "pair.segmentations[1]"),
         (replaced, "pair.moving"),
         (cropped, "pair.fixed"),
+        (forgot, "pair.change"),
         (centred_warped, "pair.warped"),
     ],
 )

@@ -129,14 +129,7 @@ def _of_comparison(
     keys = sorted(chosen, key=lambda key: (metric_order(key[0]), labels[key]))
     by_image = {key: _means([tables[run["run"]] for run in chosen[key].runs]) for key in keys}
     alone = next((by_image[key] for key in keys if key[0] == ALONE), None)
-    judged = {name: f"{name}{BEFORE}" for name in JUDGED}
-    inputs = pd.DataFrame(
-        {  # of the first loss that this judge has judged
-            name: next(images[column] for images in by_image.values() if column in images)
-            for name, column in judged.items()
-            if any(column in images for images in by_image.values())
-        }
-    )
+    inputs = _inputs([*by_image.values()])
     yield {"label": INPUT, "metric": INPUT, "images": len(inputs), **_intervals(inputs)}
     for key in keys:
         images = by_image[key]
@@ -150,6 +143,16 @@ def _of_comparison(
             **_intervals(images),
             **({} if gains is None else _intervals(gains, GAIN)),
         }
+
+
+def _inputs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Scores of the input by image, each of the first loss that its judge has judged."""
+    found = {}
+    for name in JUDGED:
+        known = [images[name + BEFORE] for images in tables if name + BEFORE in images]
+        if known:
+            found[name] = known[0]
+    return pd.DataFrame(found)
 
 
 def _facts(choice: Choice) -> dict[str, Any]:
