@@ -7,7 +7,7 @@ import typer
 
 from bench.errors import counted
 from bench.store.escaping import for_terminal
-from bench.store.folder import Status
+from bench.store.standing import Status
 
 RunsOption = Annotated[str, typer.Option(help="Only runs whose folder names match this pattern.")]
 

@@ -17,9 +17,10 @@ from bench.errors import BenchError, no_folder
 from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
 from bench.store.layout import CONFIG, NETWORK, NETWORKS, TRACEBACK
 from bench.store.listing import describe, list_folders
+from bench.store.standing import Status
 
 app = typer.Typer(
     invoke_without_command=True,

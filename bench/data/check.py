@@ -25,8 +25,8 @@ from bench.data.landmarks.pairing import describe
 from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
 from bench.data.sources.content import files, where
-from bench.data.sources.pairs import evenly_spaced
-from bench.data.sources.source import Source, index_pairs
+from bench.data.sources.pairs import evenly_spaced, index_pairs
+from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError
 

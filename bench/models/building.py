@@ -11,6 +11,7 @@ from bench.config.instantiation import build
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
+from bench.models.affine_first import AffineFirst
 from bench.models.change_networks import ChangeNetwork
 from bench.models.checks import is_count, require
 from bench.models.conditioned import Conditioned
@@ -83,7 +84,7 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     if hasattr(model, "connect"):
         model.connect(setup)
     if affine:
-        from bench.models.simpleitk import Affine, AffineFirst
+        from bench.models.simpleitk import Affine
 
         return AffineFirst(model, Affine(dataset.ndim, dataset.channels))
     return model

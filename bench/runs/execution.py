@@ -25,9 +25,10 @@ from bench.scores.registry import score_of
 from bench.scores.summary import batch_of, summarize, validation_means
 from bench.store.environment import environment
 from bench.store.files import write_atomically, write_csv
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
 from bench.store.layout import BEST, FIGURE, HISTORY, PROGRESS, VALIDATION, WARNINGS
 from bench.store.progress import Progress
+from bench.store.standing import Status
 from bench.store.tracker import Tracker
 from bench.tasks.task import Job, Row, Task, TestCase
 from bench.training.devices import device_name, single_device

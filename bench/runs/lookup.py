@@ -15,7 +15,8 @@ from bench.data.cache.preparing import prepare
 from bench.data.setup import Setup
 from bench.errors import Busy, DamagedCache, Unsupported, Unwritable
 from bench.runs.run import Run
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
+from bench.store.standing import Status
 from bench.store.tracking import check_tracker
 
 

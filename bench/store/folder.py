@@ -6,19 +6,16 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.config.commands import BENCH, with_results
 from bench.config.identity import SCHEMA
 from bench.errors import Busy, StoreError
 from bench.store.files import (
     ALTERED,
-    CHECKSUM,
     checksum,
     exchange,
-    is_as_sealed,
     read_json,
     recover,
     seal_of,
@@ -42,39 +39,10 @@ from bench.store.layout import (
     TRACEBACK,
 )
 from bench.store.locks import held, is_held
+from bench.store.standing import RUN_AGAIN, UPDATE, Standing, Status, read_summary
 
-NEWER = f"comes from a newer version; this version reads schema {SCHEMA}"
-UPDATE = "Update the suite, or choose another folder with results_dir=DIR."
-RUN_AGAIN = "Run the same command to repeat it."
 ANEW = "Pass force=true to rerun it."
 PATIENCE = 1.0  # seconds; whoever only looks at a folder's status holds it for a moment
-
-
-class Status(StrEnum):
-    """Status of a run."""
-
-    FINISHED = "finished"
-    RUNNING = "running"
-    FAILED = "failed"
-    SKIPPED = "skipped"  # a combination that cannot work
-    INTERRUPTED = "interrupted"
-    RESUMABLE = "resumable"  # of a sweep: interrupted, and goes on from where it was
-    MISSING = "missing"
-    DAMAGED = "damaged"  # cannot be read
-
-
-class Standing(NamedTuple):
-    """Status of a run.
-
-    Attributes:
-        status: In a word.
-        reason: Why it failed, was skipped or is damaged, and what to do.
-        summary: Of a finished run.
-    """
-
-    status: Status
-    reason: str = ""
-    summary: dict[str, Any] | None = None
 
 
 class Folder:
@@ -95,7 +63,7 @@ class Folder:
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a finished run; None if it has not finished or that cannot be read."""
-        return self._read_summary()[0]
+        return read_summary(self.file(SUMMARY))[0]
 
     def finished(self) -> dict[str, Any]:
         """The summary of a finished run with intact files.
@@ -118,7 +86,7 @@ class Folder:
 
     def standing(self) -> Standing:
         """Where the run stands, and why."""
-        summary, fault = self._read_summary()
+        summary, fault = read_summary(self.file(SUMMARY))
         if summary is not None:
             damage = self.altered_file(summary)
             reason = f"{damage}. {ANEW}" if damage else ""
@@ -149,16 +117,6 @@ class Folder:
             return any(entry.name in OF_FOLDERS for entry in self.path.iterdir())
         return False
 
-    def _read_summary(self) -> tuple[dict[str, Any] | None, str]:
-        """The summary, or what is wrong with one that is there and what to do."""
-        content = read_json(self.file(SUMMARY))
-        if content is None and not self.file(SUMMARY).exists():
-            return None, ""
-        fault = "cannot be read" if content is None else _fault_of(content)
-        if not fault:
-            return content, ""
-        return None, f"{SUMMARY} {fault}. {UPDATE if fault == NEWER else RUN_AGAIN}"
-
     def altered_file(self, summary: Mapping[str, Any]) -> str:
         """The first file that is not as a summary says it was written, and why; empty if none."""
         for name, known in summary.get(FILES, {}).items():
@@ -175,8 +133,9 @@ class Folder:
 
     def refuse_newer(self) -> None:
         """Raises StoreError if a newer version wrote here; its results must stay."""
-        if self._read_summary()[1].endswith(UPDATE):
-            raise StoreError(f"{self.path}: {self._read_summary()[1]}")
+        fault = read_summary(self.file(SUMMARY))[1]
+        if fault.endswith(UPDATE):
+            raise StoreError(f"{self.path}: {fault}")
 
     @contextmanager
     def claim(self, wait: bool = False) -> Iterator[None]:
@@ -325,24 +284,3 @@ class Folder:
 
     def _lock(self) -> Path:
         return self.path.parent / ".locks" / f"{self.name}.lock"
-
-
-def _fault_of(content: Mapping[str, Any]) -> str | None:
-    """What makes a JSON object no summary of a finished run; None if it is one."""
-    if CHECKSUM in content and not is_as_sealed(content):
-        return ALTERED
-    schema = content.get("schema")
-    finished = content.get("status") == Status.FINISHED
-    if not (isinstance(schema, int) and finished and isinstance(content.get(FILES, {}), dict)):
-        return "is not the summary of a finished run"
-    if schema > SCHEMA:
-        return NEWER
-    scores = content.get("scores")
-    if not isinstance(scores, dict) or not all(_is_score(score) for score in scores.values()):
-        return "has no scores"
-    return None
-
-
-def _is_score(content: Any) -> bool:
-    mean = content.get("mean", "") if isinstance(content, dict) else ""
-    return mean is None or isinstance(mean, int | float)

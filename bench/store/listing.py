@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.store.files import read_json
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
 from bench.store.layout import HEADER, RUNS, TASK_TABLES
+from bench.store.standing import Status
 
 NAMED = (  # entries of a header that the summary repeats
     *("id", "variant", "task", "dataset", "model", "metric", "regularizer", "weight", "seed"),

@@ -20,9 +20,10 @@ from bench.data.sources.source import Source
 from bench.errors import BenchError
 from bench.runs.run import Run
 from bench.store.escaping import for_terminal
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
 from bench.store.layout import EXTRACTORS
 from bench.store.listing import list_folders
+from bench.store.standing import Status
 
 EXTRACTOR = "metric.extractor"
 GREY_OR_COLOUR = (1, 3)  # channels

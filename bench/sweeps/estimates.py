@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.store.folder import Status
+from bench.store.standing import Status
 from bench.sweeps.cells import NOTHING_LEFT, Cell
 
 

@@ -11,9 +11,9 @@ from bench.analysis.reading.durations import duration
 from bench.analysis.reading.metrics import weight_symbol
 from bench.errors import counted
 from bench.store.escaping import for_rich
-from bench.store.folder import Status
 from bench.store.layout import NETWORKS, RUNS
 from bench.store.listing import list_folders
+from bench.store.standing import Status
 from bench.sweeps.cells import NOTHING_LEFT, Cell
 from bench.sweeps.estimates import estimate, estimate_memory
 from bench.sweeps.telling_apart import (

@@ -13,8 +13,8 @@ from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
 from bench.config.conditioning import WeightRange
 from bench.scores.registry import names_of, score_of
 from bench.store.escaping import for_rich, for_terminal
-from bench.store.folder import Status
 from bench.store.layout import PAIRS
+from bench.store.standing import Status
 from bench.sweeps.cells import NOTHING_LEFT, Cell, summaries_of
 from bench.sweeps.telling_apart import (
     counts,

@@ -17,7 +17,8 @@ from bench.analysis.reading.rows import read_rows
 from bench.cli.run_commands import app
 from bench.store.escaping import from_csv
 from bench.store.files import read_json, write_csv
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
+from bench.store.standing import Status
 
 VALUES = st.one_of(
     st.none(),

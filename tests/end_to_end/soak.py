@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.store.files import CHECKSUM
-from bench.store.folder import Folder, Status
+from bench.store.folder import Folder
 from bench.store.layout import RUNS as RUNS_FOLDER
 from bench.store.layout import SUMMARY
 from bench.store.listing import list_folders
+from bench.store.standing import Status
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [

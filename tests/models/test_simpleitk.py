@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import ConfigError, DataError
+from bench.models.affine_first import AffineFirst
 from bench.models.identity import Identity
 from bench.models.method import Objective
-from bench.models.simpleitk import Affine, AffineFirst, Demons
+from bench.models.simpleitk import Affine, Demons
 from bench.pair import Pair
 from bench.spatial.displacement import displacement_at, warp
 

@@ -8,8 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from bench.errors import ConfigError
+from bench.models.affine_first import AffineFirst
 from bench.models.method import Objective
-from bench.models.simpleitk import Affine, AffineFirst
+from bench.models.simpleitk import Affine
 from bench.models.syn import FeatureSyN, SyN, at_full_size, principal_components
 from bench.pair import Pair
 from bench.spatial.displacement import warp

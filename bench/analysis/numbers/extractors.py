@@ -15,9 +15,9 @@ from bench.analysis.reading.records import flat
 from bench.config.extractors import extractor_sections
 from bench.config.synthesis import DISTANCE, JUDGES, SEGMENTER
 from bench.store.files import read_json
-from bench.store.folder import Status
 from bench.store.layout import CONFIG, EXTRACTORS, HEADER
 from bench.store.listing import list_folders
+from bench.store.standing import Status
 
 OF_THE_METRIC = "metric"
 JUDGED_BY = {"distance": DISTANCE, "dice": SEGMENTER}  # scores of a synthesis, and their judges

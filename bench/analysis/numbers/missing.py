@@ -13,8 +13,8 @@ from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.errors import counted
 from bench.scores.registry import SCORES
-from bench.store.folder import Status
 from bench.store.layout import WARNINGS
+from bench.store.standing import Status
 
 NOTE = "note"  # on what is there
 APART = (NOTE, Status.SKIPPED)  # what is no result that should be there

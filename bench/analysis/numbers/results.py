@@ -15,8 +15,8 @@ from bench.analysis.reading.published_values import published_dice
 from bench.analysis.reading.records import Records
 from bench.scores.registry import SCORES
 from bench.scores.summary import deviation
-from bench.store.folder import Status
 from bench.store.layout import REGISTRATION
+from bench.store.standing import Status
 
 UNREGISTERED = "unregistered"
 

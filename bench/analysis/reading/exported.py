@@ -48,8 +48,8 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.folder import Status
 from bench.store.layout import IMAGES, NETWORK, PAIRS, REGISTRATION, TASK_TABLES, WARNINGS
+from bench.store.standing import Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
     *("run", "id", "status", "error", "dataset", "metric", "model", "variant", "settings"),

@@ -19,7 +19,7 @@ from bench.config.synthesis import FACTOR
 from bench.errors import StoreError, no_folder
 from bench.scores.registry import SCORES
 from bench.store.files import ALTERED, is_as_written, read_json
-from bench.store.folder import ANEW, Folder, Status
+from bench.store.folder import ANEW, Folder
 from bench.store.layout import (
     CLASSES,
     CONFIG,
@@ -32,6 +32,7 @@ from bench.store.layout import (
     RUNS,
 )
 from bench.store.listing import describe, list_folders
+from bench.store.standing import Status
 
 BEFORE = "_before"
 RUN_COLUMNS = (

@@ -58,8 +58,8 @@ from bench.errors import StoreError
 from bench.scores.of_images import PERCEPTION as PERCEIVED
 from bench.scores.registry import SCORES
 from bench.store.files import as_csv, read_json
-from bench.store.folder import Status
 from bench.store.layout import ENVIRONMENT, EXTRACTORS, IMAGES, PAIRS, REGISTRATION, RUNS, SUMMARY
+from bench.store.standing import Status
 
 EXPORTED = (  # the scores; the others stay with the runs
     *("dice", "dice_published", "hd95", "tre", "tre_median", "rtre", "nearer"),

@@ -33,7 +33,7 @@ from bench.analysis.report.tables import (
 )
 from bench.errors import counted
 from bench.scores.registry import SCORES
-from bench.store.folder import Status
+from bench.store.standing import Status
 
 NO_TESTS = pd.DataFrame()
 CRITERIA = {

@@ -13,7 +13,7 @@ from bench.analysis.reading.metrics import method_of
 from bench.analysis.reading.records import Records
 from bench.analysis.report.markup import NONE, Cell, Table
 from bench.errors import counted
-from bench.store.folder import Status
+from bench.store.standing import Status
 
 SHORT = 8  # characters of a commit
 

@@ -16,8 +16,9 @@ from bench.data.cache.collector import (
     create_array,
 )
 from bench.data.landmarks import pairing
+from bench.data.sources.pairs import index_pairs
 from bench.data.sources.roles import MOVING, roles_of
-from bench.data.sources.source import Source, index_pairs
+from bench.data.sources.source import Source
 from bench.data.sources.subject import Subject
 
 

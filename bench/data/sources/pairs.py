@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.data.sources.subject import Subject
 from bench.errors import ConfigError, DataError
 
 Pairs = list[tuple[int, int]]
@@ -175,3 +176,14 @@ def evenly_spaced(items: Sequence, most: int | None) -> list:
     if most is None or most >= len(items):
         return list(items)
     return [items[i * len(items) // most] for i in range(most)]
+
+
+def index_pairs(
+    given: Mapping[str, Sequence[tuple[str, str]]], subjects: Sequence[Subject]
+) -> dict[str, Pairs]:
+    """Pairs of ids as pairs of positions among the subjects."""
+    places = {subject.id: i for i, subject in enumerate(subjects)}
+    return {
+        split: [(places[moving], places[fixed]) for moving, fixed in pairs]
+        for split, pairs in given.items()
+    }

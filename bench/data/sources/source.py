@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.config.commands import BENCH
-from bench.config.groups import is_prepared
 from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
 from bench.data.files.colors import check_choice, converted
@@ -23,7 +21,7 @@ from bench.data.preprocessing.noise import with_noise
 from bench.data.preprocessing.steps import LEAST, preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.content import fingerprint, where
-from bench.data.sources.pairs import Pairs
+from bench.data.sources.root import existing_root
 from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
 from bench.errors import ConfigError, DataError
 
@@ -319,26 +317,7 @@ class Source(ABC):
         Raises:
             DataError: If it is not given, missing or empty.
         """
-        remedy = "Pass dataset.root=PATH"
-        if is_prepared(self.name):
-            prepare = f"`{BENCH} data prepare {self.name}`"
-            remedy += f"; {prepare} downloads the data or explains how to get it."
-        else:
-            remedy += f" (`--root PATH` of `{BENCH} data`), the folder of your files."
-        if self.root is None:
-            raise DataError(f"dataset {self.name}: no folder is given. {remedy}")
-        root = Path(self.root)
-        if root.is_file():
-            table = f" dataset.table_file={root.name}" if root.suffix.lower() == ".csv" else ""
-            raise DataError(
-                f"dataset {self.name}: dataset.root={root} is a file. Name its folder, "
-                f"dataset.root={root.parent}{table}."
-            )
-        if not root.is_dir():
-            raise DataError(f"dataset {self.name}: the folder {root} does not exist. {remedy}")
-        if all(entry.name == "README.md" or entry.name[0] == "." for entry in root.iterdir()):
-            raise DataError(f"dataset {self.name}: the folder {root} is empty. {remedy}")
-        return root
+        return existing_root(self.name, self.root)
 
 
 def _is_list(value: Any, count: int) -> bool:
@@ -356,14 +335,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def index_pairs(
-    given: Mapping[str, Sequence[tuple[str, str]]], subjects: Sequence[Subject]
-) -> dict[str, Pairs]:
-    """Pairs of ids as pairs of positions among the subjects."""
-    places = {subject.id: i for i, subject in enumerate(subjects)}
-    return {
-        split: [(places[moving], places[fixed]) for moving, fixed in pairs]
-        for split, pairs in given.items()
-    }
