@@ -13,7 +13,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
 from bench.config.conditioning import WeightRange, weight_range, with_range
 from bench.config.extractors import check_metric, extractor_trainer
-from bench.config.groups import CONF, GROUPS, options
+from bench.config.groups import options, sections
 from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
 from bench.config.overrides import quoted
 from bench.config.settings import TrainerSettings
@@ -268,16 +268,15 @@ def _check_path(setting: str, path: Any) -> None:
         raise ConfigError(f"{setting}={path}: is not a path. {advice}")
 
 
-def _check_names(sections: Mapping[str, Any]) -> None:
+def _check_names(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for unknown sections, and for names that cannot name a folder."""
-    known = {*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"}
-    unknown = sorted(set(sections) - known)
+    unknown = sorted(set(config) - sections())
     if unknown:
-        raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(known))}.")
-    task = sections.get("task", {})
+        raise ConfigError(f"Unknown {unknown[0]}. Known: {', '.join(sorted(sections()))}.")
+    task = config.get("task", {})
     named = ("dataset", "metric", *(["task"] if task else []), "model")
     for section in named:
-        name = sections[section]["name"]
+        name = config[section]["name"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
             if is_number(name):
                 raise ConfigError(f"{section}.name={name}: is a number. Begin it with a letter.")

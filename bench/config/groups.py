@@ -1,5 +1,6 @@
 """The groups of the configuration and their options."""
 
+from functools import cache
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -38,6 +39,13 @@ def readme(dataset: str) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+@cache
+def sections() -> frozenset[str]:
+    """The top level of a configuration."""
+    return frozenset({*GROUPS, *OmegaConf.load(CONF / "config.yaml")} - {"defaults", "hydra"})
+
+
+@cache
 def is_prepared(dataset: str) -> bool:
     """Whether a data set can be prepared: it has a folder of its own in conf/dataset/."""
     path = CONF / "dataset" / f"{dataset}.yaml"

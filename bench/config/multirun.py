@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -101,8 +102,7 @@ def fit_to_options(
     Returns:
         The overrides that remain of each run, and a line for each key that is left out of some.
     """
-    parser = OverridesParser.create()
-    parsed = [parser.parse_overrides(list(run)) for run in runs]
+    parsed = [_overrides(run) for run in runs]
     chosen = [
         {
             o.key_or_group: str(o.value())
@@ -143,7 +143,7 @@ def fit_to_options(
             if not _is_lacking(override, groups, lacking)
         ]
         check_weight({str(override.key_or_group) for override in overrides})
-        once = [(o.key_or_group, o.type, repr(o.value())) for o in parser.parse_overrides(kept)]
+        once = [(o.key_or_group, o.type, repr(o.value())) for o in _overrides(kept)]
         found.setdefault(tuple(once), kept)
     return [kept for kept in found.values()], lines
 
@@ -179,10 +179,9 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
         HydraException: If one names what does not exist.
     """
     composed: dict[tuple[str, ...], DictConfig] = {}
-    parser = OverridesParser.create()
     found = []
     for run in runs:
-        parsed = parser.parse_overrides(list(run))
+        parsed = _overrides(run)
         choices = tuple(str(o.input_line) for o in parsed if not _sets_a_value(o))
         if any("." in choice.partition("=")[0] for choice in choices):
             found.append(Experiment.from_config(compose(list(run))))  # their order matters
@@ -192,12 +191,22 @@ def experiments(runs: Sequence[Sequence[str]]) -> list[Experiment]:
         config = copy.deepcopy(composed[choices])
         try:
             for override in parsed:
-                if _sets_a_value(override):
-                    OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
+                if _sets_a_value(override):  # as Hydra sets it
+                    OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException:
             config = compose(list(run))  # says in Hydra's words what is wrong
         found.append(Experiment.from_config(config))
     return found
+
+
+def _overrides(run: Sequence[str]) -> list[Override]:
+    return [_override(text) for text in run]
+
+
+@cache
+def _override(text: str) -> Override:
+    """An override of many runs of a sweep, to be read only."""
+    return OverridesParser.create().parse_override(text)
 
 
 def _is_fitted(override: Override) -> bool:
@@ -215,4 +224,8 @@ def _sets_a_key(override: Override) -> bool:
 
 
 def _sets_a_value(override: Override) -> bool:
-    return _sets_a_key(override) and isinstance(override.value(), int | float | str | list)
+    """Whether an override only sets a value, of a section or at the top."""
+    key = override.key_or_group
+    if override.is_add() or override.is_delete() or override.is_force_add():
+        return False
+    return key not in GROUPS and not {"/", "@"} & set(key) and override.package is None

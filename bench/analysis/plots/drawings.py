@@ -1,6 +1,6 @@
 """A figure of the report, with caption and description."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ class Drawing:
         figure: A matplotlib figure.
         section: Of the page, which heads it.
         description: The numbers that it shows, in words, for screen readers.
-        plots: Interactive plots that replace it in the page.
+        plots: Makes the interactive plots that replace it in the page.
         legend: Looks of the labels in the plots.
     """
 
@@ -33,7 +33,7 @@ class Drawing:
     figure: Any
     section: str = "Further figures"
     description: str = ""
-    plots: Sequence[Plot] = ()
+    plots: Callable[[], Sequence[Plot]] = tuple
     legend: Mapping[str, Look] = field(default_factory=dict)
 
 

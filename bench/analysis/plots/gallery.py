@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from bench.analysis.plots.classes import draw_classes
 from bench.analysis.plots.convergence import draw_convergence
 from bench.analysis.plots.drawings import Drawing, Shown, file_name, left_out, legend, said
 from bench.analysis.plots.interactive.boxes import plot_boxes
+from bench.analysis.plots.interactive.canvas import Plot
 from bench.analysis.plots.interactive.paths import plot_front, plot_weights
 from bench.analysis.plots.ranks import draw_ranks
 from bench.analysis.plots.robustness import complete_levels, draw_robustness, tested_corruptions
@@ -82,7 +84,7 @@ def smoothness(shown: Shown, scores: Sequence[str] | None = None) -> Iterator[Dr
         draw_smoothness(drawn, "dice", names, shown.looks, paths),
         "Dice and smoothness",
         descriptions.of_smoothness(drawn, "dice", names),
-        [
+        lambda: [
             plot_front(one, shown.looks, FRONT, f"front-{file_name(one.name)}")
             for one in fronts.values()
             if FRONT in names
@@ -109,9 +111,13 @@ def boxes(shown: Shown) -> Iterator[Drawing]:
             draw_boxes(several, shown.looks),
             f"{title} over test pairs",
             descriptions.of_boxes(several, score),
-            [plot_boxes(one, shown.looks, f"boxes-{file_name(one.name)}") for one in several],
+            partial(_interactive_boxes, several, shown),
             legend(several, shown.looks),
         )
+
+
+def _interactive_boxes(comparisons: Sequence[Comparison], shown: Shown) -> list[Plot]:
+    return [plot_boxes(one, shown.looks, f"boxes-{file_name(one.name)}") for one in comparisons]
 
 
 def ranks(shown: Shown) -> Iterator[Drawing]:
@@ -173,7 +179,7 @@ def weights(one: Comparison, shown: Shown) -> Iterator[Drawing]:
         draw_weights(drawn, shown.looks, published_weight_curves()),
         "Choice of λ",
         descriptions.of_weights(drawn),
-        [plot_weights(drawn, shown.looks, f"lambda-{name}")] if measured else [],
+        lambda: [plot_weights(drawn, shown.looks, f"lambda-{name}")] if measured else [],
         legend([drawn], shown.looks) if measured else {},
     )
 

@@ -32,7 +32,7 @@ def draw(request: Request, found: Findings, folder: Path) -> dict[str, list[Pict
     def picture(drawing: Drawing) -> Picture:
         save(drawing.figure, folder / drawing.name)
         description = drawing.description or drawing.caption
-        return Picture(drawing.name, drawing.caption, description, drawing.plots, drawing.legend)
+        return Picture(drawing.name, drawing.caption, description, drawing.plots(), drawing.legend)
 
     pictures: dict[str, list[Picture]] = {}
     with styled():

@@ -1,5 +1,6 @@
 """The command that reproduces a run, from its recorded configuration."""
 
+import copy
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, open_dict
 
 from bench.analysis.reading.records import used_sections
 from bench.config.commands import RUN
@@ -19,6 +20,7 @@ from bench.config.overrides import quoted
 from bench.store.layout import REGISTRATION
 
 CHOSEN = [group for group in GROUPS if group != "tracker"]
+EXPLICIT = [group for group in CHOSEN if group != "task"]
 SAID_ALREADY = {"regularizer.weight", "seed"}
 IRRELEVANT = {
     *("results_dir", "force", "trust", "plan", "on_failure", "select", "refine", "tracker"),
@@ -34,6 +36,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
         configs: Resolved configurations, as runs record them.
     """
     defaults: dict[tuple[str, ...], dict[str, Any]] = {}
+    composed: dict[tuple[str, ...], DictConfig] = {}
     lines = []
     for config in configs:
         trained = config["model"].get("trained")
@@ -42,7 +45,7 @@ def commands(configs: Iterable[Mapping[str, Any]]) -> list[str]:
             groups = [group for group in groups if group in ("task", "dataset")]
         choices = tuple(o for group in groups for o in _choice(group, config[group]))
         if choices not in defaults:
-            defaults[choices] = Experiment.from_config(compose(choices)).config
+            defaults[choices] = Experiment.from_config(_of_options(choices, composed)).config
         said = [f"seed={config['seed']}"]
         if "regularizer" in used_sections(config):
             said.insert(0, f"regularizer.weight={config['regularizer']['weight']}")
@@ -82,6 +85,31 @@ def _sweep(line: str, alike: Sequence[Mapping[str, Any]]) -> str:
             words[i] = f"{name}={','.join(f'{value:g}' for value in values[name])}"
     line = " ".join(words)
     return line if len(alike) == 1 else line.replace(RUN, f"{RUN} -m", 1)
+
+
+def _of_options(
+    choices: tuple[str, ...], composed: dict[tuple[str, ...], DictConfig]
+) -> DictConfig:
+    """The configuration of some choices, in parts that are composed once each.
+
+    Args:
+        choices: Overrides that choose options.
+        composed: Configurations by choices, to which this adds.
+    """
+
+    def once(*some: str) -> DictConfig:
+        if some not in composed:
+            composed[some] = compose(some)
+        return composed[some]
+
+    groups = [choice.partition("=")[0] for choice in choices]
+    if not set(EXPLICIT) <= set(groups) <= set(GROUPS):  # a task chooses what is not said
+        return once(*choices)
+    config = copy.deepcopy(once())
+    with open_dict(config):
+        for group, choice in zip(groups, choices, strict=True):
+            config[group] = once(choice)[group]
+    return config
 
 
 def _names_task(config: Mapping[str, Any]) -> bool:
