@@ -154,6 +154,13 @@ def test_runs_of_an_experiment_file_are_valid_experiments(name):
         ["model.dropout=true", "regularizer.weight=0", "dataset.noise=0.0"],
         ["regularizer.weight=${oc.select:dataset.noise}", "dataset.noise=0.25"],
         ["results_dir=elsewhere", "force=true", "trainer=paper", "+experiment=midl2021"],
+        ["dataset.pairs={test:{policy:mirrored,most:5}}", "dataset.pixel_size=null", "seed=3"],
+        ["metric=deepsim_seg", "metric.extractor.trainer={lr:1e-3}", "metric.levels=[1]"],
+        [
+            "dataset.pairs.test={policy:mirrored,most:5}",
+            "dataset.pairs.test.most=4",
+            "select=val_loss",
+        ],
     ],
     ids=" ".join,
 )
@@ -181,10 +188,17 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
 
     monkeypatch.setattr(bench.config.multirun, "compose", counted)
     scales, metrics = (0.25, 0.5, 1, 2, 4), ("mse", "ncc")
-    runs = [[f"metric={m}", f"regularizer.scale={s}"] for m in metrics for s in scales]
-    weights = [own.weight for own in experiments(runs)]
+    further = ["dataset.pairs.test={policy:mirrored}", "dataset.pixel_size=null"]
+    runs = [
+        [f"metric={metric}", f"regularizer.scale={scale}", f"seed={seed}", *further]
+        for metric in metrics
+        for seed, scale in enumerate(scales)
+    ]
+    found = experiments(runs)
     assert composed == [["metric=mse"], ["metric=ncc"]]
-    assert weights == pytest.approx([0.02 * s for s in scales] + [0.2 * s for s in scales])
+    weights = [0.02 * scale for scale in scales] + [0.2 * scale for scale in scales]
+    assert [own.weight for own in found] == pytest.approx(weights)
+    assert [own["seed"] for own in found] == [*range(5), *range(5)]
 
 
 @pytest.mark.parametrize(
