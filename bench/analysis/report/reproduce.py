@@ -90,25 +90,26 @@ def _sweep(line: str, alike: Sequence[Mapping[str, Any]]) -> str:
 def _of_options(
     choices: tuple[str, ...], composed: dict[tuple[str, ...], DictConfig]
 ) -> DictConfig:
-    """The configuration of some choices, in parts that are composed once each.
+    """The configuration of some choices, put together from others that have them.
 
     Args:
         choices: Overrides that choose options.
-        composed: Configurations by choices, to which this adds.
+        composed: Sections by the choice that they are of, and configurations by the groups that
+            were chosen; this adds to both.
     """
-
-    def once(*some: str) -> DictConfig:
-        if some not in composed:
-            composed[some] = compose(some)
-        return composed[some]
-
-    groups = [choice.partition("=")[0] for choice in choices]
+    groups = tuple(choice.partition("=")[0] for choice in choices)
     if not set(EXPLICIT) <= set(groups) <= set(GROUPS):  # a task chooses what is not said
-        return once(*choices)
-    config = copy.deepcopy(once())
+        return compose(choices)
+    if groups not in composed or any((choice,) not in composed for choice in choices):
+        config = compose(choices)
+        composed.setdefault(groups, config)
+        for group, choice in zip(groups, choices, strict=True):
+            composed[(choice,)] = config[group]
+        return config
+    config = copy.deepcopy(composed[groups])
     with open_dict(config):
         for group, choice in zip(groups, choices, strict=True):
-            config[group] = once(choice)[group]
+            config[group] = composed[(choice,)]
     return config
 
 
