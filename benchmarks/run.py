@@ -62,6 +62,11 @@ def main() -> None:
         result = suite.measure(device, arguments.filter, arguments.repeats, **race)
     except (BenchError, HydraException, OmegaConfBaseException) as error:
         sys.exit(explain(error))
+    except KeyboardInterrupt as interrupt:
+        print(
+            str(interrupt) or "Interrupted. Run the same command to start again.", file=sys.stderr
+        )
+        sys.exit(130)
     title = f"{result['what']}, {where}, torch {torch.__version__}"
     Console(width=140).print(suite.table(title, result))
     if arguments.json:

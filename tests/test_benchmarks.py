@@ -21,7 +21,7 @@ import train
 from train import METRICS, make_data, make_steps
 
 from bench.data.cache.prepared import PreparedDataset
-from bench.errors import DamagedCache
+from bench.errors import DamagedCache, Interrupted
 
 CPU = torch.device("cpu")
 
@@ -138,13 +138,38 @@ def test_races_that_cannot_be_end_before_any_training(
     monkeypatch.setattr(sys, "argv", ["run.py", "--suite", "convergence", *case, *options])
     monkeypatch.setitem(convergence.DATASETS, "demo", (TINY_DEMO[:-1], ()))  # no channels
     monkeypatch.setattr(convergence, "trained_in_turn", None)
-    script = Path(convergence.__file__).with_name("run.py")
-    spec = importlib.util.spec_from_file_location("run_benchmarks", script)
-    spec.loader.exec_module(run := importlib.util.module_from_spec(spec))
     with pytest.raises(SystemExit) as ended:
-        run.main()
+        script().main()
     assert ended.value.code not in (0, None)
     assert said in f"{ended.value.code}{capsys.readouterr().err}"
+
+
+def script():
+    """benchmarks/run.py as a module."""
+    path = Path(convergence.__file__).with_name("run.py")
+    spec = importlib.util.spec_from_file_location("run_benchmarks", path)
+    spec.loader.exec_module(found := importlib.util.module_from_spec(spec))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "said"),
+    [
+        (Interrupted("Interrupted at step 5 of 9; the state is saved."), "Interrupted at step 5"),
+        (KeyboardInterrupt(), "Interrupted. Run the same command to start again."),
+    ],
+)
+def test_an_interrupted_benchmark_ends_in_one_line(interrupt, said, monkeypatch, capsys):
+    def measure(*_, **__):
+        raise interrupt
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "--suite", "checksums"])
+    monkeypatch.setattr(checksums, "measure", measure)
+    with pytest.raises(SystemExit) as ended:
+        script().main()
+    assert ended.value.code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
 
 
 class Counted:
