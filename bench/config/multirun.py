@@ -218,14 +218,15 @@ def _adds_a_key(override: Override) -> bool:
 
 
 def _sets_a_key(override: Override) -> bool:
-    if override.is_add() or override.is_delete() or override.is_force_add():
-        return False
-    return "." in override.key_or_group
+    return _sets(override) and "." in override.key_or_group
 
 
 def _sets_a_value(override: Override) -> bool:
     """Whether an override only sets a value, of a section or at the top."""
     key = override.key_or_group
-    if override.is_add() or override.is_delete() or override.is_force_add():
-        return False
-    return key not in GROUPS and not {"/", "@"} & set(key) and override.package is None
+    chooses = key in GROUPS or bool({"/", "@"} & set(key)) or override.package is not None
+    return _sets(override) and not chooses
+
+
+def _sets(override: Override) -> bool:
+    return not (override.is_add() or override.is_delete() or override.is_force_add())

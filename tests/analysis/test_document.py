@@ -12,6 +12,7 @@ from test_export import SPREAD, write_store
 from typer.testing import CliRunner
 
 from bench.analysis.numbers.findings import Request
+from bench.analysis.plots import gallery
 from bench.analysis.report.document import write_document
 from bench.analysis.report.export import export
 from bench.cli.commands import app
@@ -64,6 +65,16 @@ def test_page_answers_first_and_says_last_where_its_numbers_come_from(page):
         "What is missing",
         "Where the numbers come from",
     ]
+
+
+def test_page_draws_no_interactive_figures(page, tmp_path, monkeypatch):
+    for name in ("plot_boxes", "plot_front"):
+        monkeypatch.setattr(gallery, name, None)
+    write_document(Request(page.parent / "results"), tmp_path / "out.md", tmp_path / "images")
+    drawn, expected = (
+        set(folder.iterdir()) for folder in (tmp_path / "images", page.parent / "images")
+    )
+    assert {path.name for path in drawn} == {path.name for path in expected}
 
 
 def test_each_data_set_has_its_table_and_conclusions(page):

@@ -36,6 +36,27 @@ def test_command_makes_the_same_configuration(overrides):
     assert made_again(config)["dataset"].get("root") == config["dataset"].get("root")
 
 
+def test_commands_of_many_are_those_of_each_and_known_options_are_not_composed_again(monkeypatch):
+    composed = []
+
+    def counted(overrides):
+        composed.append(overrides)
+        return compose(overrides)
+
+    monkeypatch.setattr("bench.analysis.report.reproduce.compose", counted)
+    choices = [
+        ["dataset=demo", "metric=mse"],
+        ["dataset=demo3d", "metric=ncc"],
+        ["task=changes", "dataset=demo", "metric=mse", "model=variational"],
+        ["dataset=demo", "metric=ncc", "metric.window=5"],
+        ["dataset=demo3d", "metric=mse", "trainer.lr=0.1"],
+    ]
+    configs = [Experiment.from_config(compose(overrides)).config for overrides in choices]
+    together = commands(configs)
+    assert len(composed) == 3
+    assert together == [line for config in configs for line in commands([config])]
+
+
 def test_fields_of_a_tool_called_like_a_model_of_the_suite_are_scored_again_as_fields():
     given = ["model=fields", "model.name=demons", "model.folder=/fields"]
     (line,) = commands([Experiment.from_config(compose(given)).config])
