@@ -47,7 +47,8 @@ class Conditioned(nn.Module):
 
     In each stage the map after the first convolution is modulated: what follows mixes channels, so
     that batch normalization of a later stage does not undo it. At first nothing is changed, bit for
-    bit.
+    bit. Changes are divided by the root of the number of units, all of which a step of Adam moves
+    by the learning rate: a channel would otherwise move ten times as fast as a bias does.
 
     Args:
         network: (moving, fixed) -> u or `bench.models.flow.Integrated`; changed in place.
@@ -69,21 +70,20 @@ class Conditioned(nn.Module):
                 "bench.models.unet. Use model=pyramid or model=voxelmorph."
             )
         self.sizes = [2 * modulation.channels for modulation in self.modulations]
-        last = nn.Linear(WIDTH, sum(self.sizes))
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.reading = nn.Sequential(
+        self.units = nn.Sequential(
             nn.Linear(1, WIDTH),
             nn.LeakyReLU(NEGATIVE_SLOPE),
             nn.Linear(WIDTH, WIDTH),
             nn.LeakyReLU(NEGATIVE_SLOPE),
-            last,
         )
+        self.changes = nn.Linear(WIDTH, sum(self.sizes))
+        nn.init.zeros_(self.changes.weight)
+        nn.init.zeros_(self.changes.bias)
 
     def forward(self, moving: Tensor, fixed: Tensor, weight: Tensor) -> Tensor:
         """What the network returns for two images (B, C, *S) under λ (B,), of each item."""
         with torch.autocast(weight.device.type, enabled=False):
-            changes = self.reading(self._places(weight)[:, None])
+            changes = self.changes(self.units(self._places(weight)[:, None])) / WIDTH**0.5
         for modulation, change in zip(
             self.modulations, changes.split(self.sizes, dim=1), strict=True
         ):

@@ -36,7 +36,7 @@ def built(datasets, ndim, *overrides):
 def trained(network):
     """A conditioned network whose last layer is no longer zero."""
     torch.manual_seed(1)
-    nn.init.normal_(network.reading[-1].weight, std=0.3)
+    nn.init.normal_(network.changes.weight, std=2)
     return network.eval()
 
 
@@ -58,8 +58,22 @@ def test_it_starts_as_the_plain_network_bit_for_bit(model, ndim, precision, tiny
 def test_what_reads_the_weight_learns_from_the_first_step(tiny_datasets):
     network = built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1")
     network(*images(2), WEIGHT).square().sum().backward()
-    assert network.reading[-1].weight.grad.abs().max() > 0
+    assert network.changes.weight.grad.abs().max() > 0
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_a_step_moves_a_channel_about_as_far_as_a_bias(tiny_datasets):
+    network = built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1")
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    changes = []
+    modulation = network.modulations[0]
+    modulation.register_forward_pre_hook(lambda self, _: changes.append(self.change.detach()))
+    for _ in range(2):
+        optimizer.zero_grad()
+        network(*images(2), WEIGHT).square().sum().backward()
+        optimizer.step()
+    assert changes[0].abs().max() == 0
+    assert 1e-4 < changes[-1].abs().max() < 3e-3
 
 
 @pytest.mark.parametrize("model", ["pyramid", "voxelmorph"])
@@ -98,7 +112,7 @@ def test_copies_are_modulated_by_themselves(tiny_datasets):
     network = trained(built(tiny_datasets, 2, CONDITIONED, "model.flow_std=1"))
     before = network(*images(2), WEIGHT)
     other = copy.deepcopy(network)
-    nn.init.zeros_(other.reading[-1].weight)
+    nn.init.zeros_(other.changes.weight)
     assert not torch.equal(other(*images(2), WEIGHT), before)
     assert torch.equal(network(*images(2), WEIGHT), before)
 

@@ -24,6 +24,15 @@ def training(dataset, *overrides):
     return found
 
 
+def test_a_few_samples_in_turn_see_the_whole_range(tiny_datasets):
+    found = training(tiny_datasets[2])
+    drawn = np.log10([found.drawn(n) for n in range(1000)])
+    for first in range(0, 1000, 7):
+        counts = np.histogram(drawn[first : first + 8], bins=[-2.01, -1.5, -1, -0.5, 0.01])[0]
+        assert counts.min() >= 1
+        assert counts.max() <= 4
+
+
 def test_weights_are_log_uniform_with_a_fifth_of_them_at_the_ends(tiny_datasets):
     found = training(tiny_datasets[2])
     drawn = np.log10([found.drawn(n) for n in range(4000)])

@@ -16,17 +16,19 @@ from bench.seeding import derive_seed
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.training import NetworkTraining
 
-AT_ENDS = 0.2  # share of the draws of λ that are an end of its range
+GOLDEN = (5**0.5 - 1) / 2  # steps of it, modulo 1, fill an interval evenly at every length
+AT_ENDS = 0.2  # share of the samples whose λ is an end of its range
 VALIDATED = (-1, -0.5, 0, 0.5, 1)  # places in the range, in turn of validation pairs
 
 
 class ConditionedTraining(NetworkTraining):
-    """Minimizes D(I∘Φ, J) + λ R(Φ) over the training pairs, each under a λ that is drawn.
+    """Minimizes D(I∘Φ, J) + λ R(Φ) over the training pairs, each under a λ of its own.
 
-    log λ is uniform over the range but for a fifth of the draws, which are one of its ends. A
-    sample has the same λ whatever the step at which the training was resumed. D weighs the same for
-    all λ: divided by 1 + λ, as by Hoopes et al., IPMI 2021, the loss would neglect large λ
-    (docs/methods.md has what that costs).
+    log λ is uniform over the range but for a fifth of the samples, which are at one of its ends.
+    Samples in turn have λ far apart, so that a few steps see the whole range, and a sample has the
+    same λ whatever the step at which the training was resumed. D weighs the same for all λ: divided
+    by 1 + λ, as by Hoopes et al., IPMI 2021, the loss would neglect large λ (docs/methods.md has
+    what that costs).
 
     Args:
         name: How messages call it.
@@ -48,13 +50,13 @@ class ConditionedTraining(NetworkTraining):
     ) -> None:
         super().__init__(name, network, description, objective, training, masks)
         self.weights = network.weights
+        self.start = np.random.default_rng(derive_seed(training.seed, "weight")).random()
         self.advice = f"a larger λ in model.lambda_range (now {self.weights})"
 
     def drawn(self, position: int) -> float:
         """λ of a training sample."""
-        random = np.random.default_rng(derive_seed(self.training.seed, "weight", position))
-        place = random.uniform(-1, 1)
-        return self.weights.at(float(np.sign(place)) if random.random() < AT_ENDS else place)
+        place = 2 * ((self.start + position * GOLDEN) % 1) - 1
+        return self.weights.at(min(max(place / (1 - AT_ENDS), -1), 1))
 
     def loss(
         self, network: Callable[..., Tensor], positions: Sequence[int], device: torch.device
