@@ -17,14 +17,14 @@ from bench.config.synthesis import JUDGE_SEED, JUDGES
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Interrupted
 from bench.runs.extractors import obtain_extractors
-from bench.runs.networks import obtain_network
+from bench.runs.networks import obtain_network, take_over
 from bench.runs.record import carry_out
 from bench.runs.run import Run
 from bench.scores import registry
 from bench.scores.registry import score_of
 from bench.scores.summary import batch_of, summarize, validation_means
 from bench.store.environment import environment
-from bench.store.files import write_atomically, write_csv
+from bench.store.files import write_csv
 from bench.store.folder import Folder
 from bench.store.layout import BEST, FIGURE, HISTORY, PROGRESS, VALIDATION, WARNINGS
 from bench.store.progress import Progress
@@ -129,24 +129,20 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         print(f"{run.folder.name}: uses the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
         validation = origin.finished().get("validation", {})
-        write_atomically(folder.file(BEST), origin.file(BEST).read_bytes())
-        job.make_ready(folder.file(BEST))
+        take_over(run, job, origin)
         return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(run, task, job, progress)}
     if experiment.conditioned:
         network = obtain_network(run, job)
-        job.make_ready(folder.file(BEST))
         told = {"steps": network.pop("steps"), "best_step": network.pop("best_step")}
         return {**told, "network": network, "validation": _validate(run, task, job, progress)}
     before = run.unrefined()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
         print(f"{run.folder.name}: uses the network of {before.folder.name}")
-        for name in (BEST, HISTORY):
-            write_atomically(folder.file(name), before.folder.file(name).read_bytes())
-        job.make_ready(folder.file(BEST))
+        take_over(run, job, before.folder, HISTORY)
         return {name: known[name] for name in (*OF_THE_TRAINING, WARNINGS) if name in known}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)

@@ -1,4 +1,4 @@
-"""Gets a network conditioned on λ, which is trained once for all runs that differ only in λ."""
+"""Gets a run's network from another folder: a run's, or that of all runs that differ only in λ."""
 
 import json
 from typing import Any
@@ -19,8 +19,26 @@ from bench.training.memory import peak, reset_peak
 TOLD = ("steps", "best_step", "training_seconds")  # of the network, by its runs
 
 
+def take_over(run: Run, job: Job, origin: Folder, *files: str) -> None:
+    """Makes a job ready with the network of another folder, and copies it to the run.
+
+    Args:
+        run: The run.
+        job: Its job.
+        origin: The other folder.
+        files: To copy besides the weights.
+
+    Raises:
+        StoreError: If the weights are damaged or of another network, such as another version's.
+            It names the other folder, and nothing is copied.
+    """
+    job.make_ready(origin.file(BEST))
+    for name in (BEST, *files):
+        write_atomically(run.folder.file(name), origin.file(name).read_bytes())
+
+
 def obtain_network(run: Run, job: Job) -> dict[str, Any]:
-    """Copies a run's network and its history from the store; trains and stores them first.
+    """Takes over a network conditioned on λ and its history; trains and stores them first.
 
     Returns:
         `name`, its folder's, and how it was trained: `steps`, `best_step`, `training_seconds`.
@@ -30,8 +48,7 @@ def obtain_network(run: Run, job: Job) -> dict[str, Any]:
     identity, folder = network
     summary = obtain(folder, "the network", lambda: _train(run, job, identity, folder))
     print(f"{run.folder.name}: uses the network {folder.name}")
-    for name in (BEST, HISTORY):
-        write_atomically(run.folder.file(name), folder.file(name).read_bytes())
+    take_over(run, job, folder, HISTORY)
     return {"name": folder.name, **{key: summary[key] for key in TOLD}}
 
 

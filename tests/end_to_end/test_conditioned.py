@@ -10,8 +10,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from torch import nn
 
 from bench.inspection.robustness import retest
+from bench.store.checkpoints import save_network
 from bench.store.folder import Folder
 
 from .conftest import (
@@ -204,6 +206,22 @@ def test_damaged_network_is_made_again(swept: Path, run: Command) -> None:
     assert outcome.code == 0, outcome.err
     assert "the suite makes the network again" in outcome.out
     assert best.read_bytes() == whole
+
+
+def test_network_of_another_version_is_named_and_trained_again_once_it_is_gone(
+    swept: Path, run: Command
+) -> None:
+    folder = only_network(swept)
+    best = folder / "best.safetensors"
+    save_network(best, nn.Linear(1, 1), {})
+    write_summary(folder)
+    outcome = run(*NETWORK, "regularizer.scale=2", at(swept))
+    assert outcome.code == 1
+    words = f"{best}: is not a readable checkpoint of this network (RuntimeError). Delete its fold"
+    assert words in outcome.err
+    shutil.rmtree(folder)
+    assert run(*NETWORK, "regularizer.scale=2", at(swept)).code == 0
+    assert only_network(swept) == folder
 
 
 def test_refinement_takes_the_network_that_is_there(swept: Path, run: Command) -> None:
