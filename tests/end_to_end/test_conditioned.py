@@ -219,6 +219,8 @@ def test_network_of_another_version_is_named_and_trained_again_once_it_is_gone(
     assert outcome.code == 1
     words = f"{best}: is not a readable checkpoint of this network (RuntimeError). Delete its fold"
     assert words in outcome.err
+    (failed,) = (f for f in (swept / "runs").glob("demo-*") if (f / "failure.json").exists())
+    assert not (failed / best.name).exists()  # it would be taken for the run's own
     shutil.rmtree(folder)
     assert run(*NETWORK, "regularizer.scale=2", at(swept)).code == 0
     assert only_network(swept) == folder

@@ -26,7 +26,7 @@ def training(dataset, *overrides):
 
 def test_a_few_samples_in_turn_see_the_whole_range(tiny_datasets):
     found = training(tiny_datasets[2])
-    drawn = np.log10([found.drawn(n) for n in range(1000)])
+    drawn = np.log10([found.weight_of(n) for n in range(1000)])
     for first in range(0, 1000, 7):
         counts = np.histogram(drawn[first : first + 8], bins=[-2.01, -1.5, -1, -0.5, 0.01])[0]
         assert counts.min() >= 1
@@ -35,7 +35,7 @@ def test_a_few_samples_in_turn_see_the_whole_range(tiny_datasets):
 
 def test_weights_are_log_uniform_with_a_fifth_of_them_at_the_ends(tiny_datasets):
     found = training(tiny_datasets[2])
-    drawn = np.log10([found.drawn(n) for n in range(4000)])
+    drawn = np.log10([found.weight_of(n) for n in range(4000)])
     low, high = np.isclose(drawn, -2), np.isclose(drawn, 0)
     assert low.mean() == pytest.approx(0.1, abs=0.015)
     assert high.mean() == pytest.approx(0.1, abs=0.015)
@@ -47,12 +47,12 @@ def test_weights_are_log_uniform_with_a_fifth_of_them_at_the_ends(tiny_datasets)
 
 def test_a_sample_has_its_weight_whatever_came_before(tiny_datasets):
     first, again = training(tiny_datasets[2]), training(tiny_datasets[2])
-    expected = [first.drawn(n) for n in range(20)]
-    assert [again.drawn(n) for n in range(10, 20)] == expected[10:]
+    expected = [first.weight_of(n) for n in range(20)]
+    assert [again.weight_of(n) for n in range(10, 20)] == expected[10:]
     assert len(set(expected)) > 10
-    assert [training(tiny_datasets[2], "seed=1").drawn(n) for n in range(20)] != expected
+    assert [training(tiny_datasets[2], "seed=1").weight_of(n) for n in range(20)] != expected
     metric = training(tiny_datasets[2], "metric=ncc", "model.channels=[4]")
-    assert [metric.drawn(n) for n in range(20)] == expected
+    assert [metric.weight_of(n) for n in range(20)] == expected
 
 
 def test_loss_is_that_of_each_pair_under_its_weight(tiny_datasets):
@@ -62,7 +62,7 @@ def test_loss_is_that_of_each_pair_under_its_weight(tiny_datasets):
     terms = []
     for position in positions:
         pair = found.training.batch([position], CPU)
-        weight = found.drawn(position)
+        weight = found.weight_of(position)
         network = found.network.train()
         u, _ = displacement_of(network(pair.moving, pair.fixed, torch.tensor([weight])))
         value = found.objective.similarity(pair.at(u)) + weight * found.objective.regularizer(u)

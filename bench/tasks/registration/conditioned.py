@@ -27,8 +27,7 @@ class ConditionedTraining(NetworkTraining):
     log λ is uniform over the range but for a fifth of the samples, which are at one of its ends.
     Samples in turn have λ far apart, so that a few steps see the whole range, and a sample has the
     same λ whatever the step at which the training was resumed. D weighs the same for all λ: divided
-    by 1 + λ, as by Hoopes et al., IPMI 2021, the loss would neglect large λ (docs/methods.md has
-    what that costs).
+    by 1 + λ, as by Hoopes et al., IPMI 2021, the loss would neglect large λ.
 
     Args:
         name: How messages call it.
@@ -53,7 +52,7 @@ class ConditionedTraining(NetworkTraining):
         self.start = np.random.default_rng(derive_seed(training.seed, "weight")).random()
         self.advice = f"a larger λ in model.lambda_range (now {self.weights})"
 
-    def drawn(self, position: int) -> float:
+    def weight_of(self, position: int) -> float:
         """λ of a training sample."""
         place = 2 * ((self.start + position * GOLDEN) % 1) - 1
         return self.weights.at(min(max(place / (1 - AT_ENDS), -1), 1))
@@ -63,7 +62,7 @@ class ConditionedTraining(NetworkTraining):
     ) -> dict[str, Tensor]:
         """`loss`, `similarity` and unweighted `regularization` of one batch."""
         pair = self.training.batch(positions, device)
-        _, losses = self._registered(network, pair, [self.drawn(n) for n in positions])
+        _, losses = self._registered(network, pair, [self.weight_of(n) for n in positions])
         return {name: values.mean() for name, values in losses.items()}
 
     def _validated(
