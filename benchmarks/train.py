@@ -1,11 +1,11 @@
 """Training steps of the suite beside those of the published code.
 
-Same network, pairs and batch, in turn in one process. The table gives our seconds per step and peak
-memory, how many times as much the baseline (benchmarks/baseline.py) takes, and ours with the flow
-predicted at half the resolution (`model.flow_scale=2`) or by `model=pyramid`, the share of our step
-that goes into getting the batch, and the floating-point operations of our step as a share of what a
-large matrix product reaches on the same device. Variants of our step, such as "ncc 64x64x64
-float32", are measured on a GPU, or if the filter names them.
+Same network, pairs and batch, in turn in one process. The table gives seconds per step and peak
+memory of our step, of the baseline (benchmarks/baseline.py), and of ours with the flow predicted at
+half the resolution (`model.flow_scale=2`) or by `model=pyramid`, each also as a multiple of ours;
+the share of our step that goes into getting the batch; and its floating-point operations as a share
+of what a large matrix product reaches on the same device in the same precision. Variants of our
+step, such as "ncc 64x64x64 float32", are measured on a GPU, or if the filter names them.
 """
 
 import statistics
@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +130,7 @@ def make_steps(
 ) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
     """A step our way and one the baseline's way, and what gets our batch."""
     dataset = data.dataset
-    settings = TrainerSettings(
-        steps=1 << 30,
-        batch_size=batch,
-        lr=1e-4,
-        validate_every=1 << 30,
-        accelerator=device,
-        **VARIANTS[variant],
-    )
+    settings = make_settings(batch, device, variant)
     extractor = Segmenter(dataset.ndim, 1, CLASSES, CHANNELS, norm=False, dropout=False)
     ours = {
         "mse": MSE,
@@ -189,6 +182,18 @@ def make_steps(
     )
 
 
+def make_settings(batch: int, device: str, variant: str) -> TrainerSettings:
+    """Those of our steps."""
+    return TrainerSettings(
+        steps=1 << 30,
+        batch_size=batch,
+        lr=1e-4,
+        validate_every=1 << 30,
+        accelerator=device,
+        **VARIANTS[variant],
+    )
+
+
 def make_network(ndim: int, flow_scale: int = 1) -> VoxelMorph:
     """The registration network."""
     return VoxelMorph(ndim, 1, channels=CHANNELS, norm=False, dropout=False, flow_scale=flow_scale)
@@ -201,10 +206,11 @@ def operations(step: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def limit(device: str) -> float:
-    """Operations per second of a large product of bfloat16 matrices."""
+@cache
+def limit(device: str, precision: torch.dtype) -> float:
+    """Operations per second of a large matrix product."""
     size = 8192 if device == "cuda" else 2048
-    a, b = torch.rand(2, size, size, device=device).bfloat16()
+    a, b = torch.rand(2, size, size, device=device).to(precision)
     times = []
     for _ in range(6):
         synchronize(device)
@@ -243,15 +249,14 @@ def cases(device: str, chosen: str) -> Iterator[Case]:
 
 def measure(device: str, chosen: str, repeats: int) -> dict:
     """Seconds, bytes and operations of the cases whose names contain `chosen`."""
-    most = limit(device)
     rows = [
         {"case": case.name, **measure_case(case, device, repeats)} for case in cases(device, chosen)
     ]
-    return {"what": f"training steps, limit {most / 1e12:.2f} TFLOP/s", "limit": most, "rows": rows}
+    return {"what": "training steps", "rows": rows}
 
 
 def measure_case(case: Case, device: str, repeats: int) -> dict:
-    """Seconds of each way and of getting a batch, bytes of each way, operations of ours.
+    """Seconds of each way and of getting a batch, bytes of each way, operations of ours, the limit.
 
     On a processor the baseline has the C library's default way with freed memory, and ours
     another, to which it returns by two steps that are not timed.
@@ -272,7 +277,14 @@ def measure_case(case: Case, device: str, repeats: int) -> dict:
             kind: {way: in_fresh_process(peak_memory, way, kind, case) for way in WAYS}
             for kind in KINDS
         }
-    return {"seconds": times, **memory, "flops": flops}
+    precision = network_precision(make_settings(1, device, case.variant))
+    return {
+        "seconds": times,
+        **memory,
+        "flops": flops,
+        "precision": str(precision).removeprefix("torch."),
+        "limit": limit(device, precision),
+    }
 
 
 def make_case(
@@ -301,32 +313,24 @@ def peak_memory(way: str, kind: str, case: Case) -> int:
 
 
 def table(title: str, result: dict) -> Table:
-    """Our figures, and the baseline's as multiples."""
+    """A row for each way: figures, and multiples of ours."""
     made = Table(title=title)
-    made.add_column("case", no_wrap=True)
-    times = [f"{way}, times" for way in WAYS[1:]]
-    headings = ("s/step", *times, "MB", *times, "MB in use", *times, "batch", "of the limit")
-    for heading in headings:
+    for heading in ("case", "way"):
+        made.add_column(heading, no_wrap=True)
+    amounts = ("s/step", "times", "MB", "times", "MB in use", "times")
+    for heading in (*amounts, "batch", "of the limit"):
         made.add_column(heading, justify="right")
     for row in result["rows"]:
         medians = {name: statistics.median(times) for name, times in row["seconds"].items()}
         ours = medians["ours"]
-        memory = [
-            text
-            for values in (row[kind] for kind in KINDS)
-            for text in (f"{values['ours'] / 1e6:.0f}", *multiples(values))
-        ]
-        made.add_row(
-            row["case"],
-            f"{ours:.3f}",
-            *multiples(medians),
-            *memory,
-            f"{medians['batch'] / ours:.2%}",
-            f"{row['flops'] / ours / result['limit']:.0%}",
-        )
+        for way in WAYS:
+            cells = [f"{medians[way]:.3f}", f"{medians[way] / ours:.2f}"]
+            for memory in (row[kind] for kind in KINDS):
+                cells += [f"{memory[way] / 1e6:.0f}", f"{memory[way] / memory['ours']:.2f}"]
+            if way == "ours":
+                share = row["flops"] / ours / row["limit"]
+                most = f"{row['limit'] / 1e12:.2f} TFLOP/s, {row['precision']}"
+                cells += [f"{medians['batch'] / ours:.2%}", f"{share:.0%} of {most}"]
+            made.add_row(row["case"] if way == "ours" else "", way, *cells)
+        made.add_section()
     return made
-
-
-def multiples(values: dict[str, float]) -> list[str]:
-    """How many times ours the others take."""
-    return [f"{values[way] / values['ours']:.2f}" for way in WAYS[1:]]

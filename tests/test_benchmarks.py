@@ -38,6 +38,35 @@ def test_steps_of_both_ways_train(metric, shape, tmp_path, monkeypatch):
     assert batch().moving.shape == (2, 1, *shape)
 
 
+@pytest.mark.parametrize(("variant", "fast"), [("", True), ("", False), ("float32", True)])
+def test_steps_are_set_against_products_in_their_precision(variant, fast, monkeypatch):
+    precision = "bfloat16" if fast and not variant else "float32"
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    monkeypatch.setattr(train, "CHANNELS", (4, 8, 8))
+    monkeypatch.setitem(train.SIZES, "small", (1, (16, 16)))
+    monkeypatch.setattr(train, "limit", lambda device, of: {torch.bfloat16: 3e12}.get(of, 1e12))
+    monkeypatch.setattr(train, "in_fresh_process", lambda function, way, *rest: 10**6 * len(way))
+    row = train.measure_case(train.Case("mse", "small", variant), "cpu", 1)
+    assert (row["precision"], row["limit"]) == (
+        precision,
+        3e12 if precision == "bfloat16" else 1e12,
+    )
+    row = {
+        "case": "mse small",
+        **row,
+        "flops": 10**11,
+        "seconds": {key: [2] for key in row["seconds"]},
+    }
+    made = train.table("", {"rows": [row]})
+    cells = list(zip(*(column.cells for column in made.columns), strict=True))
+    share = "2% of 3.00" if precision == "bfloat16" else "5% of 1.00"
+    assert [cell[:4] for cell in cells] == [
+        ("mse small" if way == "ours" else "", way, "2.000", "1.00") for way in train.WAYS
+    ]
+    assert cells[1][4:8] == ("8", "2.00", "8", "2.00")
+    assert cells[0][8:] == ("100.00%", f"{share} TFLOP/s, {precision}")
+
+
 def test_both_ways_see_the_same_images(tmp_path):
     data = make_data(tmp_path, (16, 16, 24))
     assert data.dataset.pairs("train")
