@@ -168,6 +168,29 @@ def test_no_setting_tells_where_the_user_s_files_lie(tmp_path):
         assert read["model"]["trained"] == {"folder": "PATH", "on": "demo"}
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("/home/me/data a/x.nii: has no mask. Add one.", "PATH/x.nii: has no mask. Add one."),
+        (
+            "weights in ../me/vgg.pth lack 1/8 and/or a layer.",
+            "weights in PATH lack 1/8 and/or a layer.",
+        ),
+        ("Lost (/home/me/my.py:12), see https://a.org/b.", "Lost (PATH:12), see https://a.org/b."),
+        ("'C:\\Users\\me\\my.py' and ~/me.py have no class.", "'PATH' and PATH have no class."),
+        ("RESULTS/runs/a: has no network. Take data.", "PATH/runs/a: has no network. Take data."),
+    ],
+)
+def test_no_reason_tells_where_the_user_s_files_lie(said, kept, tmp_path):
+    settings = config()
+    settings["dataset"] |= {"root": "/home/me/data a", "folder": "data"}
+    settings["metric"]["extractor"] = {"state_dict": "../me/vgg.pth"}
+    results = tmp_path / "my results"
+    fail_run(results, settings, "skipped", said.replace("RESULTS", str(results)))
+    export([results], tmp_path / "tables")
+    assert read_exported(tmp_path / "tables").runs["error"].item() == kept
+
+
 def test_skipped_runs_are_told_with_their_reason_and_unfinished_ones_left_out(exported):
     found = find(Request(exported))
     missing = found.missing.set_index("what")["reason"]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,6 @@ from bench.analysis.reading.exported import (
     EXTRACTOR_NUMBERS,
     EXTRACTOR_TEXTS,
     PERCEPTION,
-    PLACE,
     RECORD,
     RECORDED,
     RUN_NUMBERS,
@@ -52,6 +51,7 @@ from bench.analysis.report.cells import (
     in_order,
     written,
 )
+from bench.analysis.report.placeless import placeless_section, placeless_text
 from bench.config.groups import GROUPS
 from bench.config.identity import digest
 from bench.errors import StoreError
@@ -72,8 +72,6 @@ TOLERANCE = 1e-4  # relative, of means that tables hold with six digits
 TASKS = (REGISTRATION, PERCEPTION, CHANGES)  # whose runs are exported
 LEFT_OUT = "of other tasks, which are not exported"
 SECTIONS = [group for group in GROUPS if group != "tracker"]
-OF_PLACES = {"dataset": {"cache", "about", "recommended"}, "regularizer": {"scale", "weight"}}
-IN_PLACES = ("root", "folder", "state_dict", "judgements")  # relative ones, too
 
 
 class Collected:
@@ -147,14 +145,15 @@ class Collected:
         validation = summary.get("validation") or {}
         regularizer = config.get("regularizer", {})
         sections = {
-            group: _placeless(group, config[group]) for group in SECTIONS if group in config
+            group: placeless_section(group, config[group]) for group in SECTIONS if group in config
         }
         if summary:
             sections[RECORD] = {key: summary.get(key, {}) for key in RECORDED}
             sections[RECORD] |= {key: summary[key] for key in ALSO_RECORDED if key in summary}
         learned = [self._extractor(one, config) for one in summary.get("extractors", [])]
         said = {
-            **{key: row[key] for key in ("run", "status", "error", "dataset", "metric", "model")},
+            **{key: row[key] for key in ("run", "status", "dataset", "metric", "model")},
+            "error": placeless_text(str(row["error"]), config, folder),
             **{key: row[key] for key in ("id", "weight", "seed")},
             **{key: summary.get(key) for key in ("variant", "steps", "best_step")},
             "scale": regularizer.get("scale"),
@@ -273,25 +272,6 @@ def _agree(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
     """Whether means that both know are the same to the digits that tables have."""
     both = first.keys() & second.keys() - {"seconds"}
     return all(math.isclose(first[name], second[name], rel_tol=TOLERANCE) for name in both)
-
-
-def _placeless(group: str, section: Mapping[str, Any]) -> dict[str, Any]:
-    """A section without what has a column in the runs' table, and without the user's folders."""
-    dropped = OF_PLACES.get(group, set())
-
-    def cleaned(content: Any, key: str = "") -> Any:
-        if isinstance(content, Mapping):
-            return {name: cleaned(value, name) for name, value in content.items()}
-        if isinstance(content, list):
-            return [cleaned(value) for value in content]
-        is_place = isinstance(content, str) and (key in IN_PLACES or _is_absolute(content))
-        return PLACE if is_place else content
-
-    return {key: value for key, value in cleaned(section).items() if key not in dropped}
-
-
-def _is_absolute(path: str) -> bool:
-    return any(system(path).is_absolute() for system in (PurePosixPath, PureWindowsPath))
 
 
 def _extractors(folder: Path) -> Iterator[Row]:
