@@ -1,7 +1,8 @@
 """The configurations of the runs of a sweep."""
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.config.experiment import Experiment
 from bench.config.groups import GROUPS
 
 OF_YOURS = ("_target_", "name")  # settings that say which class an option is of
+TWICE_NULL = ["null", "null"]  # a choice of one value
 
 
 def combinations(config: DictConfig) -> list[list[str]]:
@@ -39,10 +41,27 @@ def product(config: DictConfig) -> list[list[str]]:
     """All combinations of the overrides of a Hydra multirun, valid or not."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    return BasicSweeper.split_arguments(_of_sweep(config), None)[0]
+
+
+def repeated_values(config: DictConfig) -> Iterator[str]:
+    """A line for each override of a Hydra multirun that gives a value more than once."""
+    for override in _of_sweep(config):
+        if not override.is_sweep_override():
+            continue
+        values = list(override.sweep_string_iterator())
+        repeated = [value for value, count in Counter(values).items() if count > 1]
+        if repeated and values != TWICE_NULL:
+            yield (
+                f"{override.input_line}: gives {', '.join(repeated)} more than once; equal runs "
+                "are one."
+            )
+
+
+def _of_sweep(config: DictConfig) -> list[Override]:
     params = config.hydra.sweeper.get("params") or {}
     overrides = [f"{key}={value}" for key, value in params.items()]
-    parsed = OverridesParser.create().parse_overrides([*overrides, *config.hydra.overrides.task])
-    return BasicSweeper.split_arguments(parsed, None)[0]
+    return OverridesParser.create().parse_overrides([*overrides, *config.hydra.overrides.task])
 
 
 def set_in_each_run(arguments: Sequence[str]) -> list[str]:
@@ -74,7 +93,7 @@ def set_in_each_run(arguments: Sequence[str]) -> list[str]:
 
 def _choice(value: str) -> str:
     """A choice of one value; Hydra's `choice` refuses null, and equal runs are one."""
-    return "null,null" if value == "null" else f"choice({value})"
+    return ",".join(TWICE_NULL) if value == "null" else f"choice({value})"
 
 
 def _parsed(parser: OverridesParser, argument: str) -> Override | None:

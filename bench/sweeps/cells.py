@@ -12,7 +12,13 @@ from bench.config.experiment import Experiment
 from bench.config.extractors import extractor_sections
 from bench.config.identity import digest, run_identity
 from bench.config.instantiation import build
-from bench.config.multirun import experiments, fit_to_options, of_the_file, product
+from bench.config.multirun import (
+    experiments,
+    fit_to_options,
+    of_the_file,
+    product,
+    repeated_values,
+)
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
@@ -73,8 +79,8 @@ def cells(config: DictConfig) -> list[Cell]:
         ConfigError: If one of them is not valid: nothing has been run then.
     """
     runs, lines = fit_to_options(product(config), of_the_file(config))
-    for line in lines:
-        print(line)
+    for line in (*repeated_values(config), *lines):
+        print(for_terminal(line))
     found = [Cell(list(o), e) for o, e in zip(runs, experiments(runs), strict=True)]
     look_up(found)
     kept: dict[Any, Cell] = {}

@@ -16,7 +16,7 @@ from bench.config.composition import compose, register_resolvers
 from bench.config.conditioning import WeightRange
 from bench.config.experiment import Experiment
 from bench.config.groups import CONF, headline
-from bench.config.multirun import combinations, fit_to_options
+from bench.config.multirun import combinations, fit_to_options, set_in_each_run
 from bench.data import prepare
 from bench.data.setup import Setup, make_source
 from bench.errors import BenchError, Diverged, Unsupported
@@ -568,6 +568,26 @@ def test_combinations_that_are_one_run_are_said_once_and_run_once(
 def test_unread_runs_of_one_configuration_are_one(tmp_path):
     places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", "metric=mse"]
     assert len(cells(multirun("regularizer.scale=1,1.0,2", *places))) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "runs", "said"),
+    [
+        (["seed=0,0"], 1, ["seed=0,0: gives 0 more than once; equal runs are one."]),
+        (
+            ["seed=1,2,1,2", "metric=mse,mse"],
+            2,
+            ["gives 1, 2 more than once", "metric=mse,mse: gives mse more than once"],
+        ),
+        (["seed=range(0,2)", "metric=mse,ncc", "trainer.clip_norm=null"], 4, []),
+    ],
+)
+def test_values_given_more_than_once_are_said(overrides, runs, said, tmp_path, capsys):
+    places = ["dataset=demo", f"results_dir={tmp_path}", "tracker=none", "dataset.cache=none"]
+    assert len(cells(multirun(*set_in_each_run(["-m", *overrides])[1:], *places))) == runs
+    lines = [line for line in capsys.readouterr().out.splitlines() if "more than once" in line]
+    assert len(lines) == len(said)
+    assert all(part in line for part, line in zip(said, lines, strict=True))
 
 
 def test_weight_beside_its_factor_is_refused(tmp_path):
