@@ -9,9 +9,10 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from bench.config.commands import RUN
-from bench.config.groups import GROUPS, options
+from bench.config.groups import CONF, GROUPS, options
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -21,6 +22,7 @@ PLACE = re.compile(
 RANGE = re.compile(r"\d+:\d+(:\d+)?")
 TAKES_A_WORD = re.compile(r"-(c|i|p|sc|cp|cn|cd|-cfg|-info|-package|-(shell|config-|experim).*)")
 BOTH = ("regularizer.weight", "regularizer.scale")
+OF_REGISTRATION = ("model", "regularizer")
 
 
 def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
@@ -37,7 +39,7 @@ def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
     """
     in_sweep = bool({"-m", "--multirun"} & set(arguments))
     found: list[str] = []
-    keys: set[str] = set()
+    settings: list[Override] = []
     for number, argument in enumerate(arguments):
         before = arguments[number - 1] if number else ""
         if argument.startswith("-") or TAKES_A_WORD.fullmatch(before):
@@ -52,9 +54,10 @@ def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
             argument = f"{key}={_place(key, text)}"
         override = _parsed(argument)
         _check(argument, override, in_sweep, sweeps)
-        keys.add(str(override.key_or_group))
+        settings.append(override)
         found.append(argument)
-    check_weight(keys)
+    check_weight({str(override.key_or_group) for override in settings})
+    _check_registers(settings)
     return found
 
 
@@ -64,6 +67,23 @@ def check_weight(keys: set[str] | frozenset[str]) -> None:
         raise ConfigError(
             f"{BOTH[1]}: scales the tuned weight and has no effect beside {BOTH[0]}. Leave one out."
         )
+
+
+def _check_registers(settings: Sequence[Override]) -> None:
+    """Raises ConfigError for settings of a registration beside a task that registers nothing."""
+    chosen = [setting for setting in settings if setting.key_or_group == "task"]
+    if not chosen or chosen[-1].is_sweep_override():
+        return
+    task = chosen[-1].value()
+    file = CONF / "task" / f"{task}.yaml"
+    if not file.is_file() or "uses" not in OmegaConf.load(file):
+        return
+    for setting in settings:
+        if str(setting.key_or_group).partition(".")[0] in OF_REGISTRATION:
+            raise ConfigError(
+                f"{setting.input_line}: has no effect, since task={task} registers nothing. Leave "
+                "it out."
+            )
 
 
 def _place(key: str, text: str) -> str:

@@ -7,6 +7,7 @@ and Chung, MICCAI 2021 (one registration network for all λ).
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,11 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) to the same."""
-        assert self.change is not None
+        if self.change is None:
+            raise ConfigError(
+                "model.conditioned=lambda: the network passes through a stage outside its forward "
+                "pass, where it has no λ, as gradient checkpointing does. Leave that out."
+            )
         change = self.change.to(x.dtype).view(*self.change.shape, *[1] * (x.ndim - 2))
         scale, shift = change.chunk(2, dim=1)
         return torch.addcmul(x + shift, x, scale)
@@ -110,6 +115,37 @@ def _modulated(network: nn.Module) -> Iterator[Modulation]:
                 stage.insert(place + 1, modulation)
                 yield modulation
                 break
+
+
+@contextmanager
+def reached(network: nn.Module, name: str) -> Iterator[None]:
+    """Refuses a network conditioned on λ that does not pass through any modulated stage within.
+
+    Args:
+        network: A registration network, with or without λ.
+        name: What it is called in messages.
+
+    Raises:
+        ConfigError: If λ has no effect on it.
+    """
+    if not isinstance(network, Conditioned):
+        yield
+        return
+    passed: list[nn.Module] = []
+    hooks = [
+        modulation.register_forward_hook(lambda module, *_: passed.append(module))
+        for modulation in network.modulations
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not passed:
+        raise ConfigError(
+            f"model.conditioned=lambda: λ has no effect on model={name}, which has stages of "
+            "bench.models.unet but does not use them. Use them, or leave model.conditioned out."
+        )
 
 
 def at_weight(network: nn.Module, like: Tensor, weight: float) -> tuple[Tensor, ...]:

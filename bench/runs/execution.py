@@ -139,6 +139,8 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         told = {"steps": network.pop("steps"), "best_step": network.pop("best_step")}
         return {**told, "network": network, "validation": _validate(run, task, job, progress)}
     before = run.unrefined()
+    if before:
+        before.folder.refuse_other()
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
         print(f"{run.folder.name}: uses the network of {before.folder.name}")

@@ -64,6 +64,7 @@ def read_extractors(learners: Iterable[Learner]) -> None:
     for learner in learners:
         if learner.section["steps"] > 0:
             _, folder = _place(learner)
+            folder.refuse_other()
             if folder.summary() is None:
                 raise StoreError(
                     f"{folder.path}: the metric needs this extractor, which is missing. Copy it "

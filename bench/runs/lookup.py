@@ -65,6 +65,7 @@ def _run(config: DictConfig, in_sweep: bool) -> Outcome:
     found = Run.of(Setup.of(experiment, partial(prepare, trust=not experiment["force"])))
     folder = found.folder
     folder.refuse_newer()
+    folder.refuse_other()
     summary = folder.summary()
     if summary and not experiment["force"]:
         return Outcome(folder, summary, before=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.runs.record import carry_out
 from bench.runs.run import Run
-from bench.runs.shared import obtain, trained
+from bench.runs.shared import TOLD, obtain, trained
 from bench.store.environment import environment
 from bench.store.files import write_atomically
 from bench.store.folder import Folder
@@ -15,8 +15,6 @@ from bench.tasks.task import Job
 from bench.training.devices import device_name, single_device
 from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
-
-TOLD = ("steps", "best_step", "training_seconds")  # of the network, by its runs
 
 
 def take_over(run: Run, job: Job, origin: Folder, *files: str) -> None:

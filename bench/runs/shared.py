@@ -5,8 +5,10 @@ from typing import Any
 
 from bench.store.checkpoints import damage
 from bench.store.folder import Folder
-from bench.store.layout import BEST
+from bench.store.layout import BEST, SUMMARY
 from bench.training.trainee import Fitted
+
+TOLD = ("steps", "best_step", "training_seconds")  # of the training, by the runs that use it
 
 
 def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, Any]:
@@ -16,7 +18,11 @@ def obtain(folder: Folder, what: str, train: Callable[[], None]) -> dict[str, An
         folder: Where it is, or will be.
         what: It is, for messages.
         train: Makes it, in the folder that is claimed then.
+
+    Raises:
+        StoreError: If the folder holds another training's result, such as a renamed folder's.
     """
+    folder.refuse_other()
     if not _is_whole(folder):
         with folder.claim(wait=True):
             if not _is_whole(folder):
@@ -49,4 +55,8 @@ def _is_whole(folder: Folder) -> bool:
 
 def _damage(folder: Folder) -> str | None:
     """What is wrong with what was trained, in words; older ones say so of their weights only."""
-    return folder.altered_file(folder.summary() or {}) or damage(folder.file(BEST))
+    summary = folder.summary() or {}
+    lacking = [key for key in TOLD if key not in summary]
+    if lacking:
+        return f"{SUMMARY} lacks {lacking[0]}"
+    return folder.altered_file(summary) or damage(folder.file(BEST))

@@ -137,6 +137,15 @@ class Folder:
         if fault.endswith(UPDATE):
             raise StoreError(f"{self.path}: {fault}")
 
+    def refuse_other(self) -> None:
+        """Raises StoreError if what lies here has another id than the folder's name says."""
+        found = self.summary()
+        if found is not None and not self.name.endswith(f"-{found.get('id')}"):
+            raise StoreError(
+                f"{self.path}: holds results of another id, {found.get('id')}. Give the folder its "
+                "own name back, or delete it."
+            )
+
     @contextmanager
     def claim(self, wait: bool = False) -> Iterator[None]:
         """Holds the folder for one process; a dead holder's claim ends with it.

@@ -65,6 +65,19 @@ def test_editing_the_file_of_a_class_makes_another_run(group, module):
         assert identity != after[1][place]
 
 
+def test_class_counts_as_the_process_imported_it(module):
+    module.write_text("class Thing: ...\n")
+    importlib.invalidate_caches()
+    earlier = identities(TARGETS["metric"])
+    module.write_text("class Thing: better = True\n")
+    before = identities(TARGETS["metric"])
+    importlib.import_module("outside_part")
+    module.write_text("class Thing: worse = True\n")  # edited while a sweep runs
+    assert identities(TARGETS["metric"]) == before != earlier
+    del sys.modules["outside_part"]
+    assert identities(TARGETS["metric"]) != before
+
+
 def gamma(*overrides):
     """Cache folder, settings and fingerprint of a data set of the user's."""
     target = ["dataset._target_=outside_part.Gamma", *overrides]
@@ -89,6 +102,7 @@ def test_editing_the_file_of_a_data_set_makes_another_cache(module):
     before = gamma()
     assert before == gamma()
     module.write_text(SOURCE + "# another\n")
+    del sys.modules["outside_part"]  # as in the next process
     after = gamma()
     assert before[0] != after[0]
     assert before[1] != after[1]

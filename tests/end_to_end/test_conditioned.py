@@ -208,6 +208,32 @@ def test_damaged_network_is_made_again(swept: Path, run: Command) -> None:
     assert best.read_bytes() == whole
 
 
+def test_network_of_another_range_is_refused(swept: Path, run: Command) -> None:
+    other = [*NETWORK, "model.lambda_range=[0.01,0.5]", "regularizer.weight=0.02", at(swept)]
+    folder = only_network(swept)
+    planned = run("-m", *other, "plan=true").out
+    (name,) = (word for word in planned.split() if word.startswith("demo-mse-lambda"))
+    moved = folder.rename(folder.with_name(name))
+    outcome = run(*other)
+    assert outcome.code == 1
+    held = f"{moved}: holds results of another id, {folder.name.split('-')[-1]}. Give the folder"
+    assert held in outcome.err
+    assert (moved / "best.safetensors").exists()
+    moved.rename(folder)
+    assert run(*other).code == 0
+    assert len(networks(swept)) == 2
+
+
+def test_network_without_facts_is_made_again(swept: Path, run: Command) -> None:
+    summary = read_summary(only_network(swept))
+    for key in ("checksum", "training_seconds"):
+        del summary[key]
+    (only_network(swept) / "summary.json").write_text(json.dumps(summary))
+    outcome = run(*NETWORK, "regularizer.scale=2", at(swept))
+    assert outcome.code == 0, outcome.err
+    assert "is damaged (summary.json lacks training_seconds); the suite makes" in outcome.out
+
+
 def test_network_of_another_version_is_named_and_trained_again_once_it_is_gone(
     swept: Path, run: Command
 ) -> None:

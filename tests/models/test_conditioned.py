@@ -6,15 +6,17 @@ import pytest
 import torch
 from conf_options import setup_of, tiny_experiment
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.config.conditioning import WeightRange
 from bench.errors import ConfigError
 from bench.models import MonaiNetwork
 from bench.models.building import build_model
-from bench.models.conditioned import Conditioned, Modulation
+from bench.models.conditioned import Conditioned, Modulation, reached
 from bench.models.flow import displacement_of
 from bench.models.method import Objective
 from bench.models.network import NetworkMethod
+from bench.models.unet import UNet
 from bench.pair import Pair
 from bench.spatial.displacement import integrate
 
@@ -137,6 +139,42 @@ def test_network_without_a_place_for_the_weight_is_refused():
         "model.conditioned=lambda: model=segresnet cannot take λ, which needs stages of "
         "bench.models.unet. Use model=pyramid or model=voxelmorph."
     )
+
+
+class Unused(nn.Module):
+    """Has stages, which only a step that computes them again or nothing passes through."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.again = again
+        self.stages = UNet(2, 2, [4, 4], norm=False, dropout=False)
+        self.head = nn.Conv2d(self.stages.outputs, 2, 1)
+
+    def forward(self, moving, fixed):
+        x = torch.cat([moving, fixed], dim=1)
+        if self.again:
+            return self.head(checkpoint(self.stages, x, use_reentrant=False))
+        return self.head(x.repeat(1, self.head.in_channels // 2, 1, 1))
+
+
+def test_network_that_leaves_its_stages_out_is_refused():
+    network = Conditioned(Unused(again=False), WeightRange(0.01, 1), "mine")
+    with pytest.raises(ConfigError) as refused, reached(network, "mine"):
+        network(*images(2), WEIGHT)
+    assert str(refused.value) == (
+        "model.conditioned=lambda: λ has no effect on model=mine, which has stages of "
+        "bench.models.unet but does not use them. Use them, or leave model.conditioned out."
+    )
+    network = Conditioned(Unused(again=True), WeightRange(0.01, 1), "mine")
+    with reached(network, "mine"):
+        network(*images(2), WEIGHT)
+    assert not any(modulation._forward_hooks for modulation in network.modulations)
+
+
+def test_network_that_computes_its_stages_again_is_refused():
+    network = Conditioned(Unused(again=True), WeightRange(0.01, 1), "mine")
+    with pytest.raises(ConfigError, match="as gradient checkpointing does"):
+        network(*images(2), WEIGHT).sum().backward()
 
 
 def test_middle_of_the_range_reads_as_zero_and_its_ends_as_one():

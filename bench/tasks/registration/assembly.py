@@ -16,7 +16,7 @@ from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.extractors.protocol import surrogate_network
 from bench.models.building import build_model
-from bench.models.conditioned import at_weight
+from bench.models.conditioned import at_weight, reached
 from bench.models.flow import displacement_of
 from bench.models.method import Objective, reason_against, reason_against_objective
 from bench.models.variational import ALL, Variational
@@ -237,7 +237,8 @@ def _try_network(network: nn.Module, pair: Pair, setup: Setup) -> tuple[Tensor, 
     network.eval()
     try:
         weight = at_weight(network, pair.moving, setup.experiment.weight)
-        u, regularized = displacement_of(network(pair.moving, pair.fixed, *weight))
+        with reached(network, model):
+            u, regularized = displacement_of(network(pair.moving, pair.fixed, *weight))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise Unsupported(
