@@ -307,8 +307,11 @@ def race(
 def check_way(way: str, experiment: Experiment) -> None:
     """Raises ConfigError unless a way trains a network whose loss has one λ."""
     if "trainer" not in experiment.uses or experiment.conditioned:
-        kind = "a network for every λ" if experiment.conditioned else "a method that trains nothing"
-        raise ConfigError(f"--way {way!r}: is {kind}. Name a network for one λ, such as pyramid.")
+        if experiment.conditioned:
+            is_not = "trains under many λ, and a race has one. Leave model.conditioned out."
+        else:
+            is_not = "is a method that trains nothing. Name a network, such as model=pyramid."
+        raise ConfigError(f"--way {way!r}: {is_not}")
 
 
 def overrides_of(way: str) -> list[str]:

@@ -151,7 +151,7 @@ def test_both_ways_of_a_race_have_the_same_features(tiny_race, tmp_path):
         (["--way", "trainer=nonsense"], "Unknown trainer 'nonsense'. Known: "),
         (["--way", "trainer.nonsense=1"], "Unknown trainer.nonsense. Known in trainer: "),
         (["--way", "model=direct"], "--way 'model=direct': is a method that trains nothing."),
-        (["--way", "model.conditioned=lambda"], "is a network for every λ. Name a network for"),
+        (["--way", "model.conditioned=lambda"], "many λ, and a race has one. Leave model.cond"),
         (["--way", "trainer=short", "--way", "trainer=short"], "'trainer=short': is given twice."),
         (["--filter", "ncc hippocampus"], 'is no part of any case. Cases: "mse demo", "ncc demo"'),
         (["--seconds", "0"], "must be a number above 0, not 0"),

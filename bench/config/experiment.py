@@ -1,6 +1,7 @@
 """A composed configuration, resolved and checked."""
 
 import copy
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
-from bench.config.conditioning import WeightRange, weight_range, with_range
+from bench.config.conditioning import USUAL, WeightRange, weight_range, with_range
 from bench.config.extractors import check_metric, extractor_trainer
 from bench.config.groups import options, sections
 from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
@@ -89,8 +90,9 @@ class Experiment:
                 "papers use values from 0.005 to 2."
             )
         if sections["model"].get("conditioned") is not None:
-            sections["model"] = with_range(sections["model"], _tuned_weight(config))
-            _check_in_range(weight, sections["model"])
+            tuned = _tuned_weight(config)
+            sections["model"] = with_range(sections["model"], tuned)
+            _check_in_range(sections["regularizer"], tuned, sections["model"])
         elif sections["model"].get("lambda_range") is not None:
             raise ConfigError(
                 f"model.lambda_range={sections['model']['lambda_range']}: has an effect only with "
@@ -232,15 +234,23 @@ def _tuned_weight(config: DictConfig) -> float:
     return (tabulated_weight(config) if table else None) or UNTUNED_WEIGHT
 
 
-def _check_in_range(weight: float, model: Mapping[str, Any]) -> None:
+def _check_in_range(regularizer: Mapping[str, Any], tuned: float, model: Mapping[str, Any]) -> None:
     """Raises ConfigError if a network that is conditioned on λ does not learn this one."""
     weights = weight_range(model)
-    if weights is not None and weight not in weights:
-        raise ConfigError(
-            f"regularizer.weight={weight:g}: is outside the range that this network of "
-            f"model.conditioned=lambda learns, λ of {weights}. Choose a λ in this range, or train "
-            "with another model.lambda_range."
-        )
+    weight, scale = regularizer["weight"], regularizer.get("scale", 1)
+    if weights is None or weight in weights:
+        return
+    given = f"regularizer.weight={weight:g}"
+    if scale != 1 and math.isclose(weight, scale * tuned):
+        given = f"regularizer.scale={scale:g} (λ = {weight:g})"
+    around = ""
+    if weight > 0:
+        low, high = (factor * weight for factor in USUAL)
+        around = f", such as [{low:g},{high:g}]"
+    raise ConfigError(
+        f"{given}: is outside λ of {weights}, which model.conditioned=lambda learns. Choose a λ in "
+        f"this range, or set model.lambda_range{around}."
+    )
 
 
 def _unresolved(error: OmegaConfBaseException) -> Exception:

@@ -155,10 +155,16 @@ def _registered(label: str, batch: Pair, u: torch.Tensor) -> Registered:
 
 
 def run_label(experiment: Experiment) -> str:
-    """Label of a run: its metric, its λ, and its model unless that is the usual one."""
+    """Label of a run: its metric, its model unless that is the usual one, its λ.
+
+    For a network that learned a range of λ, that too.
+    """
     uses, model = experiment.shaped_by, experiment["model"]["name"]
     parts = [experiment["metric"]["name"]] if "metric" in uses else []
     if "metric" not in uses or model != DEFAULT_MODEL:
         parts.append(model)
     label = " ".join(parts)
-    return f"{label}\nλ = {experiment.weight:g}" if "regularizer" in uses else label
+    if "regularizer" not in uses:
+        return label
+    learned = f" of {experiment.conditioned}" if experiment.conditioned else ""
+    return f"{label}\nλ = {experiment.weight:g}{learned}"

@@ -35,7 +35,7 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
 
     Raises:
         ConfigError: If it cannot be built, or is neither a network nor a method.
-        Unsupported: If a trained network takes other images.
+        Unsupported: If a trained network takes other images, or a network cannot take λ.
     """
     dataset = setup.dataset
     refine, affine = section.get("refine", 0), section.get("affine", False)
@@ -101,12 +101,18 @@ def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) 
 
 
 def check_takes_weight(section: Mapping[str, Any], ndim: int, weights: WeightRange) -> None:
-    """Raises ConfigError if a network that a section names cannot take λ; allocates no weights."""
+    """Raises Unsupported if a network that a section names cannot take λ.
+
+    It allocates no weights, unless the network cannot be built without.
+    """
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            model = build(arguments, "model", ndim=ndim, image_channels=1)
+    except ConfigError:
         model = build(arguments, "model", ndim=ndim, image_channels=1)
-        if isinstance(model, nn.Module):
-            Conditioned(model, weights, section["name"])
+    if isinstance(model, nn.Module):
+        Conditioned(model, weights, section["name"])
 
 
 def finish_method(method: Method, section: Mapping[str, Any], dataset: PreparedDataset) -> Method:

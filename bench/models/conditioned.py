@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.conditioning import WeightRange
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Unsupported
 from bench.models.convolution import Chain
 from bench.models.unet import NEGATIVE_SLOPE, HalfHead, Head, Joining
 
@@ -61,7 +61,7 @@ class Conditioned(nn.Module):
         name: What it is called in messages.
 
     Raises:
-        ConfigError: If the network has no such stages.
+        Unsupported: If the network has no such stages.
     """
 
     def __init__(self, network: nn.Module, weights: WeightRange, name: str) -> None:
@@ -70,9 +70,10 @@ class Conditioned(nn.Module):
         self.weights = weights
         self.modulations = list(_modulated(network))  # registered in the stages
         if not self.modulations:
-            raise ConfigError(
+            raise Unsupported(
                 f"model.conditioned=lambda: model={name} cannot take λ, which needs stages of "
-                "bench.models.unet. Use model=pyramid or model=voxelmorph."
+                "bench.models.unet. Use model=pyramid or model=voxelmorph, or build yours from "
+                "bench.models.unet.stage."
             )
         self.sizes = [2 * modulation.channels for modulation in self.modulations]
         self.units = nn.Sequential(
@@ -126,7 +127,7 @@ def reached(network: nn.Module, name: str) -> Iterator[None]:
         name: What it is called in messages.
 
     Raises:
-        ConfigError: If λ has no effect on it.
+        Unsupported: If λ has no effect on it.
     """
     if not isinstance(network, Conditioned):
         yield
@@ -142,7 +143,7 @@ def reached(network: nn.Module, name: str) -> Iterator[None]:
         for hook in hooks:
             hook.remove()
     if not passed:
-        raise ConfigError(
+        raise Unsupported(
             f"model.conditioned=lambda: λ has no effect on model={name}, which has stages of "
             "bench.models.unet but does not use them. Use them, or leave model.conditioned out."
         )

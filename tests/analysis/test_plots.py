@@ -21,6 +21,7 @@ from bench.analysis.plots.ranks import draw_ranks, joined
 from bench.analysis.plots.style import (
     METRICS,
     OTHERS,
+    Look,
     add_legend,
     is_dark,
     lighter,
@@ -28,6 +29,7 @@ from bench.analysis.plots.style import (
     new_figure,
     outline,
     point_handle,
+    save,
 )
 from bench.analysis.plots.weights import draw_weights
 from bench.analysis.reading.metrics import FURTHER_METHODS, metric_order
@@ -201,6 +203,22 @@ def test_legend_is_read_by_lines_that_are_about_as_long():
     assert [text.get_text() for text in legend.get_texts()] == [
         *("mse", "dice", "ncc", "vgg", "ncc_sup", "deepsim_ae", "nmi", "deepsim_csr", "mind")
     ]  # as matplotlib fills it: column by column
+
+
+def test_label_that_is_wider_than_the_figure_takes_several_lines(tmp_path):
+    labels = [f"ncc one network for λ 0.025 to 1.6 steps {steps}" for steps in (20, 60, 400)]
+    figure, fits = new_figure(3.1, 3), new_figure(6, 3)
+    for one in (figure, fits):
+        one.subplots()
+        add_legend(one, [point_handle(label, Look("C0", "o")) for label in labels])
+        save(one, tmp_path / "figure")
+        (legend,) = one.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= one.bbox.x1
+        assert legend._ncols == 1
+    assert [text.get_text() for text in fits.legends[0].get_texts()] == labels
+    assert figure.get_figheight() == pytest.approx(3 + 2 * 0.2)
 
 
 def test_outline_of_a_marker_is_its_corners_around_its_middle():

@@ -41,12 +41,20 @@ def test_a_network_of_one_weight_has_no_range():
     [
         (
             ["regularizer.scale=16"],
-            "regularizer.weight=3.2: is outside the range that this network of "
-            "model.conditioned=lambda learns, λ of 0.025 to 1.6. Choose a λ in this range, or "
-            "train with another model.lambda_range.",
+            "regularizer.scale=16 (λ = 3.2): is outside λ of 0.025 to 1.6, which "
+            "model.conditioned=lambda learns. Choose a λ in this range, or set "
+            "model.lambda_range, such as [0.4,25.6].",
         ),
-        (["regularizer.weight=0.01"], "regularizer.weight=0.01: is outside the range"),
-        (["regularizer.weight=0"], "regularizer.weight=0: is outside the range"),
+        (
+            ["regularizer.weight=0.01", "dataset.name=mine"],
+            "regularizer.weight=0.01: is outside λ of 0.125 to 8, which model.conditioned=lambda "
+            "learns. Choose a λ in this range, or set model.lambda_range, such as [0.00125,0.08].",
+        ),
+        (
+            ["regularizer.weight=0"],
+            "regularizer.weight=0: is outside λ of 0.025 to 1.6, which model.conditioned=lambda "
+            "learns. Choose a λ in this range, or set model.lambda_range.",
+        ),
         (
             ["model.lambda_range=[0,1]"],
             "model.lambda_range=[0,1]: must ascend and be above 0, since the network learns λ on "

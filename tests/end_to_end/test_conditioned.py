@@ -15,6 +15,7 @@ from torch import nn
 from bench.inspection.robustness import retest
 from bench.store.checkpoints import save_network
 from bench.store.folder import Folder
+from bench.store.standing import Status
 
 from .conftest import (
     DEMO,
@@ -118,11 +119,18 @@ def test_plan_counts_one_training(results: Path, run: Command) -> None:
 
 def test_plan_refuses_networks_that_cannot_take_a_weight(results: Path, run: Command) -> None:
     network = [o for o in NETWORK if not o.startswith("model.channels")]  # of U-Nets
-    planned = run("-m", *network, "model=segresnet", "seed=0,1", "plan=true", at(results))
+    swept = ["-m", *network, "model=segresnet,swin_unetr", at(results)]
+    planned = run(*swept, "plan=true")
     assert planned.code == 0, planned.err
     assert "2 skipped" in planned.out
     assert "model=segresnet cannot take λ" in planned.out
+    assert "model=swin_unetr cannot take λ" in planned.out
     assert "networks to train" not in planned.out
+    outcome = run(*swept)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("cannot take λ, which needs stages of bench.models.unet") == 2
+    assert "2 skipped" in outcome.out.splitlines()[-1]
+    assert {Folder(folder).status() for folder in run_folders(results)} == {Status.SKIPPED}
 
 
 def test_reset_says_that_the_network_stays(
@@ -346,7 +354,7 @@ def test_weight_that_was_not_learned_is_refused(
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["regularizer.scale=9"], "regularizer.weight=0.18: is outside the range"),
+        (["regularizer.scale=9"], "regularizer.scale=9 (λ = 0.18): is outside λ of 0.0025"),
         (["model.lambda_range=[0,1]"], "model.lambda_range=[0,1]: must ascend and be above 0"),
         (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1,0.1]: must ascend and be above 0"),
         (["model=segresnet"], "model.conditioned=lambda: model=segresnet cannot take λ"),

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.config.conditioning import WeightRange
-from bench.errors import ConfigError
+from bench.errors import ConfigError, Unsupported
 from bench.models import MonaiNetwork
 from bench.models.building import build_model
 from bench.models.conditioned import Conditioned, Modulation, reached
@@ -133,11 +133,12 @@ def test_method_registers_under_the_weight_of_its_objective(tiny_datasets):
 
 
 def test_network_without_a_place_for_the_weight_is_refused():
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(Unsupported) as refused:
         Conditioned(MonaiNetwork(2, 1, "SegResNet"), WeightRange(0.1, 1), "segresnet")
     assert str(refused.value) == (
         "model.conditioned=lambda: model=segresnet cannot take λ, which needs stages of "
-        "bench.models.unet. Use model=pyramid or model=voxelmorph."
+        "bench.models.unet. Use model=pyramid or model=voxelmorph, or build yours from "
+        "bench.models.unet.stage."
     )
 
 
@@ -159,7 +160,7 @@ class Unused(nn.Module):
 
 def test_network_that_leaves_its_stages_out_is_refused():
     network = Conditioned(Unused(again=False), WeightRange(0.01, 1), "mine")
-    with pytest.raises(ConfigError) as refused, reached(network, "mine"):
+    with pytest.raises(Unsupported) as refused, reached(network, "mine"):
         network(*images(2), WEIGHT)
     assert str(refused.value) == (
         "model.conditioned=lambda: λ has no effect on model=mine, which has stages of "

@@ -26,6 +26,7 @@ FURTHER: tuple[Marker, ...] = (  # of the second and further variants of a metri
 DASHES = ((), (5, 2), (2, 1.5), (8, 2, 2, 2), (5, 1.5, 1, 1.5, 1, 1.5))  # on and off
 HATCHES = ("", "/////", ".....", "xxxxx", "-----")
 RESOLUTION = 150  # dots per inch
+MARKER, CHARACTER = 0.5, 0.085  # inches of an entry of a legend
 LEGEND_LINES, LEGEND_LINE = 4, 0.2  # lines that figures have room for; inches of a further one
 EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.5}
 TITLE_WIDTH = 32  # characters
@@ -147,14 +148,20 @@ def add_title(panel: Any, text: str) -> None:
 def add_legend(figure: Any, handles: Sequence[Any]) -> None:
     """Puts one legend below all panels, read line by line, with lines of about the same length.
 
-    It has as many columns as fit; of many lines, on more paper.
+    It has as many columns as fit; of many lines, on more paper. A label that is too long for the
+    figure takes several lines.
     """
-    longest = max(len(handle.get_label()) for handle in handles)
-    columns = min(max(int(figure.get_figwidth() / (0.5 + 0.085 * longest)), 1), len(handles))
+    width = figure.get_figwidth()
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label(), int((width - MARKER) / CHARACTER)))
+    labels = [handle.get_label().split("\n") for handle in handles]
+    longest = max(len(line) for label in labels for line in label)
+    columns = min(max(int(width / (MARKER + CHARACTER * longest)), 1), len(handles))
     lines = -(-len(handles) // columns)
     columns = -(-len(handles) // lines)
     in_columns = [handle for column in range(columns) for handle in handles[column::columns]]
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - LEGEND_LINES))
+    texts = sum(max(map(len, labels[n : n + columns])) for n in range(0, len(labels), columns))
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, texts - LEGEND_LINES))
     figure.legend(handles=in_columns, loc="outside lower center", ncols=columns)
 
 
