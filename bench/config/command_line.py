@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,7 +28,8 @@ OF_REGISTRATION = ("model", "regularizer")
 def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
     """Arguments of the command line, with paths quoted for Hydra.
 
-    In a path, `~` is the home folder, and characters with a meaning for Hydra are literal.
+    In a path, `~` is the home folder, and characters with a meaning for Hydra are literal. Prints
+    which settings have no effect, as far as that is certain.
 
     Args:
         arguments: Settings, and options that begin with `-`.
@@ -57,7 +58,8 @@ def understood(arguments: Sequence[str], sweeps: bool = True) -> list[str]:
         settings.append(override)
         found.append(argument)
     check_weight({str(override.key_or_group) for override in settings})
-    _check_registers(settings)
+    for line in _without_effect(settings):
+        print(line)
     return found
 
 
@@ -69,8 +71,8 @@ def check_weight(keys: set[str] | frozenset[str]) -> None:
         )
 
 
-def _check_registers(settings: Sequence[Override]) -> None:
-    """Raises ConfigError for settings of a registration beside a task that registers nothing."""
+def _without_effect(settings: Sequence[Override]) -> Iterator[str]:
+    """A line for settings of a registration beside a task that registers nothing."""
     chosen = [setting for setting in settings if setting.key_or_group == "task"]
     if not chosen or chosen[-1].is_sweep_override():
         return
@@ -78,12 +80,14 @@ def _check_registers(settings: Sequence[Override]) -> None:
     file = CONF / "task" / f"{task}.yaml"
     if not file.is_file() or "uses" not in OmegaConf.load(file):
         return
-    for setting in settings:
-        if str(setting.key_or_group).partition(".")[0] in OF_REGISTRATION:
-            raise ConfigError(
-                f"{setting.input_line}: has no effect, since task={task} registers nothing. Leave "
-                "it out."
-            )
+    given = [
+        str(setting.input_line)
+        for setting in settings
+        if str(setting.key_or_group).partition(".")[0] in OF_REGISTRATION
+    ]
+    if given:
+        none = "has no effect" if len(given) == 1 else "have no effect"
+        yield f"{' '.join(given)}: {none}, since task={task} registers nothing."
 
 
 def _place(key: str, text: str) -> str:

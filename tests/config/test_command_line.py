@@ -44,10 +44,25 @@ def test_places_from_the_environment_stay():
     assert understood(given) == given
 
 
-@pytest.mark.parametrize("task", ["task=changes", "task=registration,synthesis"])
-def test_settings_of_a_registration_stay_beside_tasks_that_register(task):
-    given = ["-m", task, "model.channels=[8]"]
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["model.channels=[8]", "task=perception"],
+            "model.channels=[8]: has no effect, since task=perception registers nothing.\n",
+        ),
+        (
+            ["-m", "model=direct", "task=synthesis", "regularizer.weight=1,2"],
+            "model=direct regularizer.weight=1,2: have no effect, since task=synthesis registers "
+            "nothing.\n",
+        ),
+        (["task=changes", "model.channels=[8]"], ""),
+        (["-m", "task=registration,synthesis", "model.channels=[8]"], ""),
+    ],
+)
+def test_settings_without_effect_are_said(given, said, capsys):
     assert understood(given) == given
+    assert capsys.readouterr().out == said
 
 
 def test_words_of_options_and_usual_settings_stay():
@@ -119,16 +134,6 @@ def test_words_of_options_and_usual_settings_stay():
             ["-m", "+experiment=perception,synthesis"],
             "+experiment=perception,synthesis: a sweep takes one experiment, whose file says what "
             "it sweeps. Run one after the other.",
-        ),
-        (
-            ["model.channels=[8]", "task=perception"],
-            "model.channels=[8]: has no effect, since task=perception registers nothing. Leave it "
-            "out.",
-        ),
-        (
-            ["-m", "task=synthesis", "regularizer.weight=1,2"],
-            "regularizer.weight=1,2: has no effect, since task=synthesis registers nothing. Leave "
-            "it out.",
         ),
         (["results_dir=null"], "results_dir=null: must be a folder, such as results."),
         (["task.judgements="], "task.judgements=: is empty. Name a file or folder."),
