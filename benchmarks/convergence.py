@@ -306,12 +306,15 @@ def race(
 
 def check_way(way: str, experiment: Experiment) -> None:
     """Raises ConfigError unless a way trains a network whose loss has one λ."""
-    if "trainer" not in experiment.uses or experiment.conditioned:
-        if experiment.conditioned:
-            is_not = "trains under many λ, and a race has one. Leave model.conditioned out."
-        else:
-            is_not = "is a method that trains nothing. Name a network, such as model=pyramid."
-        raise ConfigError(f"--way {way!r}: {is_not}")
+    if experiment.conditioned:
+        raise ConfigError(
+            f"--way {way!r}: trains under many λ, and a race has one. Leave model.conditioned out."
+        )
+    if "trainer" not in experiment.uses:
+        raise ConfigError(
+            f"--way {way!r}: is a method that trains nothing. Name a network, such as "
+            "model=pyramid."
+        )
 
 
 def overrides_of(way: str) -> list[str]:

@@ -89,5 +89,30 @@ def weight_range(model: Mapping[str, Any]) -> WeightRange | None:
     return WeightRange(*model["lambda_range"]) if model.get("conditioned") else None
 
 
+def check_in_range(regularizer: Mapping[str, Any], tuned: float, model: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a network that is conditioned on λ does not learn this one.
+
+    Args:
+        regularizer: The section, with its λ.
+        tuned: The tuned λ for data set and metric.
+        model: The section, with its range.
+    """
+    weights = weight_range(model)
+    weight, scale = regularizer["weight"], regularizer.get("scale", 1)
+    if weights is None or weight in weights:
+        return
+    given = f"regularizer.weight={weight:g}"
+    if scale != 1 and math.isclose(weight, scale * tuned):
+        given = f"regularizer.scale={scale:g} (λ = {weight:g})"
+    around = ""
+    if weight > 0:
+        low, high = (factor * weight for factor in USUAL)
+        around = f", such as [{low:g},{high:g}]"
+    raise ConfigError(
+        f"{given}: is outside λ of {weights}, which model.conditioned=lambda learns. Choose a λ in "
+        f"this range, or set model.lambda_range{around}."
+    )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

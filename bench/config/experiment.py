@@ -1,7 +1,6 @@
 """A composed configuration, resolved and checked."""
 
 import copy
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from bench.config.composition import UNTUNED_WEIGHT, compose, tabulated_weight
-from bench.config.conditioning import USUAL, WeightRange, weight_range, with_range
+from bench.config.conditioning import WeightRange, check_in_range, weight_range, with_range
 from bench.config.extractors import check_metric, extractor_trainer
 from bench.config.groups import options, sections
 from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
@@ -92,7 +91,7 @@ class Experiment:
         if sections["model"].get("conditioned") is not None:
             tuned = _tuned_weight(config)
             sections["model"] = with_range(sections["model"], tuned)
-            _check_in_range(sections["regularizer"], tuned, sections["model"])
+            check_in_range(sections["regularizer"], tuned, sections["model"])
         elif sections["model"].get("lambda_range") is not None:
             raise ConfigError(
                 f"model.lambda_range={sections['model']['lambda_range']}: has an effect only with "
@@ -232,25 +231,6 @@ def _tuned_weight(config: DictConfig) -> float:
     """The tuned λ for data set and metric; recorded configurations have no table of them."""
     table = "tuned_weights" in config
     return (tabulated_weight(config) if table else None) or UNTUNED_WEIGHT
-
-
-def _check_in_range(regularizer: Mapping[str, Any], tuned: float, model: Mapping[str, Any]) -> None:
-    """Raises ConfigError if a network that is conditioned on λ does not learn this one."""
-    weights = weight_range(model)
-    weight, scale = regularizer["weight"], regularizer.get("scale", 1)
-    if weights is None or weight in weights:
-        return
-    given = f"regularizer.weight={weight:g}"
-    if scale != 1 and math.isclose(weight, scale * tuned):
-        given = f"regularizer.scale={scale:g} (λ = {weight:g})"
-    around = ""
-    if weight > 0:
-        low, high = (factor * weight for factor in USUAL)
-        around = f", such as [{low:g},{high:g}]"
-    raise ConfigError(
-        f"{given}: is outside λ of {weights}, which model.conditioned=lambda learns. Choose a λ in "
-        f"this range, or set model.lambda_range{around}."
-    )
 
 
 def _unresolved(error: OmegaConfBaseException) -> Exception:

@@ -7,6 +7,7 @@ from conf_options import experiment, setup_of, tiny_experiment
 
 from bench.config.conditioning import WeightRange
 from bench.errors import ConfigError
+from bench.inspection.panel import run_label
 from bench.runs.run import Run
 
 CONDITIONED = "model.conditioned=lambda"
@@ -28,6 +29,13 @@ def test_range_is_an_eighth_to_eight_times_the_tuned_weight():
 def test_without_a_tuned_weight_it_is_about_1():
     found = experiment(["metric=ncc", "metric.name=mine", CONDITIONED])
     assert found.conditioned == WeightRange(1 / 8, 8)
+
+
+def test_label_of_a_panel_tells_what_the_network_learned():
+    given = ["metric=mse", "model=voxelmorph", "regularizer.weight=0.5"]
+    ranged = ["model.conditioned=lambda", "model.lambda_range=[0.1,2]"]
+    assert run_label(experiment(given)) == "mse voxelmorph\nλ = 0.5"
+    assert run_label(experiment([*given, *ranged])) == "mse voxelmorph\nλ = 0.5 of 0.1 to 2"
 
 
 def test_a_network_of_one_weight_has_no_range():

@@ -150,6 +150,16 @@ def test_results_of_a_newer_version_are_named_and_never_overwritten(folder):
     assert read_json(folder.file(SUMMARY))["schema"] == SCHEMA + 1
 
 
+def test_results_of_another_id_are_named_and_stay(folder):
+    folder.refuse_other()
+    finish(folder)
+    folder.refuse_other()
+    other = Folder(folder.path.rename(folder.path.with_name("demo-ncc-def")))
+    with pytest.raises(StoreError, match=r"demo-ncc-def: holds results of another id, abc\. Give"):
+        other.refuse_other()
+    assert other.summary()["id"] == "abc"
+
+
 def alter(path, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
