@@ -1,7 +1,8 @@
 """Code outside the suite, which counts by its content.
 
-Classes of the suite count by the schema version; others change without a version. A file that was
-edited since a process imported it counts as it was then, which is the code that the process runs.
+Classes of the suite count by the schema version; others change without a version, as do the
+modules that theirs import from beside them. A file that was edited since a process imported it
+counts as it was then, which is the code that the process runs.
 """
 
 import hashlib
@@ -10,16 +11,31 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from bench.config.imports import imported_from_beside
+
 SUITE = "bench"
-_BEFORE: dict[Path, str] = {}  # contents of files when they were last read before their import
-_IMPORTED: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+
+
+class _Code(NamedTuple):
+    """A module's file as it was read: SHA-256, and the modules that it imports from beside it."""
+
+    digest: str
+    imports: Mapping[str, Path]
+
+
+_BEFORE: dict[Path, _Code] = {}  # files when they were last read before their import
+_IMPORTED: WeakKeyDictionary[ModuleType, _Code] = WeakKeyDictionary()
 
 
 def code_outside(*sections: Any) -> dict[str, str]:
-    """SHA-256 of the files that define classes outside the suite, by what `_target_` names."""
+    """SHA-256 of the files outside the suite whose code sections run.
+
+    These are the files of the classes that `_target_` names, by those names, and the modules that
+    they import, directly or through others, from their package or from beside it, by theirs.
+    """
     found: dict[str, str] = {}
     for section in sections:
         if isinstance(section, Mapping):
@@ -28,30 +44,44 @@ def code_outside(*sections: Any) -> dict[str, str]:
             if isinstance(target, str) and not target.startswith(f"{SUITE}."):
                 module, file = _defining_file(target)
                 if file is not None:  # else building it says that there is none
-                    found[target] = _content(module, file)
+                    found |= _with_imports(target, module, file)
     return found
 
 
 def code_of_class(kind: type) -> dict[str, str]:
-    """SHA-256 of the files of a class and its bases outside the suite, by their names."""
-    found = {}
+    """The same of a class and its bases, each by its module and name."""
+    found: dict[str, str] = {}
     for base in kind.__mro__:
         package = base.__module__.partition(".")[0]
         if package != SUITE and package not in sys.stdlib_module_names:
             file = getattr(sys.modules.get(base.__module__), "__file__", None)
             if file is not None:
-                found[f"{base.__module__}.{base.__qualname__}"] = _content(
-                    base.__module__, Path(file)
-                )
+                name = f"{base.__module__}.{base.__qualname__}"
+                found |= _with_imports(name, base.__module__, Path(file))
     return found
 
 
-def _content(name: str, file: Path) -> str:
-    """SHA-256 of a module's file, as it was imported if it has been."""
+def _with_imports(name: str, module: str, file: Path) -> dict[str, str]:
+    """SHA-256 of a class's file, by its name, and of the modules that it imports, by theirs."""
+    code = _code(module, file)
+    found = {name: code.digest}
+    left = dict(code.imports)
+    while left:
+        other, path = left.popitem()
+        if other not in (module, *found) and other.partition(".")[0] != SUITE:
+            code = _code(other, path)
+            found[other] = code.digest
+            left |= code.imports
+    return found
+
+
+def _code(name: str, file: Path) -> _Code:
+    """A module's file, as it was imported if it has been."""
     module = sys.modules.get(name)
     if module is not None and module in _IMPORTED:
         return _IMPORTED[module]
-    now = hashlib.sha256(file.read_bytes()).hexdigest()
+    content = file.read_bytes()
+    now = _Code(hashlib.sha256(content).hexdigest(), imported_from_beside(name, file, content))
     if module is None:
         _BEFORE[file] = now
         return now

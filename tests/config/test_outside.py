@@ -9,6 +9,7 @@ from conf_options import experiment
 
 from bench.config.extractors import extractor_sections
 from bench.config.identity import digest, extractor_identity, run_identity
+from bench.config.imports import imported_from_beside
 from bench.data.cache.preparing import cache_folder
 from bench.data.setup import make_source
 
@@ -39,7 +40,8 @@ def module(tmp_path, monkeypatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     yield tmp_path / "outside_part.py"
-    sys.modules.pop("outside_part", None)
+    for name in ("outside_part", "lab"):
+        sys.modules.pop(name, None)
 
 
 def identities(overrides):
@@ -78,6 +80,61 @@ def test_class_counts_as_the_process_imported_it(module):
     assert identities(TARGETS["metric"]) != before
 
 
+IMPORTS = {  # files of a package `lab` and beside it, and how `lab.metric` reaches `edited`
+    "beside": ("helper.py", {"lab/metric.py": "import helper\n"}),
+    "from beside": ("helper.py", {"lab/metric.py": "from helper import thing\n"}),
+    "package": ("lab/helper.py", {"lab/metric.py": "from lab import helper\n"}),
+    "relative": ("lab/helper.py", {"lab/metric.py": "from . import helper\n"}),
+    "of its class": ("lab/__init__.py", {"lab/metric.py": ""}),
+    "parent": ("tools/__init__.py", {"lab/metric.py": "import tools.deep\n", "tools/deep.py": ""}),
+    "in a function": (
+        "lab/helper.py",
+        {"lab/metric.py": "def later():\n    from .helper import thing\n"},
+    ),
+    "two away": (
+        "lab/parts/far.py",
+        {
+            "lab/metric.py": "from .parts import near\n",
+            "lab/parts/near.py": "from ..parts.far import thing\nfrom .. import metric\n",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("reached", IMPORTS)
+def test_editing_what_a_file_imports_makes_another_run(reached, module):
+    edited, files = IMPORTS[reached]
+    folder = module.parent
+    for name, text in {"lab/__init__.py": "", edited: "", "other.py": "", **files}.items():
+        file = folder / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(text + "class Thing: ...\n" * (file.name == "metric.py"))
+    importlib.invalidate_caches()
+    chosen = ["metric._target_=lab.metric.Thing"]
+    before = identities(chosen)
+    (folder / "other.py").write_text("edited = True\n")  # which nothing imports
+    assert identities(chosen) == before
+    (folder / edited).write_text("edited = True\n")
+    sys.modules.pop("lab", None)  # as in the next process
+    assert identities(chosen) != before
+
+
+def test_library_beside_an_installed_class_does_not_count(tmp_path):
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "library.py").write_text("")
+    assert imported_from_beside("mine", installed / "mine.py", b"import library") == {}
+    assert imported_from_beside("mine", tmp_path / "mine.py", b"import library, json") == {}
+
+
+def test_file_without_valid_syntax_imports_nothing(tmp_path):
+    (tmp_path / "helper.py").write_text("")
+    file = tmp_path / "mine.py"
+    assert list(imported_from_beside("mine", file, b"import helper")) == ["helper"]
+    assert imported_from_beside("mine", file, b"import helper\nclass") == {}
+    assert imported_from_beside("mine", file, b"import helper\0") == {}
+
+
 def gamma(*overrides):
     """Cache folder, settings and fingerprint of a data set of the user's."""
     target = ["dataset._target_=outside_part.Gamma", *overrides]
@@ -106,3 +163,14 @@ def test_editing_the_file_of_a_data_set_makes_another_cache(module):
     after = gamma()
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+def test_editing_what_the_file_of_a_data_set_imports_makes_another_cache(module):
+    helper = module.with_name("outside_helper.py")
+    module.write_text(SOURCE + "def later():\n    import outside_helper\n")
+    helper.write_text("")
+    importlib.invalidate_caches()
+    before = gamma()
+    assert before == gamma()
+    helper.write_text("edited = True\n")
+    assert gamma()[0] != before[0]
