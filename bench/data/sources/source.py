@@ -9,24 +9,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.config.numbers import is_number
 from bench.config.outside import code_of_class
-from bench.data.files.colors import check_choice, converted
+from bench.data.files.colors import converted
 from bench.data.landmarks.placing import read_landmarks
 from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.intensity import Intensity
 from bench.data.preprocessing.label_table import LabelTable
 from bench.data.preprocessing.masking import within_mask
 from bench.data.preprocessing.noise import with_noise
-from bench.data.preprocessing.steps import LEAST, preprocess
+from bench.data.preprocessing.steps import preprocess
 from bench.data.preprocessing.world import Grid
 from bench.data.sources.content import fingerprint, where
+from bench.data.sources.declared import VOXELS, WORLD, check_declared
 from bench.data.sources.root import existing_root
 from bench.data.sources.subject import ATLAS, Raw, Sample, Subject
-from bench.errors import ConfigError, DataError
+from bench.errors import DataError
 
-VOXELS, WORLD = "voxels", "world"  # where images are compared
-MOST_NOISE = 100  # times the range of intensities; images are kept as float16
 UNDECLARED = 256  # ids of a data set that does not declare its classes
 
 
@@ -101,64 +99,7 @@ class Source(ABC):
     fixed: int | str | Sequence[int | str] | None = None
 
     def __post_init__(self) -> None:
-        if self.ndim not in (2, 3):
-            raise ConfigError(f"dataset.ndim={self.ndim}: must be 2 or 3.")
-        if not isinstance(self.pairs, Mapping):
-            raise ConfigError(
-                f"dataset.pairs={self.pairs}: must be a policy for each split, such as "
-                "{train: cross, val: mirrored, test: mirrored}."
-            )
-        if self.shape is not None and not (
-            _is_list(self.shape, self.ndim)
-            and all(isinstance(edge, int) and edge >= LEAST for edge in self.shape)
-        ):
-            raise ConfigError(
-                f"dataset.shape={self.shape}: must have {self.ndim} whole numbers of at least "
-                f"{LEAST}, one per axis, since scores need derivatives along each."
-            )
-        if self.spacing is not None and not (
-            _is_list(self.spacing, self.ndim) and all(map(_is_positive, self.spacing))
-        ):
-            raise ConfigError(
-                f"dataset.spacing={self.spacing}: must have {self.ndim} numbers above 0, one per "
-                "axis."
-            )
-        if self.pixel_size is not None:
-            sizes = self.pixel_edges()
-            if len(sizes) != self.ndim or not all(_is_positive(size) for size in sizes):
-                raise ConfigError(
-                    f"dataset.pixel_size={self.pixel_size}: must be a number above 0 in mm, or "
-                    f"{self.ndim} of them, one per axis."
-                )
-        self._check_space()
-        if not (isinstance(self.border, int) and self.border >= 0):
-            raise ConfigError(
-                f"dataset.border={self.border}: must be a whole number of at least 0."
-            )
-        level = self.added_noise
-        if level is not None and not (_is_positive(level) and level <= MOST_NOISE):
-            raise ConfigError(
-                f"dataset.added_noise={level}: must be a number above 0 and at most {MOST_NOISE}, "
-                "such as 0.1 of normalized intensities, or null for none."
-            )
-        check_choice(self.color)
-        if self.insert is not None:
-            Insertion.from_config(self.insert)
-
-    def _check_space(self) -> None:
-        if self.space not in (VOXELS, WORLD):
-            raise ConfigError(f"dataset.space={self.space}: must be {VOXELS} or {WORLD}.")
-        if self.space == VOXELS and self.reference is not None:
-            raise ConfigError(
-                f"dataset.reference={self.reference}: has an effect only with "
-                f"dataset.space={WORLD}. Set that, or leave dataset.reference out."
-            )
-        if self.space == WORLD and (self.ndim == 2 or self.pixel_size is not None):
-            given = f"pixel_size={self.pixel_size}" if self.ndim == 3 else "ndim=2"
-            raise ConfigError(
-                f"dataset.space={WORLD}: places volumes by their headers, which conflicts with "
-                f"dataset.{given}. Leave one out."
-            )
+        check_declared(self)
 
     @cached_property
     def insertion(self) -> Insertion | None:
@@ -318,14 +259,6 @@ class Source(ABC):
             DataError: If it is not given, missing or empty.
         """
         return existing_root(self.name, self.root)
-
-
-def _is_list(value: Any, count: int) -> bool:
-    return isinstance(value, list | tuple) and len(value) == count
-
-
-def _is_positive(value: Any) -> bool:
-    return is_number(value) and value > 0
 
 
 def _plain(value: Any) -> Any:
