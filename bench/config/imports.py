@@ -20,22 +20,39 @@ def imported_from_beside(name: str, file: Path, content: bytes) -> dict[str, Pat
     """
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     packages = package.split(".") if package else []
-    root = file.parents[len(packages)]
-    if root.name in INSTALLED:
+    folders = list(file.absolute().parents)[: len(packages) + 1]  # the package's first
+    if folders[-1].name in INSTALLED:
         return {}
     found = {}
     for module in (package, *_imports(content, package)):
         parts = [part for part in module.split(".") if part]
         for length in range(1, len(parts) + 1):
-            path = _source(root.joinpath(*parts[:length]))
+            path = _source(_place(parts[:length], packages, folders))
             if path is not None and path != file:
                 found[".".join(parts[:length])] = path
     return found
 
 
+def _place(parts: list[str], packages: list[str], folders: list[Path]) -> Path:
+    """Where a module would lie, without ending.
+
+    The folder of a package may have another name than the package, so the packages that a file
+    shares with it lead there over the file's own folders.
+
+    Args:
+        parts: Of the module's name.
+        packages: That the file lies in.
+        folders: Of these packages, innermost first, and the one in which the first lies.
+    """
+    shared = 0
+    while shared < min(len(parts), len(packages)) and parts[shared] == packages[shared]:
+        shared += 1
+    return folders[min(len(packages) - shared, len(folders) - 1)].joinpath(*parts[shared:])
+
+
 def _source(place: Path) -> Path | None:
     """The file of the module or package that would lie at a place."""
-    files = place / "__init__.py", place.with_name(f"{place.name}.py")
+    files = place / "__init__.py", place.parent / f"{place.name}.py"
     return next((file for file in files if file.is_file()), None)
 
 

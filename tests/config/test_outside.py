@@ -127,6 +127,16 @@ def test_library_beside_an_installed_class_does_not_count(tmp_path):
     assert imported_from_beside("mine", tmp_path / "mine.py", b"import library, json") == {}
 
 
+def test_folder_of_a_package_may_have_another_name(tmp_path):
+    for name in ("source/__init__.py", "source/parts/__init__.py", "source/helper.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    file, text = tmp_path / "source" / "parts" / "metric.py", b"from lab.helper import thing"
+    found = imported_from_beside("lab.parts.metric", file, text)
+    assert sorted(found) == ["lab", "lab.helper", "lab.parts"]
+    assert found["lab.helper"] == tmp_path / "source" / "helper.py"
+
+
 def test_file_without_valid_syntax_imports_nothing(tmp_path):
     (tmp_path / "helper.py").write_text("")
     file = tmp_path / "mine.py"
