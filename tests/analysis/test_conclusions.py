@@ -191,9 +191,24 @@ def test_sentences_say_who_is_best_and_by_how_much(results):
     begin = "Unregistered pairs have a Dice of 0.300. Significantly higher: mse (+0.420, +0.3"
     assert gains.startswith(begin)
     assert gains.endswith(", p = 0.0015).")
-    assert border.startswith("The best λ of ")
+    assert border == (
+        "The best λ of mse and ncc is the smallest or largest tried. A λ beyond it may be better."
+    )
     assert over_syn.startswith("syn has a Dice of 0.650. Significantly higher: mse (+0.070, +0.06")
     assert "ncc (+0.050, +0.0" in over_syn
+
+
+def test_border_says_which_networks_know_further_weights(results):
+    shared = {"name": "demo-mind-lambda-seed0-0", "training_seconds": 60.0}
+    for weight, dice in ((1.0, 0.5), (2.0, 0.6)):
+        settings = config(metric="mind", weight=weight)
+        dices = dice + 0.9 * SPREAD
+        write_run(results, settings, dices, val_dice=dice, variant="mind-None", network=shared)
+    (border,) = (text for text in texts(results) if text.startswith("The best λ of"))
+    assert border.endswith(
+        "A λ beyond it may be better. Within model.lambda_range, mind can be tested there without "
+        "training."
+    )
 
 
 def test_metrics_are_measured_by_each_method_without_one(results):

@@ -22,6 +22,7 @@ from bench.analysis.numbers.sentences import (
 )
 from bench.analysis.numbers.standing import against, fewest_tests, too_few
 from bench.analysis.numbers.wording import signed
+from bench.store.layout import NETWORK
 
 NOT_INDEPENDENT = (
     "The test pairs share images, as neighbouring sections and frames do, which the tests take as "
@@ -70,7 +71,7 @@ def conclude(
             *of_learned(one, measure, means, tests),
             *_at_equal_smoothness(one, measure, *of_fronts),
             *_over_unregistered(measure, rows_of(rows, comparison=one.name)),
-            *_at_borders(rows_of(rows, comparison=one.name)),
+            *_at_borders(one),
             *over_references(one, measure, means, tests),
             *_under_noise(one, measure, *(rows_of(frame, comparison=one.name) for frame in losses)),
         ]
@@ -118,13 +119,18 @@ def _over_unregistered(measure: Measure, rows: pd.DataFrame) -> Iterator[str]:
     yield f"{text}{sorted_out(measure, gains)}{f'{TOO_FEW}.' if few else ''}"
 
 
-def _at_borders(rows: pd.DataFrame) -> Iterator[str]:
-    """Methods whose best λ may lie beyond those tried."""
-    labels = list(map(str, rows.loc[rows["at_border"].eq(True), "label"]))
-    if labels:
+def _at_borders(one: Comparison) -> Iterator[str]:
+    """Methods whose best λ may lie beyond those tried, and which know further ones."""
+    entries = [entry for entry in one.entries if entry.choice.at_border]
+    shared = [entry.label for entry in entries if any(NETWORK in run for run in entry.choice.runs)]
+    if entries:
         yield (
-            f"The best λ of {listed(labels)} is the smallest or largest tried. A λ beyond it may "
-            "be better."
+            f"The best λ of {listed([entry.label for entry in entries])} is the smallest or "
+            "largest tried. A λ beyond it may be better."
+        ) + (
+            f" Within model.lambda_range, {listed(shared)} can be tested there without training."
+            if shared
+            else ""
         )
 
 
