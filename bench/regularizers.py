@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.config.terms import check_terms
 from bench.errors import ConfigError
 from bench.spatial.jacobian import forward_differences, forward_jacobian, jacobian_determinant
@@ -83,7 +84,7 @@ class Elastic:
         for name, value in (("mu", mu), ("lam", lam)):
             if not (is_number(value) and value >= 0):
                 raise ConfigError(
-                    f"regularizer.{name}={value}: must be a finite number of at least 0."
+                    f"regularizer.{name}={quoted(value)}: must be a finite number of at least 0."
                 )
         self.mu = mu
         self.lam = lam
@@ -114,7 +115,7 @@ class Folding:
     def __init__(self, margin: float = 0.0) -> None:
         if not (is_number(margin) and margin >= 0):
             raise ConfigError(
-                f"regularizer.margin={margin}: must be a finite number of at least 0."
+                f"regularizer.margin={quoted(margin)}: must be a finite number of at least 0."
             )
         self.margin = margin
 

@@ -241,7 +241,7 @@ def test_weighted_sum_adds_its_terms(shape):
             {"terms": {"a": Diffusion(), "b": Bending()}, "factors": {"a": 1}},
             r"has \['a'\] but regularizer.terms has \['a', 'b'\]: give each term one factor",
         ),
-        (WeightedSum, {"terms": None, "factors": {}}, r"regularizer.terms=None: must be a section"),
+        (WeightedSum, {"terms": None, "factors": {}}, r"regularizer.terms=null: must be a section"),
         (WeightedSum, {"terms": {"a": Diffusion()}, "factors": 3}, r"regularizer.factors=3: must"),
         (
             WeightedSum,

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.config.groups import CONF
 from bench.config.numbers import LARGEST_WEIGHT, is_number, is_weight
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 UNTUNED_WEIGHT = 1.0
@@ -21,7 +22,8 @@ def _tuned_weight(scale: float, *, _root_: DictConfig) -> Any:
     tuned = tabulated_weight(_root_) or UNTUNED_WEIGHT
     if not (is_number(scale) and is_weight(scale * tuned)):
         raise ConfigError(
-            f"regularizer.scale={scale}: must be a number from 0 to {LARGEST_WEIGHT / tuned:g}."
+            f"regularizer.scale={quoted(scale)}: must be a number from 0 to "
+            f"{LARGEST_WEIGHT / tuned:g}."
         )
     return scale * tuned
 

@@ -85,8 +85,8 @@ class Experiment:
         weight = sections["regularizer"]["weight"]
         if not is_weight(weight):
             raise ConfigError(
-                f"regularizer.weight={weight}: must be a number from 0 to {LARGEST_WEIGHT:g}. The "
-                "papers use values from 0.005 to 2."
+                f"regularizer.weight={quoted(weight)}: must be a number from 0 to "
+                f"{LARGEST_WEIGHT:g}. The papers use values from 0.005 to 2."
             )
         if sections["model"].get("conditioned") is not None:
             tuned = _tuned_weight(config)
@@ -94,21 +94,22 @@ class Experiment:
             check_in_range(sections["regularizer"], tuned, sections["model"])
         elif sections["model"].get("lambda_range") is not None:
             raise ConfigError(
-                f"model.lambda_range={sections['model']['lambda_range']}: has an effect only with "
-                "model.conditioned=lambda. Set that, or leave model.lambda_range out."
+                f"model.lambda_range={quoted(sections['model']['lambda_range'])}: has an effect "
+                "only with model.conditioned=lambda. Set that, or leave model.lambda_range out."
             )
         seed = sections["seed"]
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ConfigError(f"seed={seed}: must be a whole number of at least 0.")
+            raise ConfigError(f"seed={quoted(seed)}: must be a whole number of at least 0.")
         for switch in ("force", "trust"):
             if not isinstance(sections.get(switch, False), bool):
-                raise ConfigError(f"{switch}={sections[switch]}: must be true or false.")
+                raise ConfigError(f"{switch}={quoted(sections[switch])}: must be true or false.")
         section = "task" if of_task else "model"
         _check_uses(section, sections[section].get("uses", USES))
         augmentation = sections["dataset"].get("augmentation", {})
         if not isinstance(augmentation, Mapping):
             raise ConfigError(
-                f"dataset.augmentation={augmentation}: must be a section, such as {{}} for none."
+                f"dataset.augmentation={quoted(augmentation)}: must be a section, such as {{}} for "
+                "none."
             )
         check_metric(sections["metric"], sections["trainer"])
         experiment = cls(sections, TrainerSettings.from_config(sections["trainer"]), config)
@@ -220,7 +221,9 @@ def _check_sections(config: DictConfig) -> None:
     for name in (*SECTIONS, *of_task):
         section = OmegaConf.select(config, name, throw_on_missing=False)
         if not isinstance(section, Mapping):
-            raise ConfigError(f"{name}={section}: must be one of {', '.join(options(name))}.")
+            raise ConfigError(
+                f"{name}={quoted(section)}: must be one of {', '.join(options(name))}."
+            )
     for place in (*REQUIRED, *(f"{name}.name" for name in of_task)):
         section, _, key = place.rpartition(".")
         if key not in list(config[section] if section else config):
@@ -248,14 +251,16 @@ def _unresolved(error: OmegaConfBaseException) -> Exception:
 def _check_uses(section: str, uses: Any) -> None:
     """Raises ConfigError unless a method, or a task, says in a list which sections it uses."""
     if not isinstance(uses, list | tuple) or not all(name in USES for name in uses):
-        raise ConfigError(f"{section}.uses={uses}: must be a list of some of {', '.join(USES)}.")
+        raise ConfigError(
+            f"{section}.uses={quoted(uses)}: must be a list of some of {', '.join(USES)}."
+        )
 
 
 def _check_path(setting: str, path: Any) -> None:
     """Raises ConfigError for what is no path, such as a name that was read as a number."""
     if not isinstance(path, str):
         advice = f"Write {setting}=./{path}." if is_number(path) else "Name one folder."
-        raise ConfigError(f"{setting}={path}: is not a path. {advice}")
+        raise ConfigError(f"{setting}={quoted(path)}: is not a path. {advice}")
 
 
 def _check_names(config: Mapping[str, Any]) -> None:
@@ -277,8 +282,8 @@ def _check_names(config: Mapping[str, Any]) -> None:
                     f"'{section}.name=\"{word}\"'."
                 )
             raise ConfigError(
-                f"{section}.name={name}: must consist of letters, digits, '.', '_', '+' and '-' "
-                "and begin with a letter or digit; it names folders."
+                f"{section}.name={quoted(name)}: must consist of letters, digits, '.', '_', '+' "
+                "and '-' and begin with a letter or digit; it names folders."
             )
     of_suite = re.match(r"bench\.tasks\.(\w+)\.", str(task.get("_target_")))
     if of_suite is not None and task["name"] != of_suite[1]:

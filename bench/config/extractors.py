@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.config.settings import TrainerSettings
 from bench.errors import ConfigError
 
@@ -31,14 +32,14 @@ def check_metric(metric: Any, trainer: Mapping[str, Any], place: str = "metric")
     """
     if not isinstance(metric, Mapping):
         raise ConfigError(
-            f"{place}={metric}: must be a metric, such as +metric@{place}=ncc, or left out."
+            f"{place}={quoted(metric)}: must be a metric, such as +metric@{place}=ncc, or left out."
         )
     if "extractor" in metric:
         _check_extractor(place, metric["extractor"], trainer)
     terms = metric.get("terms", {})
     if not isinstance(terms, Mapping):
         raise ConfigError(
-            f"{place}.terms={terms}: must be metrics by name, such as "
+            f"{place}.terms={quoted(terms)}: must be metrics by name, such as "
             f"+metric@{place}.terms.mse=mse with +{place}.factors.mse=1."
         )
     for name, term in terms.items():
@@ -62,26 +63,30 @@ def _check_extractor(place: str, section: Any, trainer: Mapping[str, Any]) -> No
     """Raises ConfigError unless an `extractor` section defines a valid training."""
     option = f"{place}.extractor"
     if not isinstance(section, Mapping) or "_target_" not in section:
-        raise ConfigError(f"{option}={section}: must be a section with _target_; see conf/metric/.")
+        raise ConfigError(
+            f"{option}={quoted(section)}: must be a section with _target_; see conf/metric/."
+        )
     steps, dataset = section.get("steps"), section.get("dataset")
     counted = isinstance(steps, int) and not isinstance(steps, bool) and steps >= 0
     if "state_dict" not in section and not counted:
-        raise ConfigError(f"{option}.steps={steps}: must be a whole number of at least 0.")
+        raise ConfigError(f"{option}.steps={quoted(steps)}: must be a whole number of at least 0.")
     if "channels" in section and not _are_widths(section["channels"]):
         raise ConfigError(
-            f"{option}.channels={section['channels']}: must be a list of whole numbers above 0, "
-            "one per stage, such as [16,32,64]."
+            f"{option}.channels={quoted(section['channels'])}: must be a list of whole numbers "
+            "above 0, one per stage, such as [16,32,64]."
         )
     if dataset is not None and not isinstance(dataset, str):
-        raise ConfigError(f"{option}.dataset={dataset}: must be the name of one data set, or null.")
+        raise ConfigError(
+            f"{option}.dataset={quoted(dataset)}: must be the name of one data set, or null."
+        )
     if dataset is None and section.get("root") is not None:
         raise ConfigError(
-            f"{option}.root={section['root']}: is for another data set; name that data set with "
-            f"{option}.dataset. The folder of the run's data set is dataset.root."
+            f"{option}.root={quoted(section['root'])}: is for another data set; name that data set "
+            f"with {option}.dataset. The folder of the run's data set is dataset.root."
         )
     for key in ("trainer", "augmentation"):
         if section.get(key) is not None and not isinstance(section[key], Mapping):
-            raise ConfigError(f"{option}.{key}={section[key]}: must be a section, or null.")
+            raise ConfigError(f"{option}.{key}={quoted(section[key])}: must be a section, or null.")
     for key in sorted(section.get("trainer") or {}):
         if key in (*OF_EXTRACTORS, "dropout"):
             raise ConfigError(f"{option}.trainer.{key}: set {option}.{key}.")

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 
@@ -117,7 +118,7 @@ class TrainerSettings:
 
     def _require(self, name: str, allowed: str, holds: bool) -> None:
         if not holds:
-            raise ConfigError(f"trainer.{name}={getattr(self, name)}: must be {allowed}.")
+            raise ConfigError(f"trainer.{name}={quoted(getattr(self, name))}: must be {allowed}.")
 
     @classmethod
     def from_config(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 
@@ -12,7 +13,7 @@ def check_terms(section: str, terms: Mapping[str, Any], factors: Mapping[str, An
     for key, given in (("terms", terms), ("factors", factors)):
         if not isinstance(given, Mapping):
             raise ConfigError(
-                f"{section}.{key}={given}: must be a section, such as "
+                f"{section}.{key}={quoted(given)}: must be a section, such as "
                 f"{{{'NAME: {_target_: CLASS}' if key == 'terms' else 'NAME: 1'}}}."
             )
     if not terms or set(terms) != set(factors):
@@ -23,10 +24,10 @@ def check_terms(section: str, terms: Mapping[str, Any], factors: Mapping[str, An
     for name, factor in factors.items():
         if not callable(terms[name]):
             raise ConfigError(
-                f"{section}.terms.{name}={terms[name]}: must be a section with _target_; see "
-                f"conf/{section}/."
+                f"{section}.terms.{name}={quoted(terms[name])}: must be a section with _target_; "
+                f"see conf/{section}/."
             )
         if not (is_number(factor) and factor >= 0):
             raise ConfigError(
-                f"{section}.factors.{name}={factor}: must be a finite number of at least 0."
+                f"{section}.factors.{name}={quoted(factor)}: must be a finite number of at least 0."
             )

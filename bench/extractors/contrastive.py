@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.config.overrides import quoted
 from bench.data.batches.augmentation import Augmentation, RandomAffine, RandomIntensity
 from bench.errors import ConfigError
 from bench.extractors.surrogate import EncoderFeatures
@@ -67,10 +68,13 @@ class Contrastive(EncoderFeatures):
         for name, value, least in (("places", places, 2), ("projection", projection, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(
-                    f"metric.extractor.{name}={value}: must be a whole number of at least {least}."
+                    f"metric.extractor.{name}={quoted(value)}: must be a whole number of at least "
+                    f"{least}."
                 )
         if not temperature > 0:
-            raise ConfigError(f"metric.extractor.temperature={temperature}: must be above 0.")
+            raise ConfigError(
+                f"metric.extractor.temperature={quoted(temperature)}: must be above 0."
+            )
         self.places = places
         self.temperature = temperature
         self.affine, self.intensity, self.crop = _ranges(views)
@@ -168,7 +172,7 @@ def _ranges(views: Mapping[str, Any] | None) -> tuple[RandomAffine, RandomIntens
         raise ConfigError(f"Unknown {option}.{unknown[0]}. Known: affine, intensity, crop.")
     crop = views.get("crop") or 0
     if not isinstance(crop, int | float) or not 0 <= crop < 0.5:
-        raise ConfigError(f"{option}.crop={crop}: must be at least 0 and below 0.5.")
+        raise ConfigError(f"{option}.crop={quoted(crop)}: must be at least 0 and below 0.5.")
     try:
         augmentation = Augmentation.from_config(
             {**(views.get("affine") or {}), "intensity": views.get("intensity")}

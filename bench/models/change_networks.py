@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.models.flow import Suspected
 from bench.models.unet import FullResolution, Head, UNet, convolution
@@ -63,7 +64,9 @@ class ImageVAE(ChangeNetwork):
     ) -> None:
         super().__init__()
         if not isinstance(latent, int) or isinstance(latent, bool) or latent < 1:
-            raise ConfigError(f"model.latent={latent}: must be a whole number of at least 1.")
+            raise ConfigError(
+                f"model.latent={quoted(latent)}: must be a whole number of at least 1."
+            )
         self.backbone = UNet(ndim, image_channels, channels, norm, dropout, skips=False)
         self.head = Head(ndim, self.backbone.outputs, image_channels, last_kernel=3)
         width = channels[-1]

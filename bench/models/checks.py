@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 
 def require(name: str, value: Any, holds: bool, allowed: str) -> None:
     """Raises ConfigError unless a setting of the section `model` holds."""
     if not holds:
-        raise ConfigError(f"model.{name}={value}: must be {allowed}.")
+        raise ConfigError(f"model.{name}={quoted(value)}: must be {allowed}.")
 
 
 def is_count(value: Any, least: int = 1) -> bool:

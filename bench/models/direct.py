@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.models.checks import is_count, is_list, require
 from bench.models.control_grid import Axis, expand
@@ -87,7 +88,7 @@ class Direct:
             require(name, values, is_list(values), f"a list of {levels}, one for each level")
             if len(values) != len(spacing):
                 raise ConfigError(
-                    f"model.{name}={list(values)}: has {len(values)} numbers, but model.spacing "
+                    f"model.{name}={quoted(values)}: has {len(values)} numbers, but model.spacing "
                     f"has {len(spacing)}; each level needs one of both."
                 )
         for name, values in (("pooling", pooling), ("steps", steps)):

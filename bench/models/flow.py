@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.spatial.displacement import integrate
 
@@ -98,8 +99,8 @@ def finish_network(network: nn.Module, squarings: Any, flow_std: Any) -> nn.Modu
     count = isinstance(squarings, int) and not isinstance(squarings, bool)
     if not count or not 0 <= squarings <= MOST_SQUARINGS:
         raise ConfigError(
-            f"model.integrate={squarings}: must be 0, or a number of squarings such as 7, at most "
-            f"{MOST_SQUARINGS}."
+            f"model.integrate={quoted(squarings)}: must be 0, or a number of squarings such as 7, "
+            f"at most {MOST_SQUARINGS}."
         )
     if flow_std is not None:
         _start_near_zero(network, flow_std)
@@ -108,7 +109,9 @@ def finish_network(network: nn.Module, squarings: Any, flow_std: Any) -> nn.Modu
 
 def _start_near_zero(network: nn.Module, std: Any) -> None:
     if not (is_number(std) and std > 0):
-        raise ConfigError(f"model.flow_std={std}: must be a finite number above 0, or null.")
+        raise ConfigError(
+            f"model.flow_std={quoted(std)}: must be a finite number above 0, or null."
+        )
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]
     if not convolutions:
         raise ConfigError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.models.convolution import (
     CHANNELS_LAST,
@@ -142,7 +143,7 @@ class Encoder(nn.ModuleList):
         check_channels(channels)
         for name, value in (("norm", norm), ("dropout", dropout)):
             if not isinstance(value, bool):
-                raise ConfigError(f"{name}={value}: must be true or false.")
+                raise ConfigError(f"{name}={quoted(value)}: must be true or false.")
         super().__init__(
             stage(ndim, before, after, dropout=dropout, norm=norm, down=True)
             for before, after in zip([inputs, *channels], channels, strict=False)
@@ -293,10 +294,10 @@ def recompute(network: nn.Module) -> None:
 def check_channels(channels: Sequence[int], option: str = "model.channels") -> None:
     """Raises ConfigError unless the widths are a non-empty list of whole numbers above 0."""
     if not isinstance(channels, Sequence) or isinstance(channels, str):
-        raise ConfigError(f"{option}={channels}: must be a list of whole numbers above 0.")
+        raise ConfigError(f"{option}={quoted(channels)}: must be a list of whole numbers above 0.")
     counts = [c for c in channels if isinstance(c, int) and not isinstance(c, bool) and c > 0]
     if not channels or len(counts) != len(channels):
         raise ConfigError(
-            f"{option}={list(channels)}: must be a list of whole numbers above 0, one per stage, "
+            f"{option}={quoted(channels)}: must be a list of whole numbers above 0, one per stage, "
             "such as [16,32,64]."
         )

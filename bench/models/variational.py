@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.models.convolution import double
 from bench.models.flow import Posterior
@@ -67,11 +68,11 @@ class Variational(nn.Module):
     ) -> None:
         super().__init__()
         if backbone not in (UNET, PYRAMID):
-            raise ConfigError(f"model.backbone={backbone}: must be {UNET} or {PYRAMID}.")
+            raise ConfigError(f"model.backbone={quoted(backbone)}: must be {UNET} or {PYRAMID}.")
         if levels not in (ALL, OF_METRIC):
-            raise ConfigError(f"model.levels={levels}: must be {ALL} or {OF_METRIC}.")
+            raise ConfigError(f"model.levels={quoted(levels)}: must be {ALL} or {OF_METRIC}.")
         if prior not in tuple(PRIORS):
-            raise ConfigError(f"model.prior={prior}: must be {' or '.join(PRIORS)}.")
+            raise ConfigError(f"model.prior={quoted(prior)}: must be {' or '.join(PRIORS)}.")
         self.prior = prior
         self.levels = levels
         self.ndim = ndim

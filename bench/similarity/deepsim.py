@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.extractors.frozen import Extractor
 from bench.pair import Pair
@@ -50,15 +51,15 @@ class DeepSim(Similarity):
         listed = isinstance(levels, Sequence) and not isinstance(levels, str)
         if not listed or not levels or any(level not in allowed for level in levels):
             raise ConfigError(
-                f"metric.levels={levels}: the extractor has levels {list(allowed)}; name one or "
-                "more of them in a list, such as [1,2]."
+                f"metric.levels={quoted(levels)}: the extractor has levels {list(allowed)}; name "
+                "one or more of them in a list, such as [1,2]."
             )
         if len(set(levels)) < len(levels):
-            raise ConfigError(f"metric.levels={levels}: name each level once.")
+            raise ConfigError(f"metric.levels={quoted(levels)}: name each level once.")
         if center not in (None, "features", "places"):
-            raise ConfigError(f"metric.center={center}: must be null, features or places.")
+            raise ConfigError(f"metric.center={quoted(center)}: must be null, features or places.")
         if warp not in ("images", "features"):
-            raise ConfigError(f"metric.warp={warp}: must be images or features.")
+            raise ConfigError(f"metric.warp={quoted(warp)}: must be images or features.")
         self.extractor = extractor
         self.levels = [level - 1 for level in levels]
         self.center = center

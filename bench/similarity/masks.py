@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.pair import Pair
 from bench.similarity.labels import NEEDS_LABELS
@@ -13,7 +14,7 @@ MASKS = (None, "foreground", "labels")
 def check_mask(mask: str | None) -> str | None:
     """The name of a mask; ConfigError if there is no such mask."""
     if mask not in MASKS:
-        raise ConfigError(f"metric.mask={mask}: must be null, foreground or labels.")
+        raise ConfigError(f"metric.mask={quoted(mask)}: must be null, foreground or labels.")
     return mask
 
 

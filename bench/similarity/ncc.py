@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
 from bench.similarity.base import Similarity
@@ -40,11 +41,11 @@ class NCC(Similarity):
         odd = isinstance(window, int) and window >= 1 and window % 2 == 1
         if not odd and window != WHOLE:
             raise ConfigError(
-                f"metric.window={window}: must be an odd whole number, such as 9, or {WHOLE} for "
-                "the whole image."
+                f"metric.window={quoted(window)}: must be an odd whole number, such as 9, or "
+                f"{WHOLE} for the whole image."
             )
         if not floor >= 0:
-            raise ConfigError(f"metric.floor={floor}: must be a variance of at least 0.")
+            raise ConfigError(f"metric.floor={quoted(floor)}: must be a variance of at least 0.")
         self.window = window
         self.mask = check_mask(mask)
         self.floor = floor

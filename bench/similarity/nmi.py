@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.pair import Pair
 from bench.similarity.base import Similarity
@@ -39,11 +40,11 @@ class NMI(Similarity):
     def __init__(self, bins: int = 64, fraction: float = 1.0) -> None:
         if not isinstance(bins, int) or bins < 2 * REACH + 2:
             raise ConfigError(
-                f"metric.bins={bins}: must be a whole number of at least {2 * REACH + 2}, such as "
-                "64."
+                f"metric.bins={quoted(bins)}: must be a whole number of at least {2 * REACH + 2}, "
+                "such as 64."
             )
         if not 0 < fraction <= 1:
-            raise ConfigError(f"metric.fraction={fraction}: must be above 0 and at most 1.")
+            raise ConfigError(f"metric.fraction={quoted(fraction)}: must be above 0 and at most 1.")
         self.bins = bins
         self.fraction = fraction
 

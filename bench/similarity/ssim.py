@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
 from bench.similarity.base import Similarity
@@ -19,7 +20,9 @@ class SSIM(Similarity):
 
     def __init__(self, window: int = 7) -> None:
         if not (isinstance(window, int) and window >= 3 and window % 2 == 1):
-            raise ConfigError(f"metric.window={window}: must be an odd whole number of at least 3.")
+            raise ConfigError(
+                f"metric.window={quoted(window)}: must be an odd whole number of at least 3."
+            )
         self.window = window
 
     def __call__(self, pair: Pair) -> Tensor:

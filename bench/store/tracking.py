@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.store import tensorboard, weights_and_biases
 from bench.store.tracker import Tracked, Tracker
@@ -61,11 +62,13 @@ def check_tracker(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError if the tracker that the section `tracker` asks for cannot be used."""
     name = settings["name"]
     if name not in TRACKERS:
-        raise ConfigError(f"tracker.name={name}: must be one of {', '.join(TRACKERS)}.")
+        raise ConfigError(f"tracker.name={quoted(name)}: must be one of {', '.join(TRACKERS)}.")
     if name == WANDB:
         weights_and_biases.chosen_mode(settings["mode"])
         if not isinstance(settings["artifacts"], bool):
-            raise ConfigError(f"tracker.artifacts={settings['artifacts']}: must be true or false.")
+            raise ConfigError(
+                f"tracker.artifacts={quoted(settings['artifacts'])}: must be true or false."
+            )
     if name == TENSORBOARD:
         tensorboard.check_installed()
 

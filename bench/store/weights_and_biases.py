@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.store.tracker import Tracked, Tracker, flatten
 
@@ -115,7 +116,8 @@ def chosen_mode(mode: Any) -> str:
     """
     if mode not in MODES:
         raise ConfigError(
-            f"tracker.mode={mode}: must be one of {', '.join(MODES)}. tracker=none tracks nothing."
+            f"tracker.mode={quoted(mode)}: must be one of {', '.join(MODES)}. tracker=none tracks "
+            "nothing."
         )
     if mode != AUTO:
         return mode

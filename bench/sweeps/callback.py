@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from bench.analysis.numbers.selection import CRITERIA
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.runs.lookup import why_unwritable
 from bench.store.weights_and_biases import GROUP
@@ -137,13 +138,13 @@ class SweepCallback(Callback):
 def check_sweep(config: DictConfig) -> None:
     """Raises ConfigError unless the options of sweeps have values that exist."""
     if not isinstance(config.plan, bool):
-        raise ConfigError(f"plan={config.plan}: must be true or false.")
+        raise ConfigError(f"plan={quoted(config.plan)}: must be true or false.")
     if config.on_failure not in ("continue", "stop"):
-        raise ConfigError(f"on_failure={config.on_failure}: must be continue or stop.")
+        raise ConfigError(f"on_failure={quoted(config.on_failure)}: must be continue or stop.")
     if isinstance(config.refine, bool) or not isinstance(config.refine, int) or config.refine < 0:
-        raise ConfigError(f"refine={config.refine}: must be a whole number of at least 0.")
+        raise ConfigError(f"refine={quoted(config.refine)}: must be a whole number of at least 0.")
     if config.select not in CRITERIA:
-        raise ConfigError(f"select={config.select}: must be one of {', '.join(CRITERIA)}.")
+        raise ConfigError(f"select={quoted(config.select)}: must be one of {', '.join(CRITERIA)}.")
 
 
 def refuse_chdir(job: Any) -> None:

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from bench.analysis.numbers.selection import CRITERIA, choose
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 
@@ -190,7 +191,7 @@ def test_no_runs_no_choices(criterion):
 @pytest.mark.parametrize("criterion", ["dice", "test_dice", "", None])
 def test_unknown_criterion_is_refused(criterion):
     words = "must be one of val_dice, val_loss, val_dice_bounded"
-    with pytest.raises(ConfigError, match=rf"^select={criterion}: {words}\.$"):
+    with pytest.raises(ConfigError, match=rf"^select={quoted(criterion)}: {words}\.$"):
         choose([run(1)], criterion)
 
 

@@ -132,6 +132,6 @@ def test_runs_of_all_weights_share_a_network_and_are_runs_of_their_own(tiny_data
 def test_network_of_one_weight_has_no_range(tiny_datasets):
     plain = runs(tiny_datasets[2])
     assert plain.network() is None
-    with pytest.raises(ConfigError, match=r"range=\[0.01, 1\]: has an effect only with model.cond"):
+    with pytest.raises(ConfigError, match=r"range=\[0.01,1\]: has an effect only with model.cond"):
         runs(tiny_datasets[2], "model.lambda_range=[0.01,1]")
     assert runs(tiny_datasets[2], CONDITIONED).header["id"] != plain.header["id"]

@@ -370,17 +370,17 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
             "accelerator, accumulate, batch_size",
         ),
         (["metric.extractor.channels=7"], "metric.extractor.channels=7: must be a list of whole"),
-        (["metric.extractor.channels=null"], "metric.extractor.channels=None: must be a list of"),
+        (["metric.extractor.channels=null"], "metric.extractor.channels=null: must be a list of"),
         (
             ["metric.extractor.channels=[]"],
             r"metric.extractor.channels=\[\]: must be a list of whole",
         ),
         (
             ["metric.extractor.channels=[4,0]"],
-            r"metric.extractor.channels=\[4, 0\]: must be a list",
+            r"metric.extractor.channels=\[4,0\]: must be a list",
         ),
-        (["dataset.augmentation=false"], "dataset.augmentation=False: must be a section, such as"),
-        (["metric.extractor.trainer=false"], "metric.extractor.trainer=False: must be a section"),
+        (["dataset.augmentation=false"], "dataset.augmentation=false: must be a section, such as"),
+        (["metric.extractor.trainer=false"], "metric.extractor.trainer=false: must be a section"),
         (["metric.extractor.augmentation=0"], "metric.extractor.augmentation=0: must be a section"),
         (
             ["metric.extractor.trainer={lr:1e-3,lr_decay:1}"],
@@ -388,9 +388,9 @@ def test_name_of_a_run_is_readable_and_ends_in_its_hash():
         ),
         (["metric.extractor.early_stopping=0"], "metric.extractor.early_stopping=0: must be null"),
         (["metric.extractor.augmentation=x"], "metric.extractor.augmentation=x: must be a section"),
-        (["~metric.extractor.steps"], "metric.extractor.steps=None: must be a whole number of at"),
-        (["metric.extractor=null"], r"metric.extractor=None: must be a section with _target_"),
-        (["metric.extractor.dataset=[a]"], r"metric.extractor.dataset=\['a'\]: must be the name"),
+        (["~metric.extractor.steps"], "metric.extractor.steps=null: must be a whole number of at"),
+        (["metric.extractor=null"], r"metric.extractor=null: must be a section with _target_"),
+        (["metric.extractor.dataset=[a]"], r"metric.extractor.dataset=\[a\]: must be the name"),
         (["metric.extractor.root=X"], "metric.extractor.root=X: is for another data set"),
     ],
 )
@@ -425,8 +425,8 @@ def test_class_called_null_keeps_its_name(classes):
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        ("tracker", r"^tracker=None: must be one of none, tensorboard, wandb\.$"),
-        ("metric", r"^metric=None: must be one of custom, .*, vgg\.$"),
+        ("tracker", r"^tracker=null: must be one of none, tensorboard, wandb\.$"),
+        ("metric", r"^metric=null: must be one of custom, .*, vgg\.$"),
         ("seed", r"^seed is missing\. Set it, or drop ~seed\.$"),
         ("model.name", r"^model\.name is missing\. Set it"),
     ],
@@ -443,17 +443,17 @@ def test_what_is_missing_from_a_configuration_is_named(place, line):
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["metric=sum", "metric.terms=null"], r"^metric.terms=None: must be metrics by name, such"),
+        (["metric=sum", "metric.terms=null"], r"^metric.terms=null: must be metrics by name, such"),
         (["metric=sum", "metric.terms=5"], r"^metric.terms=5: must be metrics by name, such as"),
         (
             ["metric=sum", "+metric.terms.a=5"],
             r"^metric.terms.a=5: must be a metric, such as \+met",
         ),
-        (["metric=sum", "metric.terms.ncc=null"], r"^metric.terms.ncc=None: must be a metric"),
-        (["~task"], r"^task=None: must be one of changes, perception, registration, synthesis\.$"),
+        (["metric=sum", "metric.terms.ncc=null"], r"^metric.terms.ncc=null: must be a metric"),
+        (["~task"], r"^task=null: must be one of changes, perception, registration, synthesis\.$"),
         (["~task.name"], r"^task\.name is missing\. Set it, or drop ~task\.name\.$"),
-        (["task.name=[a]"], r"^task\.name=\['a'\]: must consist of letters"),
-        (["task.name=null"], r"^task\.name=None: must consist of letters"),
+        (["task.name=[a]"], r"^task\.name=\[a\]: must consist of letters"),
+        (["task.name=null"], r"^task\.name=null: must consist of letters"),
         (["metric.name=nan"], r"^metric\.name=nan: is read as .* 'metric\.name=\"nan\"'\.$"),
         (["metric.name=true"], r"^metric\.name=true: is read as .* 'metric\.name=\"true\"'\.$"),
         (["task.name=a/b", "task._target_=mine.Task"], r"^task\.name=a/b: must consist of letters"),
@@ -471,9 +471,9 @@ def test_what_is_missing_from_a_configuration_is_named(place, line):
         ),
         (
             ["task=perception", "task.uses=[[a]]"],
-            r"^task\.uses=\[\['a'\]\]: must be a list of some",
+            r"^task\.uses=\[\[a\]\]: must be a list of some",
         ),
-        (["+model.uses=[[a]]"], r"^model\.uses=\[\['a'\]\]: must be a list of some of metric"),
+        (["+model.uses=[[a]]"], r"^model\.uses=\[\[a\]\]: must be a list of some of metric"),
         (
             ["dataset.recommended=null"],
             r"^model\.norm: reads dataset\.recommended\.norm, which is missing\. Restore it, or",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.config.overrides import quoted
 from bench.config.settings import TrainerSettings
 from bench.errors import ConfigError
 from bench.training.devices import accelerator
@@ -44,7 +45,7 @@ OPTIONAL = "must be null or a whole number of at least 1."
 def test_value_that_is_not_allowed_is_named_with_what_is(name, value, words):
     with pytest.raises(ConfigError) as raised:
         TrainerSettings(**{**VALID, name: value})
-    assert str(raised.value) == f"trainer.{name}={value}: {words}"
+    assert str(raised.value) == f"trainer.{name}={quoted(value)}: {words}"
 
 
 def test_batch_must_divide_among_the_devices():

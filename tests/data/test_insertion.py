@@ -151,9 +151,9 @@ def test_cache_and_training_do_not_know_of_it_and_runs_do(tmp_path):
     ("setting", "said"),
     [
         (3, "dataset.insert=3: must be blob, cavity, doubled, a section"),
-        ("hole", r"dataset.insert.kinds=\['hole'\]: must be a list of some of blob, cavity, doub"),
+        ("hole", r"dataset.insert.kinds=\[hole\]: must be a list of some of blob, cavity, doub"),
         ({"kinds": []}, r"dataset.insert.kinds=\[\]"),
-        ({"radius": [8, 4]}, r"dataset.insert.radius=\[8, 4\]: must be the least and the largest"),
+        ({"radius": [8, 4]}, r"dataset.insert.radius=\[8,4\]: must be the least and the largest"),
         ({"radius": 4}, r"dataset.insert.radius=4:"),
         ({"seed": -1}, r"dataset.insert.seed=-1: must be a whole number"),
         ({"size": 4}, r"dataset.insert.size: is unknown. Known: kinds, radius, seed"),

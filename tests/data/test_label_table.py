@@ -148,7 +148,7 @@ def test_unknown_ids_are_named(ids, words):
         ({"a": 65536}, r"label id 65536 is outside 0 to 65535\. Renumber it\."),
         ({"a": [1, -2]}, r"label id -2 is outside 0 to 65535\."),
         ("aseg", r"dataset.labels=aseg: no such table\. Known: freesurfer, oasis35, oasis4\. Or"),
-        ([1, 2], r"dataset.labels=\[1, 2\]: must be a table"),
+        ([1, 2], r"dataset.labels=\[1,2\]: must be a table"),
     ],
 )
 def test_impossible_table_is_refused(labels, words):

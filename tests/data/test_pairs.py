@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from conf_options import TINY, experiment
 
+from bench.config.overrides import quoted
 from bench.data import prepare
 from bench.data.setup import Setup, make_source
 from bench.data.sources.pairs import POLICIES, Members, make_policy
@@ -127,14 +128,14 @@ def test_most_leaves_so_many_pairs_of_any_policy_evenly_spaced(policy):
 
 @pytest.mark.parametrize("most", [0, -1, 1.5, True, "2", None])
 def test_most_that_is_no_number_of_pairs_is_refused(most):
-    words = rf"dataset.pairs: most={most}: must be a whole number of at least 1\."
+    words = rf"dataset.pairs: most={quoted(most)}: must be a whole number of at least 1\."
     with pytest.raises(ConfigError, match=words):
         make_policy({"policy": "cross", "most": most})
 
 
 @pytest.mark.parametrize("within", [0, -1, 1.5, True, "2"])
 def test_neighbours_within_no_whole_number_of_places_are_refused(within):
-    words = rf"dataset.pairs: within={within}: must be a whole number of at least 1\."
+    words = rf"dataset.pairs: within={quoted(within)}: must be a whole number of at least 1\."
     with pytest.raises(ConfigError, match=words):
         make_policy({"policy": "neighbours", "within": within})
 

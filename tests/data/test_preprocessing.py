@@ -191,11 +191,11 @@ def test_unknown_labels_are_named_with_their_file():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"spacing": [1, 2, 3]}, r"dataset.spacing=\[1, 2, 3\]: must have 2 numbers above 0"),
-        ({"spacing": [1, 0]}, r"dataset.spacing=\[1, 0\]: must have 2 numbers"),
-        ({"shape": [-4, 5]}, r"dataset.shape=\[-4, 5\]: must have 2 whole numbers"),
-        ({"shape": [1, 5]}, r"dataset.shape=\[1, 5\]: must have 2 whole numbers of at least 3"),
-        ({"pairs": None}, r"dataset.pairs=None: must be a policy for each split, such as"),
+        ({"spacing": [1, 2, 3]}, r"dataset.spacing=\[1,2,3\]: must have 2 numbers above 0"),
+        ({"spacing": [1, 0]}, r"dataset.spacing=\[1,0\]: must have 2 numbers"),
+        ({"shape": [-4, 5]}, r"dataset.shape=\[-4,5\]: must have 2 whole numbers"),
+        ({"shape": [1, 5]}, r"dataset.shape=\[1,5\]: must have 2 whole numbers of at least 3"),
+        ({"pairs": None}, r"dataset.pairs=null: must be a policy for each split, such as"),
         ({"pairs": "cross"}, r"dataset.pairs=cross: must be a policy for each split, such as"),
         ({"border": -1}, r"dataset.border=-1: must be a whole number"),
     ],

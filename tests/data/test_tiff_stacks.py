@@ -5,6 +5,7 @@ import pytest
 from conf_options import experiment
 from image_files import write_tiff
 
+from bench.config.overrides import quoted
 from bench.data import TiffStacks, prepare
 from bench.data.setup import make_source
 from bench.errors import ConfigError, DataError
@@ -110,7 +111,7 @@ def test_pattern_that_fits_nothing_names_the_first(root):
 
 @pytest.mark.parametrize("name", ["/data/b.tif", "../b.tif", "labels/../images/b.tif"])
 def test_file_outside_the_root_is_refused(root, name):
-    words = rf"dataset.splits.test.images={name}: must lie below dataset.root=.*stacks. Point data"
+    words = rf"test.images={quoted(name)}: must lie below dataset.root=.*stacks. Point data"
     with pytest.raises(ConfigError, match=words):
         source(root, {**THREE, "test": {"images": ["none.tif", name]}}).subjects()
 
@@ -146,7 +147,7 @@ def test_empty_or_outside_ranges_of_slices_are_refused(root, slices):
 
 
 def test_refused_range_is_named_with_the_number_of_slices(root):
-    words = r"slices=\[0, 10\]: must be \[first, end\) within the 9 slices of .*a.tif"
+    words = r"slices=\[0,10\]: must be \[first, end\) within the 9 slices of .*a.tif"
     with pytest.raises(ConfigError, match=words):
         source(root, {**THREE, "val": of("a", [0, 10])}).subjects()
 

@@ -109,13 +109,13 @@ def test_unknown_setting_is_named(empty_results: Path, run: Command) -> None:
             "metric.name=a/b",
             "metric.name=a/b: must consist of letters, digits, '.', '_', '+' and '-' ",
         ),
-        ("metric.name=..", "metric.name=..: must consist of letters, digits, "),
-        ("metric.name=", "metric.name=: must consist of letters, digits, "),
+        ("metric.name=..", "metric.name='..': must consist of letters, digits, "),
+        ("metric.name=", "metric.name='': must consist of letters, digits, "),
         ("dataset.name=/tmp/x", "dataset.name=/tmp/x: must consist of letters, digits, "),
         ("task.name=foo", "task.name=foo: bench.tasks.registration.Registration is the task regis"),
         ("trainer=3", "trainer=3: must be one of paper, short."),
         ("+tracker=true", "+tracker=true: must be one of none, tensorboard, wandb."),
-        ("dataset.pairs=null", "dataset.pairs=None: must be a policy for each split, such as"),
+        ("dataset.pairs=null", "dataset.pairs=null: must be a policy for each split, such as"),
         ("seed=one", "seed=one: must be a whole number of at least 0."),
         ("seed=1.5", "seed=1.5: must be a whole number of at least 0."),
         ("dataset.ndim=4", "dataset.ndim=4: must be 2 or 3."),
@@ -144,8 +144,8 @@ def test_bad_value_is_refused_before_anything_is_written(
     [
         (["model.channels=[]"], "model.channels=[]: must be a list of whole numbers above 0"),
         (["model.channels=[0]"], "model.channels=[0]: must be a list of whole numbers above 0"),
-        (["model.channels=[a]"], "model.channels=['a']: must be a list of whole numbers above 0"),
-        (["model.norm=yes please"], "norm=yes please: must be true or false"),
+        (["model.channels=[a]"], "model.channels=[a]: must be a list of whole numbers above 0"),
+        (["model.norm=yes please"], "norm='yes please': must be true or false"),
         (["dataset.pairs.val=3"], "Unknown pairing 3 in dataset.pairs. Known: atlas, "),
         (["model.channels=7"], "model.channels=7: must be a list of whole numbers above 0"),
         (
@@ -245,9 +245,9 @@ def test_part_that_does_not_fit_is_named_before_anything_is_trained(
             "metric.levels=[3]: the extractor has levels [1, 2]; name one or more of them in a ",
         ),
         (["metric=deepsim_ae", "metric.levels=2"], "metric.levels=2: the extractor has levels"),
-        (["metric=deepsim_ae", "metric.levels=[1,1]"], "metric.levels=[1, 1]: name each level on"),
+        (["metric=deepsim_ae", "metric.levels=[1,1]"], "metric.levels=[1,1]: name each level on"),
         (["metric=ncc_sup", "metric.factors.ncc=-1"], "metric.factors.ncc=-1: must be a finite"),
-        (["metric=deepsim_seg", "metric.levels=[0,1]"], "metric.levels=[0, 1]: the extractor has"),
+        (["metric=deepsim_seg", "metric.levels=[0,1]"], "metric.levels=[0,1]: the extractor has"),
         (["metric=deepsim_csr", "metric.levels=[]"], "metric.levels=[]: the extractor has levels"),
         (
             ["metric=deepsim_ae", "metric.levels=[1,2]", "metric.center=mean"],
@@ -409,7 +409,7 @@ def test_volume_of_one_slice_is_refused(results: Path, run: Command) -> None:
     demo = [word for word in DEMO3D if not word.startswith("dataset.shape")]
     outcome = run("metric=mse", *demo, "dataset.shape=[1,24,24]", at(results))
     assert outcome.line == (
-        "dataset.shape=[1, 24, 24]: must have 3 whole numbers of at least 3, one per axis, since "
+        "dataset.shape=[1,24,24]: must have 3 whole numbers of at least 3, one per axis, since "
         "scores need derivatives along each."
     )
     assert run_folders(results) == []
@@ -844,7 +844,7 @@ def test_a_displacement_that_is_not_finite_is_no_result(results: Path, run: Comm
     ("setting", "words"),
     [
         ("dataset.root=2024", "dataset.root=2024: is not a path. Write dataset.root=./2024."),
-        ("dataset.root=[a]", "dataset.root=['a']: is not a path. Name one folder."),
+        ("dataset.root=[a]", "dataset.root=[a]: is not a path. Name one folder."),
         ("dataset.root=0", "dataset.root=0: is not a path. Write dataset.root=./0."),
         ("results_dir=77", "results_dir=77: is not a path. Write results_dir=./77."),
         ("dataset.name=2024", "dataset.name=2024: is a number. Begin it with a letter."),

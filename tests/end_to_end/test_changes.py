@@ -361,7 +361,7 @@ def test_new_pictures_are_mapped_pixel_by_pixel(
 
 def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, run: Command) -> None:
     for option, said in (
-        ("dataset.insert=hole", "dataset.insert.kinds=['hole']: must be a list of some of"),
+        ("dataset.insert=hole", "dataset.insert.kinds=[hole]: must be a list of some of"),
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
         (
             "task.components=[appear]",

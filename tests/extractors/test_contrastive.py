@@ -241,7 +241,7 @@ def test_batch_in_bfloat16_has_a_finite_gradient_everywhere(shape, norm):
         ({"temperature": -0.1}, r"metric.extractor.temperature=-0.1: must be above 0\."),
         ({"temperature": math.nan}, r"metric.extractor.temperature=nan: must be above 0\."),
         ({"channels": [4, 0]}, r"must be a list of whole numbers above 0, one per stage"),
-        ({"views": {"affine": {"scale": [2, 1]}}}, r"scale=\[2, 1\]: must be the smallest and"),
+        ({"views": {"affine": {"scale": [2, 1]}}}, r"scale=\[2,1\]: must be the smallest and"),
         ({"views": {"intensity": {"gain": 1}}}, r"gain=1: must be 0 or more and below 1\."),
         (
             {"views": {"affine": {"tilt": 3}}},

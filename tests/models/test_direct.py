@@ -236,16 +236,16 @@ def test_convex_start_refuses_a_metric_without_features():
         ({"grid": "fine"}, "model.grid=fine: must be one of bspline, dense, velocity"),
         ({"start": "affine"}, "model.start=affine: must be one of identity, convex"),
         ({"spacing": 4}, "model.spacing=4: must be a list"),
-        ({"steps": [10, 10]}, r"model.steps=\[10, 10\]: has 2 numbers, but model.spacing has 4"),
+        ({"steps": [10, 10]}, r"model.steps=\[10,10\]: has 2 numbers, but model.spacing has 4"),
         (
             {"steps": [10, 0, 1, 1]},
-            r"model.steps=\[10, 0, 1, 1\]: must be whole numbers of at least 1",
+            r"model.steps=\[10,0,1,1\]: must be whole numbers of at least 1",
         ),
-        ({"rate": [0.1, 0, 1, 1]}, r"model.rate=\[0.1, 0, 1, 1\]: must be numbers above 0"),
+        ({"rate": [0.1, 0, 1, 1]}, r"model.rate=\[0.1,0,1,1\]: must be numbers above 0"),
         ({"patience": -1}, "model.patience=-1: must be a whole number of at least 0"),
-        ({"pooling": [8, 4, 2, 2]}, r"model.pooling=\[8, 4, 2, 2\]: must be 1 at the last level"),
+        ({"pooling": [8, 4, 2, 2]}, r"model.pooling=\[8,4,2,2\]: must be 1 at the last level"),
         ({"gain": -0.1}, "model.gain=-0.1: must be a share from 0 to below 1"),
-        ({"gain": True}, "model.gain=True: must be a share from 0 to below 1"),
+        ({"gain": True}, "model.gain=true: must be a share from 0 to below 1"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

@@ -20,6 +20,7 @@ from similarity_pairs import (
 )
 from torch import nn
 
+from bench.config.overrides import quoted
 from bench.data import prepare
 from bench.data.batches.loading import read_pairs
 from bench.data.setup import make_source
@@ -297,14 +298,14 @@ def test_deepsim_refuses_levels_that_the_extractor_lacks(levels):
 
 @pytest.mark.parametrize("center", ["feature", "", True])
 def test_unknown_centers_are_refused(center):
-    words = f"metric.center={center}: must be null, features or places."
+    words = f"metric.center={quoted(center)}: must be null, features or places."
     with pytest.raises(ConfigError, match=words):
         DeepSim(Extractor(Filters(2)), center=center)
 
 
 @pytest.mark.parametrize("warp", ["image", "", None])
 def test_unknown_ways_to_warp_are_refused(warp):
-    with pytest.raises(ConfigError, match=f"metric.warp={warp}: must be images or features."):
+    with pytest.raises(ConfigError, match=f"metric.warp={quoted(warp)}: must be images"):
         DeepSim(Extractor(Filters(2)), warp=warp)
 
 

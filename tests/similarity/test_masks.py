@@ -5,6 +5,7 @@ import pytest
 import torch
 from similarity_pairs import Counted, images, unmoved
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.similarity import MSE, NCC
 from bench.similarity.masks import mask_shares
@@ -84,7 +85,7 @@ def test_labels_mask_needs_labels(metric):
 @pytest.mark.parametrize("metric", MASKED)
 @pytest.mark.parametrize("mask", ["background", "", True])
 def test_unknown_masks_are_refused(metric, mask):
-    words = f"metric.mask={mask}: must be null, foreground or labels."
+    words = f"metric.mask={quoted(mask)}: must be null, foreground or labels."
     with pytest.raises(ConfigError, match=words):
         metric(mask)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from similarity_pairs import images, kept_for_backward, unmoved, value_and_gradient, warped_to
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.similarity import MIND
 from bench.similarity.mind import channel_offsets
@@ -166,6 +167,6 @@ def test_patches_may_be_larger_than_the_image():
 @pytest.mark.parametrize("name", ["radius", "dilation"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2"])
 def test_a_radius_or_dilation_below_one_is_refused(name, value):
-    words = f"metric.{name}={value}: must be a whole number of at least 1."
+    words = f"metric.{name}={quoted(value)}: must be a whole number of at least 1."
     with pytest.raises(ConfigError, match=words):
         MIND(**{name: value})

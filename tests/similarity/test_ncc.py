@@ -15,6 +15,7 @@ from similarity_pairs import (
     warped_to,
 )
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.similarity import NCC, Pair
 
@@ -306,7 +307,9 @@ def test_no_option_makes_constant_images_nan(options, level):
 
 @pytest.mark.parametrize("window", [0, 4, -3, 2.5, None, "all"])
 def test_ncc_refuses_a_window_that_has_no_centre(window):
-    with pytest.raises(ConfigError, match=f"metric.window={window}: must be an odd whole number"):
+    with pytest.raises(
+        ConfigError, match=f"metric.window={quoted(window)}: must be an odd whole number"
+    ):
         NCC(window)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from similarity_pairs import Allocations, displacement, images, value_and_gradient, warped_to
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.similarity import NMI, Pair
 from bench.similarity import nmi as module
@@ -194,7 +195,7 @@ def test_neither_pass_holds_more_than_a_few_values_per_voxel():
 
 @pytest.mark.parametrize("bins", [5, 0, -64, 64.0, "64"])
 def test_too_few_bins_are_refused(bins):
-    words = f"metric.bins={bins}: must be a whole number of at least 6, such as 64."
+    words = f"metric.bins={quoted(bins)}: must be a whole number of at least 6, such as 64."
     with pytest.raises(ConfigError, match=words):
         NMI(bins)
 

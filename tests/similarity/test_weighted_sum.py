@@ -8,6 +8,7 @@ import torch
 from similarity_pairs import Counted, displacement, images
 from torch import nn
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.similarity import MSE, NCC, LabelMSE, Pair, WeightedSum
 from bench.similarity.building import move_metric
@@ -121,6 +122,6 @@ def test_weights_of_terms_are_moved_too():
 
 @pytest.mark.parametrize("factor", [-0.1, math.inf, math.nan, True, "much"])
 def test_factors_that_reward_a_loss_or_are_no_numbers_are_refused(factor):
-    words = f"metric.factors.a={factor}: must be a finite number of at least 0."
+    words = f"metric.factors.a={quoted(factor)}: must be a finite number of at least 0."
     with pytest.raises(ConfigError, match=re.escape(words)):
         WeightedSum({"a": MSE()}, {"a": factor})

@@ -94,8 +94,8 @@ def test_contrast_is_made_from_the_moving_channels(datasets_of_channels):
         ("task.coarsening=1.5", "task.coarsening=1.5: must be a whole number of at least 2."),
         ("task.patch=0", "task.patch=0: must be a whole number of at least 1, or null."),
         ("task.problem=null", "task.problem=null: must be one of denoise, upsample, contrast."),
-        ("task.channels=null", "task.channels=None: must be a list of whole numbers above 0"),
-        ("task.channels=[4,x]", "task.channels=[4, 'x']: must be a list of whole numbers above 0"),
+        ("task.channels=null", "task.channels=null: must be a list of whole numbers above 0"),
+        ("task.channels=[4,x]", "task.channels=[4,x]: must be a list of whole numbers above 0"),
         ("metric@task.judges.segmenter=mse", "metric@task.judges.segmenter=mse: has no segmenter."),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 CRITERIA = ("val_dice", "val_loss", "val_dice_bounded")
@@ -64,7 +65,7 @@ def choose(
         ConfigError: If there is no such criterion.
     """
     if criterion not in CRITERIA:
-        raise ConfigError(f"select={criterion}: must be one of {', '.join(CRITERIA)}.")
+        raise ConfigError(f"select={quoted(criterion)}: must be one of {', '.join(CRITERIA)}.")
     groups: dict[tuple[str, str | None, str], dict[float | None, list[Summary]]] = {}
     for summary in summaries:
         key = (summary["dataset"], summary.get("metric"), summary.get("variant", ""))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 
@@ -40,13 +41,14 @@ class RandomAffine:
             value = getattr(self, name)
             if not is_number(value) or not value >= 0:
                 raise ConfigError(
-                    f"dataset.augmentation.{name}={value}: must be a finite number of at least 0."
+                    f"dataset.augmentation.{name}={quoted(value)}: must be a finite number of at "
+                    "least 0."
                 )
         pair = isinstance(self.scale, Sequence) and len(self.scale) == 2
         if not pair or not 0 < self.scale[0] <= self.scale[1]:
             given = list(self.scale) if isinstance(self.scale, Sequence) else self.scale
             raise ConfigError(
-                f"dataset.augmentation.scale={given}: must be the smallest and largest "
+                f"dataset.augmentation.scale={quoted(given)}: must be the smallest and largest "
                 "magnification, both above 0."
             )
 
@@ -124,11 +126,11 @@ class RandomIntensity:
             if not is_number(value) or not value >= 0 or (name == "gain" and value >= 1):
                 limit = "0 or more and below 1" if name == "gain" else "0 or more"
                 raise ConfigError(
-                    f"dataset.augmentation.intensity.{name}={value}: must be {limit}."
+                    f"dataset.augmentation.intensity.{name}={quoted(value)}: must be {limit}."
                 )
         if self.cells < 1:
             raise ConfigError(
-                f"dataset.augmentation.intensity.cells={self.cells}: must be 1 or more."
+                f"dataset.augmentation.intensity.cells={quoted(self.cells)}: must be 1 or more."
             )
 
     @property
@@ -218,7 +220,7 @@ class Augmentation:
 
 def _build(kind: type, options: Any, section: str) -> Any:
     if not isinstance(options, Mapping):
-        raise ConfigError(f"{section}={options}: must be a section, or null.")
+        raise ConfigError(f"{section}={quoted(options)}: must be a section, or null.")
     known = [entry.name for entry in fields(kind)]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config.overrides import quoted
 from bench.data.cache.collector import IMAGES, LABELS, LANDMARKS
 from bench.data.cache.stored import StoredArrays, read_index
 from bench.data.landmarks.pairing import check_pairs
@@ -306,8 +307,8 @@ class PreparedDataset:
         section = self.pairing.get(split, "given" if given else None)
         if section is None:
             raise ConfigError(
-                f"dataset.pairs={dict(self.pairing)}: has no policy for split {split!r}. Add one, "
-                f"such as +dataset.pairs.{split}=cross."
+                f"dataset.pairs={quoted(dict(self.pairing))}: has no policy for split {split!r}. "
+                f"Add one, such as +dataset.pairs.{split}=cross."
             )
         pairs = make_policy(section, given=bool(given))(members)
         if not pairs:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, DataError
 
 Color = tuple[int, int, int]
@@ -84,7 +85,8 @@ def check_choice(choice: str | None) -> None:
     """Raises ConfigError unless `dataset.color` is one of `CHOICES` or None."""
     if choice is not None and choice not in CHOICES:
         raise ConfigError(
-            f"dataset.color={choice}: must be null (keeps channels), or {', '.join(CHOICES)}."
+            f"dataset.color={quoted(choice)}: must be null (keeps channels), "
+            f"or {', '.join(CHOICES)}."
         )
 
 

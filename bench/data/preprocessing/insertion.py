@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, DataError
 from bench.seeding import derive_seed
 
@@ -57,7 +58,7 @@ class Insertion:
             section = {"kinds": [section]}
         if not isinstance(section, Mapping):
             raise ConfigError(
-                f"dataset.insert={section}: must be {', '.join(KINDS)}, a section such as "
+                f"dataset.insert={quoted(section)}: must be {', '.join(KINDS)}, a section such as "
                 "{kinds: [blob], radius: [4, 8]}, or null for no change."
             )
         known = tuple(cls.__dataclass_fields__)
@@ -68,16 +69,19 @@ class Insertion:
         kinds, radius, seed = insertion.kinds, insertion.radius, insertion.seed
         if not _is_list(kinds) or not kinds or any(kind not in KINDS for kind in kinds):
             raise ConfigError(
-                f"dataset.insert.kinds={kinds}: must be a list of some of {', '.join(KINDS)}."
+                f"dataset.insert.kinds={quoted(kinds)}: must be a list "
+                f"of some of {', '.join(KINDS)}."
             )
         numbers = _is_list(radius) and len(radius) == 2 and all(map(is_number, radius))
         if not numbers or not 1 <= radius[0] <= radius[1] <= LARGEST:
             raise ConfigError(
-                f"dataset.insert.radius={radius}: must be the least and the largest radius, in "
-                f"voxels, from 1 to {LARGEST:g}, such as [4,8]."
+                f"dataset.insert.radius={quoted(radius)}: must be the least and the largest "
+                f"radius, in voxels, from 1 to {LARGEST:g}, such as [4,8]."
             )
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ConfigError(f"dataset.insert.seed={seed}: must be a whole number of at least 0.")
+            raise ConfigError(
+                f"dataset.insert.seed={quoted(seed)}: must be a whole number of at least 0."
+            )
         return insertion
 
     def into(self, image: np.ndarray, moving: str, fixed: str) -> tuple[np.ndarray, np.ndarray]:

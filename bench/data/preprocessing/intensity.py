@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, DataError
 
 POLICIES = ("keep", "divide", "bits", "range", "quantile", "zscore")
@@ -34,15 +35,17 @@ class Intensity:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise ConfigError(
-                f"dataset.intensity.policy={self.policy}: must be one of {', '.join(POLICIES)}."
+                f"dataset.intensity.policy={quoted(self.policy)}: must be "
+                f"one of {', '.join(POLICIES)}."
             )
         for name in ("by", "low", "high"):
             if not is_number(getattr(self, name)):
                 raise ConfigError(
-                    f"dataset.intensity.{name}={getattr(self, name)}: must be a finite number."
+                    f"dataset.intensity.{name}={quoted(getattr(self, name))}: must be a finite "
+                    "number."
                 )
         if not self.by > 0:
-            raise ConfigError(f"dataset.intensity.by={self.by}: must be above 0.")
+            raise ConfigError(f"dataset.intensity.by={quoted(self.by)}: must be above 0.")
         if self.policy == "quantile" and not 0 <= self.low < self.high <= 1:
             raise ConfigError(
                 f"dataset.intensity: quantiles low={self.low}, high={self.high} must satisfy "

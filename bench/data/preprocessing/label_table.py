@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError, DataError
 
 BACKGROUND = "background"
@@ -175,8 +176,8 @@ def _names(classes: int | Mapping[int, str]) -> dict[int, str]:
         return {int(i): _name(name) for i, name in classes.items()}
     except (ValueError, AttributeError) as error:
         raise ConfigError(
-            f"dataset.classes={classes}: must be a number, or names by their ids {{0: name, …}}. "
-            "Merge ids in dataset.labels."
+            f"dataset.classes={quoted(classes)}: must be a number, or names by their ids "
+            "{0: name, …}. Merge ids in dataset.labels."
         ) from error
 
 
@@ -194,5 +195,5 @@ def _table(labels: str | Mapping[str, Any]) -> Mapping[str, Any]:
             )
         return TABLES[labels]
     if not isinstance(labels, Mapping):
-        raise ConfigError(f"dataset.labels={labels}: must be a table {{name: [ids], …}}.")
+        raise ConfigError(f"dataset.labels={quoted(labels)}: must be a table {{name: [ids], …}}.")
     return labels

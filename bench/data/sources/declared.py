@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.data.files.colors import check_choice
 from bench.data.preprocessing.insertion import Insertion
 from bench.data.preprocessing.steps import LEAST
@@ -19,10 +20,10 @@ MOST_NOISE = 100  # times the range of intensities; images are kept as float16
 def check_declared(source: "Source") -> None:
     """Raises ConfigError where a setting that every source has cannot be used."""
     if source.ndim not in (2, 3):
-        raise ConfigError(f"dataset.ndim={source.ndim}: must be 2 or 3.")
+        raise ConfigError(f"dataset.ndim={quoted(source.ndim)}: must be 2 or 3.")
     if not isinstance(source.pairs, Mapping):
         raise ConfigError(
-            f"dataset.pairs={source.pairs}: must be a policy for each split, such as "
+            f"dataset.pairs={quoted(source.pairs)}: must be a policy for each split, such as "
             "{train: cross, val: mirrored, test: mirrored}."
         )
     if source.shape is not None and not (
@@ -30,31 +31,33 @@ def check_declared(source: "Source") -> None:
         and all(isinstance(edge, int) and edge >= LEAST for edge in source.shape)
     ):
         raise ConfigError(
-            f"dataset.shape={source.shape}: must have {source.ndim} whole numbers of at least "
-            f"{LEAST}, one per axis, since scores need derivatives along each."
+            f"dataset.shape={quoted(source.shape)}: must have {source.ndim} whole numbers of at "
+            f"least {LEAST}, one per axis, since scores need derivatives along each."
         )
     if source.spacing is not None and not (
         _is_list(source.spacing, source.ndim) and all(map(_is_positive, source.spacing))
     ):
         raise ConfigError(
-            f"dataset.spacing={source.spacing}: must have {source.ndim} numbers above 0, one per "
-            "axis."
+            f"dataset.spacing={quoted(source.spacing)}: must have {source.ndim} numbers above 0, "
+            "one per axis."
         )
     if source.pixel_size is not None:
         sizes = source.pixel_edges()
         if len(sizes) != source.ndim or not all(_is_positive(size) for size in sizes):
             raise ConfigError(
-                f"dataset.pixel_size={source.pixel_size}: must be a number above 0 in mm, or "
-                f"{source.ndim} of them, one per axis."
+                f"dataset.pixel_size={quoted(source.pixel_size)}: must be a number above 0 in mm, "
+                f"or {source.ndim} of them, one per axis."
             )
     _check_space(source)
     if not (isinstance(source.border, int) and source.border >= 0):
-        raise ConfigError(f"dataset.border={source.border}: must be a whole number of at least 0.")
+        raise ConfigError(
+            f"dataset.border={quoted(source.border)}: must be a whole number of at least 0."
+        )
     level = source.added_noise
     if level is not None and not (_is_positive(level) and level <= MOST_NOISE):
         raise ConfigError(
-            f"dataset.added_noise={level}: must be a number above 0 and at most {MOST_NOISE}, "
-            "such as 0.1 of normalized intensities, or null for none."
+            f"dataset.added_noise={quoted(level)}: must be a number above 0 and at most "
+            f"{MOST_NOISE}, such as 0.1 of normalized intensities, or null for none."
         )
     check_choice(source.color)
     if source.insert is not None:
@@ -63,10 +66,10 @@ def check_declared(source: "Source") -> None:
 
 def _check_space(source: "Source") -> None:
     if source.space not in (VOXELS, WORLD):
-        raise ConfigError(f"dataset.space={source.space}: must be {VOXELS} or {WORLD}.")
+        raise ConfigError(f"dataset.space={quoted(source.space)}: must be {VOXELS} or {WORLD}.")
     if source.space == VOXELS and source.reference is not None:
         raise ConfigError(
-            f"dataset.reference={source.reference}: has an effect only with "
+            f"dataset.reference={quoted(source.reference)}: has an effect only with "
             f"dataset.space={WORLD}. Set that, or leave dataset.reference out."
         )
     if source.space == WORLD and (source.ndim == 2 or source.pixel_size is not None):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench.config.numbers import is_number
+from bench.config.overrides import quoted
 from bench.data.landmarks.points import Landmarks
 from bench.data.sources.source import Source
 from bench.data.sources.subject import Sample, Subject
@@ -71,12 +72,14 @@ class Demo(Source):
         for name in ("noise", "bias"):
             value = getattr(self, name)
             if not (is_number(value) and value >= 0):
-                raise ConfigError(f"dataset.{name}={value}: must be a finite number of at least 0.")
+                raise ConfigError(
+                    f"dataset.{name}={quoted(value)}: must be a finite number of at least 0."
+                )
         counts = self.subjects_per_split
         if not isinstance(counts, Mapping) or not all(map(_is_count, counts.values())):
             raise ConfigError(
-                f"dataset.subjects_per_split={counts}: must be whole numbers of at least 0, such "
-                "as {train: 40, val: 10, test: 20}."
+                f"dataset.subjects_per_split={quoted(counts)}: must be whole numbers of at least "
+                "0, such as {train: 40, val: 10, test: 20}."
             )
         for name in ("deformation", "smoothness"):
             values = getattr(self, name)
@@ -86,14 +89,14 @@ class Demo(Source):
                 or not all(is_number(value) and value >= 0 for value in values)
             ):
                 raise ConfigError(
-                    f"dataset.{name}={values}: must be two finite numbers of at least 0, of the "
-                    "coarse and the fine part."
+                    f"dataset.{name}={quoted(values)}: must be two finite numbers of at least 0, "
+                    "of the coarse and the fine part."
                 )
         names, known = self.channel_names(), (T1, *SHOWN)
         if not names or any(name not in known for name in names) or len({*names}) < len(names):
             raise ConfigError(
-                f"dataset.contrast={self.contrast}: must be one of {', '.join(known)}, or a list "
-                "of some of them, each once."
+                f"dataset.contrast={quoted(self.contrast)}: must be one of {', '.join(known)}, or "
+                "a list of some of them, each once."
             )
 
     def channel_names(self) -> Sequence[str]:

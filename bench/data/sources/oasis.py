@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.overrides import quoted
 from bench.data.files.images import read_raw
 from bench.data.sources.decathlon import find_listing, read_listing, stem
 from bench.data.sources.source import Source
@@ -36,7 +37,9 @@ class Oasis(ShuffledSplits, Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.segmentation not in ("seg35", "seg4"):
-            raise ConfigError(f"dataset.segmentation={self.segmentation}: must be seg35 or seg4.")
+            raise ConfigError(
+                f"dataset.segmentation={quoted(self.segmentation)}: must be seg35 or seg4."
+            )
         if self.segmentation == "seg4" and self.labels == "oasis35":
             raise ConfigError(
                 "dataset.segmentation=seg4: its ids differ from those of dataset.labels=oasis35. "

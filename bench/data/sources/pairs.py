@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.data.sources.subject import Subject
 from bench.errors import ConfigError, DataError
 
@@ -71,7 +72,8 @@ class Neighbours:
     def __post_init__(self) -> None:
         if isinstance(self.within, bool) or not isinstance(self.within, int) or self.within < 1:
             raise ConfigError(
-                f"dataset.pairs: within={self.within}: must be a whole number of at least 1."
+                f"dataset.pairs: within={quoted(self.within)}: must be a whole number of at least "
+                "1."
             )
 
     def __call__(self, members: Members) -> Pairs:
@@ -110,7 +112,7 @@ class Some:
     def __post_init__(self) -> None:
         if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:
             raise ConfigError(
-                f"dataset.pairs: most={self.most}: must be a whole number of at least 1."
+                f"dataset.pairs: most={quoted(self.most)}: must be a whole number of at least 1."
             )
 
     def __call__(self, members: Members) -> Pairs:

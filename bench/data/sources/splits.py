@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
 Item = TypeVar("Item")
@@ -33,7 +34,7 @@ class ShuffledSplits:
         train, val = self.fractions
         if not (train > 0 and val > 0 and train + val < 1):
             raise ConfigError(
-                f"dataset.fractions={list(self.fractions)}: must be the shares of train and val, "
+                f"dataset.fractions={quoted(self.fractions)}: must be the shares of train and val, "
                 "both above 0 and their sum below 1."
             )
         shuffled = list(items)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.data.sources.source import Source
 from bench.data.sources.subject import SPLITS
 from bench.errors import ConfigError
@@ -51,6 +52,6 @@ class TiffPages(Source):
         numbers = isinstance(given, list) and all(type(n) is int for n in given)
         if not (numbers and len(given) == 2 and 0 <= given[0] < given[1] <= count):
             raise ConfigError(
-                f"dataset.splits.{option}={given}: must be [first, end) within {what}."
+                f"dataset.splits.{option}={quoted(given)}: must be [first, end) within {what}."
             )
         return given[0], given[1]

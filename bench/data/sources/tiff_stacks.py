@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.config.image_parts import files_in
+from bench.config.overrides import quoted
 from bench.data.files.images import read_page
 from bench.data.files.kinds import PICTURES, TIFF, kind_in, kind_of
 from bench.data.files.tiff_stack import count_pages, planes_are_colours
@@ -96,8 +97,8 @@ class TiffStacks(TiffPages):
         for pattern in patterns:
             if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
                 raise ConfigError(
-                    f"dataset.{option}={pattern}: must lie below dataset.root={root}. Point "
-                    "dataset.root higher up."
+                    f"dataset.{option}={quoted(pattern)}: must lie below dataset.root={root}. "
+                    "Point dataset.root higher up."
                 )
             found = sorted(root.glob(pattern))
             if len(found) > 1:

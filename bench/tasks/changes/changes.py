@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from bench.config.overrides import quoted
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
@@ -54,14 +55,16 @@ class Changes:
         insert: Any = None,
     ) -> None:
         if not isinstance(both_directions, bool):
-            raise ConfigError(f"task.both_directions={both_directions}: must be true or false.")
+            raise ConfigError(
+                f"task.both_directions={quoted(both_directions)}: must be true or false."
+            )
         if within not in MASKS:
-            raise ConfigError(f"task.within={within}: must be labels, foreground or null.")
+            raise ConfigError(f"task.within={quoted(within)}: must be labels, foreground or null.")
         if components is not None:
             listed = isinstance(components, Sequence) and not isinstance(components, str)
             if not listed or not components or any(kind not in COMPONENTS for kind in components):
                 raise ConfigError(
-                    f"task.components={components}: must be a list of some of "
+                    f"task.components={quoted(components)}: must be a list of some of "
                     f"{', '.join(COMPONENTS)}, or null."
                 )
             if change is None:
@@ -76,7 +79,7 @@ class Changes:
             left_out = name == "controls" and value is None
             if not left_out and not (type(value) is int and value >= 1):
                 raise ConfigError(
-                    f"task.{name}={value}: must be a whole number of at least 1{others}."
+                    f"task.{name}={quoted(value)}: must be a whole number of at least 1{others}."
                 )
         self.both_directions = both_directions
         self.within = within
@@ -109,8 +112,9 @@ class Changes:
         controls = healthy(dataset, self.controls, truth.label) if self.controls else []
         if self.change is not None and dataset.insertion is not None:
             raise Unsupported(
-                f"task.change={self.change}: takes the true change from the labels, which lack the "
-                "simulated changes of dataset.insert. Set dataset.insert=null, or task.change=null."
+                f"task.change={quoted(self.change)}: takes the true change from the labels, which "
+                "lack the simulated changes of dataset.insert. Set dataset.insert=null, or "
+                "task.change=null."
             )
         parts = parts_with_data(setup)
         learns = isinstance(parts.model, ChangeNetwork) and parts.model.needs_truth

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.config.overrides import quoted
 from bench.data.batches.augmentation import Augmentation
 from bench.data.batches.loading import TrainingPairs, read_pairs
 from bench.data.setup import Setup
@@ -52,7 +53,7 @@ class Registration:
     def __init__(self, both_directions: bool = False, within_mask: bool = False) -> None:
         for name, value in (("both_directions", both_directions), ("within_mask", within_mask)):
             if not isinstance(value, bool):
-                raise ConfigError(f"task.{name}={value}: must be true or false.")
+                raise ConfigError(f"task.{name}={quoted(value)}: must be true or false.")
         self.both_directions = both_directions
         self.within_mask = within_mask
 
