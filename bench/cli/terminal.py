@@ -50,20 +50,39 @@ def print_next_steps(results: Path, words: Sequence[str]) -> None:
 
     Args:
         results: Folder of the results.
-        words: Of its command; those that choose task, data, method and training are repeated.
+        words: Of its command; those that choose task, data, method and training are repeated, and
+            its metric is compared with others.
     """
-    kept = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] in KEPT]
+    kept = [word for word in words if _group(word) in KEPT]
     where = with_results(results)
     place = [f"results_dir={quoted(str(results))}"] if where else []
     learns_from_few = VARIATIONAL in kept or (CHANGES in kept and not _chooses_model(kept))
-    metrics = "mse,deepsim_seg" if learns_from_few else "mse,ncc,mind"
-    sweep = shlex.join([*kept, f"metric={metrics}", "seed=0,1", *place])
+    metrics, settings = ["mse", "deepsim_seg"] if learns_from_few else ["mse", "ncc", "mind"], []
+    if chosen := _metric(words):
+        metrics = metrics if chosen in metrics else [*metrics[:-1], chosen]
+        settings = [
+            word for word in words if _group(word) == "metric" and word != f"metric={chosen}"
+        ]
+    sweep = shlex.join([*kept, f"metric={','.join(metrics)}", *settings, "seed=0,1", *place])
     for command, what in (
         (f"{RUN} -m {sweep}", "compares metrics"),
         (f"{BENCH} report{where}", "tables, figures, statistics, a page"),
         (f"{BENCH} data list", "further data sets, and where to put yours"),
     ):
         print(for_terminal(f"next: {command:<46}  # {what}"))
+
+
+def _group(word: str) -> str:
+    """The group of options that an override is about."""
+    return word.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+def _metric(words: Sequence[str]) -> str | None:
+    """The metric that a command chooses; None for the usual one, or one made of others."""
+    if any(_group(word).startswith("metric@") for word in words):
+        return None
+    found = [word.removeprefix("metric=") for word in words if word.startswith("metric=")]
+    return found[-1] if found else None
 
 
 def _chooses_model(words: Sequence[str]) -> bool:
