@@ -263,7 +263,7 @@ def test_index_is_readable(source, tmp_path):
     [
         ({"ndim": 4}, r"dataset.ndim=4: must be 2 or 3\."),
         ({"shape": (3, 4, 5)}, r"must have 2 whole numbers of at least 3, one per axis"),
-        ({"shape": (3.5, 4)}, r"3.5, 4.: must have 2 whole numbers of at least 3"),
+        ({"shape": (3.5, 4)}, r"\[3.5,4\]: must have 2 whole numbers of at least 3"),
     ],
 )
 def test_source_refuses_impossible_axes(settings, words):
