@@ -212,12 +212,12 @@ def test_change_may_be_components_of_a_class(changed):
         (
             {"components": ["split"], "change": "CSF"},
             ConfigError,
-            r"task.components=\['split'\]: must be a list",
+            r"task.components=\[split\]: must be a list",
         ),
         (
             {"components": ["appear"]},
             ConfigError,
-            r"task.components=\['appear'\]: selects connected components of a class",
+            r"task.components=\[appear\]: selects connected components of a class",
         ),
         ({"controls": 0}, ConfigError, r"task.controls=0: must be a whole number of at least 1"),
         (

@@ -157,7 +157,7 @@ def test_collapsed_posterior_is_warned_of_with_its_first_step(tiny_datasets, tmp
         (
             ["metric=mse", "+model.prior=[exact]"],
             ConfigError,
-            r"model.prior=\['exact'\]: must be ex",
+            r"model.prior=\[exact\]: must be ex",
         ),
         (["metric=mse", "+model.prior=old"], ConfigError, "model.prior=old: must be exact or publ"),
     ],

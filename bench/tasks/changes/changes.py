@@ -69,7 +69,7 @@ class Changes:
                 )
             if change is None:
                 raise ConfigError(
-                    f"task.components={components}: selects connected components of a class. Name "
+                    f"task.components={quoted(components)}: selects connected components of a class. Name "
                     "the class with task.change, or set task.components=null."
                 )
         for name, value, others in (
