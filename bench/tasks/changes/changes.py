@@ -69,8 +69,8 @@ class Changes:
                 )
             if change is None:
                 raise ConfigError(
-                    f"task.components={quoted(components)}: selects connected components of a class. Name "
-                    "the class with task.change, or set task.components=null."
+                    f"task.components={quoted(components)}: selects connected components of a "
+                    "class. Name the class with task.change, or set task.components=null."
                 )
         for name, value, others in (
             ("smallest", smallest, ""),
