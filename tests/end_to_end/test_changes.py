@@ -365,7 +365,7 @@ def test_settings_that_cannot_be_are_refused_in_one_line(empty_results: Path, ru
         ("task.within=skull", "task.within=skull: must be labels, foreground or null."),
         (
             "task.components=[appear]",
-            "task.components=['appear']: selects connected components of a class.",
+            "task.components=[appear]: selects connected components of a class.",
         ),
         ("task.controls=0", "task.controls=0: must be a whole number of at least 1, or null."),
         (
