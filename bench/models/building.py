@@ -8,6 +8,7 @@ from torch import nn
 
 from bench.config.conditioning import WeightRange
 from bench.config.instantiation import build
+from bench.config.overrides import quoted
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
@@ -78,7 +79,7 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     unused = [name for name in getattr(model, "needs", ()) if name not in setup.experiment.uses]
     if unused:
         raise ConfigError(
-            f"model.uses={list(setup.experiment.uses)}: model={section['name']} needs "
+            f"model.uses={quoted(list(setup.experiment.uses))}: model={section['name']} needs "
             f"{' and '.join(unused)}, too. Leave model.uses as it is in conf/model/."
         )
     if hasattr(model, "connect"):

@@ -218,7 +218,7 @@ def test_bad_value_is_refused_before_anything_is_written(
             ["regularizer._target_=bench.spatial.jacobian.forward_differences"],
             "regularizer._target_=bench.spatial.jacobian.forward_differences: cannot be built",
         ),
-        (["+task.uses=[metric]"], "task.uses=['metric']: is for tasks that register nothing, but"),
+        (["+task.uses=[metric]"], "task.uses=[metric]: is for tasks that register nothing, but"),
         (["~dataset.pairs.val"], "has no policy for split 'val'. Add one, such as +dataset."),
     ],
 )

@@ -112,7 +112,7 @@ def test_plan_shows_a_run_once_however_many_overrides_make_it(results: Path, run
 def test_method_whose_needs_are_taken_away_says_so(results: Path, run: Command) -> None:
     line = run(*BASE, "model=direct", "metric=mse", "model.uses=[metric]", at(results)).line
     assert line == (
-        "model.uses=['metric']: model=direct needs regularizer, too. Leave model.uses as it is in "
+        "model.uses=[metric]: model=direct needs regularizer, too. Leave model.uses as it is in "
         "conf/model/."
     )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bench.config.experiment import Experiment
 from bench.config.identity import DEFAULT_MODEL
 from bench.config.instantiation import build
+from bench.config.overrides import quoted
 from bench.data.batches.loading import read_pairs
 from bench.data.cache.prepared import check_axes
 from bench.data.setup import Setup
@@ -68,7 +69,7 @@ def make_parts(setup: Setup) -> Parts:
     task = experiment.config.get("task", {})
     if "uses" in task:
         raise ConfigError(
-            f"task.uses={task['uses']}: is for tasks that register nothing, but "
+            f"task.uses={quoted(task['uses'])}: is for tasks that register nothing, but "
             f"task={task['name']} registers. Leave it out."
         )
     check_axes(dataset.name, min(dataset.shapes or [dataset.shape], key=min))
