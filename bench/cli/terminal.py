@@ -58,7 +58,7 @@ def print_next_steps(results: Path, words: Sequence[str]) -> None:
     place = [f"results_dir={quoted(str(results))}"] if where else []
     learns_from_few = VARIATIONAL in kept or (CHANGES in kept and not _chooses_model(kept))
     metrics, settings = ["mse", "deepsim_seg"] if learns_from_few else ["mse", "ncc", "mind"], []
-    if chosen := _metric(words):
+    if chosen := _chosen_metric(words):
         metrics = metrics if chosen in metrics else [*metrics[:-1], chosen]
         settings = [
             word for word in words if _group(word) == "metric" and word != f"metric={chosen}"
@@ -77,7 +77,7 @@ def _group(word: str) -> str:
     return word.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
-def _metric(words: Sequence[str]) -> str | None:
+def _chosen_metric(words: Sequence[str]) -> str | None:
     """The metric that a command chooses; None for the usual one, or one made of others."""
     if any(_group(word).startswith("metric@") for word in words):
         return None

@@ -2,6 +2,7 @@
 
 import ast
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which neighbours are strangers
@@ -44,9 +45,9 @@ def _place(parts: list[str], packages: list[str], folders: list[Path]) -> Path:
         packages: That the file lies in.
         folders: Of these packages, innermost first, and the one in which the first lies.
     """
-    shared = 0
-    while shared < min(len(parts), len(packages)) and parts[shared] == packages[shared]:
-        shared += 1
+    shared = sum(
+        1 for _ in takewhile(lambda both: both[0] == both[1], zip(parts, packages, strict=False))
+    )
     return folders[min(len(packages) - shared, len(folders) - 1)].joinpath(*parts[shared:])
 
 
