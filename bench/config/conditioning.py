@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config.numbers import LARGEST_WEIGHT
+from bench.config.numbers import LARGEST_WEIGHT, is_number
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -58,13 +58,13 @@ def with_range(model: Mapping[str, Any], tuned: float) -> dict[str, Any]:
         raise ConfigError(f"model.conditioned={quoted(condition)}: must be lambda or null.")
     given = model.get("lambda_range")
     ends = [factor * tuned for factor in USUAL] if given is None else given
-    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(is_number, ends)):
         raise ConfigError(
-            f"model.lambda_range={quoted(given)}: must be the smallest and the largest λ, such as "
-            "[0.02,1.6]."
+            f"model.lambda_range={quoted(given)}: must be two numbers, the smallest and the "
+            "largest λ, such as [0.02,1.6]."
         )
     low, high = ends
-    if not 0 < low < high < math.inf:
+    if not 0 < low < high:
         raise ConfigError(
             f"model.lambda_range={quoted(given)}: must ascend and be above 0, since the network "
             "learns λ on a logarithmic scale. Give the smallest and the largest λ, such as "
@@ -104,15 +104,11 @@ def check_in_range(regularizer: Mapping[str, Any], tuned: float, model: Mapping[
     given = f"regularizer.weight={weight:g}"
     if scale != 1 and math.isclose(weight, scale * tuned):
         given = f"regularizer.scale={scale:g} (λ = {weight:g})"
-    around = ""
+    instead = "leave model.conditioned out, since a range lies above 0"
     if weight > 0:
         low, high = (factor * weight for factor in USUAL)
-        around = f", such as [{low:g},{high:g}]"
+        instead = f"set model.lambda_range, such as [{low:g},{high:g}]"
     raise ConfigError(
         f"{given}: is outside λ of {weights}, which model.conditioned=lambda learns. Choose a λ in "
-        f"this range, or set model.lambda_range{around}."
+        f"this range, or {instead}."
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

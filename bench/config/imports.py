@@ -1,60 +1,88 @@
-"""The modules that a file imports from its own package or from beside it, found without import."""
+"""Where modules lie, and which ones a file imports, found without importing any."""
 
 import ast
+import sys
+import sysconfig
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import takewhile
+from importlib.machinery import ModuleSpec
+from itertools import accumulate
 from pathlib import Path
+from pkgutil import get_importer
 
-INSTALLED = {"site-packages", "dist-packages"}  # folders in which neighbours are strangers
+INSTALLED = {"site-packages", "dist-packages"}
+STANDARD = [Path(sysconfig.get_path(place)) for place in ("stdlib", "platstdlib")]
 
 
-def imported_from_beside(name: str, file: Path, content: bytes) -> dict[str, Path]:
-    """Names and files of a file's imports that lie in its package or beside it.
+def located(name: str, beside: Path | None = None) -> Path | None:
+    """The file of a module, whichever module of that name has been imported.
+
+    Args:
+        name: With its packages: `package.module`.
+        beside: A folder that is searched after those of `sys.path`.
+
+    Returns:
+        None if there is none, as for packages without `__init__.py` and built-in modules.
+    """
+    spec = _specification(name, beside)
+    return None if spec is None or not spec.has_location else Path(str(spec.origin))
+
+
+def imported_modules(name: str, file: Path, content: bytes) -> dict[str, Path]:
+    """Names and files of what a file imports, other than installed libraries and Python's own.
 
     Imports within functions and conditions count too, and so does the `__init__.py` of each
-    package on the way, which Python runs before. Installed packages have none: they are libraries.
+    package on the way, which Python runs before. An installed file imports nothing that counts.
 
     Args:
         name: The file's module, with its packages: `package.module`.
         file: Where it lies.
         content: What is in it; a file without valid syntax imports nothing.
     """
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    packages = package.split(".") if package else []
-    folders = list(file.absolute().parents)[: len(packages) + 1]  # the package's first
-    if folders[-1].name in INSTALLED:
+    if is_installed(file):
         return {}
-    found = {}
-    for module in (package, *_imports(content, package)):
-        parts = [part for part in module.split(".") if part]
-        for length in range(1, len(parts) + 1):
-            path = _source(_place(parts[:length], packages, folders))
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    found: dict[str, Path] = {}
+    for module in filter(None, (package, *_imports(content, package))):
+        for part in accumulate(module.split("."), "{}.{}".format):
+            path = found.get(part) or located(part, file.parent)
+            if path is not None and (is_installed(path) or is_standard(path)):
+                break
             if path is not None and path != file:
-                found[".".join(parts[:length])] = path
+                found[part] = path
     return found
 
 
-def _place(parts: list[str], packages: list[str], folders: list[Path]) -> Path:
-    """Where a module would lie, without ending.
-
-    The folder of a package may have another name than the package, so the packages that a file
-    shares with it lead there over the file's own folders.
-
-    Args:
-        parts: Of the module's name.
-        packages: That the file lies in.
-        folders: Of these packages, innermost first, and the one in which the first lies.
-    """
-    shared = sum(
-        1 for _ in takewhile(lambda both: both[0] == both[1], zip(parts, packages, strict=False))
-    )
-    return folders[min(len(packages) - shared, len(folders) - 1)].joinpath(*parts[shared:])
+def is_installed(file: Path) -> bool:
+    """Whether a file belongs to an installed library; those in editable mode lie elsewhere."""
+    return not INSTALLED.isdisjoint(file.parts)
 
 
-def _source(place: Path) -> Path | None:
-    """The file of the module or package that would lie at a place."""
-    files = place / "__init__.py", place.parent / f"{place.name}.py"
-    return next((file for file in files if file.is_file()), None)
+def is_standard(file: Path) -> bool:
+    """Whether a file belongs to Python itself."""
+    return not is_installed(file) and any(map(file.is_relative_to, STANDARD))
+
+
+def _specification(name: str, beside: Path | None) -> ModuleSpec | None:
+    package = name.rpartition(".")[0]
+    if not package:
+        said = (finder.find_spec(name, None) for finder in sys.meta_path)
+        return next(filter(None, said), None) or (_within(name, [str(beside)]) if beside else None)
+    parent = _specification(package, beside)
+    return parent and _within(name, parent.submodule_search_locations or ())
+
+
+def _within(name: str, places: Iterable[str]) -> ModuleSpec | None:
+    """A module or package in one of some folders, or a package spread over several."""
+    folders: list[str] = []
+    for finder in filter(None, map(get_importer, places)):
+        spec = finder.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            return spec
+        folders += (spec and spec.submodule_search_locations) or ()
+    spread = ModuleSpec(name, None, is_package=True)
+    spread.submodule_search_locations = folders
+    return spread if folders else None
 
 
 @lru_cache(maxsize=1024)
@@ -62,14 +90,15 @@ def _imports(content: bytes, package: str) -> tuple[str, ...]:
     """Names that a file imports; of `from a import b` both `a` and `a.b`, which may be a module."""
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # importing it says what is wrong
-        return ()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()  # importing it says what is wrong
+    parents = package.split(".") if package else []
     found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: package.count(".") + 2 - node.level]
-            base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
-            found += [base, *(f"{base}.{alias.name}" for alias in node.names if base)]
+        elif isinstance(node, ast.ImportFrom) and node.level <= len(parents):
+            above = parents[: len(parents) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return tuple(found)

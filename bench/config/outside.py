@@ -1,44 +1,44 @@
 """Code outside the suite, which counts by its content.
 
 Classes of the suite count by the schema version; others change without a version, as do the
-modules that theirs import from beside them. A file that was edited since a process imported it
-counts as it was then, which is the code that the process runs.
+modules that theirs import. A file that was edited since a process imported it counts as it was
+then, which is the code that the process runs.
 """
 
 import hashlib
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from zipimport import zipimporter
 
-from bench.config.imports import imported_from_beside
+from bench.config.imports import imported_modules, is_standard, located
 
 SUITE = "bench"
 
 
 class _Code(NamedTuple):
-    """A module's file as it was read: SHA-256, and the modules that it imports from beside it."""
+    """A module's file as it was read: SHA-256, and the modules that it imports."""
 
     digest: str
     imports: Mapping[str, Path]
 
 
 _BEFORE: dict[Path, _Code] = {}  # files when they were last read before their import
-_IMPORTED: WeakKeyDictionary[ModuleType, _Code] = WeakKeyDictionary()
+_IMPORTED: dict[tuple[str, Path], tuple[object, _Code]] = {}  # by name and file, with the module
 
 
 def code_outside(*sections: Any) -> dict[str, str]:
     """SHA-256 of the files outside the suite whose code sections run.
 
     These are the files of the classes that `_target_` names, by those names, and the modules that
-    they import, directly or through others, from their package or from beside it, by theirs.
+    they import, directly or through others, by theirs. Installed libraries are not followed.
     """
     found: dict[str, str] = {}
     for section in sections:
-        if isinstance(section, Mapping):
+        if isinstance(section, list | tuple):
+            found |= code_outside(*section)
+        elif isinstance(section, Mapping):
             found |= code_outside(*section.values())
             target = section.get("_target_")
             if isinstance(target, str) and not target.startswith(f"{SUITE}."):
@@ -52,17 +52,17 @@ def code_of_class(kind: type) -> dict[str, str]:
     """The same of a class and its bases, each by its module and name."""
     found: dict[str, str] = {}
     for base in kind.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package != SUITE and package not in sys.stdlib_module_names:
-            file = getattr(sys.modules.get(base.__module__), "__file__", None)
-            if file is not None:
-                name = f"{base.__module__}.{base.__qualname__}"
-                found |= _with_imports(name, base.__module__, Path(file))
+        file = getattr(sys.modules.get(base.__module__), "__file__", None)
+        if file is not None and base.__module__.partition(".")[0] != SUITE:
+            name = f"{base.__module__}.{base.__qualname__}"
+            found |= _with_imports(name, base.__module__, Path(file))
     return found
 
 
 def _with_imports(name: str, module: str, file: Path) -> dict[str, str]:
     """SHA-256 of a class's file, by its name, and of the modules that it imports, by theirs."""
+    if is_standard(file):
+        return {}
     code = _code(module, file)
     found = {name: code.digest}
     left = dict(code.imports)
@@ -78,25 +78,31 @@ def _with_imports(name: str, module: str, file: Path) -> dict[str, str]:
 def _code(name: str, file: Path) -> _Code:
     """A module's file, as it was imported if it has been."""
     module = sys.modules.get(name)
-    if module is not None and module in _IMPORTED:
-        return _IMPORTED[module]
-    content = file.read_bytes()
-    now = _Code(hashlib.sha256(content).hexdigest(), imported_from_beside(name, file, content))
+    imported, known = _IMPORTED.get((name, file), (None, None))
+    if known is not None and imported is module:
+        return known
+    content = _read(file)
+    now = _Code(hashlib.sha256(content).hexdigest(), imported_modules(name, file, content))
     if module is None:
         _BEFORE[file] = now
         return now
-    return _IMPORTED.setdefault(module, _BEFORE.pop(file, now))
+    _IMPORTED[name, file] = module, _BEFORE.pop(file, now)
+    return _IMPORTED[name, file][1]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except NotADirectoryError:  # in an archive
+        return zipimporter(str(file.parent)).get_data(str(file))
 
 
 def _defining_file(target: str) -> tuple[str, Path | None]:
     """The module of a class, and its file."""
     module = target.rpartition(".")[0]
     while module:
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.has_location and spec.origin is not None:
-            return module, Path(spec.origin)
+        file = located(module)
+        if file is not None:
+            return module, file
         module = module.rpartition(".")[0]  # a class within a class
     return "", None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 
@@ -63,11 +63,11 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "validate_every", "devices"):
-            self._require(name, "a whole number of at least 1", _is_count(getattr(self, name)))
+            self._require(name, "a whole number of at least 1", is_count(getattr(self, name)))
         for name in ("validation_pairs", "checkpoint_every", "early_stopping"):
             value = getattr(self, name)
             self._require(
-                name, "null or a whole number of at least 1", value is None or _is_count(value)
+                name, "null or a whole number of at least 1", value is None or is_count(value)
             )
         self._require("lr", "a finite number above 0", is_number(self.lr) and self.lr > 0)
         self._require(
@@ -79,7 +79,7 @@ class TrainerSettings:
         self._require(
             "warmup",
             "a whole number of at least 0",
-            _is_count(self.warmup) or (self.warmup == 0 and self.warmup is not False),
+            is_count(self.warmup, 0),
         )
         self._require(
             "plateau_factor",
@@ -89,7 +89,7 @@ class TrainerSettings:
         self._require(
             "plateau_patience",
             "a whole number of at least 0",
-            isinstance(self.plateau_patience, int) and self.plateau_patience >= 0,
+            is_count(self.plateau_patience, 0),
         )
         self._require("on_oom", "one of fail, halve", self.on_oom in ("fail", "halve"))
         self._require(
@@ -144,7 +144,3 @@ class TrainerSettings:
         if lacking:
             raise ConfigError(f"trainer.{lacking[0]} is missing. Set it.")
         return cls(**{name: value for name, value in values.items() if name in known})
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,6 +1,7 @@
 """From the section `model` to a method or a network."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -8,13 +9,14 @@ from torch import nn
 
 from bench.config.conditioning import WeightRange
 from bench.config.instantiation import build
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.setup import Setup
 from bench.errors import ConfigError, Unsupported
 from bench.models.affine_first import AffineFirst
 from bench.models.change_networks import ChangeNetwork
-from bench.models.checks import is_count, require
+from bench.models.checks import require
 from bench.models.conditioned import Conditioned
 from bench.models.direct import Direct
 from bench.models.flow import finish_network
@@ -46,36 +48,13 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
     torch.manual_seed(derive_seed(setup.experiment.seed, dataset.name, "network"))
     model = build(arguments, "model", ndim=dataset.ndim, image_channels=dataset.channels)
+    _check_options(section, model)
     if isinstance(model, Variational | ChangeNetwork):
-        of = "a distribution of displacements" if isinstance(model, Variational) else "a map"
-        for key in ("affine", "integrate", "flow_std", "refine", "conditioned"):
-            if section.get(key):
-                raise ConfigError(
-                    f"model.{key}={section[key]}: does not apply to model={section['name']}, whose "
-                    f"output is {of}. Leave it out."
-                )
         return model
     if isinstance(model, nn.Module):
-        if affine:
-            raise ConfigError(
-                f"model.affine={affine}: applies to methods that train nothing, but "
-                f"model={section['name']} is a network. Leave it out, or align the images "
-                "beforehand."
-            )
         network = finish_network(model, section.get("integrate", 0), section.get("flow_std"))
         weights = setup.experiment.conditioned
         return network if weights is None else Conditioned(network, weights, section["name"])
-    if not callable(getattr(model, "register", None)):
-        raise ConfigError(
-            f"model._target_={section['_target_']}: is not a torch.nn.Module and has no method "
-            "register(pair, objective). See docs/methods.md."
-        )
-    for key in ("integrate", "refine", "conditioned"):
-        if section.get(key):
-            raise ConfigError(
-                f"model.{key}={section[key]}: applies to networks, but model={section['name']} is "
-                "not one. Leave it out."
-            )
     unused = [name for name in getattr(model, "needs", ()) if name not in setup.experiment.uses]
     if unused:
         raise ConfigError(
@@ -91,6 +70,32 @@ def build_model(section: Mapping[str, Any], setup: Setup) -> Any:
     return model
 
 
+def _check_options(section: Mapping[str, Any], model: Any) -> None:
+    """Raises ConfigError if an option does not apply to a model, or this is none."""
+    others: tuple[str, ...]
+    if isinstance(model, Variational | ChangeNetwork):
+        of = "a distribution of displacements" if isinstance(model, Variational) else "a map"
+        others = ("affine", "integrate", "flow_std", "refine", "conditioned")
+        said = "does not apply to model={}, whose output is " + of + ". Leave it out."
+    elif isinstance(model, nn.Module):
+        others = ("affine",)
+        said = (
+            "applies to methods that train nothing, but model={} is a network. Leave it out, or "
+            "align the images beforehand."
+        )
+    elif callable(getattr(model, "register", None)):
+        others = ("integrate", "refine", "conditioned")
+        said = "applies to networks, but model={} is not one. Leave it out."
+    else:
+        raise ConfigError(
+            f"model._target_={section['_target_']}: is not a torch.nn.Module and has no method "
+            "register(pair, objective). See docs/methods.md."
+        )
+    for key in others:
+        if section.get(key):
+            raise ConfigError(f"model.{key}={quoted(section[key])}: {said.format(section['name'])}")
+
+
 def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) -> None:
     """Raises Unsupported unless a network that another run has trained takes the images."""
     if trained and (trained["ndim"], trained["channels"]) != (dataset.ndim, dataset.channels):
@@ -102,18 +107,24 @@ def _check_trained(trained: Mapping[str, Any] | None, dataset: PreparedDataset) 
 
 
 def check_takes_weight(section: Mapping[str, Any], ndim: int, weights: WeightRange) -> None:
-    """Raises Unsupported if a network that a section names cannot take λ.
+    """Checks that what a section names is a network that can take λ.
 
-    It allocates no weights, unless the network cannot be built without.
+    It allocates no weights, unless the network cannot be built without. What cannot be built for
+    grey images is not checked: the run, which knows its images, will say why.
+
+    Raises:
+        ConfigError: If it is no such network.
+        Unsupported: If it cannot take λ.
     """
     arguments = {key: value for key, value in section.items() if key not in OF_THE_SUITE}
-    try:
-        with torch.device("meta"):
+    for device in (torch.device("meta"), nullcontext()):
+        with suppress(ConfigError), device:
             model = build(arguments, "model", ndim=ndim, image_channels=1)
-    except ConfigError:
-        model = build(arguments, "model", ndim=ndim, image_channels=1)
-    if isinstance(model, nn.Module):
-        Conditioned(model, weights, section["name"])
+            break
+    else:
+        return
+    _check_options(section, model)
+    Conditioned(model, weights, section["name"])
 
 
 def finish_method(method: Method, section: Mapping[str, Any], dataset: PreparedDataset) -> Method:

@@ -13,11 +13,6 @@ def require(name: str, value: Any, holds: bool, allowed: str) -> None:
         raise ConfigError(f"model.{name}={quoted(value)}: must be {allowed}.")
 
 
-def is_count(value: Any, least: int = 1) -> bool:
-    """Whether a value is a whole number of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def is_list(values: Any) -> bool:
     """Whether a value is a list with entries."""
     return isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
-from bench.models.checks import is_count, is_list, require
+from bench.models.checks import is_list, require
 from bench.models.control_grid import Axis, expand
 from bench.models.convex import convex_start
 from bench.models.descent import Stop, minimize

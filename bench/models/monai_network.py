@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.config.numbers import is_count
 from bench.errors import ConfigError
-from bench.models.checks import is_count, require
+from bench.models.checks import require
 from bench.models.unet import convolution
 from bench.spatial.resolution import crop_to, pad_to_multiple
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.models.checks import is_count, require
+from bench.config.numbers import is_count
+from bench.models.checks import require
 from bench.models.convolution import CHANNELS_LAST, double
 from bench.models.unet import Encoder, convolution, stage
 from bench.spatial.displacement import warp

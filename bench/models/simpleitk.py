@@ -14,9 +14,9 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.errors import DataError
-from bench.models.checks import is_count, is_list, require
+from bench.models.checks import is_list, require
 from bench.models.method import Objective
 from bench.pair import Pair
 

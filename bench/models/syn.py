@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.config.groups import installing
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.errors import ConfigError, DataError
-from bench.models.checks import is_count, is_list, require
+from bench.models.checks import is_list, require
 from bench.models.method import Objective
 from bench.pair import Pair
 from bench.spatial.resolution import crop_to

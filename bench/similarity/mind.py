@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.pair import Pair
@@ -42,7 +43,7 @@ class MIND(Similarity):
 
     def __init__(self, radius: int = 2, dilation: int = 2) -> None:
         for name, value in (("radius", radius), ("dilation", dilation)):
-            if not isinstance(value, int) or value < 1:
+            if not is_count(value):
                 raise ConfigError(
                     f"metric.{name}={quoted(value)}: must be a whole number of at least 1."
                 )

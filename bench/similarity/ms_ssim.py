@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
@@ -29,11 +30,11 @@ class MSSSIM(Similarity):
     """
 
     def __init__(self, window: int = 7, scales: int = len(WEIGHTS)) -> None:
-        if not (isinstance(window, int) and window >= 3 and window % 2 == 1):
+        if not (is_count(window, 3) and window % 2 == 1):
             raise ConfigError(
                 f"metric.window={quoted(window)}: must be an odd whole number of at least 3."
             )
-        if not (isinstance(scales, int) and 1 <= scales <= len(WEIGHTS)):
+        if not (is_count(scales) and scales <= len(WEIGHTS)):
             raise ConfigError(
                 f"metric.scales={quoted(scales)}: must be a whole number from 1 to {len(WEIGHTS)}."
             )

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
@@ -38,7 +39,7 @@ class NCC(Similarity):
     """
 
     def __init__(self, window: int | str = 9, mask: str | None = None, floor: float = 0.0) -> None:
-        odd = isinstance(window, int) and window >= 1 and window % 2 == 1
+        odd = is_count(window) and window % 2 == 1
         if not odd and window != WHOLE:
             raise ConfigError(
                 f"metric.window={quoted(window)}: must be an odd whole number, such as 9, or "

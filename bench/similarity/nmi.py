@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError
 from bench.pair import Pair
@@ -38,7 +39,7 @@ class NMI(Similarity):
     """
 
     def __init__(self, bins: int = 64, fraction: float = 1.0) -> None:
-        if not isinstance(bins, int) or bins < 2 * REACH + 2:
+        if not is_count(bins, 2 * REACH + 2):
             raise ConfigError(
                 f"metric.bins={quoted(bins)}: must be a whole number of at least {2 * REACH + 2}, "
                 "such as 64."

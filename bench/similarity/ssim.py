@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError, Unsupported
 from bench.pair import Pair
@@ -19,7 +20,7 @@ class SSIM(Similarity):
     """
 
     def __init__(self, window: int = 7) -> None:
-        if not (isinstance(window, int) and window >= 3 and window % 2 == 1):
+        if not (is_count(window, 3) and window % 2 == 1):
             raise ConfigError(
                 f"metric.window={quoted(window)}: must be an odd whole number of at least 3."
             )

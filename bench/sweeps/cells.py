@@ -23,7 +23,7 @@ from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
 from bench.data.sources.source import Source
-from bench.errors import BenchError
+from bench.errors import BenchError, Unsupported
 from bench.runs.run import Run
 from bench.store.escaping import for_terminal
 from bench.store.folder import Folder
@@ -133,7 +133,11 @@ def sweep_name(config: DictConfig, found: Sequence[Cell]) -> str:
 
 
 def look_up(found: Iterable[Cell]) -> None:
-    """Sets the status of each cell; reads no images and trains nothing."""
+    """Sets the status of each cell; reads no images and trains nothing.
+
+    Raises:
+        ConfigError: If what should learn λ is no network.
+    """
     look = _looking_once()
     found = list(found)
     for cell in found:
@@ -196,6 +200,9 @@ def _refused(experiment: Experiment) -> str | None:
     """Why a run cannot be, as far as that is known without images.
 
     A network cannot take λ, or a pretrained extractor cannot read the images.
+
+    Raises:
+        ConfigError: If what should learn λ is no network.
     """
     ndim = experiment["dataset"]["ndim"]
     if experiment.conditioned:
@@ -203,7 +210,7 @@ def _refused(experiment: Experiment) -> str | None:
 
         try:
             check_takes_weight(experiment["model"], ndim, experiment.conditioned)
-        except BenchError as error:
+        except Unsupported as error:
             return str(error)
     if "metric" not in experiment.uses:
         return None

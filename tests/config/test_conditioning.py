@@ -61,7 +61,8 @@ def test_a_network_of_one_weight_has_no_range():
         (
             ["regularizer.weight=0"],
             "regularizer.weight=0: is outside λ of 0.025 to 1.6, which model.conditioned=lambda "
-            "learns. Choose a λ in this range, or set model.lambda_range.",
+            "learns. Choose a λ in this range, or leave model.conditioned out, since a range lies "
+            "above 0.",
         ),
         (
             ["model.lambda_range=[0,1]"],
@@ -75,8 +76,8 @@ def test_a_network_of_one_weight_has_no_range():
             ["model.lambda_range=[0.1,0.1000000001]"],
             "model.lambda_range=[0.1,0.1000000001]: its largest λ must be at least 1.1 times",
         ),
-        (["model.lambda_range=[1,inf]"], "model.lambda_range=[1,inf]: must ascend"),
-        (["model.lambda_range=[1,nan]"], "model.lambda_range=[1,nan]: must ascend"),
+        (["model.lambda_range=[1,inf]"], "model.lambda_range=[1,inf]: must be two numbers"),
+        (["model.lambda_range=[1,nan]"], "model.lambda_range=[1,nan]: must be two numbers"),
         (
             ["model.lambda_range=[1e-320,1]"],
             "model.lambda_range=[1e-320,1]: must lie between 1e-30",
@@ -84,10 +85,10 @@ def test_a_network_of_one_weight_has_no_range():
         (["model.lambda_range=[1,1e300]"], "model.lambda_range=[1,1e+300]: must lie between"),
         (
             ["model.lambda_range=[1]"],
-            "model.lambda_range=[1]: must be the smallest and the largest",
+            "model.lambda_range=[1]: must be two numbers, the smallest and the largest λ, such",
         ),
-        (["model.lambda_range=[a,b]"], "model.lambda_range=[a,b]: must be the smallest"),
-        (["model.lambda_range=3"], "model.lambda_range=3: must be the smallest and the largest"),
+        (["model.lambda_range=[a,b]"], "model.lambda_range=[a,b]: must be two numbers"),
+        (["model.lambda_range=3"], "model.lambda_range=3: must be two numbers, the smallest"),
         (["model.conditioned=metric"], "model.conditioned=metric: must be lambda or null."),
         (["model.conditioned=true"], "model.conditioned=true: must be lambda or null."),
     ],

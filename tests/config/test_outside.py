@@ -1,7 +1,11 @@
 """What a class outside the suite changes: its options, and its file."""
 
+import hashlib
 import importlib
 import sys
+import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,8 @@ from conf_options import experiment
 
 from bench.config.extractors import extractor_sections
 from bench.config.identity import digest, extractor_identity, run_identity
-from bench.config.imports import imported_from_beside
+from bench.config.imports import imported_modules
+from bench.config.outside import code_of_class, code_outside
 from bench.data.cache.preparing import cache_folder
 from bench.data.setup import make_source
 
@@ -119,30 +124,130 @@ def test_editing_what_a_file_imports_makes_another_run(reached, module):
     assert identities(chosen) != before
 
 
-def test_library_beside_an_installed_class_does_not_count(tmp_path):
-    installed = tmp_path / "site-packages"
-    installed.mkdir()
-    (installed / "library.py").write_text("")
-    assert imported_from_beside("mine", installed / "mine.py", b"import library") == {}
-    assert imported_from_beside("mine", tmp_path / "mine.py", b"import library, json") == {}
+def write(folder, files):
+    """Files of modules, which the process can find at once."""
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(text)
+    importlib.invalidate_caches()
 
 
-def test_folder_of_a_package_may_have_another_name(tmp_path):
-    for name in ("source/__init__.py", "source/parts/__init__.py", "source/helper.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("")
-    file, text = tmp_path / "source" / "parts" / "metric.py", b"from lab.helper import thing"
-    found = imported_from_beside("lab.parts.metric", file, text)
-    assert sorted(found) == ["lab", "lab.helper", "lab.parts"]
-    assert found["lab.helper"] == tmp_path / "source" / "helper.py"
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder that modules are imported from; they are forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
 
 
-def test_file_without_valid_syntax_imports_nothing(tmp_path):
-    (tmp_path / "helper.py").write_text("")
-    file = tmp_path / "mine.py"
-    assert list(imported_from_beside("mine", file, b"import helper")) == ["helper"]
-    assert imported_from_beside("mine", file, b"import helper\nclass") == {}
-    assert imported_from_beside("mine", file, b"import helper\0") == {}
+def test_installed_libraries_and_those_of_python_do_not_count(place, monkeypatch):
+    installed = place / "site-packages"
+    monkeypatch.syspath_prepend(str(installed))
+    write(installed, {"library.py": "import beside_library", "beside_library.py": ""})
+    content = b"import library, json, os, sys, torch.nn"
+    assert imported_modules("mine", place / "mine.py", content) == {}
+    assert imported_modules("library", installed / "library.py", b"import beside_library") == {}
+
+
+def test_folder_of_a_package_may_have_another_name(place, monkeypatch):
+    write(place, {"source/__init__.py": "", "source/parts/__init__.py": "", "source/far.py": ""})
+
+    class Editable:
+        """As an installer makes one for a package that stays where it is developed."""
+
+        def find_spec(self, name, path=None, target=None):
+            file = place / "source" / "__init__.py"
+            places = [str(file.parent)]
+            found = spec_from_file_location(name, file, submodule_search_locations=places)
+            return found if name == "lab" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Editable()])
+    file = place / "source" / "parts" / "metric.py"
+    found = imported_modules("lab.parts.metric", file, b"from lab.far import thing")
+    assert sorted(found) == ["lab", "lab.far", "lab.parts"]
+    assert found["lab.far"] == place / "source" / "far.py"
+
+
+@pytest.mark.parametrize("text", ["class", "\0", "x = " + "1 + " * 20_000 + "1"])
+def test_file_that_cannot_be_parsed_imports_nothing(text, place):
+    write(place, {"helper.py": ""})
+    file = place / "mine.py"
+    assert list(imported_modules("mine", file, b"import helper")) == ["helper"]
+    assert imported_modules("mine", file, f"import helper\n{text}".encode()) == {}
+
+
+def test_classes_in_a_list_count(place):
+    write(place, {"parts.py": ""})
+    assert list(code_outside({"parts": [{"_target_": "parts.A"}]})) == ["parts.A"]
+
+
+def test_file_named_like_one_of_python_counts(place):
+    write(place, {"chunk.py": "class Mine: ...", "mine.py": "import chunk"})
+    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine.Mine", "chunk"]
+    assert list(code_of_class(importlib.import_module("chunk").Mine)) == ["chunk.Mine"]
+
+
+def test_file_in_a_package_may_import_from_its_folder(place):
+    write(place, {"lab/metric.py": "import helper", "lab/helper.py": "", "lab/__init__.py": ""})
+    assert list(code_outside({"_target_": "lab.metric.Mine"})) == [
+        "lab.metric.Mine",
+        "helper",
+        "lab",
+    ]
+
+
+def test_of_two_modules_of_a_name_that_counts_which_python_finds(place, monkeypatch):
+    for name, text in (("first", "k = 1"), ("second", "k = 2")):
+        write(place / name, {"helper.py": text, f"of_{name}.py": "import helper"})
+    for name in ("second", "first"):
+        monkeypatch.syspath_prepend(str(place / name))
+    before = code_outside({"_target_": "of_second.Mine"})
+    importlib.import_module("of_first")
+    assert code_outside({"_target_": "of_second.Mine"}) == before
+    assert before["helper"] == hashlib.sha256(b"k = 1").hexdigest()
+
+
+def test_package_spread_over_several_folders_counts(place, monkeypatch):
+    for name in ("first", "second"):
+        monkeypatch.syspath_prepend(str(place / name))
+    write(
+        place, {"first/lab/deep/one.py": "from lab.deep.two import b", "second/lab/deep/two.py": ""}
+    )
+    found = code_outside({"_target_": "lab.deep.one.Mine"})
+    assert list(found) == ["lab.deep.one.Mine", "lab.deep.two"]
+
+
+def test_module_that_replaces_itself_counts_as_it_was_imported(place):
+    text = "import sys\nclass Own:\n    __slots__ = ()\n    __hash__ = None\n"
+    write(place, {"own.py": f"{text}sys.modules[__name__] = Own()\n"})
+    before = code_outside({"_target_": "own.Mine"})
+    importlib.import_module("own")
+    assert code_outside({"_target_": "own.Mine"}) == before
+    write(place, {"own.py": ""})  # edited while a sweep runs
+    assert code_outside({"_target_": "own.Mine"}) == before
+
+
+def test_finding_a_class_runs_none_of_its_packages(place):
+    write(place, {"lab/__init__.py": "1 / 0", "lab/metric.py": ""})
+    assert list(code_outside({"_target_": "lab.metric.Mine"})) == ["lab.metric.Mine", "lab"]
+
+
+def test_modules_in_an_archive_count(place, monkeypatch):
+    with zipfile.ZipFile(place / "code.zip", "w") as archive:
+        archive.writestr("packed.py", "import helper_packed")
+        archive.writestr("helper_packed.py", "")
+    monkeypatch.syspath_prepend(str(place / "code.zip"))
+    found = code_outside({"_target_": "packed.Mine"})
+    assert list(found) == ["packed.Mine", "helper_packed"]
+    assert found["helper_packed"] == hashlib.sha256(b"").hexdigest()
+
+
+def test_compiled_modules_count(place):
+    write(place, {f"compiled{EXTENSION_SUFFIXES[0]}": "\0", "mine.py": "import compiled"})
+    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine.Mine", "compiled"]
 
 
 def gamma(*overrides):

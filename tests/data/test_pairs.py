@@ -50,7 +50,7 @@ def test_pairing_to_an_atlas_needs_one():
 
 
 def test_unknown_policy_is_named_with_those_known():
-    words = r"Unknown pairing 'random' in dataset.pairs. Known: atlas, cross, mirrored, n"
+    words = r"dataset.pairs: unknown policy random. Known: atlas, cross, mirrored, n"
     with pytest.raises(ConfigError, match=words):
         make_pairs("random", MEMBERS, None)
 
@@ -145,7 +145,10 @@ def test_neighbours_within_no_whole_number_of_places_are_refused(within):
     [
         ({"policy": "next", "within": 2}, "next does not take within. Every policy takes most;"),
         ({"policy": "neighbours", "k": 2}, "neighbours does not take k. Every policy takes most;"),
-        ({"within": 2}, "Unknown pairing None in dataset.pairs. Known: atlas, cross"),
+        ({"policy": "neighbours", "within": 2, "k": 2}, "neighbours does not take k. Every"),
+        ({"within": 2}, "dataset.pairs: {within:2} names no policy. Known: atlas, cross"),
+        ({"policy": None}, "dataset.pairs: unknown policy null. Known: atlas, cross"),
+        ({"policy": ["cross"]}, r"dataset.pairs: unknown policy \[cross\]. Known: atlas, cross"),
     ],
 )
 def test_unknown_option_of_a_policy_is_named(section, words):

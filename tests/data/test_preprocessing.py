@@ -21,8 +21,8 @@ class Held(Source):
 
 
 def process(image, ids=None, edges=None, **settings):
-    usual = {"classes": 9, "pairs": {}, "intensity": {"policy": "keep"}}
-    source = Held(name="held", ndim=image.ndim, **{**usual, **settings})
+    usual = {"ndim": image.ndim, "classes": 9, "pairs": {}, "intensity": {"policy": "keep"}}
+    source = Held(name="held", **{**usual, **settings})
     raw = Raw(image[None], ids, edges or (1.0,) * image.ndim)
     return source.preprocess(source.subjects()[0], raw)
 
@@ -198,6 +198,10 @@ def test_unknown_labels_are_named_with_their_file():
         ({"pairs": None}, r"dataset.pairs=null: must be a policy for each split, such as"),
         ({"pairs": "cross"}, r"dataset.pairs=cross: must be a policy for each split, such as"),
         ({"border": -1}, r"dataset.border=-1: must be a whole number"),
+        ({"border": True}, r"dataset.border=true: must be a whole number"),
+        ({"ndim": 2.0}, r"dataset.ndim=2.0: must be 2 or 3"),
+        ({"shape": [True, 5]}, r"dataset.shape=\[true,5\]: must have 2 whole numbers"),
+        ({"classes": True}, r"dataset.classes=true: must be a number, or names"),
     ],
 )
 def test_impossible_settings_are_refused(settings, words):

@@ -146,13 +146,13 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["model.channels=[0]"], "model.channels=[0]: must be a list of whole numbers above 0"),
         (["model.channels=[a]"], "model.channels=[a]: must be a list of whole numbers above 0"),
         (["model.norm=yes please"], "norm='yes please': must be true or false"),
-        (["dataset.pairs.val=3"], "Unknown pairing 3 in dataset.pairs. Known: atlas, "),
+        (["dataset.pairs.val=3"], "dataset.pairs: unknown policy 3. Known: atlas, "),
         (["model.channels=7"], "model.channels=7: must be a list of whole numbers above 0"),
         (
             ["model._target_=custom_parts.L1"],
             "model._target_=custom_parts.L1: cannot be built",
         ),
-        (["dataset.pairs.train=all"], "Unknown pairing 'all' in dataset.pairs. Known: atlas, "),
+        (["dataset.pairs.train=all"], "dataset.pairs: unknown policy all. Known: atlas, "),
         (
             ["dataset.subjects_per_split.test=1"],
             "dataset demo: split 'test' has 1 subject; pairing 'mirrored' needs at "

@@ -133,6 +133,17 @@ def test_plan_refuses_networks_that_cannot_take_a_weight(results: Path, run: Com
     assert {Folder(folder).status() for folder in run_folders(results)} == {Status.SKIPPED}
 
 
+@pytest.mark.parametrize("word", ["plan=true", "force=false"])
+def test_method_that_is_no_network_is_refused_before_any_run(
+    word: str, results: Path, run: Command
+) -> None:
+    models = ["model=voxelmorph,variational", "+model.conditioned=lambda"]
+    outcome = run("-m", *DEMO, "metric=mse", *models, word, at(results))
+    assert outcome.code != 0
+    assert "model.conditioned=lambda: does not apply to model=variational" in outcome.err
+    assert run_folders(results) == []
+
+
 def test_reset_says_that_the_network_stays(
     results: Path, run: Command, bench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

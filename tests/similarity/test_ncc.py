@@ -305,7 +305,7 @@ def test_no_option_makes_constant_images_nan(options, level):
         assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("window", [0, 4, -3, 2.5, None, "all"])
+@pytest.mark.parametrize("window", [0, 4, -3, 2.5, None, True, "all"])
 def test_ncc_refuses_a_window_that_has_no_centre(window):
     with pytest.raises(
         ConfigError, match=f"metric.window={quoted(window)}: must be an odd whole number"

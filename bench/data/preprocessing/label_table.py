@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.errors import ConfigError, DataError
 
@@ -169,8 +170,8 @@ def few(values: Sequence[Any], most: int = 12) -> str:
     return shown + (f", … ({len(values)} in all)" if len(values) > most else "")
 
 
-def _names(classes: int | Mapping[int, str]) -> dict[int, str]:
-    if isinstance(classes, int):
+def _names(classes: Any) -> dict[int, str]:
+    if is_count(classes, 0):
         return {0: BACKGROUND} | {i: f"label {i}" for i in range(1, classes)}
     try:
         return {int(i): _name(name) for i, name in classes.items()}

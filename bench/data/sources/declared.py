@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.config.overrides import quoted
 from bench.data.files.colors import check_choice
 from bench.data.preprocessing.insertion import Insertion
@@ -19,7 +19,7 @@ MOST_NOISE = 100  # times the range of intensities; images are kept as float16
 
 def check_declared(source: "Source") -> None:
     """Raises ConfigError where a setting that every source has cannot be used."""
-    if source.ndim not in (2, 3):
+    if not (is_count(source.ndim, 2) and source.ndim <= 3):
         raise ConfigError(f"dataset.ndim={quoted(source.ndim)}: must be 2 or 3.")
     if not isinstance(source.pairs, Mapping):
         raise ConfigError(
@@ -27,8 +27,7 @@ def check_declared(source: "Source") -> None:
             "{train: cross, val: mirrored, test: mirrored}."
         )
     if source.shape is not None and not (
-        _is_list(source.shape, source.ndim)
-        and all(isinstance(edge, int) and edge >= LEAST for edge in source.shape)
+        _is_list(source.shape, source.ndim) and all(is_count(edge, LEAST) for edge in source.shape)
     ):
         raise ConfigError(
             f"dataset.shape={quoted(source.shape)}: must have {source.ndim} whole numbers of at "
@@ -49,7 +48,7 @@ def check_declared(source: "Source") -> None:
                 f"or {source.ndim} of them, one per axis."
             )
     _check_space(source)
-    if not (isinstance(source.border, int) and source.border >= 0):
+    if not is_count(source.border, 0):
         raise ConfigError(
             f"dataset.border={quoted(source.border)}: must be a whole number of at least 0."
         )
@@ -73,7 +72,7 @@ def _check_space(source: "Source") -> None:
             f"dataset.space={WORLD}. Set that, or leave dataset.reference out."
         )
     if source.space == WORLD and (source.ndim == 2 or source.pixel_size is not None):
-        given = f"pixel_size={source.pixel_size}" if source.ndim == 3 else "ndim=2"
+        given = f"pixel_size={quoted(source.pixel_size)}" if source.ndim == 3 else "ndim=2"
         raise ConfigError(
             f"dataset.space={WORLD}: places volumes by their headers, which conflicts with "
             f"dataset.{given}. Leave one out."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bench.config.numbers import is_number
+from bench.config.numbers import is_count, is_number
 from bench.config.overrides import quoted
 from bench.data.landmarks.points import Landmarks
 from bench.data.sources.source import Source
@@ -76,7 +76,9 @@ class Demo(Source):
                     f"dataset.{name}={quoted(value)}: must be a finite number of at least 0."
                 )
         counts = self.subjects_per_split
-        if not isinstance(counts, Mapping) or not all(map(_is_count, counts.values())):
+        if not isinstance(counts, Mapping) or not all(
+            is_count(count, 0) for count in counts.values()
+        ):
             raise ConfigError(
                 f"dataset.subjects_per_split={quoted(counts)}: must be whole numbers of at least "
                 "0, such as {train: 40, val: 10, test: 20}."
@@ -216,10 +218,6 @@ class Demo(Source):
             for axis in range(self.ndim):
                 velocity[axis] += strength * self._field(subject, f"{name}{axis}", width)
         return (velocity / self.resolution).astype(np.float32)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _origins(u: "Tensor", inverse: "Tensor", points: np.ndarray) -> np.ndarray:

@@ -6,8 +6,10 @@ deterministic; which pair a training step sees is drawn in `bench.data.batches.l
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.data.sources.subject import Subject
 from bench.errors import ConfigError, DataError
@@ -70,7 +72,7 @@ class Neighbours:
     within: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.within, bool) or not isinstance(self.within, int) or self.within < 1:
+        if not is_count(self.within):
             raise ConfigError(
                 f"dataset.pairs: within={quoted(self.within)}: must be a whole number of at least "
                 "1."
@@ -110,7 +112,7 @@ class Some:
     most: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1:
+        if not is_count(self.most):
             raise ConfigError(
                 f"dataset.pairs: most={quoted(self.most)}: must be a whole number of at least 1."
             )
@@ -148,18 +150,23 @@ def make_policy(
         return Some(make_policy(options, given), most)
     if given:
         return Given()
-    name = options.pop("policy", None)
+    if "policy" not in options:
+        raise ConfigError(
+            f"dataset.pairs: {quoted(section)} names no policy. Known: {', '.join(POLICIES)}."
+        )
+    name = options.pop("policy")
     if not isinstance(name, str) or name not in POLICIES:
         raise ConfigError(
-            f"Unknown pairing {name!r} in dataset.pairs. Known: {', '.join(POLICIES)}."
+            f"dataset.pairs: unknown policy {quoted(name)}. Known: {', '.join(POLICIES)}."
         )
-    try:
-        return POLICIES[name](**options)
-    except TypeError as error:
+    kind = POLICIES[name]
+    unknown = [quoted(option) for option in options if option not in signature(kind).parameters]
+    if unknown:
         raise ConfigError(
-            f"dataset.pairs: {name} does not take {', '.join(options)}. Every policy takes most; "
+            f"dataset.pairs: {name} does not take {', '.join(unknown)}. Every policy takes most; "
             "neighbours also takes within."
-        ) from error
+        )
+    return kind(**options)
 
 
 def _steps_away(members: Members, steps: Sequence[int]) -> Pairs:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bench.config.numbers import is_count
 from bench.config.overrides import quoted
 from bench.data.batches.loading import read_images
 from bench.data.cache.prepared import PreparedDataset
@@ -58,7 +59,7 @@ class Perception:
         persons: str | None = None,
         judgements: str | None = None,
     ) -> None:
-        if images is not None and not _is_count(images):
+        if images is not None and not is_count(images):
             raise ConfigError(
                 f"task.images={quoted(images)}: must be a whole number of at least 1, or null for "
                 "all."
@@ -90,7 +91,7 @@ class Perception:
                 "apart; nearer ones drown in rounding."
             )
         _check_distortions(distortions)
-        if apart is not None and not (_rises(apart) and all(map(_is_count, apart))):
+        if apart is not None and not (_rises(apart) and all(map(is_count, apart))):
             raise ConfigError(
                 f"task.apart={quoted(apart)}: must be at least two numbers of sections that rise, "
                 "such as [1,2,5], or null for no such test."
@@ -148,10 +149,6 @@ class Perception:
                 f"dataset={dataset.name} has {shortest} voxels, and deformations must be at most a "
                 f"quarter of it. Choose {LARGEST * shortest:g} or less."
             )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _rises(values: Any, sign: int = 1) -> bool:
