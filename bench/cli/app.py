@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 
 from bench import __version__
 from bench.cli.messages import FULL_ERROR, explain
+from bench.cli.next_steps import print_next_steps
 from bench.cli.surroundings import prepare_surroundings
-from bench.cli.terminal import print_next_steps, print_outcome
+from bench.cli.terminal import print_outcome
 from bench.config.command_line import understood
 from bench.config.commands import RUN
 from bench.config.composition import register_resolvers
@@ -82,7 +83,10 @@ def run_job(config: DictConfig) -> None:
         results = Path(config.results_dir)
         first = outcome.summary is not None and not (in_sweep or outcome.before)
         if first and len(list_folders(results)) == 1:
-            print_next_steps(results, launched.overrides.task)
+            from bench.config.experiment import Experiment
+
+            ran = Experiment.from_config(config)
+            print_next_steps(results, launched.overrides.task, ran.tuned, ran.conditioned)
     except Exception as error:
         if in_sweep:
             overrides = " ".join(launched.overrides.task)

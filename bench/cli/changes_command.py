@@ -13,7 +13,6 @@ from bench.cli.register_command import (
     Trust,
     accelerator_of,
     print_each,
-    run_of,
 )
 
 
@@ -35,12 +34,13 @@ def changes(
     trust: Trust = False,
 ) -> None:
     """Map changes between new files that no deformation explains, with a finished run."""
+    from bench.cli.run_commands import find_run
     from bench.runs.file_pairs import chosen_pairs
     from bench.runs.mapping_changes import ChangeMapper
 
     accelerator = accelerator_of(device)
     pairs = chosen_pairs(csv, moving, fixed, labels, fixed_labels)
-    folder = run_of(run, results)
+    folder = find_run(results, run)
     for pair in pairs:
         pair.check()
     mapper = ChangeMapper(folder, accelerator, trust)

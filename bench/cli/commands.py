@@ -150,9 +150,7 @@ def report(
 
 @app.command()
 def robustness(
-    run: Annotated[
-        list[str], typer.Argument(help="Ids of finished runs, or names of their folders.")
-    ],
+    run: Annotated[list[str], typer.Argument(help="Ids of finished runs, or their folders.")],
     corruption: Annotated[
         str, typer.Option(help="Kind of disturbance: noise, blur, bias, contrast.")
     ] = "noise",
@@ -183,7 +181,7 @@ def robustness(
     )
 
 
-Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or names of their folders.")]
+Runs = Annotated[list[str], typer.Argument(help="Ids of finished runs, or their folders.")]
 ResultsFolder = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 OnePair = Annotated[
     str | None, typer.Option("--pair", help="MOVING,FIXED; default: the pair of median Dice.")
@@ -250,7 +248,7 @@ def _draw(
 
     folders = [find_run(results, name) for name in names]
     summary = folders[0].summary() or {}
-    out = out or results / PANELS / f"{kind}-{summary.get('dataset')}"
+    out = out or folders[0].path.parent.parent / PANELS / f"{kind}-{summary.get('dataset')}"
     for path in draw(folders, pair, out, trust):
         print(for_terminal(path))
 

@@ -52,7 +52,11 @@ def list_datasets() -> None:
         experiment = _experiment(name, None, Path("results"), None)
         section = experiment["dataset"]
         about = section.get("about", {})
-        count = is_ready(make_source(experiment))
+        try:
+            count = is_ready(make_source(experiment))
+        except BenchError as error:  # of a class of the user's
+            console.print(f"[bold]{name:<16}[/]{for_rich(f'unusable: {error}')}", soft_wrap=True)
+            continue
         if count is not None:
             state = f"[bold]ready, {counted(count, 'subject')}[/]"
         elif section.get("root") is None:

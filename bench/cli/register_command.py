@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.config.commands import BENCH, RUN
+from bench.config.commands import RUN
 from bench.errors import ConfigError
 from bench.store.escaping import for_terminal
-from bench.store.folder import Folder
-from bench.store.layout import HEADER, PAIRS, RUNS
+from bench.store.layout import PAIRS
 
 if TYPE_CHECKING:
     from bench.runs.file_pairs import PairOfFiles
@@ -61,12 +60,13 @@ def register(
     trust: Trust = False,
 ) -> None:
     """Register new files with a finished run; needs none of its data."""
+    from bench.cli.run_commands import find_run
     from bench.runs.file_pairs import chosen_pairs
     from bench.runs.registering import Registrar
 
     accelerator = accelerator_of(device)
     pairs = chosen_pairs(csv, moving, fixed, labels, fixed_labels, landmarks)
-    folder = run_of(run, results)
+    folder = find_run(results, run)
     for pair in pairs:
         pair.check()
     registrar = Registrar(folder, accelerator, trust, weight)
@@ -102,25 +102,6 @@ def accelerator_of(device: str | None) -> str | None:
     if device is not None and device not in ACCELERATORS:
         raise ConfigError(f"--device {device}: must be one of {', '.join(ACCELERATORS)}.")
     return None if device is None else ACCELERATORS[device]
-
-
-def run_of(given: str, results: Path) -> Folder:
-    """The run with this folder, or else with this id.
-
-    Raises:
-        BenchError: If it is neither.
-    """
-    from bench.cli.run_commands import find_run
-
-    folder = Folder(Path(given))
-    if not folder.path.is_dir():
-        return find_run(results, given)
-    if not folder.has_started():
-        raise ConfigError(
-            f"{given}: is not the folder of a run: it has no {HEADER}. Give the folder of a run, "
-            f"such as {results / RUNS}/NAME, or an id that `{BENCH} runs` lists."
-        )
-    return folder
 
 
 def score(

@@ -18,7 +18,7 @@ from bench.scores.registry import names_of
 from bench.store.escaping import for_terminal
 from bench.store.files import as_csv
 from bench.store.folder import Folder
-from bench.store.layout import CONFIG, NETWORK, NETWORKS, TRACEBACK
+from bench.store.layout import CONFIG, HEADER, NETWORK, NETWORKS, RUNS, TRACEBACK
 from bench.store.listing import describe, list_folders
 from bench.store.standing import Status
 
@@ -74,7 +74,7 @@ def runs(
 @app.command()
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Id of the run, or name of its folder.")],
+    run: Annotated[str, typer.Argument(help="Id of the run, or its folder.")],
     results: Annotated[Path | None, typer.Option("--results")] = None,
 ) -> None:
     """Show one run: status, scores, files, configuration, and why it failed."""
@@ -89,7 +89,7 @@ def show(
             print(f"{name}:\n{for_terminal(text.rstrip())}")
 
 
-Chosen = Annotated[list[str] | None, typer.Argument(help="Ids of runs, or names of their folders.")]
+Chosen = Annotated[list[str] | None, typer.Argument(help="Ids of runs, or their folders.")]
 Failed = Annotated[bool, typer.Option("--failed", help="All failed runs.")]
 OtherResults = Annotated[Path | None, typer.Option("--results")]
 
@@ -152,11 +152,19 @@ def _folders(results: Path) -> list[Folder]:
 
 
 def find_run(results: Path, name: str) -> Folder:
-    """The run with this id, or with this folder name.
+    """The run with this folder, or with this folder's name, or with this id.
 
     Raises:
         BenchError: If there is no such run, or more than one.
     """
+    given = Folder(Path(name))
+    if given.path.is_dir():
+        if not given.has_started():
+            raise BenchError(
+                f"{name}: is not the folder of a run: it has no {HEADER}. Give the folder of a "
+                f"run, such as {results / RUNS}/NAME, or an id that `{BENCH} runs` lists."
+            )
+        return given
     folders = _folders(results)
     found = [f for f in folders if f.path.name == name or f.path.name.endswith(f"-{name}")]
     if len(found) != 1:

@@ -1,6 +1,5 @@
 """What a run found, on the terminal."""
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,7 @@ from rich.table import Table
 
 from bench.analysis.numbers.grading import poor_extractors
 from bench.analysis.reading.metrics import method_of, problem_of, weight_symbol
-from bench.config.commands import BENCH, RUN, with_results
 from bench.config.identity import DEFAULT_MODEL
-from bench.config.overrides import quoted
 from bench.data.preprocessing.label_table import few
 from bench.runs.lookup import Outcome
 from bench.scores.registry import SCORES, names_of, score_of
@@ -21,13 +18,10 @@ from bench.scores.score import Score
 from bench.store.escaping import for_rich, for_terminal
 from bench.store.layout import FIGURE, PAIRS, SUMMARY, WARNINGS
 
-KEPT = ("task", "dataset", "model", "trainer", "tracker")
-CHANGES = "task=changes"  # selects the following, unless another model is chosen
 NO_TRUTH = (
     "no test pair has a known change, so there is no AUC. Simulate changes with dataset.insert, "
     "or name a class of the labels with task.change"
 )
-VARIATIONAL = "model=variational"  # learns from few metrics
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -43,50 +37,6 @@ def print_outcome(outcome: Outcome) -> None:
     if damage:
         sys.stdout.flush()
         print(f"{name} is damaged: {damage}", file=sys.stderr)
-
-
-def print_next_steps(results: Path, words: Sequence[str]) -> None:
-    """Prints three commands to try after a first run.
-
-    Args:
-        results: Folder of the results.
-        words: Of its command; those that choose task, data, method and training are repeated, and
-            its metric is compared with others.
-    """
-    kept = [word for word in words if _group(word) in KEPT]
-    where = with_results(results)
-    place = [f"results_dir={quoted(str(results))}"] if where else []
-    learns_from_few = VARIATIONAL in kept or (CHANGES in kept and not _chooses_model(kept))
-    metrics, settings = ["mse", "deepsim_seg"] if learns_from_few else ["mse", "ncc", "mind"], []
-    if chosen := _chosen_metric(words):
-        metrics = metrics if chosen in metrics else [*metrics[:-1], chosen]
-        settings = [
-            word for word in words if _group(word) == "metric" and word != f"metric={chosen}"
-        ]
-    sweep = shlex.join([*kept, f"metric={','.join(metrics)}", *settings, "seed=0,1", *place])
-    for command, what in (
-        (f"{RUN} -m {sweep}", "compares metrics"),
-        (f"{BENCH} report{where}", "tables, figures, statistics, a page"),
-        (f"{BENCH} data list", "further data sets, and where to put yours"),
-    ):
-        print(for_terminal(f"next: {command:<46}  # {what}"))
-
-
-def _group(word: str) -> str:
-    """The group of options that an override is about."""
-    return word.lstrip("+~").partition("=")[0].partition(".")[0]
-
-
-def _chosen_metric(words: Sequence[str]) -> str | None:
-    """The metric that a command chooses; None for the usual one, or one made of others."""
-    if any(_group(word).startswith("metric@") for word in words):
-        return None
-    found = [word.removeprefix("metric=") for word in words if word.startswith("metric=")]
-    return found[-1] if found else None
-
-
-def _chooses_model(words: Sequence[str]) -> bool:
-    return any(word.startswith("model=") for word in words)
 
 
 def print_summary(summary: Mapping[str, Any], folder: Path) -> None:

@@ -177,6 +177,12 @@ def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, An
     return {**others, "trained": trained[of_trained]} if trained else others
 
 
+def method_code(experiment: Experiment) -> dict[str, str]:
+    """SHA-256 of the files outside the suite whose code a run's method runs, by module."""
+    uses = [name for name in PARTS if name in ("task", "model", *experiment.uses)]
+    return code_outside(*(experiment[name] for name in uses))
+
+
 def _task_identity(experiment: Experiment) -> dict[str, Any]:
     """The section `task`; a table that it names counts by its content, wherever it lies."""
     section = {**_identifying("task", experiment["task"]), **task_tables(experiment)}

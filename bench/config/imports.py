@@ -28,6 +28,12 @@ def located(name: str, beside: Path | None = None) -> Path | None:
     return None if spec is None or not spec.has_location else Path(str(spec.origin))
 
 
+def is_found(name: str) -> bool:
+    """Whether Python knows a module, or would find it; of one in packages, only the first."""
+    package = name.partition(".")[0]
+    return package in sys.modules or _specification(package, None) is not None
+
+
 def imported_modules(name: str, file: Path, content: bytes) -> dict[str, Path]:
     """Names and files of what a file imports, other than installed libraries and Python's own.
 

@@ -7,12 +7,13 @@ then, which is the code that the process runs.
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipimport import zipimporter
 
-from bench.config.imports import imported_modules, is_standard, located
+from bench.config.imports import imported_modules, is_found, is_standard, located
+from bench.errors import ConfigError, StoreError
 
 SUITE = "bench"
 
@@ -35,17 +36,43 @@ def code_outside(*sections: Any) -> dict[str, str]:
     they import, directly or through others, by theirs. Installed libraries are not followed.
     """
     found: dict[str, str] = {}
-    for section in sections:
-        if isinstance(section, list | tuple):
-            found |= code_outside(*section)
-        elif isinstance(section, Mapping):
-            found |= code_outside(*section.values())
-            target = section.get("_target_")
-            if isinstance(target, str) and not target.startswith(f"{SUITE}."):
-                module, file = _defining_file(target)
-                if file is not None:  # else building it says that there is none
-                    found |= _with_imports(target, module, file)
+    for target in _targets(sections):
+        module, file = _defining_file(target)
+        if file is not None:  # else building it says that there is none
+            found |= _with_imports(target, module, file)
     return found
+
+
+def check_code(run: str, recorded: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    """Checks that a finished run's code is still the code that it ran.
+
+    Args:
+        run: Its name, for the message.
+        recorded: SHA-256 by module, as its summary says; empty if all code is the suite's.
+        config: Its configuration.
+
+    Raises:
+        StoreError: If a file outside the suite has changed since.
+    """
+    now = code_outside(config) if recorded else {}
+    changed = [name for name, content in now.items() if recorded.get(name, content) != content]
+    if changed:
+        raise StoreError(
+            f"{run}: its code has changed since: {', '.join(sorted(changed))}. Restore it, or run "
+            "the command again, which makes another run."
+        )
+
+
+def check_found(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a class of a section lies in a module that Python does not find."""
+    for section, content in config.items():
+        for target in _targets(content):
+            module = target.partition(".")[0]
+            if not is_found(module):
+                raise ConfigError(
+                    f"{section}._target_={target}: cannot be built (No module named '{module}'). "
+                    "Name an importable class (PYTHONPATH=FOLDER makes your files importable)."
+                )
 
 
 def code_of_class(kind: type) -> dict[str, str]:
@@ -57,6 +84,18 @@ def code_of_class(kind: type) -> dict[str, str]:
             name = f"{base.__module__}.{base.__qualname__}"
             found |= _with_imports(name, base.__module__, Path(file))
     return found
+
+
+def _targets(content: Any) -> Iterator[str]:
+    """The classes outside the suite that a configuration names."""
+    if isinstance(content, list | tuple):
+        for one in content:
+            yield from _targets(one)
+    elif isinstance(content, Mapping):
+        yield from _targets(list(content.values()))
+        target = content.get("_target_")
+        if isinstance(target, str) and not target.startswith(f"{SUITE}."):
+            yield target
 
 
 def _with_imports(name: str, module: str, file: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bench.config.commands import BENCH, with_results
+from bench.config.outside import check_code
 from bench.config.recorded import check_recorded
 from bench.errors import ConfigError
 
@@ -34,6 +35,7 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: If there is no such run, it has not finished, has no network, or recorded
             something untrusted.
+        StoreError: If its code has changed since.
     """
     given = str(sections["model"]["trained"])
     folder = _find(given, Path(sections["results_dir"]) / "runs")
@@ -52,6 +54,7 @@ def with_trained_network(sections: Mapping[str, Any]) -> dict[str, Any]:
             f"model.trained={given}: its config.yaml is damaged. Rerun it with force=true."
         ) from error
     check_recorded(config, str(path), sections.get("trust", False), "pass trust=true")
+    check_code(f"model.trained={given}", summary.get("code", {}), config)
     trains = "trainer" in model.get("uses", ["trainer"]) and "task" in summary
     if not trains or summary["task"] != "registration" or data is None:
         raise ConfigError(

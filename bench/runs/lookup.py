@@ -15,7 +15,10 @@ from bench.data.cache.preparing import prepare
 from bench.data.setup import Setup
 from bench.errors import Busy, DamagedCache, Unsupported, Unwritable
 from bench.runs.run import Run
+from bench.store.files import read_json
 from bench.store.folder import Folder
+from bench.store.layout import CODE, CONFIG, HEADER
+from bench.store.listing import list_folders
 from bench.store.standing import Status
 from bench.store.tracking import check_tracker
 
@@ -71,6 +74,8 @@ def _run(config: DictConfig, in_sweep: bool) -> Outcome:
         return Outcome(folder, summary, before=True)
     if unwritable:
         raise unwritable
+    if edited := _edited_since(found):
+        print(edited)
     usual = UNTUNED_WEIGHT * config.regularizer.get("scale", 1)
     untuned = tabulated_weight(config) is None and experiment.weight == usual
     if "regularizer" in experiment.uses and untuned:
@@ -85,6 +90,27 @@ def _run(config: DictConfig, in_sweep: bool) -> Outcome:
         if not in_sweep:
             raise
         return Outcome(folder, None, left_out=f"left to another process: {busy}")
+
+
+def _edited_since(found: Run) -> str:
+    """Which code of the user's has changed since a run of the same configuration, in one line."""
+    ours = found.header.get(CODE, {})
+    start = found.folder.name.rpartition("-")[0]
+    for folder in list_folders(found.setup.experiment.results) if ours else ():
+        if folder.name.rpartition("-")[0] != start or folder.path == found.folder.path:
+            continue
+        theirs = (read_json(folder.file(HEADER)) or {}).get(CODE, {})
+        changed = sorted(name for name in ours if theirs.get(name, ours[name]) != ours[name])
+        if changed and _text(folder.file(CONFIG)) == found.config:
+            return (
+                f"{', '.join(changed)}: changed since {folder.name}, so {found.folder.name} is "
+                "another run."
+            )
+    return ""
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def _execute(found: Run, in_sweep: bool) -> Outcome:

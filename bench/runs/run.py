@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from bench.config.identity import (
     digest,
+    method_code,
     network_identity,
     network_name,
     run_identity,
@@ -17,7 +18,7 @@ from bench.config.identity import (
 from bench.data.setup import Setup
 from bench.store.files import write_json
 from bench.store.folder import Folder
-from bench.store.layout import DATA, NETWORKS, RUNS, TASK_TABLES
+from bench.store.layout import CODE, DATA, NETWORKS, RUNS, TASK_TABLES
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Run:
     Attributes:
         setup: The experiment and its data.
         header: First entries of its summary: id, variant, task, names, `weight` (λ, or c of a
-            synthesis), seed, and digests of the tables that the task reads, if any. `metric`,
-            `regularizer` and `weight` are None if the method uses none.
+            synthesis), seed, and digests of the tables that the task reads and of the code outside
+            the suite that the method runs, if any. `metric`, `regularizer` and `weight` are None
+            if the method uses none.
         folder: The folder that records it.
     """
 
@@ -51,9 +53,8 @@ class Run:
             "weight": experiment.tuned,
             "seed": experiment.seed,
         }
-        tables = task_tables(experiment)
-        if tables:
-            header[TASK_TABLES] = tables
+        further = {TASK_TABLES: task_tables(experiment), CODE: method_code(experiment)}
+        header |= {name: content for name, content in further.items() if content}
         folder = Folder(experiment.results / RUNS / run_name(experiment, run_id))
         return cls(setup, header, folder)
 

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from bench.config.commands import BENCH
 from bench.config.conditioning import weight_range
 from bench.config.experiment import Experiment
+from bench.config.outside import check_code
 from bench.config.recorded import check_recorded
 from bench.data.setup import Setup
 from bench.errors import ConfigError, StoreError
@@ -17,7 +18,7 @@ from bench.runs.extractors import obtain_extractors, read_extractors
 from bench.similarity.building import move_metric
 from bench.store.files import read_json
 from bench.store.folder import Folder
-from bench.store.layout import BEST, CONFIG, DATA, REGISTRATION
+from bench.store.layout import BEST, CODE, CONFIG, DATA, REGISTRATION
 from bench.tasks.registration.assembly import Parts, build_parts, make_parts
 from bench.tasks.registration.masks import Masks
 from bench.tasks.registration.registration import RegistrationJob
@@ -140,12 +141,14 @@ def finished_config(
     """The resolved configuration of a finished registration, with its results where it lies now.
 
     Raises:
-        StoreError: If it has not finished, is damaged, or is of another task.
+        StoreError: If it has not finished, is damaged, is of another task, or its code has changed.
         ConfigError: If it names an untrusted class, or its network did not learn λ.
     """
-    own = finished_summary(folder, tasks).get("weight")
+    summary = finished_summary(folder, tasks)
+    own = summary.get("weight")
     config = yaml.safe_load(folder.file(CONFIG).read_text(encoding="utf-8"))
     check_recorded(config, str(folder.file(CONFIG)), trust, TRUSTING)
+    check_code(folder.path.name, summary.get(CODE, {}), config)
     config |= {"results_dir": str(folder.path.parent.parent), "trust": trust}
     if weight not in (None, own):
         _check_learned(weight, config["model"], folder.path.name)

@@ -23,6 +23,7 @@ REGISTRATION = "registration"  # the task of runs whose record names none
 FILES = "files"  # of a summary: CRC-32 by name
 NETWORK = "network"  # of a summary: the network that its run shares, and how it was trained
 WARNINGS = "warnings"  # of a summary: what numbers should be distrusted for, a sentence each
+CODE = "code"  # of a summary: SHA-256 of files outside the suite whose code it ran, by module
 TASK_TABLES = "task_tables"  # of a summary: SHA-256 of tables that the task reads, by option
 BEST, LAST, PROGRESS = "best.safetensors", "last.pt", "progress.json"
 OF_FOLDERS = {  # by which one is known that has lost its header

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.store.files import read_json
 from bench.store.folder import Folder
-from bench.store.layout import HEADER, RUNS, TASK_TABLES
+from bench.store.layout import CODE, HEADER, RUNS, TASK_TABLES
 from bench.store.standing import Status
 
 NAMED = (  # entries of a header that the summary repeats
@@ -27,7 +27,8 @@ def describe(folder: Folder) -> dict[str, Any]:
     found = folder.standing()
     known = found.summary or {}
     header = read_json(folder.file(HEADER)) or {key: known[key] for key in NAMED if key in known}
-    header.pop(TASK_TABLES, None)
+    for name in (TASK_TABLES, CODE):
+        header.pop(name, None)
     row = {"status": found.status, "id": folder.path.name.rpartition("-")[2], **header}
     row["written"] = round(folder.written())
     if found.status is Status.FINISHED and found.summary:

@@ -19,6 +19,7 @@ from bench.config.multirun import (
     product,
     repeated_values,
 )
+from bench.config.outside import check_found
 from bench.data.cache.prepared import PreparedDataset
 from bench.data.cache.preparing import find
 from bench.data.setup import Look, Setup
@@ -136,7 +137,7 @@ def look_up(found: Iterable[Cell]) -> None:
     """Sets the status of each cell; reads no images and trains nothing.
 
     Raises:
-        ConfigError: If what should learn λ is no network.
+        ConfigError: If what should learn λ is no network, or a class is not found.
     """
     look = _looking_once()
     found = list(found)
@@ -202,8 +203,9 @@ def _refused(experiment: Experiment) -> str | None:
     A network cannot take λ, or a pretrained extractor cannot read the images.
 
     Raises:
-        ConfigError: If what should learn λ is no network.
+        ConfigError: If what should learn λ is no network, or a class is not found.
     """
+    check_found(experiment.config)
     ndim = experiment["dataset"]["ndim"]
     if experiment.conditioned:
         from bench.models.building import check_takes_weight  # torch

@@ -14,7 +14,7 @@ from bench.analysis.numbers.detected import LABELS, differences_from_best
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.numbers.pooled import interval_of, pooled_scores
 from bench.analysis.reading.metrics import metric_order
-from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.analysis.reading.records import Records, reading_settings
 from bench.config.identity import digest
 from bench.errors import counted
 from bench.scores.of_changes import MAIN, MAPS, POOLED
@@ -149,7 +149,7 @@ def _methods(
     for run in runs:
         task = records.configs[run]["task"]
         of_method = {f"task.{key}": task.get(key) for key in OF_METHOD}
-        settings[run] = {**training_settings(records.configs[run]), **of_method}
+        settings[run] = {**records.made_by(run), **of_method}
         controls[run] = task.get("controls") or 0
     summaries = _apart_from_controls(described(records, settings), settings, controls)
     labels = variant_labels(summaries, settings)

@@ -20,7 +20,6 @@ from bench.analysis.reading.records import (
     BEFORE,
     Records,
     reading_settings,
-    training_settings,
 )
 from bench.config.commands import BENCH
 from bench.config.identity import digest
@@ -219,7 +218,7 @@ def _comparison(
     criterion: str,
     models: Collection[str],
 ) -> Comparison:
-    trainings = {run: training_settings(records.configs[run]) for run in runs}
+    trainings = {run: records.made_by(run) for run in runs}
     summaries = [{**one, "dataset": name} for one in described(records, trainings)]
     _refuse_doubles(summaries)
     labels = variant_labels(summaries, trainings, models)

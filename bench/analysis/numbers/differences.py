@@ -7,8 +7,9 @@ from typing import Any
 
 from bench.analysis.numbers.naming import LONGEST, tell_apart
 from bench.config.identity import digest
+from bench.store.files import read_json
 from bench.store.folder import Folder
-from bench.store.layout import CONFIG, REGISTRATION
+from bench.store.layout import CONFIG, HEADER, REGISTRATION
 
 Family = tuple[str, ...]
 Key = tuple[Family, str]
@@ -87,6 +88,7 @@ def _taken(settings: dict[str, Any]) -> dict[str, Any]:
 def _settings(folder: Folder) -> dict[str, Any]:
     """The settings of a run; empty if they cannot be read."""
     from bench.analysis.reading.records import (  # pandas, which few lists of runs need
+        code_settings,
         read_config,
         reading_settings,
         task_settings,
@@ -99,4 +101,5 @@ def _settings(folder: Folder) -> dict[str, Any]:
         return {}
     files = PurePath(config["dataset"].get("root") or "").name or None
     settings = {**reading_settings(config), **training_settings(config), **task_settings(config)}
-    return {"files": files, **settings}
+    header = read_json(folder.file(HEADER)) or {}
+    return {"files": files, **settings, **code_settings(header)}

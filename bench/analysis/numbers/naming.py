@@ -224,7 +224,7 @@ def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         settings: Flat settings by variant.
     """
     shown, more = telling(settings)
-    short = {key: key.partition(".")[2] for key in shown}
+    short = {key: key if key.startswith("code.") else key.partition(".")[2] for key in shown}
     if len(set(short.values())) < len(short):
         short = {key: key for key in shown}
     said = {

@@ -13,7 +13,7 @@ from bench.analysis.numbers.comparisons import comparable, described
 from bench.analysis.numbers.naming import variant_labels
 from bench.analysis.reading.exported import PLACE
 from bench.analysis.reading.metrics import metric_order
-from bench.analysis.reading.records import Records, reading_settings, training_settings
+from bench.analysis.reading.records import Records, reading_settings
 from bench.config.identity import digest
 from bench.scores.of_images import BLIND, DISTORTIONS
 from bench.store.layout import IMAGES, TASK_TABLES, WARNINGS
@@ -167,7 +167,7 @@ def _name_tables(records: Records, readings: Mapping[str, dict[str, Any]]) -> No
 def _variants(
     records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame]
 ) -> list[Variant]:
-    settings = {run: training_settings(records.configs[run]) for run in runs}
+    settings = {run: records.made_by(run) for run in runs}
     summaries = described(records, settings)
     labels = variant_labels(summaries, settings)
     alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}

@@ -18,7 +18,6 @@ from bench.analysis.reading.records import (
     BEFORE,
     Records,
     reading_settings,
-    training_settings,
 )
 from bench.config.identity import digest
 from bench.scores.of_images import SYNTHESIS
@@ -110,16 +109,16 @@ def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**reading_settings(config), **{key: task[key] for key in posed}, **judges}
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(records: Records, run: str) -> dict[str, Any]:
     """What made a result but c and the seed."""
-    ours = {f"task.{key}": config["task"][key] for key in OF_THE_METHOD}
-    return {**training_settings(config), **ours}
+    task = records.configs[run]["task"]
+    return {**records.made_by(run), **{f"task.{key}": task[key] for key in OF_THE_METHOD}}
 
 
 def _of_comparison(
     records: Records, runs: list[str], tables: Mapping[str, pd.DataFrame], select: str
 ) -> Iterator[dict[str, Any]]:
-    settings = {run: _settings(records.configs[run]) for run in runs}
+    settings = {run: _settings(records, run) for run in runs}
     summaries = described(records, settings)
     labels = variant_labels(summaries, settings)
     chosen = {

@@ -48,7 +48,7 @@ from bench.analysis.reading.records import (
 )
 from bench.config.identity import SCHEMA
 from bench.errors import StoreError
-from bench.store.layout import IMAGES, NETWORK, PAIRS, REGISTRATION, TASK_TABLES, WARNINGS
+from bench.store.layout import CODE, IMAGES, NETWORK, PAIRS, REGISTRATION, TASK_TABLES, WARNINGS
 from bench.store.standing import Status
 
 RUN_TEXTS = (  # `settings` and `extractors` are several, with spaces between
@@ -67,7 +67,7 @@ EXTRACTOR_NUMBERS = ("noise", "seed", "steps", "best_step", "training_seconds", 
 SETTING_TEXTS = ("settings", "section", "setting", "value")
 RECORD = "record"  # the section of what a summary says of the data
 RECORDED = ("schema", "data", "classes", "units")
-ALSO_RECORDED = (TASK_TABLES, NETWORK, WARNINGS)  # where a run has them
+ALSO_RECORDED = (TASK_TABLES, CODE, NETWORK, WARNINGS)  # where a run has them
 PERCEPTION, CHANGES = "perception", "changes"
 NO_YAML = (ValueError, KeyError, AttributeError, RecursionError)  # of PyYAML, for damaged values
 PLACE = "PATH"  # stands for a folder of data, and any other absolute path
@@ -224,7 +224,7 @@ def _configuration(
                 raise fault(folder / RUNS_TABLE, f"has no weight of {row['run']}")
         if row["status"] == Status.FINISHED:
             _ = [recorded[name] for name in RECORDED]
-            _ = [recorded.get(name, {}).items() for name in (TASK_TABLES, NETWORK)]
+            _ = [recorded.get(name, {}).items() for name in (TASK_TABLES, CODE, NETWORK)]
             warnings = recorded.get(WARNINGS, [])
             if not isinstance(warnings, list) or not all(isinstance(w, str) for w in warnings):
                 raise fault(path, f"has other warnings than texts of {row['run']}")

@@ -22,6 +22,7 @@ from bench.store.files import ALTERED, is_as_written, read_json
 from bench.store.folder import ANEW, Folder
 from bench.store.layout import (
     CLASSES,
+    CODE,
     CONFIG,
     ENVIRONMENT,
     HISTORY,
@@ -86,6 +87,10 @@ class Records:
         columns = ["run", "moving", "fixed", *(n + m for m in ("", BEFORE) for n in SCORES)]
         rows = self.table(PAIRS)
         return rows[rows["run"].isin(self.registrations)].reindex(columns=columns)
+
+    def made_by(self, run: str) -> dict[str, Any]:
+        """What made a finished run's result except λ and seed: settings, and code of its own."""
+        return training_settings(self.configs[run]) | code_settings(self.summaries[run])
 
     @property
     def registrations(self) -> list[str]:
@@ -264,6 +269,11 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("augmentation", "pairs"):
         found |= flat(config["dataset"][part], f"dataset.{part}")
     return found
+
+
+def code_settings(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Contents of the code outside the suite that a run ran, with keys such as `code.my_metric`."""
+    return {f"code.{name}": content[:8] for name, content in summary.get(CODE, {}).items()}
 
 
 def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
