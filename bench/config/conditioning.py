@@ -109,6 +109,6 @@ def check_in_range(regularizer: Mapping[str, Any], tuned: float, model: Mapping[
         low, high = (factor * weight for factor in USUAL)
         instead = f"set model.lambda_range, such as [{low:g},{high:g}]"
     raise ConfigError(
-        f"{given}: is outside λ of {weights}, which model.conditioned=lambda learns. Choose a λ in "
+        f"{given}: is outside {weights}, the λ that model.conditioned=lambda learns. Choose one in "
         f"this range, or {instead}."
     )

@@ -49,19 +49,19 @@ def test_a_network_of_one_weight_has_no_range():
     [
         (
             ["regularizer.scale=16"],
-            "regularizer.scale=16 (λ = 3.2): is outside λ of 0.025 to 1.6, which "
-            "model.conditioned=lambda learns. Choose a λ in this range, or set "
+            "regularizer.scale=16 (λ = 3.2): is outside 0.025 to 1.6, the λ that "
+            "model.conditioned=lambda learns. Choose one in this range, or set "
             "model.lambda_range, such as [0.4,25.6].",
         ),
         (
             ["regularizer.weight=0.01", "dataset.name=mine"],
-            "regularizer.weight=0.01: is outside λ of 0.125 to 8, which model.conditioned=lambda "
-            "learns. Choose a λ in this range, or set model.lambda_range, such as [0.00125,0.08].",
+            "regularizer.weight=0.01: is outside 0.125 to 8, the λ that model.conditioned=lambda "
+            "learns. Choose one in this range, or set model.lambda_range, such as [0.00125,0.08].",
         ),
         (
             ["regularizer.weight=0"],
-            "regularizer.weight=0: is outside λ of 0.025 to 1.6, which model.conditioned=lambda "
-            "learns. Choose a λ in this range, or leave model.conditioned out, since a range lies "
+            "regularizer.weight=0: is outside 0.025 to 1.6, the λ that model.conditioned=lambda "
+            "learns. Choose one in this range, or leave model.conditioned out, since a range lies "
             "above 0.",
         ),
         (

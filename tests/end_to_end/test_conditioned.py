@@ -365,7 +365,7 @@ def test_weight_that_was_not_learned_is_refused(
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["regularizer.scale=9"], "regularizer.scale=9 (λ = 0.18): is outside λ of 0.0025"),
+        (["regularizer.scale=9"], "regularizer.scale=9 (λ = 0.18): is outside 0.0025"),
         (["model.lambda_range=[0,1]"], "model.lambda_range=[0,1]: must ascend and be above 0"),
         (["model.lambda_range=[1,0.1]"], "model.lambda_range=[1,0.1]: must ascend and be above 0"),
         (["model=segresnet"], "model.conditioned=lambda: model=segresnet cannot take λ"),
