@@ -35,7 +35,7 @@ def print_next_steps(
     """
     where = with_results(results)
     place = [f"results_dir={quoted(str(results))}"] if where else []
-    kept = [word for word in words if _group(word) in KEPT]
+    kept = [w for w in words if _group(w) in KEPT or _name(w) == "hydra.searchpath"]
     metric = [word for word in words if _group(word).partition("@")[0] == "metric"]
     tried = [factor * (weight or 0) for factor in AROUND]
     tried = [one for one in tried if learned is None or one in learned]

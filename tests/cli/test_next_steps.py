@@ -19,6 +19,7 @@ MANY, FEW = "metric=mse,ncc,mind", "metric=mse,deepsim_seg"
         (["model=variational", "metric=mse"], FEW),
         (["model=variational", "metric=deepsim_ae"], "metric=mse,deepsim_ae"),
         (["dataset=nifti", "dataset.root=my data", "+dataset.pairs.test.most=3"], MANY),
+        (["hydra.searchpath=[file://mine]", "dataset=mine"], MANY),
         (["regularizer=bending", "trainer.steps=20", "force=true"], MANY),
         (["metric=sum", "+metric@metric.terms.a=mse", "metric.factors.a=2"], MANY),
     ],
@@ -29,7 +30,7 @@ def test_the_sweep_has_the_data_and_the_method_of_the_run(words, swept, capsys):
     assert f" {swept} seed=0,1 " in line
     for word in words:
         is_kept = word.lstrip("+").startswith(
-            ("dataset", "task", "model", "trainer", "regularizer")
+            ("dataset", "hydra", "task", "model", "trainer", "regularizer")
         )
         assert (f" {word} " in line or f" '{word}' " in line) == is_kept
 

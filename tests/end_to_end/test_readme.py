@@ -3,10 +3,13 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from .conftest import (
@@ -19,7 +22,9 @@ from .conftest import (
     only_run,
     read_summary,
     run_folders,
+    subject,
     with_cache,
+    write_volume,
 )
 
 EXAMPLE = re.compile(
@@ -79,6 +84,56 @@ def test_example_runs_as_it_is_shown(
     assert summary["weight"] == float(
         re.findall(r"weight=(\S+)|$", command)[0] or summary["weight"]
     )
+
+
+def test_layout_of_ones_own_works_as_it_is_shown(tmp_path: Path) -> None:
+    """In a copy of the repository, whose files the page names."""
+    section = (ROOT / "docs" / "data.md").read_text().partition("## A new layout\n")[2]
+    code, reading = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    [settings] = re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    check, training = COMMAND.findall(section)
+    [further] = re.findall(r"`'(hydra\.searchpath=\S+)'`", section)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("bench", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "run.py", tmp_path)
+    (tmp_path / "my_source.py").write_text(code)
+    option = tmp_path / "conf" / "dataset" / "mine.yaml"
+    option.write_text(settings)
+    for number, split in enumerate(["train", "val", "test"] * 2):
+        folder = tmp_path / "scans" / split / f"person{number}"
+        image, labels = subject(number)
+        write_volume(folder / "t1.nii.gz", image)
+        write_volume(folder / "seg.nii.gz", labels)
+        (folder / "points.csv").write_text("6,7,5\n4,5,6\n")
+        np.savez(folder / "t1.npz", image=image, labels=labels)
+
+    def printed(line: str, *more: str) -> str:
+        words = shlex.split(line)
+        done = subprocess.run(
+            [sys.executable, *words[words.index("python") + 1 :], *more],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": words[0].removeprefix("PYTHONPATH=")},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout
+
+    assert "dataset mine can be used" in printed(check)
+    printed(training, *TRAINING)
+    summary = read_summary(only_run(tmp_path / "results"))
+    assert (summary["dataset"], summary["metric"]) == ("mine", "mse")
+    assert {"dice", "tre"} <= set(summary["scores"])
+    other = tmp_path / further.partition("file://")[2].rstrip("]") / "dataset" / option.name
+    other.parent.mkdir(parents=True)
+    option.rename(other)
+    usual = re.compile(r"^ +return read_raw\(.*\n", re.MULTILINE)
+    ours = usual.sub(lambda _: textwrap.indent(reading, " " * 8), code, count=1)
+    ours = ours.replace("{self.modality}.nii.gz", "{self.modality}.npz")
+    (tmp_path / "my_source.py").write_text(f"import numpy as np\n{ours}")
+    assert "1.5 x 1.5 x 2 mm" in printed(check, further)
 
 
 def test_first_command_ends_with_the_next_ones(

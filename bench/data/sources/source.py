@@ -66,8 +66,8 @@ class Source(ABC):
 
     All fields of a source determine its arrays, and so count for its cache and the identity of
     runs, but those that its class lists in `HARMLESS`, and those of `WITHOUT_NULL` while they are
-    None, so that what came before them stays valid. `insert` counts for runs alone. The file of a
-    class outside the suite counts as well.
+    None, so that what came before them stays valid. `insert` counts for runs alone. The code of a
+    class outside the suite counts as well, see "What counts as your code" in docs/metrics.md.
     """
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
