@@ -36,6 +36,7 @@ CALLED_OTHERWISE = {  # settings by what other programs call them
     **dict.fromkeys(("out", "output", "output_dir", "results"), "results_dir"),
 }
 CLASSES = ("dataset", "metric", "regularizer", "model")  # groups whose keys are arguments
+OPEN = ("dataset.intensity", "dataset.augmentation")  # which have further keys than they set
 NO_CHOICE = "Free space or permit writing."
 UNMERGED = re.compile(  # what Hydra says of a list for a section, and of a section for a list
     r"Error merging override (.*)\n\s*Cannot merge DictConfig with ListConfig"
@@ -120,6 +121,8 @@ def explain_unknown(error: ConfigKeyError | ConfigAttributeError) -> str:
     line = f"Unknown {name}. Known{f' in {section}' if section else ''}: {known}."
     if section in CLASSES:
         line += f" +{name}=VALUE passes an argument to your class."
+    if section in OPEN:
+        line += f" +{name}=VALUE adds it, if docs/data.md names it."
     return line
 
 

@@ -4,8 +4,9 @@ import ast
 import sys
 import sysconfig
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from importlib.machinery import ModuleSpec
+from importlib.metadata import distributions
 from itertools import accumulate
 from pathlib import Path
 from pkgutil import get_importer
@@ -59,9 +60,17 @@ def imported_modules(name: str, file: Path, content: bytes) -> dict[str, Path]:
     return found
 
 
+def forget_places() -> None:
+    """Looks again where modules lie, which is remembered until then."""
+    _specification.cache_clear()
+
+
 def is_installed(file: Path) -> bool:
     """Whether a file belongs to an installed library; those in editable mode lie elsewhere."""
-    return not INSTALLED.isdisjoint(file.parts)
+    if not INSTALLED.isdisjoint(file.parts):
+        return True
+    depth = len(file.parents)
+    return any(file.parts[depth - i] in _installed(root) for i, root in enumerate(file.parents))
 
 
 def is_standard(file: Path) -> bool:
@@ -69,10 +78,12 @@ def is_standard(file: Path) -> bool:
     return not is_installed(file) and any(map(file.is_relative_to, STANDARD))
 
 
+@cache
 def _specification(name: str, beside: Path | None) -> ModuleSpec | None:
     package = name.rpartition(".")[0]
     if not package:
-        said = (finder.find_spec(name, None) for finder in sys.meta_path)
+        finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        said = (finder.find_spec(name, None) for finder in finders)
         return next(filter(None, said), None) or (_within(name, [str(beside)]) if beside else None)
     parent = _specification(package, beside)
     return parent and _within(name, parent.submodule_search_locations or ())
@@ -91,7 +102,14 @@ def _within(name: str, places: Iterable[str]) -> ModuleSpec | None:
     return spread if folders else None
 
 
-@lru_cache(maxsize=1024)
+@cache
+def _installed(folder: Path) -> frozenset[str]:
+    """Files and folders in a folder that belong to libraries installed there, as by `--target`."""
+    known = [one for one in distributions(path=[str(folder)]) if one.read_text("RECORD")]
+    return frozenset(file.parts[0] for one in known for file in one.files or ())
+
+
+@cache
 def _imports(content: bytes, package: str) -> tuple[str, ...]:
     """Names that a file imports; of `from a import b` both `a` and `a.b`, which may be a module."""
     try:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zipimport import zipimporter
 
-from bench.config.imports import imported_modules, is_found, is_standard, located
+from bench.config.imports import (
+    forget_places,
+    imported_modules,
+    is_found,
+    is_standard,
+    located,
+)
 from bench.errors import ConfigError, StoreError
 
 SUITE = "bench"
@@ -32,14 +38,18 @@ _IMPORTED: dict[tuple[str, Path], tuple[object, _Code]] = {}  # by name and file
 def code_outside(*sections: Any) -> dict[str, str]:
     """SHA-256 of the files outside the suite whose code sections run.
 
-    These are the files of the classes that `_target_` names, by those names, and the modules that
-    they import, directly or through others, by theirs. Installed libraries are not followed.
+    These are the modules of the classes that `_target_` names, and those that they import, directly
+    or through others. Installed libraries are not followed.
+
+    Returns:
+        Digests by the names of the modules.
     """
+    forget_places()
     found: dict[str, str] = {}
     for target in _targets(sections):
         module, file = _defining_file(target)
         if file is not None:  # else building it says that there is none
-            found |= _with_imports(target, module, file)
+            found |= _with_imports(module, file)
     return found
 
 
@@ -76,13 +86,13 @@ def check_found(config: Mapping[str, Any]) -> None:
 
 
 def code_of_class(kind: type) -> dict[str, str]:
-    """The same of a class and its bases, each by its module and name."""
+    """The same of a class and its bases."""
+    forget_places()
     found: dict[str, str] = {}
     for base in kind.__mro__:
         file = getattr(sys.modules.get(base.__module__), "__file__", None)
         if file is not None and base.__module__.partition(".")[0] != SUITE:
-            name = f"{base.__module__}.{base.__qualname__}"
-            found |= _with_imports(name, base.__module__, Path(file))
+            found |= _with_imports(base.__module__, Path(file))
     return found
 
 
@@ -98,18 +108,15 @@ def _targets(content: Any) -> Iterator[str]:
             yield target
 
 
-def _with_imports(name: str, module: str, file: Path) -> dict[str, str]:
-    """SHA-256 of a class's file, by its name, and of the modules that it imports, by theirs."""
-    if is_standard(file):
-        return {}
-    code = _code(module, file)
-    found = {name: code.digest}
-    left = dict(code.imports)
+def _with_imports(module: str, file: Path) -> dict[str, str]:
+    """SHA-256 of a module, and of those that it imports."""
+    found: dict[str, str] = {}
+    left = {} if is_standard(file) else {module: file}
     while left:
-        other, path = left.popitem()
-        if other not in (module, *found) and other.partition(".")[0] != SUITE:
-            code = _code(other, path)
-            found[other] = code.digest
+        name, path = left.popitem()
+        if name not in found and name.partition(".")[0] != SUITE:
+            code = _code(name, path)
+            found[name] = code.digest
             left |= code.imports
     return found
 

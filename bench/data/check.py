@@ -26,6 +26,7 @@ from bench.data.landmarks.points import Landmarks
 from bench.data.lengths import listed
 from bench.data.sources.content import files, where
 from bench.data.sources.pairs import evenly_spaced, index_pairs
+from bench.data.sources.roles import roles_of
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, SPLITS, Raw, Sample, Subject
 from bench.errors import BenchError
@@ -102,8 +103,11 @@ def check(source: Source, window: int | None = None) -> CheckReport:
             f"{channels[least][0]}: has {least} channel(s), but most images have {most}. Give "
             "every image the same channels; dataset.color=grey turns colours into one channel."
         )
-    elif [*channels] not in ([], [1]):
-        report.notes.append(note_of_channels(source, *channels))
+    elif channels:
+        (number,) = channels
+        _guard(report, roles_of, source, number)
+        if number != 1:
+            report.notes.append(note_of_channels(source, number))
     if len(labelled) > 1:
         report.faults.append(
             f"dataset {source.name}: {labelled[True]} subjects have labels, {labelled[False]} have "

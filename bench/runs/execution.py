@@ -129,13 +129,13 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
         print(f"{run.folder.name}: uses the network of {trained['run']}")
         origin = Folder(Path(trained["folder"]))
         validation = origin.finished().get("validation", {})
-        take_over(run, job, origin)
+        take_over(run, job, progress, origin)
         return {"steps": None, "best_step": None, "validation": validation}
     if job.trainable is None:
         job.make_ready(folder.file(BEST))
         return {"steps": None, "best_step": None, "validation": _validate(run, task, job, progress)}
     if experiment.conditioned:
-        network = obtain_network(run, job)
+        network = obtain_network(run, job, progress)
         told = {"steps": network.pop("steps"), "best_step": network.pop("best_step")}
         return {**told, "network": network, "validation": _validate(run, task, job, progress)}
     before = run.unrefined()
@@ -144,7 +144,7 @@ def _train(run: Run, task: Task, job: Job, tracker: Tracker, progress: Progress)
     status, _, known = before.folder.standing() if before else (None, "", None)
     if before and known and status is Status.FINISHED:
         print(f"{run.folder.name}: uses the network of {before.folder.name}")
-        take_over(run, job, before.folder, HISTORY)
+        take_over(run, job, progress, before.folder, HISTORY)
         return {name: known[name] for name in (*OF_THE_TRAINING, WARNINGS) if name in known}
     reset_peak(device)
     fitted = fit(job.trainable, experiment.settings, folder.path, job.seed, tracker.log)

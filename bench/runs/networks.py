@@ -10,6 +10,7 @@ from bench.store.environment import environment
 from bench.store.files import write_atomically
 from bench.store.folder import Folder
 from bench.store.layout import BEST, HISTORY
+from bench.store.progress import Progress
 from bench.store.tracker import Tracker
 from bench.tasks.task import Job
 from bench.training.devices import device_name, single_device
@@ -17,12 +18,15 @@ from bench.training.loop import fit
 from bench.training.memory import peak, reset_peak
 
 
-def take_over(run: Run, job: Job, origin: Folder, *files: str) -> None:
+def take_over(run: Run, job: Job, progress: Progress, origin: Folder, *files: str) -> None:
     """Makes a job ready with the network of another folder, and copies it to the run.
+
+    Cases that an earlier start computed with other weights are computed again.
 
     Args:
         run: The run.
         job: Its job.
+        progress: Its finished cases.
         origin: The other folder.
         files: To copy besides the weights.
 
@@ -31,11 +35,16 @@ def take_over(run: Run, job: Job, origin: Folder, *files: str) -> None:
             It names the other folder, and nothing is copied.
     """
     job.make_ready(origin.file(BEST))
-    for name in (BEST, *files):
+    weights, ours = origin.file(BEST).read_bytes(), run.folder.file(BEST)
+    if progress.done and not (ours.exists() and ours.read_bytes() == weights):
+        print(f"{run.folder.name}: its network is another now; the suite computes its cases again")
+        progress.forget()
+    write_atomically(ours, weights)
+    for name in files:
         write_atomically(run.folder.file(name), origin.file(name).read_bytes())
 
 
-def obtain_network(run: Run, job: Job) -> dict[str, Any]:
+def obtain_network(run: Run, job: Job, progress: Progress) -> dict[str, Any]:
     """Takes over a network conditioned on λ and its history; trains and stores them first.
 
     Returns:
@@ -46,7 +55,7 @@ def obtain_network(run: Run, job: Job) -> dict[str, Any]:
     identity, folder = network
     summary = obtain(folder, "the network", lambda: _train(run, job, identity, folder))
     print(f"{run.folder.name}: uses the network {folder.name}")
-    take_over(run, job, folder, HISTORY)
+    take_over(run, job, progress, folder, HISTORY)
     return {"name": folder.name, **{key: summary[key] for key in TOLD}}
 
 

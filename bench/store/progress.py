@@ -44,6 +44,11 @@ class Progress:
             end = time.perf_counter()
             self._idle_until = end + (end - start) / SHARE
 
+    def forget(self) -> None:
+        """Deletes all entries: what they were computed from has changed."""
+        self.entries.clear()
+        self.path.unlink(missing_ok=True)
+
     def save(self) -> None:
         """Writes all entries now."""
         content = json.dumps(self.entries)

@@ -14,9 +14,10 @@ from conf_options import experiment
 from bench.config.extractors import extractor_sections
 from bench.config.identity import digest, extractor_identity, run_identity
 from bench.config.imports import imported_modules
-from bench.config.outside import code_of_class, code_outside
+from bench.config.outside import check_found, code_of_class, code_outside
 from bench.data.cache.preparing import cache_folder
 from bench.data.setup import make_source
+from bench.errors import ConfigError
 
 DATA = {"fingerprint": "f", "settings": {}}
 SOURCE = """
@@ -181,22 +182,19 @@ def test_file_that_cannot_be_parsed_imports_nothing(text, place):
 
 def test_classes_in_a_list_count(place):
     write(place, {"parts.py": ""})
-    assert list(code_outside({"parts": [{"_target_": "parts.A"}]})) == ["parts.A"]
+    assert list(code_outside({"parts": [{"_target_": "parts.A"}]})) == ["parts"]
 
 
 def test_file_named_like_one_of_python_counts(place):
     write(place, {"chunk.py": "class Mine: ...", "mine.py": "import chunk"})
-    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine.Mine", "chunk"]
-    assert list(code_of_class(importlib.import_module("chunk").Mine)) == ["chunk.Mine"]
+    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine", "chunk"]
+    assert list(code_of_class(importlib.import_module("chunk").Mine)) == ["chunk"]
 
 
 def test_file_in_a_package_may_import_from_its_folder(place):
     write(place, {"lab/metric.py": "import helper", "lab/helper.py": "", "lab/__init__.py": ""})
-    assert list(code_outside({"_target_": "lab.metric.Mine"})) == [
-        "lab.metric.Mine",
-        "helper",
-        "lab",
-    ]
+    found = code_outside({"_target_": "lab.metric.Mine"})
+    assert sorted(found) == ["helper", "lab", "lab.metric"]
 
 
 def test_of_two_modules_of_a_name_that_counts_which_python_finds(place, monkeypatch):
@@ -217,7 +215,7 @@ def test_package_spread_over_several_folders_counts(place, monkeypatch):
         place, {"first/lab/deep/one.py": "from lab.deep.two import b", "second/lab/deep/two.py": ""}
     )
     found = code_outside({"_target_": "lab.deep.one.Mine"})
-    assert list(found) == ["lab.deep.one.Mine", "lab.deep.two"]
+    assert list(found) == ["lab.deep.one", "lab.deep.two"]
 
 
 def test_module_that_replaces_itself_counts_as_it_was_imported(place):
@@ -232,7 +230,7 @@ def test_module_that_replaces_itself_counts_as_it_was_imported(place):
 
 def test_finding_a_class_runs_none_of_its_packages(place):
     write(place, {"lab/__init__.py": "1 / 0", "lab/metric.py": ""})
-    assert list(code_outside({"_target_": "lab.metric.Mine"})) == ["lab.metric.Mine", "lab"]
+    assert list(code_outside({"_target_": "lab.metric.Mine"})) == ["lab.metric", "lab"]
 
 
 def test_modules_in_an_archive_count(place, monkeypatch):
@@ -241,13 +239,39 @@ def test_modules_in_an_archive_count(place, monkeypatch):
         archive.writestr("helper_packed.py", "")
     monkeypatch.syspath_prepend(str(place / "code.zip"))
     found = code_outside({"_target_": "packed.Mine"})
-    assert list(found) == ["packed.Mine", "helper_packed"]
+    assert list(found) == ["packed", "helper_packed"]
     assert found["helper_packed"] == hashlib.sha256(b"").hexdigest()
+
+
+def test_class_may_have_the_name_of_its_module(place):
+    write(place, {"lab/__init__.py": "from .Mine import Mine", "lab/Mine.py": "class Mine: ..."})
+    assert list(code_outside({"_target_": "lab.Mine"})) == ["lab", "lab.Mine"]
+
+
+def test_libraries_installed_in_another_folder_do_not_count(place):
+    write(place, {"library/__init__.py": "", "single.py": "", "helper.py": ""})
+    write(place, {"library-1.0.dist-info/METADATA": "Name: library\nVersion: 1.0\n"})
+    write(place, {"library-1.0.dist-info/RECORD": "library/__init__.py,,\nsingle.py,,\n"})
+    found = imported_modules("mine", place / "mine.py", b"import library, single, helper")
+    assert list(found) == ["helper"]
+
+
+def test_finders_of_an_older_kind_are_passed_over(place, monkeypatch):
+    write(place, {"mine.py": ""})
+    monkeypatch.setattr(sys, "meta_path", [object(), *sys.meta_path])
+    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine"]
+
+
+def test_class_in_a_module_that_is_not_found_is_refused(place):
+    write(place, {"mine.py": ""})
+    check_found({"metric": {"_target_": "mine.Mine"}, "model": {"_target_": "bench.none.X"}})
+    with pytest.raises(ConfigError, match=r"^model._target_=nowhere.M: cannot be built \(No mod"):
+        check_found({"model": {"parts": [{"_target_": "nowhere.M"}]}})
 
 
 def test_compiled_modules_count(place):
     write(place, {f"compiled{EXTENSION_SUFFIXES[0]}": "\0", "mine.py": "import compiled"})
-    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine.Mine", "compiled"]
+    assert list(code_outside({"_target_": "mine.Mine"})) == ["mine", "compiled"]
 
 
 def gamma(*overrides):

@@ -436,6 +436,8 @@ def test_channels_are_counted_and_named():
     few = ["dataset=demo", "dataset.subjects_per_split={train: 2, val: 2, test: 2}"]
     assert not any("channel" in note for note in checked(few).notes)
     assert "images have 2 channels: flair, t1" in checked(few, "dataset.contrast=[flair,t1]").notes
+    (fault,) = checked(few, "dataset.moving=3").faults
+    assert fault == "dataset.moving=3: is not a channel; images have 1, counted from 0 (t1)."
 
 
 def test_distance_of_the_headers_of_pairs_is_told(layout):

@@ -92,6 +92,9 @@ def test_ending_decides_where_bytes_say_nothing(tmp_path):
 def test_missing_files_and_folders_of_other_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none.png: no such file"):
         kind_of(tmp_path / "none.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match=r"loop.png: cannot be opened \("):
+        kind_of(tmp_path / "loop.png")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="is a folder without DICOM files"):
         kind_of(tmp_path)

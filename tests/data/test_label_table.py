@@ -162,8 +162,8 @@ def test_impossible_table_is_refused(labels, words):
         (None, "dataset.classes or dataset.labels must define the labels."),
         ({0: "background", 65536: "far"}, "label id 65536 is outside 0 to 65535"),
         (70000, "label id 65536 is outside 0 to 65535"),
-        ({"cell": 1}, "must be a number, or names by their ids"),
-        (["background", "cell"], "must be a number, or names by their ids"),
+        ({"cell": 1}, "must be a number of at least 1, or names"),
+        (["background", "cell"], "must be a number of at least 1, or names"),
     ],
 )
 def test_impossible_classes_are_refused(classes, words):

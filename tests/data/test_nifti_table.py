@@ -1,12 +1,14 @@
 """The user's own volumes: what a table of subjects or of pairs may say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from image_files import write_nifti
 
 from bench.data import NiftiTable, prepare
 from bench.data.check import check
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 
 SHAPE = (5, 4, 3)
 SPLITS = ("train", "val", "test")
@@ -317,6 +319,8 @@ def test_missing_table_says_what_to_write(root):
         own.subjects()
     named = source(root, table(), name="other.csv")
     assert len(named.subjects()) == 7
+    with pytest.raises(ConfigError, match=r"dataset.table_file=null: must be the path of a CSV"):
+        replace(own, table_file=None).subjects()
 
 
 def test_labels_are_given_for_all_or_none(root, tmp_path):

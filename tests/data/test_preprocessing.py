@@ -201,7 +201,13 @@ def test_unknown_labels_are_named_with_their_file():
         ({"border": True}, r"dataset.border=true: must be a whole number"),
         ({"ndim": 2.0}, r"dataset.ndim=2.0: must be 2 or 3"),
         ({"shape": [True, 5]}, r"dataset.shape=\[true,5\]: must have 2 whole numbers"),
-        ({"classes": True}, r"dataset.classes=true: must be a number, or names"),
+        ({"classes": 0}, r"dataset.classes=0: must be a number of at least 1"),
+        (
+            {"classes": {0: "rest", 1: "a", 2: "a"}},
+            r"dataset.classes: 1 and 2 are both named a. Give each its name, or merge them: "
+            r"dataset.labels=\{a: \[1, 2\], …\}.",
+        ),
+        ({"classes": True}, r"dataset.classes=true: must be a number of at least 1, or names"),
     ],
 )
 def test_impossible_settings_are_refused(settings, words):

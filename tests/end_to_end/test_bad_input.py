@@ -146,6 +146,11 @@ def test_bad_value_is_refused_before_anything_is_written(
         (["model.channels=[0]"], "model.channels=[0]: must be a list of whole numbers above 0"),
         (["model.channels=[a]"], "model.channels=[a]: must be a list of whole numbers above 0"),
         (["model.norm=yes please"], "norm='yes please': must be true or false"),
+        (
+            ["dataset.augmentation.scale=0.1"],
+            "Unknown dataset.augmentation.scale. Known in dataset.augmentation: rotation. "
+            "+dataset.augmentation.scale=VALUE adds it, if docs/data.md names it.",
+        ),
         (["dataset.pairs.val=3"], "dataset.pairs: unknown policy 3. Known: atlas, "),
         (["model.channels=7"], "model.channels=7: must be a list of whole numbers above 0"),
         (

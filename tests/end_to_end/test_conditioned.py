@@ -15,6 +15,7 @@ from torch import nn
 from bench.inspection.robustness import retest
 from bench.store.checkpoints import save_network
 from bench.store.folder import Folder
+from bench.store.progress import Progress
 from bench.store.standing import Status
 
 from .conftest import (
@@ -154,6 +155,21 @@ def test_reset_says_that_the_network_stays(
     assert outcome.code == 0, outcome.err
     assert "its network learns λ of 0.125 to 8 for other runs as well" in outcome.out
     assert (only_network(results) / "last.pt").exists()
+
+
+def test_cases_of_another_network_are_computed_again(swept: Path, run: Command) -> None:
+    folder = run_folders(swept)[0]
+    before = read_summary(folder)
+    (folder / "summary.json").unlink()
+    again = [*NETWORK, "regularizer.scale=0.25", at(swept)]
+
+    bogus = {**read_rows(folder / "validation.csv")[0], "dice": 1.0, "loss": 99.0}
+    Progress(folder / "progress.json").add("validation", bogus)
+    (folder / "best.safetensors").write_bytes(b"of a network that has been deleted since")
+    outcome = run(*again)
+    assert outcome.code == 0, outcome.err
+    assert "its network is another now; the suite computes its cases again" in outcome.out
+    assert numbers(read_summary(folder)) == numbers(before)
 
 
 def test_trained_network_is_not_planned_again(swept: Path, run: Command) -> None:

@@ -51,7 +51,7 @@ def test_edited_code_makes_another_run_and_cannot_stand_for_the_first(
 ) -> None:
     assert run(*DIRECT, at(results)).code == 0
     first = only_run(results)
-    assert read_summary(first)["code"].keys() == {"edited_metric.L1", "edited_helper"}
+    assert read_summary(first)["code"].keys() == {"edited_metric", "edited_helper"}
     edit(helper, "SCALE = 2\n")
     outcome = run(*DIRECT, at(results))
     (second,) = set(run_folders(results)) - {first}

@@ -114,7 +114,7 @@ def draw_contours(axis: Any, labels: np.ndarray | None, style: str) -> None:
     """Draws the contour of each class of a plane (H, W) but the background; nothing for None."""
     from matplotlib import colormaps
 
-    if labels is None:
+    if labels is None or min(labels.shape) < 2:  # too small for a contour
         return
     colors = colormaps[LABEL_COLORS]
     for label in np.unique(labels[labels > 0]):

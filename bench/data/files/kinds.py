@@ -102,6 +102,8 @@ def kind_of(path: Path) -> str:
         raise DataError(
             f"{path}: no such file. Copy it there, or remove the subject from the list."
         ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}).") from error
     kind = _kind(head)
     if kind is None:
         lowered = path.name.lower()

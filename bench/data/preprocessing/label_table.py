@@ -162,6 +162,13 @@ class LabelTable:
             raise ConfigError(
                 f"dataset.classes: label id {outside[0]} is outside 0 to {LARGEST}. Renumber it."
             )
+        for name in self.names.values():
+            same = [i for i, other in self.names.items() if other == name]
+            if len(same) > 1:
+                raise ConfigError(
+                    f"dataset.classes: {' and '.join(map(str, same))} are both named {name}. Give "
+                    f"each its name, or merge them: dataset.labels={{{name}: {same}, …}}."
+                )
 
 
 def few(values: Sequence[Any], most: int = 12) -> str:
@@ -171,14 +178,14 @@ def few(values: Sequence[Any], most: int = 12) -> str:
 
 
 def _names(classes: Any) -> dict[int, str]:
-    if is_count(classes, 0):
+    if is_count(classes):
         return {0: BACKGROUND} | {i: f"label {i}" for i in range(1, classes)}
     try:
         return {int(i): _name(name) for i, name in classes.items()}
     except (ValueError, AttributeError) as error:
         raise ConfigError(
-            f"dataset.classes={quoted(classes)}: must be a number, or names by their ids "
-            "{0: name, …}. Merge ids in dataset.labels."
+            f"dataset.classes={quoted(classes)}: must be a number of at least 1, or names by their "
+            "ids {0: name, …}. Merge ids in dataset.labels."
         ) from error
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.config.overrides import quoted
 from bench.data.files.images import read_raw
 from bench.data.files.kinds import stem_of
 from bench.data.sources.csv_table import Row, check_split, read_table
@@ -13,7 +14,7 @@ from bench.data.sources.nnunet import nnunet_hint
 from bench.data.sources.paired_folders import are_paired, rows_of_folders
 from bench.data.sources.source import Source
 from bench.data.sources.subject import ATLAS, TEST, Raw, Subject
-from bench.errors import DataError
+from bench.errors import ConfigError, DataError
 
 SUBJECTS = ("image",)
 PAIRS = ("moving", "fixed")
@@ -109,6 +110,11 @@ class NiftiTable(Source):
 
     def _rows(self) -> tuple[Path, list[Row]]:
         root = self.existing_root()
+        if not isinstance(self.table_file, str):
+            raise ConfigError(
+                f"dataset.table_file={quoted(self.table_file)}: must be the path of a CSV file, "
+                "relative to dataset.root."
+            )
         path = root / self.table_file
         if not path.exists():
             if are_paired(root):
