@@ -11,7 +11,8 @@ from bench.config.overrides import quoted
 from bench.store.escaping import for_terminal
 
 KEPT = ("task", "dataset", "model", "trainer", "tracker", "regularizer")  # groups of options
-OF_ONE_METRIC = ("regularizer.weight", "regularizer.scale", "model.lambda_range")
+OF_WEIGHTS = ("regularizer.weight", "regularizer.scale")
+OF_ONE_METRIC = (*OF_WEIGHTS, "model.lambda_range")
 CHANGES = "task=changes"  # selects the following, unless another model is chosen
 VARIATIONAL = "model=variational"  # learns from few metrics
 AROUND = (1 / 4, 1, 4)  # λ to choose from, by the run's
@@ -40,14 +41,14 @@ def print_next_steps(
     tried = [factor * (weight or 0) for factor in AROUND]
     tried = [one for one in tried if learned is None or one in learned]
     if weight and len(tried) > 1 and any(_name(word) == "regularizer.weight" for word in words):
-        kept = [word for word in kept if _name(word) not in OF_ONE_METRIC[:2]]
+        kept = [word for word in kept if _name(word) not in OF_WEIGHTS]
         weights = f"regularizer.weight={','.join(f'{one:g}' for one in tried)}"
         swept, what = [*kept, *metric, weights, *place], "chooses λ"
     else:
         kept = [word for word in kept if _name(word) not in OF_ONE_METRIC]
         swept, what = [*kept, *_metrics(kept, metric), "seed=0,1", *place], "compares metrics"
     for command, what_for in (
-        (f"{_path(words)}{RUN} -m {shlex.join(swept)}", what),
+        (f"{_python_path(words)}{RUN} -m {shlex.join(swept)}", what),
         (f"{BENCH} report{where}", "tables, figures, statistics, a page"),
         (f"{BENCH} data list", "further data sets, and where to put yours"),
     ):
@@ -67,7 +68,7 @@ def _metrics(kept: Sequence[str], words: Sequence[str]) -> list[str]:
     return [f"metric={','.join(metrics)}", *settings]
 
 
-def _path(words: Sequence[str]) -> str:
+def _python_path(words: Sequence[str]) -> str:
     """What lets Python find classes of the user's, as the environment says."""
     path = os.environ.get("PYTHONPATH")
     needed = path and os.name == "posix" and any("_target_=" in word for word in words)

@@ -163,7 +163,8 @@ def _method_identity(experiment: Experiment, of_trained: str = "id") -> dict[str
             sections["trainer"] = {
                 "validation_pairs": experiment["trainer"].get("validation_pairs")
             }
-    return _with_code(*(sections[name] for name in PARTS if name in sections)) | sections
+    code = method_code(experiment)
+    return ({"code": code} if code else {}) | sections
 
 
 def _model_identity(section: Mapping[str, Any], of_trained: str) -> dict[str, Any]:
@@ -208,8 +209,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _with_code(*sections: Mapping[str, Any]) -> dict[str, Any]:
-    code = code_outside(*sections)
+def _with_code(section: Mapping[str, Any]) -> dict[str, Any]:
+    code = code_outside(section)
     return {"code": code} if code else {}
 
 

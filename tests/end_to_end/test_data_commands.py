@@ -11,6 +11,11 @@ import pytest
 import tifffile
 from data.servers import Site, served
 
+from bench.cli import data_commands
+from bench.config.experiment import Experiment
+from bench.data import Source
+from bench.errors import ConfigError
+
 from .conftest import ROOT, TRAINING, Command, at, only_run, read_summary
 
 
@@ -60,6 +65,24 @@ def test_check_prints_what_is_there_and_draws_it(
     for words in ("40 x 40", "background", "cell", "1, 2, 3", "dataset phc_u373 can be used"):
         assert words in outcome.out, words
     assert (results / "data" / "phc_u373-check.png").stat().st_size > 10_000
+
+
+def test_list_marks_a_data_set_whose_class_is_not_found(
+    bench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = data_commands.make_source
+
+    def make_or_refuse(experiment: Experiment) -> Source:
+        if experiment["dataset"]["name"] == "brain":
+            raise ConfigError("dataset._target_=nowhere.Mine: cannot be built")
+        return make(experiment)
+
+    monkeypatch.setattr(data_commands, "make_source", make_or_refuse)
+    outcome = bench("data", "list")
+    assert outcome.code == 0, outcome.err
+    states = dict(re.findall(r"^(\w+) +(\S.*)$", outcome.out, re.MULTILINE))
+    assert states["brain"] == "unusable: dataset._target_=nowhere.Mine: cannot be built"
+    assert states["demo"].startswith("ready")
 
 
 def test_check_fails_in_one_line_and_lists_all_faults(

@@ -71,9 +71,15 @@ def test_edited_code_makes_another_run_and_cannot_stand_for_the_first(
     assert (drawn.code, drawn.err) == (0, "")
 
     listed = bench("runs", "--results", str(results)).out
+    tables = tmp_path / "tables"
+    assert bench("export", "--results", str(results), "--out", str(tables)).code == 0
+    page = tmp_path / "page.md"
+    documented = bench("document", "--results", str(tables), "--out", str(page))
+    assert documented.code == 0, documented.err
     for folder in (first, second):
-        code = read_summary(folder)["code"]["edited_helper"]
-        assert f"code edited helper {code[:8]}" in " ".join(listed.replace("│", " ").split())
+        told = f"code edited helper {read_summary(folder)['code']['edited_helper'][:8]}"
+        assert told in " ".join(listed.replace("│", " ").split())
+        assert f"l1 {told}" in page.read_text()
 
 
 def test_network_of_edited_code_is_not_tested_elsewhere(

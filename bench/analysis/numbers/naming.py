@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis.reading.metrics import method_of
 from bench.config.identity import digest
 from bench.errors import counted
+from bench.store.layout import CODE
 
 SHOWN_SETTINGS = 2
 ONE_NETWORK = "one network for λ"
@@ -224,7 +225,7 @@ def in_words(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         settings: Flat settings by variant.
     """
     shown, more = telling(settings)
-    short = {key: key if key.startswith("code.") else key.partition(".")[2] for key in shown}
+    short = {key: key if key.startswith(f"{CODE}.") else key.partition(".")[2] for key in shown}
     if len(set(short.values())) < len(short):
         short = {key: key for key in shown}
     said = {

@@ -273,7 +273,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def code_settings(summary: Mapping[str, Any]) -> dict[str, str]:
     """Contents of the code outside the suite that a run ran, with keys such as `code.my_metric`."""
-    return {f"code.{name}": content[:8] for name, content in summary.get(CODE, {}).items()}
+    return {f"{CODE}.{name}": content[:8] for name, content in summary.get(CODE, {}).items()}
 
 
 def task_settings(config: Mapping[str, Any]) -> dict[str, Any]:
